@@ -1,0 +1,274 @@
+//! The client's end: seal a request, open its reply.
+
+use core::fmt;
+
+use rand_core::TryCryptoRng;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::packet::{self, AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, Header, OVERHEAD, PROOF_LEN, Parts};
+use crate::suite::{Agreement, Direction, TransactionSecret};
+use crate::{Error, PublicKey, SecretKey, Suite, x25519};
+
+/// Seals requests for one server, anonymously or as one client.
+///
+/// It holds nothing that a request changes, so one `Client` can be shared by any number of threads. What a request
+/// needs to be remembered for is in its [`PendingReply`].
+///
+/// ```
+/// use pssst::{Client, SecretKey, Suite, SysRng};
+///
+/// # let server_key = SecretKey::generate(&mut SysRng)?.public_key();
+/// let identity = SecretKey::generate(&mut SysRng)?;
+/// let client = Client::new(server_key)?.with_identity(&identity)?.with_suite(Suite::X25519Aes128GcmSiv);
+///
+/// let mut buffer = [0; 1232];
+/// let (packet, pending) = client.seal_request(&mut SysRng, b"23.5 C", &mut buffer)?;
+/// assert_eq!(packet.len(), 6 + pssst::AUTHENTICATED_OVERHEAD);
+/// // Send `packet`, and send the same bytes again while no reply comes. Hand what comes to `pending.open`;
+/// // or drop `pending` if the server owes no answer.
+/// # drop(pending);
+/// # Ok::<(), pssst::Error>(())
+/// ```
+pub struct Client {
+    suite: Suite,
+    server_key: PublicKey,
+    identity: Option<Identity>,
+}
+
+/// What an authenticated client needs: its public key C, and the inner value x25519(c, S). [R-08]
+struct Identity {
+    public_key: PublicKey,
+    inner_value: Zeroizing<[u8; 32]>,
+}
+
+impl Client {
+    /// An anonymous client of the server with this public key, under suite 1.
+    ///
+    /// # Errors
+    /// [`Error::WeakKey`] when the server key has low order, so that anybody could read the requests. [R-10]
+    pub fn new(server_key: PublicKey) -> Result<Self, Error> {
+        // Any scalar tells: clamped, it is a multiple of the cofactor.
+        x25519::multiply(&[0; 32], server_key.as_bytes()).ok_or(Error::WeakKey)?;
+        Ok(Self {
+            suite: Suite::default(),
+            server_key,
+            identity: None,
+        })
+    }
+
+    /// The same client, which now proves in every request that it holds this secret key. The key itself is not kept.
+    ///
+    /// # Errors
+    /// [`Error::WeakKey`] when the server key has low order.
+    pub fn with_identity(self, identity: &SecretKey) -> Result<Self, Error> {
+        let inner_value =
+            x25519::multiply(identity.expose_bytes(), self.server_key.as_bytes()).ok_or(Error::WeakKey)?;
+        Ok(Self {
+            identity: Some(Identity {
+                public_key: identity.public_key(),
+                inner_value,
+            }),
+            ..self
+        })
+    }
+
+    /// The same client under another suite. Prefer [`Suite::X25519Aes128GcmSiv`] when the server is known to accept it:
+    /// see [the crate's documentation](crate#one-request-one-answer).
+    #[must_use]
+    pub fn with_suite(self, suite: Suite) -> Self {
+        Self { suite, ..self }
+    }
+
+    /// Bytes that this client's requests take around their message: 52, or 116 with an identity. [R-01]
+    pub const fn overhead(&self) -> usize {
+        if self.identity.is_some() {
+            AUTHENTICATED_OVERHEAD
+        } else {
+            OVERHEAD
+        }
+    }
+
+    /// Seals a message into the front of `buffer`, which holds at least `message.len()` and [`Client::overhead`] bytes.
+    /// Returns the packet, and what opens its reply.
+    ///
+    /// To send the request again, send the same bytes again [R-30]: sealing the message anew makes another request.
+    /// For a request that wants no reply, drop the [`PendingReply`]. [R-28]
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`], [`Error::RandomnessUnavailable`].
+    pub fn seal_request<'b, R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        message: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<(&'b mut [u8], PendingReply), Error> {
+        let packet = packet::allot(buffer, self.overhead(), message.len())?;
+
+        // [R-09]
+        let mut ephemeral = Zeroizing::new([0; 32]);
+        rng.try_fill_bytes(&mut *ephemeral)
+            .map_err(|_| Error::RandomnessUnavailable)?;
+        let (exchange_value, shared_value) = self.agree(&ephemeral)?;
+
+        let header = Header::request(self.suite, self.identity.is_some());
+        let secret = self.suite.derive(&Agreement {
+            request_header: header,
+            server_key: self.server_key.as_bytes(),
+            exchange_value: &exchange_value,
+            shared_value: &shared_value,
+        });
+
+        let parts = Parts::split(packet)?;
+        *parts.header = header.to_bytes();
+        *parts.exchange_value = exchange_value;
+        let message_part = match &self.identity {
+            Some(identity) => {
+                let (proof, rest) = parts.body.split_first_chunk_mut().ok_or(Error::Truncated)?;
+                write_proof(proof, &identity.public_key, &ephemeral);
+                rest
+            }
+            None => &mut *parts.body,
+        };
+        message_part.copy_from_slice(message);
+        *parts.tag = self
+            .suite
+            .seal(&secret, Direction::Request, header, parts.body.into())?;
+
+        Ok((
+            packet,
+            PendingReply {
+                suite: self.suite,
+                request_header: header,
+                exchange_value,
+                secret,
+            },
+        ))
+    }
+
+    /// Seals a message into a new packet.
+    ///
+    /// # Errors
+    /// [`Error::RandomnessUnavailable`].
+    #[cfg(feature = "alloc")]
+    pub fn seal_request_to_vec<R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        message: &[u8],
+    ) -> Result<(alloc::vec::Vec<u8>, PendingReply), Error> {
+        let mut packet = alloc::vec![0; self.overhead() + message.len()];
+        let (_, pending) = self.seal_request(rng, message, &mut packet)?;
+        Ok((packet, pending))
+    }
+
+    /// X and Z (specification, section 3).
+    fn agree(&self, ephemeral: &[u8; 32]) -> Result<([u8; 32], Zeroizing<[u8; 32]>), Error> {
+        let (exchange_value, shared_value) = match &self.identity {
+            // X = x25519(e, 9), Z = x25519(e, S) [R-07]
+            None => (
+                x25519::multiply_base(ephemeral),
+                x25519::multiply(ephemeral, self.server_key.as_bytes()),
+            ),
+            // X = x25519(e, C), Z = x25519(e, x25519(c, S)) [R-08]
+            Some(identity) => (
+                *x25519::multiply(ephemeral, identity.public_key.as_bytes()).ok_or(Error::WeakKey)?,
+                x25519::multiply(ephemeral, &identity.inner_value),
+            ),
+        };
+        // [R-10]
+        Ok((exchange_value, shared_value.ok_or(Error::WeakKey)?))
+    }
+}
+
+/// C, then e (specification, section 6).
+fn write_proof(proof: &mut [u8; PROOF_LEN], client_key: &PublicKey, ephemeral: &[u8; 32]) {
+    proof[..32].copy_from_slice(client_key.as_bytes());
+    proof[32..].copy_from_slice(ephemeral);
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("suite", &self.suite)
+            .field("server_key", &self.server_key)
+            .field(
+                "client_key",
+                &self.identity.as_ref().map(|identity| identity.public_key),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that was sent, and the only thing that opens its reply. Wiped when dropped.
+///
+/// [`PendingReply::open`] borrows: whatever is refused leaves it as it was, and the true reply that comes later is
+/// taken. [R-24]
+///
+/// # Two different answers
+///
+/// The server keeps no state, so it answers a request as often as it arrives. Under suite 1 all these answers are
+/// sealed with one key and nonce. Equal answers are harmless; two that differ let anybody who saw both forge a third,
+/// which this type cannot tell from a true one. See [the crate's documentation](crate#one-request-one-answer).
+pub struct PendingReply {
+    suite: Suite,
+    request_header: Header,
+    exchange_value: [u8; EXCHANGE_VALUE_LEN],
+    secret: TransactionSecret,
+}
+
+impl PendingReply {
+    /// The exchange value that the reply will carry; [`exchange_value`](crate::exchange_value) reads it from a packet.
+    pub const fn exchange_value(&self) -> &[u8; EXCHANGE_VALUE_LEN] {
+        &self.exchange_value
+    }
+
+    /// Opens the reply in place and returns its message.
+    ///
+    /// # Errors
+    /// In the order of the checks [R-23]: [`Error::Truncated`], [`Error::NotReply`], [`Error::ReservedFlags`],
+    /// [`Error::UnsupportedSuite`], [`Error::ReplyMismatch`], [`Error::DecryptFailed`]. After any of them, keep waiting:
+    /// a forged packet costs nothing.
+    pub fn open<'p>(&self, packet: &'p mut [u8]) -> Result<&'p mut [u8], Error> {
+        let Parts {
+            header,
+            exchange_value,
+            body,
+            tag,
+        } = Parts::split(packet)?;
+        let header = Header::from_bytes(header);
+        if !header.is_reply() {
+            return Err(Error::NotReply);
+        }
+        header.refuse_reserved_bits()?;
+        if header.suite_number() != self.suite.number() {
+            return Err(Error::UnsupportedSuite {
+                suite: header.suite_number(),
+            });
+        }
+        if header != self.request_header.into_reply() || *exchange_value != self.exchange_value {
+            return Err(Error::ReplyMismatch);
+        }
+        self.suite.open(&self.secret, Direction::Reply, header, body, tag)?;
+        Ok(body)
+    }
+
+    /// Opens a copy of the reply and returns its message.
+    ///
+    /// # Errors
+    /// Those of [`PendingReply::open`].
+    #[cfg(feature = "alloc")]
+    pub fn open_to_vec(&self, packet: &[u8]) -> Result<alloc::vec::Vec<u8>, Error> {
+        Ok(self.open(&mut packet.to_vec())?.to_vec())
+    }
+}
+
+/// Its only secret is the transaction's, which is wiped. [R-32]
+impl ZeroizeOnDrop for PendingReply {}
+
+impl fmt::Debug for PendingReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingReply")
+            .field("suite", &self.suite)
+            .field("client_auth", &self.request_header.has_client_auth())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,180 @@
+//! Secret and public keys, and their hexadecimal form. The PEM form is in `pem.rs`.
+
+use core::fmt;
+use core::str::FromStr;
+
+use curve25519_dalek::MontgomeryPoint;
+use rand_core::TryCryptoRng;
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::{Error, x25519};
+
+/// Bytes of a secret key, and of a public key.
+pub const KEY_LEN: usize = 32;
+
+/// A secret X25519 key of a server or a client: 32 bytes, of which any value is a key.
+///
+/// Wiped when dropped. `Debug` shows nothing of it, and `==` takes the same time whatever the bytes. [R-32]
+///
+/// ```
+/// use pssst::{SecretKey, SysRng};
+///
+/// let secret = SecretKey::generate(&mut SysRng)?;
+/// println!("give this to the other side: {}", secret.public_key());
+/// assert_eq!(format!("{secret:?}"), "SecretKey(..)");
+/// # Ok::<(), pssst::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SecretKey(Zeroizing<[u8; KEY_LEN]>);
+
+impl SecretKey {
+    /// Draws a fresh key. With `std`, [`SysRng`](crate::SysRng) is the operating system's generator.
+    ///
+    /// # Errors
+    /// [`Error::RandomnessUnavailable`] when the generator fails.
+    pub fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        rng.try_fill_bytes(&mut *key)
+            .map_err(|_| Error::RandomnessUnavailable)?;
+        Ok(Self(key))
+    }
+
+    /// Takes a key from its bytes. They are clamped where they are used (RFC 7748, section 5), and kept as they are.
+    ///
+    /// The caller's own copy is the caller's to wipe.
+    pub fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Reads 64 hexadecimal digits of either case, in constant time. White space around them is ignored.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for anything else.
+    pub fn from_hex(hex: &str) -> Result<Self, Error> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        decode_hex(hex, &mut key)?;
+        Ok(Self(key))
+    }
+
+    /// The secret itself, for storing it.
+    pub fn expose_bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
+    /// The secret itself as 64 hexadecimal digits, for storing it.
+    #[cfg(feature = "alloc")]
+    pub fn expose_hex(&self) -> Zeroizing<alloc::string::String> {
+        Zeroizing::new(base16ct::lower::encode_string(self.expose_bytes()))
+    }
+
+    /// The public key that belongs to this secret key, `x25519(key, 9)`. Costs a multiplication: keep the result.
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(x25519::multiply_base(&self.0))
+    }
+}
+
+impl ZeroizeOnDrop for SecretKey {}
+
+impl ConstantTimeEq for SecretKey {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.expose_bytes().ct_eq(other.expose_bytes())
+    }
+}
+
+impl PartialEq for SecretKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for SecretKey {}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
+
+/// A public X25519 key of a server or a client: a 32-byte u-coordinate.
+///
+/// Any 32 bytes can be held, as on the wire; [`PublicKey::validate`] tells whether they are the one true form of a key.
+/// `Display` and `FromStr` speak 64 hexadecimal digits.
+///
+/// ```
+/// use pssst::PublicKey;
+///
+/// let key: PublicKey = "DD2991B0A65A9962FFAAE24516308F514901B6B186B6AC6FFA48CDEA5D55C317".parse()?;
+/// assert_eq!(key.to_string(), "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317");
+/// key.validate()?;
+/// # Ok::<(), pssst::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey([u8; KEY_LEN]);
+
+impl PublicKey {
+    /// Takes a key from its bytes.
+    pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's bytes.
+    pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
+    /// Tells whether these bytes are the canonical encoding of a point of the prime-order subgroup, as those of every
+    /// key made from a secret key are. [R-20]
+    ///
+    /// Enrol no client key that fails this: seven other points, and further encodings of each, pass the proof of the
+    /// same secret key. Costs about one and a half X25519.
+    ///
+    /// # Errors
+    /// [`Error::WeakKey`] for the points of order 1, 2, 4 and 8, from which anybody computes the shared value.
+    /// [`Error::ClientKeyAlias`] for another encoding of a point, a point outside the prime-order subgroup, and
+    /// coordinates that only the curve's twist has.
+    pub fn validate(&self) -> Result<(), Error> {
+        let point = MontgomeryPoint(self.0).to_edwards(0).ok_or(Error::ClientKeyAlias)?;
+        if point.is_small_order() {
+            return Err(Error::WeakKey);
+        }
+        // A coordinate that comes back changed was not reduced, or had its top bit set.
+        let is_canonical = point.to_montgomery().to_bytes() == self.0;
+        if is_canonical && point.is_torsion_free() {
+            Ok(())
+        } else {
+            Err(Error::ClientKeyAlias)
+        }
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = Error;
+
+    /// Reads 64 hexadecimal digits of either case. White space around them is ignored.
+    fn from_str(hex: &str) -> Result<Self, Error> {
+        let mut key = Self([0; KEY_LEN]);
+        decode_hex(hex, &mut key.0)?;
+        Ok(key)
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 2 * KEY_LEN];
+        f.write_str(base16ct::lower::encode_str(&self.0, &mut digits).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+fn decode_hex(hex: &str, key: &mut [u8; KEY_LEN]) -> Result<(), Error> {
+    match base16ct::mixed::decode(hex.trim(), key) {
+        Ok(decoded) if decoded.len() == KEY_LEN => Ok(()),
+        _ => Err(Error::InvalidKey),
+    }
+}

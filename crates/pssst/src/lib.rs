@@ -1,0 +1,108 @@
+//! PSSST, Packet Security for Stateless Server Transactions: one small encrypted datagram to any server of a pool that
+//! keeps nothing about its clients, and at most one encrypted datagram back.
+//!
+//! No handshake, no session, nothing for a load balancer to remember. A client may prove who it is within that same
+//! packet, and nobody on the path learns which client it was.
+//!
+//! This crate is the protocol and nothing else: no socket, clock, file or thread. It fills and takes the caller's
+//! buffers, so it runs under any runtime, on a microcontroller, or in a simulator. The rules it follows are in the
+//! repository's `docs/specification.md`; ids like `[R-18]` in these pages refer to them.
+//!
+//! # A transaction
+//!
+//! ```
+//! use pssst::{Client, SecretKey, Server, SysRng};
+//!
+//! // The server's key pair. The public key reaches clients by another, heavier channel.
+//! let server_secret = SecretKey::generate(&mut SysRng)?;
+//! let server_key = server_secret.public_key();
+//!
+//! // The client seals a request: 52 bytes more than its message, here 116, because it proves who it is.
+//! let identity = SecretKey::generate(&mut SysRng)?;
+//! let client = Client::new(server_key)?.with_identity(&identity)?;
+//! let mut datagram = [0; 1232];
+//! let (packet, pending) = client.seal_request(&mut SysRng, b"valve 7?", &mut datagram)?;
+//!
+//! // Any server that holds the key opens it, in place, and may answer it once.
+//! let server = Server::new(server_secret);
+//! let request = server.open_request(packet)?;
+//! assert_eq!(request.message(), b"valve 7?");
+//! assert_eq!(request.client_key(), Some(&identity.public_key()));
+//! let mut answer = [0; 1232];
+//! let reply = request.into_reply_sealer().seal(b"open", &mut answer)?;
+//!
+//! // Whatever else arrives is refused, and the true reply is still taken.
+//! assert_eq!(pending.open(&mut [0x80; 60]), Err(pssst::Error::ReservedFlags { bits: 0x0080 }));
+//! assert_eq!(pending.open(reply)?, b"open");
+//! # Ok::<(), pssst::Error>(())
+//! ```
+//!
+//! # One request, one answer
+//!
+//! **Read this before you write a handler.** A client that hears nothing sends the same bytes again, and an attacker can
+//! repeat them at any time. A server without state cannot tell, so it answers again, and all answers to one request are
+//! sealed under the same key and nonce.
+//!
+//! Under suite 1 ([`Suite::X25519AesGcm128`], the default, since it is what other implementations speak) that is fatal as
+//! soon as two answers differ, in a time or a counter, say. AES-GCM then falls: the two ciphertexts show how the messages
+//! differ, the two tags give away the authentication key, and with it anyone forges a third reply that the waiting client
+//! accepts. The test `two_answers` carries the attack out. So, under suite 1:
+//!
+//! * **a handler answers the same request with the same bytes**, on every server of the pool and at any later time. Being
+//!   idempotent, changing nothing the second time, is not enough.
+//! * If it cannot promise that, use suite 0xf001 ([`Suite::X25519Aes128GcmSiv`]), which has the same sizes and shows no
+//!   more than whether two whole answers were equal. Prefer it whenever both ends are yours, and have the server accept
+//!   nothing else: [`Server::with_suites`].
+//!
+//! # What it does not do
+//!
+//! * **No replay detection at the server.** Any request may arrive again, now or next year.
+//! * **No forward secrecy against the server's key.** Whoever takes the server's secret key reads the past. (Whoever takes a
+//!   client's key reads nothing, not even that client's own packets.)
+//! * **No distribution of keys.**
+//! * **No signatures.** Whoever holds the server's secret key can pose as any client towards that server.
+//! * **No padding.** Sizes, times, addresses and whether a request is authenticated are visible.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `std` (default) | the operating system's randomness ([`SysRng`]), and X25519 in assembly on x86-64 and aarch64 |
+//! | `pem` (default) | keys as PEM documents, as OpenSSL reads and writes them |
+//! | `alloc` | methods that return `Vec` and `String` |
+//!
+//! Without any of them the crate is `no_std` and never allocates.
+
+#![no_std]
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+pub use client::{Client, PendingReply};
+pub use error::Error;
+#[cfg(feature = "std")]
+pub use getrandom::SysRng;
+pub use key::{KEY_LEN, PublicKey, SecretKey};
+pub use keyring::Keyring;
+pub use packet::{
+    AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, HEADER_LEN, Header, OVERHEAD, PROOF_LEN, REPLY_MESSAGE_OFFSET, TAG_LEN,
+    exchange_value,
+};
+pub use rand_core;
+pub use server::{KeyCheck, ReplySealer, Request, Server};
+pub use suite::{Suite, SuiteSet};
+pub use x25519::X25519Backend;
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod client;
+mod error;
+mod key;
+mod keyring;
+mod packet;
+#[cfg(feature = "pem")]
+mod pem;
+mod server;
+mod suite;
+mod x25519;

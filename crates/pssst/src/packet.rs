@@ -1,0 +1,211 @@
+//! The packet's layout: header, flags, sizes (specification, section 2). The wire and nothing else.
+
+use crate::{Error, Suite};
+
+/// Bytes of the header: flags and suite, two each.
+pub const HEADER_LEN: usize = 4;
+/// Bytes of the exchange value, which follows the header.
+pub const EXCHANGE_VALUE_LEN: usize = 32;
+/// Bytes of the authentication tag, which ends the packet.
+pub const TAG_LEN: usize = 16;
+/// Bytes of a client's proof, which opens the plaintext of an authenticated request: client key and ephemeral secret.
+pub const PROOF_LEN: usize = 64;
+/// Bytes around the message of an anonymous request, and of every reply.
+pub const OVERHEAD: usize = HEADER_LEN + EXCHANGE_VALUE_LEN + TAG_LEN;
+/// Bytes around the message of an authenticated request.
+pub const AUTHENTICATED_OVERHEAD: usize = OVERHEAD + PROOF_LEN;
+/// Where the message of a reply begins.
+pub const REPLY_MESSAGE_OFFSET: usize = HEADER_LEN + EXCHANGE_VALUE_LEN;
+
+///
+const FLAG_REPLY: u16 = 0x8000;
+///
+const FLAG_CLIENT_AUTH: u16 = 0x4000;
+
+/// A packet's first four bytes, as they stand: any value can be held, also one that both ends would refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Header {
+    flags: u16,
+    suite: u16,
+}
+
+impl Header {
+    /// Reads the header of a packet of any kind.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] when the packet is shorter than a header.
+    pub fn of(packet: &[u8]) -> Result<Self, Error> {
+        packet.first_chunk().map(Self::from_bytes).ok_or(Error::Truncated)
+    }
+
+    /// Reads a header.
+    pub const fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Self {
+        let [flags_high, flags_low, suite_high, suite_low] = *bytes;
+        Self {
+            flags: u16::from_be_bytes([flags_high, flags_low]),
+            suite: u16::from_be_bytes([suite_high, suite_low]),
+        }
+    }
+
+    /// Writes the header.
+    pub const fn to_bytes(self) -> [u8; HEADER_LEN] {
+        let [flags_high, flags_low] = self.flags.to_be_bytes();
+        let [suite_high, suite_low] = self.suite.to_be_bytes();
+        [flags_high, flags_low, suite_high, suite_low]
+    }
+
+    /// Whether the packet says that it is a reply.
+    pub const fn is_reply(self) -> bool {
+        self.flags & FLAG_REPLY != 0
+    }
+
+    /// Whether the packet says that its request is authenticated.
+    pub const fn has_client_auth(self) -> bool {
+        self.flags & FLAG_CLIENT_AUTH != 0
+    }
+
+    /// The flags that must be zero.
+    pub const fn reserved_bits(self) -> u16 {
+        self.flags & !(FLAG_REPLY | FLAG_CLIENT_AUTH)
+    }
+
+    /// The suite's number, which need not be one that [`Suite`] knows.
+    pub const fn suite_number(self) -> u16 {
+        self.suite
+    }
+
+    /// The header of a request.
+    pub(crate) const fn request(suite: Suite, client_auth: bool) -> Self {
+        Self {
+            flags: if client_auth { FLAG_CLIENT_AUTH } else { 0 },
+            suite: suite.number(),
+        }
+    }
+
+    /// The header of the reply to a request with this header.
+    pub(crate) const fn into_reply(self) -> Self {
+        Self {
+            flags: self.flags | FLAG_REPLY,
+            suite: self.suite,
+        }
+    }
+
+    ///
+    pub(crate) const fn refuse_reserved_bits(self) -> Result<(), Error> {
+        match self.reserved_bits() {
+            0 => Ok(()),
+            bits => Err(Error::ReservedFlags { bits }),
+        }
+    }
+}
+
+/// The exchange value of a packet, by which a client with several pending requests finds the one that a reply is for.
+///
+/// # Errors
+/// [`Error::Truncated`] when the packet is shorter than any packet can be (52 bytes).
+pub fn exchange_value(packet: &[u8]) -> Result<&[u8; EXCHANGE_VALUE_LEN], Error> {
+    if packet.len() < OVERHEAD {
+        return Err(Error::Truncated);
+    }
+    packet
+        .get(HEADER_LEN..)
+        .and_then(<[u8]>::first_chunk)
+        .ok_or(Error::Truncated)
+}
+
+/// The four parts of a packet in its buffer.
+pub(crate) struct Parts<'p> {
+    pub(crate) header: &'p mut [u8; HEADER_LEN],
+    pub(crate) exchange_value: &'p mut [u8; EXCHANGE_VALUE_LEN],
+    pub(crate) body: &'p mut [u8],
+    pub(crate) tag: &'p mut [u8; TAG_LEN],
+}
+
+impl<'p> Parts<'p> {
+    /// Cuts a packet into its parts.
+    pub(crate) fn split(packet: &'p mut [u8]) -> Result<Self, Error> {
+        let (header, rest) = packet.split_first_chunk_mut().ok_or(Error::Truncated)?;
+        let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Error::Truncated)?;
+        let (body, tag) = rest.split_last_chunk_mut().ok_or(Error::Truncated)?;
+        Ok(Self {
+            header,
+            exchange_value,
+            body,
+            tag,
+        })
+    }
+}
+
+/// The front of the caller's buffer, as long as a packet with these sizes.
+pub(crate) fn allot(buffer: &mut [u8], overhead: usize, message_len: usize) -> Result<&mut [u8], Error> {
+    let needed = overhead.saturating_add(message_len);
+    buffer.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use super::*;
+
+    #[test]
+    fn overhead_is_52_and_116_bytes() {
+        //
+        assert_eq!((OVERHEAD, AUTHENTICATED_OVERHEAD), (52, 116));
+    }
+
+    #[test]
+    fn headers_are_big_endian() {
+        //
+        let request = Header::request(Suite::X25519Aes128GcmSiv, true);
+        assert_eq!(request.to_bytes(), [0x40, 0x00, 0xf0, 0x01]);
+        assert_eq!(request.into_reply().to_bytes(), [0xc0, 0x00, 0xf0, 0x01]);
+        let request = Header::request(Suite::X25519AesGcm128, false);
+        assert_eq!(request.to_bytes(), [0x00, 0x00, 0x00, 0x01]);
+        assert_eq!(request.into_reply().to_bytes(), [0x80, 0x00, 0x00, 0x01]);
+    }
+
+    #[test]
+    fn every_header_survives_reading_and_writing() {
+        for flags in 0..=u16::MAX {
+            let bytes = [flags.to_be_bytes(), 0x1234u16.to_be_bytes()].concat();
+            let header = Header::of(&bytes).unwrap();
+            assert_eq!(header.to_bytes()[..], bytes);
+            assert_eq!(header.is_reply(), flags >> 15 == 1);
+            assert_eq!(header.has_client_auth(), flags >> 14 & 1 == 1);
+            assert_eq!(header.reserved_bits(), flags & 0x3fff);
+            assert_eq!(header.suite_number(), 0x1234);
+            //
+            assert_eq!(header.refuse_reserved_bits().is_ok(), header.reserved_bits() == 0);
+        }
+    }
+
+    #[test]
+    fn packets_below_52_bytes_have_no_parts() {
+        //
+        for len in 0..OVERHEAD {
+            assert!(matches!(Parts::split(&mut vec![0; len]), Err(Error::Truncated)));
+            assert_eq!(exchange_value(&vec![0; len]), Err(Error::Truncated));
+        }
+        assert!(Parts::split(&mut [0; OVERHEAD]).unwrap().body.is_empty());
+    }
+
+    #[test]
+    fn exchange_value_is_the_32_bytes_after_the_header() {
+        let packet: Vec<u8> = (0..60).collect();
+        assert_eq!(exchange_value(&packet).unwrap()[..], packet[4..36]);
+    }
+
+    #[test]
+    fn a_buffer_too_small_says_how_much_is_needed() {
+        assert_eq!(
+            allot(&mut [0; 60], OVERHEAD, 9),
+            Err(Error::BufferTooSmall { needed: 61 })
+        );
+        assert_eq!(allot(&mut [0; 61], OVERHEAD, 9).unwrap().len(), 61);
+        assert_eq!(
+            allot(&mut [], OVERHEAD, usize::MAX),
+            Err(Error::BufferTooSmall { needed: usize::MAX })
+        );
+    }
+}

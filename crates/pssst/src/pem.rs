@@ -1,0 +1,123 @@
+//! Keys as PEM, the form that OpenSSL and most tools read and write: PKCS#8 for secret keys, SubjectPublicKeyInfo for
+//! public ones, with X25519 as RFC 8410 has it.
+
+use alloc::string::String;
+
+use pkcs8::der::asn1::{BitStringRef, OctetStringRef};
+use pkcs8::der::pem::{LineEnding, PemLabel};
+use pkcs8::der::zeroize::Zeroizing;
+use pkcs8::der::{Decode, Document, Encode, EncodePem, SecretDocument};
+use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
+
+use crate::key::KEY_LEN;
+use crate::{Error, PublicKey, SecretKey};
+
+/// id-X25519 (RFC 8410, section 3), which goes without parameters.
+const X25519: AlgorithmIdentifierRef<'_> = AlgorithmIdentifierRef {
+    oid: ObjectIdentifier::new_unwrap("1.3.101.110"),
+    parameters: None,
+};
+
+impl SecretKey {
+    /// The secret itself as a PKCS#8 document, `BEGIN PRIVATE KEY`, for storing it.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "48 bytes of DER always fit"
+    )]
+    pub fn expose_pem(&self) -> Zeroizing<String> {
+        fn encode(key: &SecretKey) -> pkcs8::der::Result<Zeroizing<String>> {
+            // RFC 8410, section 7: an OCTET STRING within the OCTET STRING.
+            let inner = Zeroizing::new(OctetStringRef::new(key.expose_bytes())?.to_der()?);
+            let document = PrivateKeyInfoRef::new(X25519, OctetStringRef::new(&inner)?);
+            SecretDocument::encode_msg(&document)?.to_pem(PrivateKeyInfoRef::PEM_LABEL, LineEnding::LF)
+        }
+        encode(self).expect("48 bytes of DER always fit")
+    }
+
+    /// Reads a PKCS#8 document that holds an unencrypted X25519 key, as `openssl genpkey -algorithm X25519` writes it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for anything else, and when the document names a public key that is not this key's.
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        fn decode(pem: &str) -> Option<SecretKey> {
+            let (label, document) = SecretDocument::from_pem(pem.trim()).ok()?;
+            let info = PrivateKeyInfoRef::from_der(document.as_bytes()).ok()?;
+            let inner = <&OctetStringRef>::from_der(info.private_key.as_bytes()).ok()?;
+            if label != PrivateKeyInfoRef::PEM_LABEL || info.algorithm != X25519 {
+                return None;
+            }
+            let key = SecretKey::from_bytes(inner.as_bytes().try_into().ok()?);
+            let named = info
+                .public_key
+                .map(|public| public.as_bytes() == Some(key.public_key().as_bytes()));
+            (named != Some(false)).then_some(key)
+        }
+        decode(pem).ok_or(Error::InvalidKey)
+    }
+
+    /// Reads a secret key in any of its text forms: PEM, or 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for anything else.
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        if is_pem(text) {
+            Self::from_pem(text)
+        } else {
+            Self::from_hex(text)
+        }
+    }
+}
+
+impl PublicKey {
+    /// The key as a SubjectPublicKeyInfo document, `BEGIN PUBLIC KEY`.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "44 bytes of DER always fit"
+    )]
+    pub fn to_pem(&self) -> String {
+        fn encode(key: &PublicKey) -> pkcs8::der::Result<String> {
+            let subject_public_key = BitStringRef::from_bytes(key.as_bytes())?;
+            SubjectPublicKeyInfoRef {
+                algorithm: X25519,
+                subject_public_key,
+            }
+            .to_pem(LineEnding::LF)
+        }
+        encode(self).expect("44 bytes of DER always fit")
+    }
+
+    /// Reads a SubjectPublicKeyInfo document that holds an X25519 key, as `openssl pkey -pubout` writes it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for anything else.
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        fn decode(pem: &str) -> Option<[u8; KEY_LEN]> {
+            let (label, document) = Document::from_pem(pem.trim()).ok()?;
+            let info = SubjectPublicKeyInfoRef::from_der(document.as_bytes()).ok()?;
+            if label != SubjectPublicKeyInfoRef::PEM_LABEL || info.algorithm != X25519 {
+                return None;
+            }
+            info.subject_public_key.as_bytes()?.try_into().ok()
+        }
+        decode(pem).map(Self::from_bytes).ok_or(Error::InvalidKey)
+    }
+
+    /// Reads a public key in any of its text forms: PEM, or 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for anything else.
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        if is_pem(text) {
+            Self::from_pem(text)
+        } else {
+            text.parse()
+        }
+    }
+}
+
+fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN ")
+}

@@ -1,0 +1,177 @@
+//! Keys: their text forms, what is shown of them, and what is not.
+
+use pssst::rand_core::{TryCryptoRng, TryRng};
+use pssst::{Client, Error, PublicKey, SecretKey, Server, SysRng};
+use zeroize::ZeroizeOnDrop;
+
+/// Made by `openssl genpkey -algorithm X25519`, and read back by `openssl pkey -text`.
+const SECRET_PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VuBCIEIFh8i6r8RHQFQ8qkfV8fXF/r/i7Ri/kyjXiODcWmL8pD\n\
+    -----END PRIVATE KEY-----\n";
+const SECRET_HEX: &str = "587c8baafc44740543caa47d5f1f5c5febfe2ed18bf9328d788e0dc5a62fca43";
+const PUBLIC_PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MCowBQYDK2VuAyEA+Zy1SIhU/Q5JPcGWNRcYBSQNrOKSEsDgI3Tq/zcjqX4=\n\
+    -----END PUBLIC KEY-----\n";
+const PUBLIC_HEX: &str = "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e";
+
+/// The same secret key as version 2 of PKCS#8 (RFC 5958), which names the public key too.
+const SECRET_PEM_WITH_PUBLIC: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MFECAQEwBQYDK2VuBCIEIFh8i6r8RHQFQ8qkfV8fXF/r/i7Ri/kyjXiODcWmL8pD\n\
+    gSEA+Zy1SIhU/Q5JPcGWNRcYBSQNrOKSEsDgI3Tq/zcjqX4=\n\
+    -----END PRIVATE KEY-----\n";
+const ED25519_PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEILZ7TZDqLMHWEDcBDiTiUg3oj8bZhiern7dT73HoQklx\n\
+    -----END PRIVATE KEY-----\n";
+
+#[test]
+fn secret_keys_read_and_write_what_openssl_does() {
+    let key = SecretKey::from_pem(SECRET_PEM).unwrap();
+    assert_eq!(key.expose_pem().as_str(), SECRET_PEM);
+    assert_eq!(key.expose_hex().as_str(), SECRET_HEX);
+    assert_eq!(key.public_key().to_string(), PUBLIC_HEX);
+    for text in [
+        SECRET_PEM,
+        SECRET_HEX,
+        SECRET_PEM_WITH_PUBLIC,
+        &SECRET_HEX.to_uppercase(),
+        &format!(" {SECRET_HEX}\r\n"),
+    ] {
+        assert_eq!(SecretKey::from_text(text), Ok(key.clone()), "{text}");
+    }
+    assert_eq!(SecretKey::from_pem(&SECRET_PEM.replace('\n', "\r\n")), Ok(key));
+}
+
+#[test]
+fn public_keys_read_and_write_what_openssl_does() {
+    let key = PublicKey::from_pem(PUBLIC_PEM).unwrap();
+    assert_eq!(key.to_pem(), PUBLIC_PEM);
+    assert_eq!(key.to_string(), PUBLIC_HEX);
+    for text in [
+        PUBLIC_PEM,
+        PUBLIC_HEX,
+        &PUBLIC_HEX.to_uppercase(),
+        &format!("\t{PUBLIC_HEX}\n"),
+    ] {
+        assert_eq!(PublicKey::from_text(text), Ok(key), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_the_key_asked_for_is_refused() {
+    let another_public = SECRET_PEM_WITH_PUBLIC.replace("+Zy1", "+Jy1");
+    let long_hex = format!("{SECRET_HEX}00");
+    for text in [
+        "",
+        "not a key",
+        PUBLIC_PEM,
+        ED25519_PEM,
+        &another_public,
+        &SECRET_PEM.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+        &SECRET_PEM.replace("BCIE", "BCIF"),
+        &SECRET_PEM[..SECRET_PEM.len() / 2],
+        &SECRET_HEX[1..],
+        &long_hex,
+        &SECRET_HEX.replace('5', "g"),
+    ] {
+        assert_eq!(SecretKey::from_text(text), Err(Error::InvalidKey), "{text}");
+    }
+    for text in [
+        "",
+        SECRET_PEM,
+        &PUBLIC_PEM.replace("PUBLIC", "PRIVATE"),
+        &PUBLIC_PEM.replace("MCow", "MCox"),
+        &long_hex,
+    ] {
+        assert_eq!(PublicKey::from_text(text), Err(Error::InvalidKey), "{text}");
+    }
+}
+
+/// [R-32]
+#[test]
+fn debug_shows_no_secret() {
+    let secret = SecretKey::from_hex(SECRET_HEX).unwrap();
+    let client = Client::new(secret.public_key())
+        .unwrap()
+        .with_identity(&secret)
+        .unwrap();
+    let server = Server::new(secret.clone());
+    let (mut packet, pending) = client.seal_request_to_vec(&mut SysRng, b"secret message").unwrap();
+    let request = server.open_request(&mut packet).unwrap();
+
+    assert_eq!(format!("{secret:?}"), "SecretKey(..)");
+    assert_eq!(
+        format!("{server:?}"),
+        format!("Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3) }}")
+    );
+    assert_eq!(
+        format!("{client:?}"),
+        format!(
+            "Client {{ suite: X25519AesGcm128, server_key: PublicKey({PUBLIC_HEX}), \
+             client_key: Some(PublicKey({PUBLIC_HEX})), .. }}"
+        )
+    );
+    assert_eq!(
+        format!("{request:?}"),
+        format!(
+            "Request {{ message_len: 14, client_key: Some(PublicKey({PUBLIC_HEX})), suite: X25519AesGcm128, \
+             server_key_index: 0, .. }}"
+        )
+    );
+    assert_eq!(
+        format!("{pending:?}"),
+        "PendingReply { suite: X25519AesGcm128, client_auth: true, .. }"
+    );
+    assert_eq!(
+        format!("{:?}", request.into_reply_sealer()),
+        "ReplySealer { suite: X25519AesGcm128, .. }"
+    );
+}
+
+/// [R-32] Each of these types is a secret, or made of types that are wiped.
+#[test]
+fn secrets_are_wiped_on_drop() {
+    const fn wiped<T: ZeroizeOnDrop>() {}
+    wiped::<SecretKey>();
+    wiped::<pssst::PendingReply>();
+    wiped::<pssst::ReplySealer>();
+}
+
+#[test]
+fn generated_keys_differ_and_validate() {
+    let keys: std::collections::HashSet<_> = (0..100)
+        .map(|_| {
+            let key = SecretKey::generate(&mut SysRng).unwrap().public_key();
+            key.validate().unwrap();
+            key
+        })
+        .collect();
+    assert_eq!(keys.len(), 100);
+}
+
+#[test]
+fn a_failing_generator_is_an_error() {
+    struct Broken;
+    impl TryRng for Broken {
+        type Error = core::fmt::Error;
+        fn try_next_u32(&mut self) -> Result<u32, core::fmt::Error> {
+            Err(core::fmt::Error)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, core::fmt::Error> {
+            Err(core::fmt::Error)
+        }
+        fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), core::fmt::Error> {
+            Err(core::fmt::Error)
+        }
+    }
+    impl TryCryptoRng for Broken {}
+
+    assert_eq!(
+        SecretKey::generate(&mut Broken).err(),
+        Some(Error::RandomnessUnavailable)
+    );
+    let client = Client::new(PUBLIC_HEX.parse().unwrap()).unwrap();
+    assert_eq!(
+        client.seal_request_to_vec(&mut Broken, b"").err(),
+        Some(Error::RandomnessUnavailable)
+    );
+}

@@ -1,0 +1,451 @@
+//! The server's rules beyond the vectors: keyring, suites, client keys and their aliases, buffers.
+
+mod common;
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+
+use common::{ALL, Mode, Pair, rng, seal_by_hand};
+use curve25519_dalek::MontgomeryPoint;
+use curve25519_dalek::constants::EIGHT_TORSION;
+use curve25519_dalek::traits::Identity;
+use pssst::{
+    Client, Error, KeyCheck, Keyring, OVERHEAD, PublicKey, REPLY_MESSAGE_OFFSET, SecretKey, Server, Suite, SuiteSet,
+};
+
+fn secrets<const N: usize>(seed: u64) -> [SecretKey; N] {
+    let mut rng = rng(seed);
+    core::array::from_fn(|_| SecretKey::generate(&mut rng).unwrap())
+}
+
+fn multiply(secret: &SecretKey, point: &[u8; 32]) -> [u8; 32] {
+    MontgomeryPoint(*point).mul_clamped(*secret.expose_bytes()).to_bytes()
+}
+
+/// A request whose proof holds for these key bytes, whoever's they are.
+fn request_of_alias(pair: &mut Pair, client_key: [u8; 32]) -> Vec<u8> {
+    let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
+    let x = multiply(&ephemeral, &client_key);
+    let z = multiply(&pair.server_secret, &x);
+    let plaintext = [&client_key[..], ephemeral.expose_bytes(), b"hello"].concat();
+    seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &plaintext)
+}
+
+/// Every other form of a key that X25519 cannot tell from it.
+fn aliases_of(key: &PublicKey) -> Vec<[u8; 32]> {
+    let point = MontgomeryPoint(*key.as_bytes()).to_edwards(0).unwrap();
+    let mut aliases: Vec<_> = EIGHT_TORSION
+        .iter()
+        .skip(1)
+        .map(|torsion| (point + torsion).to_montgomery().to_bytes())
+        .collect();
+    let mut top_bit_set = *key.as_bytes();
+    top_bit_set[31] |= 0x80;
+    aliases.push(top_bit_set);
+    aliases
+}
+
+/// The seven neighbours at low-order distance and the other encoding all pass the proof; none is reported.
+#[test]
+fn no_alias_of_a_client_key_is_an_identity() {
+    for suite in Suite::ALL {
+        let mut pair = Pair::new(30, (suite, Mode::Authenticated));
+        let key = pair.identity.public_key();
+        let server = pair.server();
+        assert_eq!(
+            server
+                .open_request(&mut request_of_alias(&mut pair, *key.as_bytes()))
+                .unwrap()
+                .client_key(),
+            Some(&key)
+        );
+
+        let aliases = aliases_of(&key);
+        assert_eq!(aliases.len(), 8);
+        for alias in aliases {
+            assert_ne!(alias, *key.as_bytes());
+            assert_eq!(
+                multiply(&pair.server_secret, &alias),
+                multiply(&pair.server_secret, key.as_bytes())
+            );
+            let mut packet = request_of_alias(&mut pair, alias);
+            assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
+            assert_eq!(PublicKey::from_bytes(alias).validate(), Err(Error::ClientKeyAlias));
+        }
+    }
+}
+
+/// Unreduced encodings, u + p: only nineteen field elements have one.
+#[test]
+fn unreduced_client_keys_are_aliases() {
+    let mut unreduced = 0;
+    for above_p in 2..19u8 {
+        let mut small = [0; 32];
+        small[0] = above_p;
+        let mut large = [0xff; 32];
+        (large[0], large[31]) = (0xed + above_p, 0x7f);
+        // The points among them that are keys at all.
+        if PublicKey::from_bytes(small).validate().is_ok() {
+            unreduced += 1;
+            assert_eq!(
+                PublicKey::from_bytes(large).validate(),
+                Err(Error::ClientKeyAlias),
+                "p + {above_p}"
+            );
+            let mut pair = Pair::new(31, (Suite::X25519AesGcm128, Mode::Authenticated));
+            let mut packet = request_of_alias(&mut pair, large);
+            assert_eq!(
+                pair.server().open_request(&mut packet).err(),
+                Some(Error::ClientKeyAlias)
+            );
+        }
+    }
+    // The base point, 9, is one of them.
+    assert!(unreduced > 0);
+    assert!(
+        PublicKey::from_bytes(MontgomeryPoint::mul_base_clamped([1; 32]).to_bytes())
+            .validate()
+            .is_ok()
+    );
+}
+
+///
+#[test]
+fn low_order_client_keys_are_refused() {
+    for torsion in EIGHT_TORSION {
+        let key = torsion.to_montgomery().to_bytes();
+        assert_eq!(PublicKey::from_bytes(key).validate(), Err(Error::WeakKey));
+        // x25519(e, C) is zero for every e, and a zero X opens nothing anyway; so the proof is put over a true X.
+        let mut pair = Pair::new(32, (Suite::X25519Aes128GcmSiv, Mode::Authenticated));
+        let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
+        let x = *ephemeral.public_key().as_bytes();
+        let z = multiply(&pair.server_secret, &x);
+        let plaintext = [&key[..], ephemeral.expose_bytes()].concat();
+        let mut packet = seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &plaintext);
+        assert_eq!(
+            pair.server().open_request(&mut packet).err(),
+            Some(Error::ClientAuthFailed)
+        );
+    }
+    assert_eq!(EIGHT_TORSION[0], curve25519_dalek::EdwardsPoint::identity());
+}
+
+/// A key that only the curve's twist has is nobody's.
+#[test]
+fn twist_points_are_not_keys() {
+    let mut on_twist = 0;
+    for byte in 2..40 {
+        let mut key = [0; 32];
+        key[0] = byte;
+        if MontgomeryPoint(key).to_edwards(0).is_none() {
+            on_twist += 1;
+            assert_eq!(PublicKey::from_bytes(key).validate(), Err(Error::ClientKeyAlias));
+        }
+    }
+    assert!(on_twist > 0);
+}
+
+/// The caller's list decides about exactly the bytes on it; the check runs for the others only if it says so.
+#[test]
+fn enrolled_keys_skip_the_check() {
+    let mut pair = Pair::new(33, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let key = pair.identity.public_key();
+    let alias = aliases_of(&key)[0];
+    let server = pair.server();
+
+    let enrolled_only = |asked: &PublicKey| {
+        if *asked == key {
+            KeyCheck::Enrolled
+        } else {
+            KeyCheck::Refuse
+        }
+    };
+    let mut packet = request_of_alias(&mut pair, *key.as_bytes());
+    assert_eq!(
+        server
+            .open_request_with(&mut packet, enrolled_only)
+            .unwrap()
+            .client_key(),
+        Some(&key)
+    );
+    let mut packet = request_of_alias(&mut pair, alias);
+    assert_eq!(
+        server.open_request_with(&mut packet, enrolled_only).err(),
+        Some(Error::ClientKeyAlias)
+    );
+
+    // That no check runs for an enrolled key shows only where the caller enrolled what it should not have.
+    let mut packet = request_of_alias(&mut pair, alias);
+    let request = server.open_request_with(&mut packet, |_| KeyCheck::Enrolled).unwrap();
+    assert_eq!(request.client_key(), Some(&PublicKey::from_bytes(alias)));
+
+    // The caller is asked once, about a proven key, and not at all without one.
+    let asked = Cell::new(0);
+    let count = |_: &PublicKey| {
+        asked.set(asked.get() + 1);
+        KeyCheck::Validate
+    };
+    let (mut packet, _) = pair.seal(b"");
+    server.open_request_with(&mut packet, count).unwrap();
+    assert_eq!(asked.get(), 1);
+    let stranger = secrets::<1>(34)[0].public_key();
+    let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
+    let x = *ephemeral.public_key().as_bytes();
+    let z = multiply(&pair.server_secret, &x);
+    let unproven = [&stranger.as_bytes()[..], ephemeral.expose_bytes()].concat();
+    let mut packet = seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &unproven);
+    assert_eq!(
+        server.open_request_with(&mut packet, count).err(),
+        Some(Error::ClientAuthFailed)
+    );
+    pair.mode = Mode::Anonymous;
+    let (mut packet, _) = pair.seal(b"");
+    server.open_request_with(&mut packet, count).unwrap();
+    assert_eq!(asked.get(), 1);
+}
+
+/// The client's ephemeral secret, which would open its packets, does not stay in the buffer.
+#[test]
+fn the_proofs_secret_is_wiped_from_the_buffer() {
+    let mut pair = Pair::new(35, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let (mut packet, _) = pair.seal(b"message");
+    pair.server().open_request(&mut packet).unwrap();
+    assert_eq!(packet[36..68], *pair.identity.public_key().as_bytes());
+    assert_eq!(packet[68..100], [0; 32]);
+    assert_eq!(&packet[100..107], b"message");
+}
+
+///
+#[test]
+fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
+    for (suite, mode) in ALL {
+        let mut pair = Pair::new(36, (suite, mode));
+        let keys: [SecretKey; 4] = secrets(37);
+        let [first, second, third, fourth] = keys.clone();
+        let keyring = Keyring::new(first)
+            .with_key(second)
+            .unwrap()
+            .with_key(third)
+            .unwrap()
+            .with_key(fourth)
+            .unwrap();
+        let publics: Vec<_> = keyring.public_keys().copied().collect();
+        assert_eq!(publics, keys.each_ref().map(SecretKey::public_key));
+        let server = Server::new(keyring);
+
+        for (place, key) in keys.iter().enumerate() {
+            pair.server_secret = key.clone();
+            let (mut packet, pending) = pair.seal(b"for one of them");
+            let request = server.open_request(&mut packet).unwrap();
+            assert_eq!(
+                (request.server_key_index(), request.message()),
+                (place, &b"for one of them"[..])
+            );
+            assert_eq!(request.client_key().copied(), pair.client_key());
+            let reply = request.into_reply_sealer().seal_to_vec(b"answer").unwrap();
+            assert_eq!(pending.open_to_vec(&reply).unwrap(), b"answer");
+        }
+
+        // A packet that some key opened is not tried further, however bad its proof.
+        pair.server_secret = keys[2].clone();
+        let mut packet = {
+            let alias = aliases_of(&pair.identity.public_key())[3];
+            request_of_alias(&mut pair, alias)
+        };
+        assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
+        pair.server_secret = secrets::<1>(38)[0].clone();
+        assert_eq!(
+            server.open_request(&mut pair.seal(b"").0).err(),
+            Some(Error::DecryptFailed)
+        );
+    }
+}
+
+#[test]
+fn a_keyring_is_bounded_and_holds_no_key_twice() {
+    let keys: [SecretKey; 5] = secrets(39);
+    let mut keyring = Keyring::new(keys[0].clone());
+    for key in &keys[..4] {
+        keyring = keyring.with_key(key.clone()).unwrap();
+        keyring = keyring.with_key(key.clone()).unwrap();
+    }
+    assert_eq!(keyring.public_keys().count(), Keyring::CAPACITY);
+    assert_eq!(keyring.with_key(keys[4].clone()).err(), Some(Error::KeyringFull));
+}
+
+/// Requests stream in from two threads while a third swaps the whole server a hundred times. Every request
+/// is answered, though the server may be another when it comes in, and yet another when its reply is sealed.
+#[test]
+fn the_keyring_is_replaced_whole_while_requests_stream_in() {
+    let keys: [SecretKey; 8] = secrets(40);
+    let server_with = |place: usize| {
+        let [current, previous] = [place, place + 7].map(|place| keys[place % 8].clone());
+        Arc::new(Server::new(Keyring::new(current).with_key(previous).unwrap()))
+    };
+    let serving = RwLock::new(server_with(0));
+    let now = || Arc::clone(&serving.read().unwrap());
+    let answered = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let (swaps, in_flight_swaps) = (AtomicUsize::new(0), AtomicUsize::new(0));
+
+    std::thread::scope(|scope| {
+        for (thread, answered) in answered.iter().enumerate() {
+            let (now, swaps, in_flight_swaps) = (&now, &swaps, &in_flight_swaps);
+            scope.spawn(move || {
+                let mut rng = rng(41 + thread as u64);
+                while swaps.load(Ordering::SeqCst) < 100 {
+                    let before = swaps.load(Ordering::SeqCst);
+                    let client = Client::new(*now().keyring().public_keys().next().unwrap()).unwrap();
+                    let (mut packet, pending) = client.seal_request_to_vec(&mut rng, b"in flight").unwrap();
+                    std::thread::yield_now();
+                    let sealer = now().open_request(&mut packet).unwrap().into_reply_sealer();
+                    std::thread::yield_now();
+                    let reply = sealer.seal_to_vec(b"answered").unwrap();
+                    assert_eq!(pending.open_to_vec(&reply).unwrap(), b"answered");
+                    in_flight_swaps.fetch_add(swaps.load(Ordering::SeqCst) - before, Ordering::SeqCst);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for place in 1..=100 {
+            *serving.write().unwrap() = server_with(place);
+            // The keyring knows one previous key, so a request may meet one swap: wait until both threads are past it.
+            let seen = answered.each_ref().map(|answered| answered.load(Ordering::SeqCst));
+            swaps.store(place, Ordering::SeqCst);
+            if place < 100 {
+                while answered
+                    .iter()
+                    .zip(seen)
+                    .any(|(answered, seen)| answered.load(Ordering::SeqCst) == seen)
+                {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    });
+    assert!(in_flight_swaps.into_inner() > 0, "no request met a swap");
+}
+
+///
+#[test]
+fn a_server_accepts_the_suites_it_was_given() {
+    for (accepted, refused) in [
+        (Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv),
+        (Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128),
+    ] {
+        let mut pair = Pair::new(43, (accepted, Mode::Anonymous));
+        let server = pair.server().with_suites(SuiteSet::from_iter([accepted]));
+        assert!(server.open_request(&mut pair.seal(b"").0).is_ok());
+        pair.suite = refused;
+        let expected = Error::UnsupportedSuite {
+            suite: refused.number(),
+        };
+        assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(expected));
+        assert!(pair.server().open_request(&mut pair.seal(b"").0).is_ok());
+    }
+    for number in (0..=u16::MAX).filter(|number| ![0x0001, 0xf001].contains(number)) {
+        assert_eq!(
+            Suite::from_number(number),
+            Err(Error::UnsupportedSuite { suite: number })
+        );
+    }
+    for suite in Suite::ALL {
+        assert_eq!(Suite::from_number(suite.number()), Ok(suite));
+    }
+}
+
+///
+#[test]
+fn low_order_server_keys_make_no_client() {
+    for torsion in EIGHT_TORSION {
+        let key = PublicKey::from_bytes(torsion.to_montgomery().to_bytes());
+        assert_eq!(Client::new(key).err(), Some(Error::WeakKey));
+    }
+}
+
+/// Another encoding of an exchange value opens like any other, and derives other keys.
+#[test]
+fn exchange_values_in_other_encodings_are_opened_as_received() {
+    for suite in Suite::ALL {
+        let mut pair = Pair::new(44, (suite, Mode::Anonymous));
+        let server_key = pair.server_secret.public_key();
+        let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
+        let mut x = *ephemeral.public_key().as_bytes();
+        let z = multiply(&ephemeral, server_key.as_bytes());
+        let canonical = seal_by_hand(suite, false, &server_key, x, z, b"same X, same Z");
+        x[31] |= 0x80;
+        let mut packet = seal_by_hand(suite, false, &server_key, x, z, b"same X, same Z");
+        assert_ne!(packet[36..], canonical[36..]);
+
+        let server = pair.server();
+        let request = server.open_request(&mut packet).unwrap();
+        assert_eq!(
+            (request.message(), request.exchange_value()),
+            (&b"same X, same Z"[..], &x)
+        );
+
+        // 9 + p, the base point unreduced, whose Z is the server's public key.
+        let mut x = [0xff; 32];
+        (x[0], x[31]) = (0xed + 9, 0x7f);
+        let z = *server_key.as_bytes();
+        let mut packet = seal_by_hand(suite, false, &server_key, x, z, b"unreduced");
+        assert_eq!(server.open_request(&mut packet).unwrap().message(), b"unreduced");
+    }
+}
+
+/// No suite, mode or server shares a transaction's key with another; under suite 1 they can.
+#[test]
+fn suite_f001_binds_header_and_server_key() {
+    let pair = Pair::new(45, (Suite::X25519Aes128GcmSiv, Mode::Anonymous));
+    let other_server = secrets::<1>(46)[0].public_key();
+    let ephemeral = &secrets::<1>(47)[0];
+    let x = *ephemeral.public_key().as_bytes();
+    let z = multiply(ephemeral, pair.server_secret.public_key().as_bytes());
+
+    let mut packet = seal_by_hand(pair.suite, false, &other_server, x, z, b"");
+    assert_eq!(
+        pair.server().open_request(&mut packet).err(),
+        Some(Error::DecryptFailed)
+    );
+    let mut packet = seal_by_hand(Suite::X25519AesGcm128, false, &other_server, x, z, b"");
+    assert!(pair.server().open_request(&mut packet).is_ok());
+}
+
+/// A reply needs a buffer of its size; no more of it is written, and a refusal writes nothing.
+#[test]
+fn replies_are_written_once_into_the_callers_buffer() {
+    for modes in ALL {
+        let mut pair = Pair::new(48, modes);
+        let server = pair.server();
+        let (packet, pending) = pair.seal(b"ask");
+        let sealer = || server.open_request(&mut packet.clone()).unwrap().into_reply_sealer();
+        let expected = sealer().seal_to_vec(b"answer").unwrap();
+
+        let mut buffer = [0xaa; 100];
+        assert_eq!(sealer().seal(b"answer", &mut buffer).unwrap(), &expected);
+        assert_eq!(buffer[58..], [0xaa; 42]);
+
+        let mut buffer = [0xaa; 58];
+        buffer[REPLY_MESSAGE_OFFSET..][..6].copy_from_slice(b"answer");
+        assert_eq!(sealer().seal_in_place(&mut buffer).unwrap(), &expected);
+        assert_eq!(pending.open(&mut buffer).unwrap(), b"answer");
+
+        let mut small = [0xaa; 57];
+        assert_eq!(
+            sealer().seal(b"answer", &mut small),
+            Err(Error::BufferTooSmall { needed: 58 })
+        );
+        assert_eq!(small, [0xaa; 57]);
+        assert_eq!(
+            sealer().seal_in_place(&mut [0; OVERHEAD - 1]),
+            Err(Error::BufferTooSmall { needed: 52 })
+        );
+
+        let client = pair.client();
+        let needed = 3 + client.overhead();
+        let mut small = vec![0xaa; needed - 1];
+        let refused = client.seal_request(&mut pair.rng, b"ask", &mut small).err();
+        assert_eq!(refused, Some(Error::BufferTooSmall { needed }));
+        assert_eq!(small, vec![0xaa; needed - 1]);
+    }
+}
