@@ -74,6 +74,7 @@
 //! Without any of them the crate is `no_std` and never allocates.
 
 #![no_std]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub use client::{Client, PendingReply};

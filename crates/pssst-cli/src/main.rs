@@ -1,0 +1,52 @@
+//! The program `pssst`: keys, a server, requests, and a demonstration of the protocol. One module per subcommand.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage.
+
+mod compat;
+mod demo;
+mod failure;
+mod key_file;
+mod keygen;
+mod options;
+mod pubkey;
+mod request;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Small encrypted requests over UDP, and their replies, without any state at the server.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage.
+#[derive(Parser)]
+#[command(name = "pssst", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Keygen(keygen::Args),
+    Pubkey(pubkey::Args),
+    Serve(serve::Args),
+    Request(request::Args),
+    Compat(compat::Args),
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Pubkey(args) => pubkey::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Request(args) => request::run(&args),
+        Command::Compat(args) => compat::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

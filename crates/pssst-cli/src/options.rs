@@ -1,0 +1,34 @@
+//! Command-line options that several subcommands share.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use pssst::{PublicKey, Suite};
+
+use crate::failure::Failure;
+use crate::key_file;
+
+/// A cipher suite by its number, as the packets have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuiteOption {
+    /// `X25519_AESGCM128`: what every implementation speaks.
+    #[value(name = "1", alias = "0001")]
+    AesGcm128,
+    /// `X25519_AES128GCMSIV`: safe also when a handler gives two different answers to one request.
+    #[value(name = "f001")]
+    Aes128GcmSiv,
+}
+
+impl From<SuiteOption> for Suite {
+    fn from(option: SuiteOption) -> Self {
+        match option {
+            SuiteOption::AesGcm128 => Self::X25519AesGcm128,
+            SuiteOption::Aes128GcmSiv => Self::X25519Aes128GcmSiv,
+        }
+    }
+}
+
+/// A public key: 64 hexadecimal digits, or a file that holds a key.
+pub(crate) fn public_key(text: &str) -> Result<PublicKey, Failure> {
+    text.parse().or_else(|_| key_file::read_public(Path::new(text)))
+}

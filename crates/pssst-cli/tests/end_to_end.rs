@@ -1,0 +1,655 @@
+//! The program as its users run it: real key files, real processes, real packets on loopback.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use pssst::{PublicKey, SecretKey, Server};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn pssst(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
+    command.args(args);
+    command
+}
+
+#[track_caller]
+fn output(args: &[&str]) -> Output {
+    pssst(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Standard output of a command that succeeds.
+#[track_caller]
+fn stdout(args: &[&str]) -> Vec<u8> {
+    let output = output(args);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Standard error of a command that ends with this code, and prints nothing else.
+#[track_caller]
+fn refusal(code: i32, args: &[&str]) -> String {
+    let output = output(args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(code), &b""[..]),
+        "{args:?}: {stderr}"
+    );
+    stderr
+}
+
+/// A folder with a server's key, a client's key, and their public keys.
+struct Keys {
+    folder: TempDir,
+    server_key: String,
+    client_key: String,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let [server_key, client_key] = ["server.key", "client.key"].map(|name| {
+            let file = folder.path().join(name);
+            String::from_utf8(stdout(&["keygen", "--out", file.to_str().unwrap()]))
+                .unwrap()
+                .trim()
+                .to_owned()
+        });
+        Self {
+            folder,
+            server_key,
+            client_key,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+}
+
+/// A running `pssst serve --verbose`, killed if the test fails before it is stopped.
+struct Serving {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    address: SocketAddr,
+}
+
+impl Serving {
+    fn start(args: &[&str]) -> Self {
+        let mut child = pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").expect(&line).parse().unwrap();
+        Self { child, output, address }
+    }
+
+    fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Asks it to stop, as a service manager does, and returns what it said on standard error.
+    fn stop(mut self) -> String {
+        let killed = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
+        said
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _already_reaped = self.child.wait();
+    }
+}
+
+/// The number after a word in what a server says at its end.
+fn count(said: &str, word: &str) -> usize {
+    let (_, number) = said.rsplit_once(word).expect(said);
+    number.split(',').next().unwrap().trim().parse().unwrap()
+}
+
+#[cfg(unix)]
+fn mode(path: &str) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[cfg(unix)]
+fn set_mode(path: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn keygen_makes_a_file_for_its_owner_and_prints_the_public_key() {
+    let keys = Keys::new();
+    let file = keys.path("server.key");
+    assert_eq!(mode(&file), 0o600);
+    let secret = SecretKey::from_pem(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(secret.public_key().to_string(), keys.server_key);
+    assert_eq!(stdout(&["pubkey", &file]), format!("{}\n", keys.server_key).as_bytes());
+    let pem = String::from_utf8(stdout(&["pubkey", "--pem", &file])).unwrap();
+    assert_eq!(PublicKey::from_pem(&pem).unwrap(), secret.public_key());
+
+    let hex_file = keys.path("hex.key");
+    let printed = String::from_utf8(stdout(&["keygen", "--format", "hex", "--out", &hex_file])).unwrap();
+    let hex = fs::read_to_string(&hex_file).unwrap();
+    assert_eq!((hex.len(), mode(&hex_file)), (65, 0o600));
+    assert_eq!(
+        printed.trim(),
+        SecretKey::from_hex(&hex).unwrap().public_key().to_string()
+    );
+}
+
+#[test]
+fn keygen_never_overwrites() {
+    let keys = Keys::new();
+    let file = keys.path("server.key");
+    let before = fs::read(&file).unwrap();
+    let stderr = refusal(1, &["keygen", "--out", &file]);
+    assert!(
+        stderr.contains("exists already") && stderr.contains("never overwritten"),
+        "{stderr}"
+    );
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn keygen_and_pubkey_are_filters() {
+    let made = output(&["keygen", "--out", "-"]);
+    let mut child = pssst(&["pubkey", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&made.stdout).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, made.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn secret_files_that_others_can_read_are_refused() {
+    let keys = Keys::new();
+    let file = keys.path("client.key");
+    for exposed in [0o640, 0o604, 0o660, 0o644, 0o601] {
+        set_mode(&file, exposed);
+        for args in [
+            &["pubkey", &file][..],
+            &["serve", "--listen", "127.0.0.1:0", "--secret-key", &file],
+            &[
+                "request",
+                "--server",
+                "127.0.0.1:9",
+                "--server-key",
+                &keys.server_key,
+                "--identity",
+                &file,
+                "x",
+            ],
+        ] {
+            let stderr = refusal(1, args);
+            assert!(stderr.contains(&format!("mode {exposed:04o}")), "{stderr}");
+            assert!(
+                stderr.contains(&format!("chmod 600 {file}")) && stderr.contains("exposed"),
+                "{stderr}"
+            );
+        }
+    }
+    assert_eq!(
+        stdout(&["pubkey", "--allow-exposed-keys", &file]),
+        format!("{}\n", keys.client_key).as_bytes()
+    );
+    set_mode(&file, 0o400);
+    assert_eq!(stdout(&["pubkey", &file]), format!("{}\n", keys.client_key).as_bytes());
+}
+
+#[test]
+fn files_that_hold_no_key_are_refused() {
+    let keys = Keys::new();
+    let file = keys.path("bad.key");
+    for (content, expected) in [
+        (&b"hello"[..], "holds no key"),
+        (b"", "holds no key"),
+        (&[0xff; 100], "holds no key"),
+        (&vec![b'a'; 100_000], "holds no key"),
+        (
+            &stdout(&["pubkey", "--pem", &keys.path("server.key")]),
+            "holds a public key",
+        ),
+    ] {
+        fs::write(&file, content).unwrap();
+        set_mode(&file, 0o600);
+        let stderr = refusal(1, &["pubkey", &file]);
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
+fn requests_of_every_kind_are_answered() {
+    let keys = Keys::new();
+    let mut serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
+    assert_eq!(serving.next_line(), format!("public key {}", keys.server_key));
+    let server = serving.address();
+    let base = ["request", "--server", &server, "--server-key", &keys.server_key];
+    let identity = keys.path("client.key");
+    let message_file = keys.path("message.bin");
+    let binary: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+    fs::write(&message_file, &binary).unwrap();
+
+    for suite in ["1", "f001"] {
+        for identity in [&[][..], &["--identity", &identity]] {
+            let args = [&base[..], identity, &["--suite", suite]].concat();
+            assert_eq!(stdout(&[&args[..], &["hello"]].concat()), b"hello");
+            assert_eq!(stdout(&[&args[..], &[""]].concat()), b"");
+            assert_eq!(stdout(&[&args[..], &["--file", &message_file]].concat()), binary);
+            assert_eq!(stdout(&[&args[..], &["--no-reply", "one way"]].concat()), b"");
+            let mut child = pssst(&args)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(b"from\0standard input\n")
+                .unwrap();
+            assert_eq!(child.wait_with_output().unwrap().stdout, b"from\0standard input\n");
+        }
+    }
+    // The largest messages that a datagram holds, and one byte more.
+    for (identity, largest) in [(&[][..], 65_507 - 52), (&["--identity", &identity], 65_507 - 116)] {
+        fs::write(&message_file, vec![b'x'; largest]).unwrap();
+        let args = [&base[..], identity, &["--file", &message_file]].concat();
+        assert_eq!(stdout(&args).len(), largest);
+        fs::write(&message_file, vec![b'x'; largest + 1]).unwrap();
+        assert!(refusal(2, &args).contains(&format!("longer than {largest} bytes")));
+    }
+    // The server's key from a file, as `pssst pubkey --pem` writes it.
+    let public_file = keys.path("server.pub");
+    fs::write(&public_file, stdout(&["pubkey", "--pem", &keys.path("server.key")])).unwrap();
+    assert_eq!(
+        stdout(&["request", "--server", &server, "--server-key", &public_file, "hi"]),
+        b"hi"
+    );
+
+    let said = serving.stop();
+    // 2 suites x 2 identities x 5 messages, 2 largest, 1 by key file; a few more if the machine was slow.
+    let requests = count(&said, "requests ");
+    assert!(requests >= 23, "{said}");
+    let expected = format!("requests {requests}, replies {requests}, send failures 0, receive failures 0, refused 0\n");
+    assert!(said.ends_with(&expected), "{said}");
+    let authenticated = said.matches(&format!("from client {}", keys.client_key)).count();
+    assert!(authenticated >= 11);
+    assert_eq!(
+        said.matches("from an anonymous client").count(),
+        requests - authenticated
+    );
+}
+
+#[test]
+fn the_server_survives_and_counts_what_it_refuses() {
+    let keys = Keys::new();
+    let serving = Serving::start(&["--secret-key", &keys.path("server.key"), "--suite", "1"]);
+    let attacker = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for packet in [
+        &[][..],
+        &[0; 5],
+        &[0; 51],
+        &[0; 52],
+        &[0x80; 60],
+        &[0x3f; 60],
+        &[&[0, 0, 0, 1][..], &[0; 60]].concat(),
+        &[&[0, 0, 0, 1][..], &[9; 60]].concat(),
+        &[&[0, 0, 0xf0, 1][..], &[9; 60]].concat(),
+        &vec![0xff; 65_507],
+    ] {
+        attacker.send_to(packet, serving.address).unwrap();
+    }
+    // It still serves; and a refused packet is never answered.
+    let server = serving.address();
+    assert_eq!(
+        stdout(&[
+            "request",
+            "--server",
+            &server,
+            "--server-key",
+            &keys.server_key,
+            "still there?"
+        ]),
+        b"still there?"
+    );
+    attacker.set_nonblocking(true).unwrap();
+    assert_eq!(
+        attacker.recv(&mut [0; 100]).unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
+
+    let stderr = refusal(
+        1,
+        &[
+            "request",
+            "--server",
+            &server,
+            "--server-key",
+            &keys.client_key,
+            "--timeout",
+            "0.3",
+            "wrong server key",
+        ],
+    );
+    assert!(
+        stderr.contains("no reply") && stderr.contains("packets sent 1, refused 0"),
+        "{stderr}"
+    );
+
+    let said = serving.stop();
+    assert!(count(&said, "requests ") >= 1);
+    let expected =
+        "refused 11, DecryptFailed 2, NotRequest 2, ReservedFlags 1, Truncated 3, UnsupportedSuite 2, WeakKey 1\n";
+    assert!(said.ends_with(expected), "{said}");
+}
+
+#[test]
+fn a_server_with_two_keys_serves_the_clients_of_both() {
+    let keys = Keys::new();
+    let old = keys.path("client.key");
+    let mut serving = Serving::start(&["--secret-key", &keys.path("server.key"), "--secret-key", &old]);
+    assert_eq!(serving.next_line(), format!("public key {}", keys.server_key));
+    assert_eq!(serving.next_line(), format!("public key {}", keys.client_key));
+    let server = serving.address();
+    for key in [&keys.server_key, &keys.client_key] {
+        assert_eq!(
+            stdout(&["request", "--server", &server, "--server-key", key, "hello"]),
+            b"hello"
+        );
+    }
+    let said = serving.stop();
+    assert!(said.contains("server key 0") && said.contains("server key 1"), "{said}");
+
+    let five: Vec<_> = (0..5)
+        .map(|n| {
+            let file = keys.path(&format!("{n}.key"));
+            stdout(&["keygen", "--out", &file]);
+            file
+        })
+        .collect();
+    let args: Vec<&str> = five.iter().flat_map(|file| ["--secret-key", file]).collect();
+    assert!(refusal(2, &[&["serve"][..], &args].concat()).contains("more than 4 secret keys"));
+}
+
+#[test]
+fn a_port_that_is_served_already_is_refused() {
+    let keys = Keys::new();
+    let key = keys.path("server.key");
+    let serving = Serving::start(&["--secret-key", &key]);
+    let stderr = refusal(1, &["serve", "--listen", &serving.address(), "--secret-key", &key]);
+    assert!(
+        stderr.contains("cannot serve 127.0.0.1:") && stderr.contains("another process"),
+        "{stderr}"
+    );
+}
+
+/// A server whose network loses the first packets, and forges replies before the true one.
+#[test]
+fn requests_are_sent_again_with_the_same_bytes_and_outlive_forged_replies() {
+    let secret = SecretKey::from_bytes([7; 32]);
+    let key = secret.public_key().to_string();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let client = std::thread::spawn(move || output(&["request", "--server", &address, "--server-key", &key, "hello"]));
+
+    let mut attempts = Vec::new();
+    let mut peer = None;
+    for _ in 0..3 {
+        let mut buffer = [0; 2048];
+        let (len, from) = socket.recv_from(&mut buffer).unwrap();
+        attempts.push(buffer[..len].to_vec());
+        peer = Some(from);
+    }
+    assert!(
+        attempts.iter().all(|attempt| *attempt == attempts[0]),
+        "the client sealed its request anew"
+    );
+
+    let server = Server::new(secret);
+    let mut packet = attempts[2].clone();
+    let request = server.open_request(&mut packet).unwrap();
+    assert_eq!(request.message(), b"hello");
+    let reply = request.into_reply_sealer().seal_to_vec(b"the true reply").unwrap();
+    let mut forged = reply.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    for packet in [&b"junk"[..], &forged, &attempts[0], &reply] {
+        socket.send_to(packet, peer.unwrap()).unwrap();
+    }
+    let output = client.join().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), &b"the true reply"[..])
+    );
+}
+
+#[test]
+fn forged_replies_are_counted_when_no_true_one_comes() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let key = SecretKey::from_bytes([7; 32]).public_key().to_string();
+    let client = std::thread::spawn(move || {
+        refusal(
+            1,
+            &[
+                "request",
+                "--server",
+                &address,
+                "--server-key",
+                &key,
+                "--timeout",
+                "0.4",
+                "hello",
+            ],
+        )
+    });
+    let mut buffer = [0; 2048];
+    let (len, peer) = socket.recv_from(&mut buffer).unwrap();
+    for _ in 0..3 {
+        socket.send_to(&buffer[..len], peer).unwrap();
+    }
+    let stderr = client.join().unwrap();
+    assert!(stderr.contains("(packets sent 1, refused 3)"), "{stderr}");
+}
+
+/// `localhost` is `::1` first on many machines, where nobody listens: the next address is tried.
+#[test]
+fn every_address_of_a_name_is_tried() {
+    let keys = Keys::new();
+    let serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
+    let server = format!("localhost:{}", serving.address.port());
+    assert_eq!(
+        stdout(&[
+            "request",
+            "--server",
+            &server,
+            "--server-key",
+            &keys.server_key,
+            "hello"
+        ]),
+        b"hello"
+    );
+}
+
+/// Two programs that speak the pairing convention, joined by pipes both ways.
+fn pair(first: &mut Command, second: &mut Command, tamper: fn(String) -> String) -> [ExitStatus; 2] {
+    fn forward(from: ChildStdout, mut to: ChildStdin, tamper: fn(String) -> String) -> Vec<String> {
+        let mut seen = Vec::new();
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let line = tamper(line);
+            if writeln!(to, "{line}").is_err() {
+                break;
+            }
+            seen.push(line);
+        }
+        seen
+    }
+    let start = |command: &mut Command| {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pipes = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        (child, pipes)
+    };
+    let (mut first, (first_in, first_out)) = start(first);
+    let (mut second, (second_in, second_out)) = start(second);
+    std::thread::scope(|scope| {
+        scope.spawn(move || forward(first_out, second_in, tamper));
+        scope.spawn(move || forward(second_out, first_in, |line| line));
+    });
+    [first.wait().unwrap(), second.wait().unwrap()]
+}
+
+#[test]
+fn compat_agrees_with_itself_in_both_suites() {
+    for suite in ["1", "f001"] {
+        let ours = || pssst(&["compat", "--suite", suite]);
+        for status in pair(&mut ours(), &mut ours(), |line| line) {
+            assert_eq!(status.code(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn compat_fails_on_any_mismatch() {
+    /// Changes the last digit of the lines with one tag.
+    macro_rules! tampering {
+        ($($tag:literal),*) => {
+            [$(|mut line: String| {
+                if line.starts_with(concat!($tag, ":")) {
+                    let digit = line.pop().unwrap();
+                    line.push(if digit == '0' { '1' } else { '0' });
+                }
+                line
+            }),*]
+        };
+    }
+    let tamperings: [fn(String) -> String; 7] = tampering!(
+        "SERVER_KEY",
+        "CLIENT_KEY",
+        "PLAINTEXT",
+        "REQUEST",
+        "REQUEST_AUTH",
+        "REPLY",
+        "REPLY_AUTH"
+    );
+    for (place, tamper) in tamperings.into_iter().enumerate() {
+        let [first, second] = pair(&mut pssst(&["compat"]), &mut pssst(&["compat"]), tamper);
+        assert!(
+            first.code() == Some(1) || second.code() == Some(1),
+            "tampering {place}: {first}, {second}"
+        );
+    }
+    for line in [
+        "NONSENSE:00",
+        "REPLY:00",
+        "REQUEST_AUTH:00",
+        "SERVER_KEY:00",
+        "PLAINTEXT:xyz",
+    ] {
+        let mut child = pssst(&["compat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{line}");
+    }
+}
+
+#[test]
+fn compat_prints_its_keys_first_and_ends_when_told() {
+    let mut child = pssst(&["compat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"DONE:\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| line.split_once(':').unwrap()).collect();
+    assert_eq!(
+        lines.iter().map(|(tag, hex)| (*tag, hex.len())).collect::<Vec<_>>(),
+        [("SERVER_KEY", 64), ("CLIENT_KEY", 64), ("PLAINTEXT", 128)]
+    );
+}
+
+/// What was seen enough of is no failure.
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_success() {
+    let mut child = pssst(&["demo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// Nothing that the program is given or makes as a secret is ever printed by it, unless `keygen --out -` asks for it.
+#[test]
+fn secrets_are_not_printed() {
+    let keys = Keys::new();
+    let secret = fs::read_to_string(PathBuf::from(keys.path("server.key"))).unwrap();
+    let secret = SecretKey::from_text(&secret).unwrap();
+    let (hex, pem) = (secret.expose_hex(), secret.expose_pem());
+    let pem = pem.lines().nth(1).unwrap();
+    let serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
+    let server = serving.address();
+    let mut shown = stdout(&[
+        "request",
+        "--server",
+        &server,
+        "--server-key",
+        &keys.server_key,
+        "hello",
+    ]);
+    shown.extend(stdout(&["pubkey", &keys.path("server.key")]));
+    shown.extend(serving.stop().into_bytes());
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(!shown.contains(&**hex) && !shown.contains(pem) && !Path::new(&**hex).exists());
+}
