@@ -141,7 +141,7 @@ fn serve(
     Ok(())
 }
 
-/// Opens a request and seals its message as the reply: the same request always gets the same bytes, as suite 1 needs.
+/// Opens a request and seals its message as the reply: the same request always gets the same bytes, as suite 1 needs.
 fn echo<'r>(server: &Server, packet: &mut [u8], reply: &'r mut [u8]) -> Result<(&'r [u8], String), Error> {
     let request = server.open_request(packet)?;
     let who = match request.client_key() {

@@ -112,10 +112,8 @@ impl Serving {
 
     /// Asks it to stop, as a service manager does, and returns what it said on standard error.
     fn stop(mut self) -> String {
-        let killed = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let pid = self.child.id().to_string();
+        let killed = Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status().unwrap();
         assert!(killed.success());
         let mut said = String::new();
         std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
@@ -316,6 +314,7 @@ fn requests_of_every_kind_are_answered() {
     );
 }
 
+///
 #[test]
 fn the_server_survives_and_counts_what_it_refuses() {
     let keys = Keys::new();

@@ -127,7 +127,7 @@ impl PublicKey {
     /// key made from a secret key are.
     ///
     /// Enrol no client key that fails this: seven other points, and further encodings of each, pass the proof of the
-    /// same secret key. Costs about one and a half X25519.
+    /// same secret key. Costs nearly as much as two X25519.
     ///
     /// # Errors
     /// [`Error::WeakKey`] for the points of order 1, 2, 4 and 8, from which anybody computes the shared value.

@@ -122,7 +122,7 @@ pub(crate) struct Parts<'p> {
 }
 
 impl<'p> Parts<'p> {
-    /// Cuts a packet into its parts.
+    /// Cuts a packet into its parts. No index stands behind this that could be out of bounds.
     pub(crate) fn split(packet: &'p mut [u8]) -> Result<Self, Error> {
         let (header, rest) = packet.split_first_chunk_mut().ok_or(Error::Truncated)?;
         let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Error::Truncated)?;

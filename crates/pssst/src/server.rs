@@ -45,7 +45,7 @@ pub struct Server {
 pub enum KeyCheck {
     /// Exactly these bytes are enrolled, and passed [`PublicKey::validate`] then: accept them as they are.
     Enrolled,
-    /// Not on the list: run [`PublicKey::validate`], at the cost of about one and a half X25519.
+    /// Not on the list: run [`PublicKey::validate`], at the cost of nearly two X25519.
     Validate,
     /// Not on the list, and only listed keys are served: refuse the request as [`Error::ClientKeyAlias`].
     Refuse,

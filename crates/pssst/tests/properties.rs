@@ -122,7 +122,7 @@ proptest! {
         }
     }
 
-    /// A sender that holds to the key agreement can put any plaintext in its packet.
+    /// A sender that holds to the key agreement can put any plaintext in its packet.
     #[test]
     fn any_plaintext_of_an_authenticated_request_gives_an_outcome(
         seed: u64,

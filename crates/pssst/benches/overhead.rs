@@ -1,0 +1,81 @@
+//! What the protocol adds to the cryptography it is made of: `cargo bench -p pssst --bench overhead`
+//!
+//! A server's open + seal and its parts, called directly, take turns in short rounds, so that both meet the same
+//! machine. The ratio is the median over the rounds; single times on a shared machine mean little.
+
+mod parts;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use parts::{Aead, KINDS, ends};
+use pssst::{KeyCheck, OVERHEAD, Suite, SysRng};
+
+const ROUNDS: usize = 301;
+const CALLS: u32 = 20;
+
+fn main() {
+    // `cargo test --benches` runs this too, and wants to know only that it works.
+    let rounds = if std::env::args().any(|argument| argument == "--bench") {
+        ROUNDS
+    } else {
+        1
+    };
+
+    println!("server, open + seal                    bytes   parts, us   crate, us   ratio");
+    for (name, suite, authenticated) in KINDS {
+        for len in [32, 1024] {
+            let (server, client) = ends(suite, authenticated);
+            let (packet, _) = client.seal_request_to_vec(&mut SysRng, &vec![1; len]).unwrap();
+            let (mut buffer, mut reply) = (packet.clone(), vec![0; len + OVERHEAD]);
+            let mut whole = || {
+                buffer.copy_from_slice(&packet);
+                // An enrolled client's key, which was validated before.
+                let request = server.open_request_with(&mut buffer, |_| KeyCheck::Enrolled).unwrap();
+                let (message, _, sealer) = request.into_parts();
+                black_box(sealer.seal(message, &mut reply).unwrap());
+            };
+
+            // The proof is part of what is opened, and of nothing else.
+            let mut aead = Aead::new(suite, len);
+            let (scalar, point) = ([5; 32], parts::x25519_base(&[9; 32]));
+            let hashed = if suite == Suite::X25519AesGcm128 {
+                vec![1; 64]
+            } else {
+                vec![1; 4 + 96]
+            };
+            let mut parts = || {
+                for _ in 0..=usize::from(authenticated) {
+                    black_box(parts::x25519(black_box(&scalar), black_box(&point)));
+                }
+                black_box(parts::sha256(black_box(&hashed)));
+                black_box(black_box(&mut aead).open_and_seal());
+            };
+
+            let mut rows: Vec<[f64; 3]> = (0..rounds)
+                .map(|_| {
+                    let (parts, whole) = (time(&mut parts), time(&mut whole));
+                    [parts, whole, whole / parts]
+                })
+                .collect();
+            let [parts, whole, ratio] = [0, 1, 2].map(|column| {
+                rows.sort_by(|a, b| a[column].total_cmp(&b[column]));
+                rows[rows.len() / 2][column]
+            });
+            println!("{name:<38} {len:>5}   {parts:>9.2}   {whole:>9.2}   {ratio:>5.3}");
+        }
+    }
+}
+
+/// Microseconds of one call.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark has a clock; the protocol has none"
+)]
+fn time(call: &mut impl FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..CALLS {
+        call();
+    }
+    start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
+}

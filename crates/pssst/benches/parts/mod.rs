@@ -1,0 +1,100 @@
+//! What a transaction is made of, called directly: the least that it could cost.
+
+use aes_gcm::aead::consts::{U12, U16};
+use aes_gcm::{KeyInit, aead::AeadInOut};
+use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
+use pssst::{Client, SecretKey, Server, Suite, SysRng};
+use sha2::{Digest, Sha256};
+
+/// One multiplication, scalar and point as bytes, as the protocol has them.
+pub(crate) fn x25519(scalar: &[u8; 32], point: &[u8; 32]) -> [u8; 32] {
+    StaticPrivateKey::from_array(scalar)
+        .diffie_hellman(&PublicKey::from_array(point))
+        .unwrap()
+        .as_bytes()
+}
+
+/// One multiplication of the base point.
+pub(crate) fn x25519_base(scalar: &[u8; 32]) -> [u8; 32] {
+    StaticPrivateKey::from_array(scalar).public_key().as_bytes()
+}
+
+/// The hash of a key derivation over this many bytes.
+pub(crate) fn sha256(input: &[u8]) -> [u8; 32] {
+    Sha256::digest(input).into()
+}
+
+/// Two calls under one fresh key: the set-up, and a message opened and one sealed.
+pub(crate) struct Aead {
+    key: [u8; 16],
+    sealed: Vec<u8>,
+    tag: [u8; 16],
+    opened: Vec<u8>,
+    suite: Suite,
+}
+
+impl Aead {
+    pub(crate) fn new(suite: Suite, len: usize) -> Self {
+        let key = [7; 16];
+        let mut sealed = vec![0; len];
+        let tag = match suite {
+            Suite::X25519Aes128GcmSiv => seal(&aes_gcm_siv::Aes128GcmSiv::new(&key.into()), &mut sealed),
+            _ => seal(&aes_gcm::Aes128Gcm::new(&key.into()), &mut sealed),
+        };
+        Self {
+            key,
+            opened: sealed.clone(),
+            sealed,
+            tag,
+            suite,
+        }
+    }
+
+    pub(crate) fn open_and_seal(&mut self) -> [u8; 16] {
+        match self.suite {
+            Suite::X25519Aes128GcmSiv => self.open_and_seal_with::<aes_gcm_siv::Aes128GcmSiv>(),
+            _ => self.open_and_seal_with::<aes_gcm::Aes128Gcm>(),
+        }
+    }
+
+    fn open_and_seal_with<A: AeadInOut<NonceSize = U12, TagSize = U16> + KeyInit>(&mut self) -> [u8; 16] {
+        self.opened.copy_from_slice(&self.sealed);
+        let aead = A::new_from_slice(&self.key).unwrap();
+        open(&aead, &mut self.opened, &self.tag);
+        seal(&aead, &mut self.opened)
+    }
+}
+
+const NONCE: [u8; 12] = *b"12345678RQST";
+const HEADER: [u8; 4] = [0, 0, 0, 1];
+
+fn seal<A: AeadInOut<NonceSize = U12, TagSize = U16>>(aead: &A, body: &mut [u8]) -> [u8; 16] {
+    aead.encrypt_inout_detached(&NONCE.into(), &HEADER, body.into())
+        .unwrap()
+        .into()
+}
+
+fn open<A: AeadInOut<NonceSize = U12, TagSize = U16>>(aead: &A, body: &mut [u8], tag: &[u8; 16]) {
+    aead.decrypt_inout_detached(&NONCE.into(), &HEADER, body.into(), tag.into())
+        .unwrap();
+}
+
+/// A server, and a client of it.
+pub(crate) fn ends(suite: Suite, authenticated: bool) -> (Server, Client) {
+    let secret = SecretKey::generate(&mut SysRng).unwrap();
+    let mut client = Client::new(secret.public_key()).unwrap().with_suite(suite);
+    if authenticated {
+        client = client
+            .with_identity(&SecretKey::generate(&mut SysRng).unwrap())
+            .unwrap();
+    }
+    (Server::new(secret), client)
+}
+
+/// Every suite in both modes, with a name.
+pub(crate) const KINDS: [(&str, Suite, bool); 4] = [
+    ("suite 1, anonymous", Suite::X25519AesGcm128, false),
+    ("suite 1, authenticated", Suite::X25519AesGcm128, true),
+    ("suite f001, anonymous", Suite::X25519Aes128GcmSiv, false),
+    ("suite f001, authenticated", Suite::X25519Aes128GcmSiv, true),
+];

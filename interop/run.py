@@ -1,0 +1,247 @@
+"""Our program against others: the Python peer in every direction, and OpenSSL for the key files.
+
+  run.py PSSST      where PSSST is our program; run with the Python that has interop/requirements.txt
+
+Prints a line for each check, and last `N passed, N failed`. Fails if one fails.
+"""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+
+PEER = [sys.executable, str(pathlib.Path(__file__).with_name("peer.py"))]
+PATIENCE_SECONDS = 20
+# Around block and buffer sizes, up to what the peers' own clients read.
+SIZES = [0, 1, 15, 16, 17, 32, 255, 1024, 1200, 2000, 16384, 60000]
+
+checks = []
+
+
+def check(name):
+    def register(function):
+        checks.append((name, function))
+        return function
+    return register
+
+
+def run(command, message=b"", **options):
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(command, input=message, capture_output=True, timeout=PATIENCE_SECONDS, **options)
+    if done.returncode != 0:
+        raise AssertionError(f"{command[:3]} ended with {done.returncode}: {done.stderr.decode()}")
+    return done.stdout
+
+
+def expect(got, wanted, what):
+    if got != wanted:
+        raise AssertionError(f"{what}: got {got!r:.200}, wanted {wanted!r:.200}")
+
+
+class Running:
+    """A program that runs until the end of a `with` block; `line()` is its next line of output."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.said = self.process.communicate(timeout=PATIENCE_SECONDS)[1]
+
+    def line(self):
+        return self.process.stdout.readline().strip()
+
+
+class Keys:
+    """Key files of a server and a client, made by our program."""
+
+    def __init__(self, folder):
+        self.files = {}
+        self.public = {}
+        for name, form in (("server", "hex"), ("client", "pem"), ("client_hex", "hex")):
+            self.files[name] = os.path.join(folder, name + ".key")
+            made = run([OURS, "keygen", "--format", form, "--out", self.files[name]])
+            self.public[name] = made.decode().strip()
+
+    def secret_hex(self, name):
+        return pathlib.Path(self.files[name]).read_text().strip()
+
+
+def pair(first, second):
+    """Joins two programs by pipes both ways; both must succeed."""
+    ends = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for command in (first, second)
+    ]
+    tags = []
+
+    def forward(source, sink):
+        for line in source.stdout:
+            tags.append(line.split(b":")[0])
+            try:
+                sink.stdin.write(line)
+                sink.stdin.flush()
+            except BrokenPipeError:
+                break
+        try:
+            sink.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    threads = [threading.Thread(target=forward, args=pipe) for pipe in (ends, ends[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    for end in ends:
+        code = end.wait(PATIENCE_SECONDS)
+        if code != 0:
+            raise AssertionError(f"{end.args} ended with {code}: {end.stderr.read().decode()}")
+    for tag in (b"REQUEST", b"REQUEST_AUTH", b"REPLY", b"REPLY_AUTH"):
+        expect(tags.count(tag), 2, f"lines {tag.decode()}")
+
+
+@check("pairing: ours, then theirs")
+def pairing_ours_first(_):
+    for _ in range(5):
+        pair([OURS, "compat"], [*PEER, "compat"])
+
+
+@check("pairing: theirs, then ours")
+def pairing_theirs_first(_):
+    for _ in range(5):
+        pair([*PEER, "compat"], [OURS, "compat"])
+
+
+@check("pairing: ours with ours, under both suites")
+def pairing_ours(_):
+    for suite in ("1", "f001"):
+        pair([OURS, "compat", "--suite", suite], [OURS, "compat", "--suite", suite])
+
+
+@check("pairing: theirs refuses suite 0xf001, and ours notices")
+def pairing_suite_refused(_):
+    ends = []
+    try:
+        pair([OURS, "compat", "--suite", "f001"], [*PEER, "compat"])
+    except AssertionError as mismatch:
+        ends.append(str(mismatch))
+    expect(len(ends), 1, "a refusal")
+
+
+def their_client(keys, identity):
+    with Running([OURS, "serve", "--verbose", "--listen", "127.0.0.1:0", "--secret-key", keys.files["server"]]) as ours:
+        port = ours.line().rsplit(":", 1)[1]
+        expect(ours.line(), f"public key {keys.public['server']}", "our server's key")
+        for size in SIZES:
+            message = os.urandom(size)
+            reply = run([*PEER, "request", port, keys.public["server"], *identity], message)
+            expect(reply, message, f"reply to {size} bytes")
+    return ours.said
+
+
+@check("UDP: their client to our server, anonymous")
+def their_client_anonymous(keys):
+    said = their_client(keys, [])
+    expect(said.count("from an anonymous client"), len(SIZES), "anonymous requests")
+
+
+@check("UDP: their client to our server, authenticated")
+def their_client_authenticated(keys):
+    said = their_client(keys, [keys.secret_hex("client_hex")])
+    expect(said.count(f"from client {keys.public['client_hex']}"), len(SIZES), "requests of this client")
+
+
+def our_client(keys, identity, client):
+    with Running([*PEER, "serve", keys.secret_hex("server")]) as theirs:
+        server = f"127.0.0.1:{theirs.line()}"
+        for size in SIZES:
+            message = os.urandom(size)
+            command = [OURS, "request", "--server", server, "--server-key", keys.public["server"], *identity]
+            expect(run(command, message), message, f"reply to {size} bytes")
+            expect(theirs.line(), f"client {client}", "client that their server saw")
+
+
+@check("UDP: our client to their server, anonymous")
+def our_client_anonymous(keys):
+    our_client(keys, [], "anonymous")
+
+
+@check("UDP: our client to their server, authenticated")
+def our_client_authenticated(keys):
+    our_client(keys, ["--identity", keys.files["client"]], keys.public["client"])
+
+
+@check("UDP: one-way messages reach their server")
+def our_client_one_way(keys):
+    with Running([*PEER, "serve", keys.secret_hex("server")]) as theirs:
+        server = f"127.0.0.1:{theirs.line()}"
+        command = [OURS, "request", "--server", server, "--server-key", keys.public["server"], "--no-reply"]
+        expect(run(command, b"one way"), b"", "output")
+        expect(theirs.line(), "client anonymous", "client that their server saw")
+
+
+@check("OpenSSL reads our secret key, and finds our public key in it")
+def openssl_reads_ours(keys):
+    text = run(["openssl", "pkey", "-in", keys.files["client"], "-noout", "-text"]).decode()
+    expect("X25519 Private-Key" in text, True, "kind of key")
+    digits = "".join(text.split("pub:")[1].split()).replace(":", "")
+    expect(digits, keys.public["client"], "public key")
+    theirs = run(["openssl", "pkey", "-in", keys.files["client"], "-pubout"])
+    expect(run([OURS, "pubkey", "--pem", keys.files["client"]]), theirs, "public key as PEM")
+    rewritten = run(["openssl", "pkey", "-in", keys.files["client"]])
+    expect(pathlib.Path(keys.files["client"]).read_bytes(), rewritten, "secret key as PEM")
+
+
+@check("we read OpenSSL's keys, and serve with them")
+def we_read_openssls(keys):
+    with tempfile.TemporaryDirectory() as folder:
+        secret, public = (os.path.join(folder, name) for name in ("openssl.pem", "openssl.pub"))
+        run(["openssl", "genpkey", "-algorithm", "X25519", "-out", secret])
+        os.chmod(secret, 0o600)
+        pathlib.Path(public).write_bytes(run(["openssl", "pkey", "-in", secret, "-pubout"]))
+        der = run(["openssl", "pkey", "-in", secret, "-pubout", "-outform", "DER"])
+        expect(run([OURS, "pubkey", secret]).decode().strip(), der[-32:].hex(), "public key")
+        with Running([OURS, "serve", "--listen", "127.0.0.1:0", "--secret-key", secret]) as ours:
+            server = ours.line().rsplit(" ", 1)[1]
+            command = [OURS, "request", "--server", server, "--server-key", public]
+            expect(run(command, b"hello"), b"hello", "reply")
+
+
+@check("we refuse OpenSSL's keys of other kinds")
+def we_refuse_other_kinds(_):
+    with tempfile.TemporaryDirectory() as folder:
+        for algorithm in ("ed25519", "X448"):
+            secret = os.path.join(folder, algorithm)
+            run(["openssl", "genpkey", "-algorithm", algorithm, "-out", secret])
+            os.chmod(secret, 0o600)
+            done = subprocess.run([OURS, "pubkey", secret], capture_output=True, timeout=PATIENCE_SECONDS)
+            expect((done.returncode, b"holds no key" in done.stderr), (1, True), algorithm)
+
+
+def main():
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        keys = Keys(folder)
+        for name, function in checks:
+            try:
+                function(keys)
+                print(f"ok      {name}", flush=True)
+            except Exception:  # whatever goes wrong fails this check only
+                failed += 1
+                print(f"FAILED  {name}", flush=True)
+                traceback.print_exc(file=sys.stdout)
+    print(f"{len(checks) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    OURS = os.path.abspath(sys.argv[1])
+    sys.exit(main())
