@@ -41,14 +41,18 @@ fn transaction(suite: Suite, authenticated: bool) -> Result<bool, Error> {
     let (mut request_buffer, mut reply_buffer) = ([0; 256], [0; 256]);
     let (packet, pending) = client.seal_request(&mut rng, b"no std, no alloc", &mut request_buffer)?;
     let mut answered = None;
-    server.open_batch([packet], |_| KeyCheck::Validate, |_, request| {
-        answered = Some(request.and_then(|request| {
-            let as_expected = request.message() == b"no std, no alloc"
-                && request.client_key().copied() == authenticated.then(|| identity.public_key());
-            let reply = request.into_reply_sealer().seal(b"fine", &mut reply_buffer)?;
-            Ok((as_expected, pending.open(reply)? == b"fine"))
-        }));
-    });
+    server.open_batch(
+        [packet],
+        |_| KeyCheck::Validate,
+        |_, request| {
+            answered = Some(request.and_then(|request| {
+                let as_expected = request.message() == b"no std, no alloc"
+                    && request.client_key().copied() == authenticated.then(|| identity.public_key());
+                let reply = request.into_reply_sealer().seal(b"fine", &mut reply_buffer)?;
+                Ok((as_expected, pending.open(reply)? == b"fine"))
+            }));
+        },
+    );
     Ok(matches!(answered, Some(Ok((true, true)))))
 }
 

@@ -30,11 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    if side.has_both_replies() {
-        Ok(())
-    } else {
-        Err(mismatch("the other program stopped before both replies came"))
-    }
+    if side.has_both_replies() { Ok(()) } else { Err(mismatch("the other program stopped before both replies came")) }
 }
 
 /// Bytes of the message that each side sends.
@@ -61,13 +57,12 @@ struct Side<W> {
 
 impl<W: Write> Side<W> {
     fn new(suite: SuiteOption, output: W) -> Result<Self, Failure> {
-        let no_randomness = |_| Failure::new("the system gives no randomness", "try again later");
-        let server_secret = SecretKey::generate(&mut SysRng).map_err(no_randomness)?;
-        let identity = SecretKey::generate(&mut SysRng).map_err(no_randomness)?;
+        let server_secret = SecretKey::generate(&mut SysRng).map_err(Failure::no_randomness)?;
+        let identity = SecretKey::generate(&mut SysRng).map_err(Failure::no_randomness)?;
         let mut plaintext = [0; PLAINTEXT_LEN];
         SysRng
             .try_fill_bytes(&mut plaintext)
-            .map_err(|_| no_randomness(pssst::Error::RandomnessUnavailable))?;
+            .map_err(|_| Failure::no_randomness(pssst::Error::RandomnessUnavailable))?;
 
         let server_key = server_secret.public_key();
         let mut side = Self {
@@ -99,9 +94,7 @@ impl<W: Write> Side<W> {
             "PLAINTEXT" => self.peer_plaintext = Some(value),
             "REQUEST" => self.answer("REPLY", &mut value, None)?,
             "REQUEST_AUTH" => {
-                let client_key = self
-                    .peer_client_key
-                    .ok_or_else(|| mismatch("REQUEST_AUTH came before CLIENT_KEY"))?;
+                let client_key = self.peer_client_key.ok_or_else(|| mismatch("REQUEST_AUTH came before CLIENT_KEY"))?;
                 self.answer("REPLY_AUTH", &mut value, Some(client_key))?;
             }
             "REPLY" => self.check_reply(tag, 0, &mut value)?,
@@ -130,10 +123,8 @@ impl<W: Write> Side<W> {
     }
 
     fn answer(&mut self, tag: &str, packet: &mut [u8], client_key: Option<PublicKey>) -> Result<(), Failure> {
-        let request = self
-            .server
-            .open_request(packet)
-            .map_err(|error| mismatch(format!("opening a request: {error}")))?;
+        let request =
+            self.server.open_request(packet).map_err(|error| mismatch(format!("opening a request: {error}")))?;
         let (message, proven_key, sealer) = request.into_parts();
         if self.peer_plaintext.as_deref() != Some(&*message) {
             return Err(mismatch("a request's message is not the plaintext"));
@@ -142,31 +133,21 @@ impl<W: Write> Side<W> {
             return Err(mismatch("a request's client key is not the client's"));
         }
         message.reverse();
-        let reply = sealer
-            .seal_to_vec(message)
-            .map_err(|error| mismatch(format!("sealing a reply: {error}")))?;
+        let reply = sealer.seal_to_vec(message).map_err(|error| mismatch(format!("sealing a reply: {error}")))?;
         self.emit(tag, &reply)
     }
 
     fn check_reply(&mut self, tag: &str, which: usize, packet: &mut [u8]) -> Result<(), Failure> {
-        let [anonymous, authenticated] = self
-            .pending
-            .as_ref()
-            .ok_or_else(|| mismatch(format!("{tag} came before SERVER_KEY")))?;
+        let [anonymous, authenticated] =
+            self.pending.as_ref().ok_or_else(|| mismatch(format!("{tag} came before SERVER_KEY")))?;
         let pending = if which == 0 { anonymous } else { authenticated };
-        let message = pending
-            .open(packet)
-            .map_err(|error| mismatch(format!("opening {tag}: {error}")))?;
+        let message = pending.open(packet).map_err(|error| mismatch(format!("opening {tag}: {error}")))?;
         message.reverse();
         if *message != self.plaintext {
             return Err(mismatch(format!("{tag} is not the plaintext reversed")));
         }
         self.checked[which] = true;
-        if self.has_both_replies() {
-            self.emit("DONE", &[])
-        } else {
-            Ok(())
-        }
+        if self.has_both_replies() { self.emit("DONE", &[]) } else { Ok(()) }
     }
 
     fn has_both_replies(&self) -> bool {
@@ -175,31 +156,19 @@ impl<W: Write> Side<W> {
 
     fn emit(&mut self, tag: &str, value: &[u8]) -> Result<(), Failure> {
         let line = format!("{tag}:{}\n", base16ct::lower::encode_string(value));
-        match self
-            .output
-            .write_all(line.as_bytes())
-            .and_then(|()| self.output.flush())
-        {
+        match self.output.write_all(line.as_bytes()).and_then(|()| self.output.flush()) {
             Ok(()) => Ok(()),
             // Whoever has both replies may leave without our last word, but not before.
             Err(error) if self.has_both_replies() => Err(Failure::output(&error)),
-            Err(error) => Err(mismatch(format!(
-                "the other program stopped before both replies came: {error}"
-            ))),
+            Err(error) => Err(mismatch(format!("the other program stopped before both replies came: {error}"))),
         }
     }
 }
 
 fn public_key(tag: &str, value: &[u8]) -> Result<PublicKey, Failure> {
-    value
-        .try_into()
-        .map(PublicKey::from_bytes)
-        .map_err(|_| mismatch(format!("{tag} is not 32 bytes")))
+    value.try_into().map(PublicKey::from_bytes).map_err(|_| mismatch(format!("{tag} is not 32 bytes")))
 }
 
 fn mismatch(what: impl Into<String>) -> Failure {
-    Failure::new(
-        what,
-        "the two programs do not understand each other; do both speak this suite?",
-    )
+    Failure::new(what, "the two programs do not understand each other; do both speak this suite?")
 }

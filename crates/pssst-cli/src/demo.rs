@@ -39,13 +39,7 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     // Ends with the process: it holds nothing that anybody would miss.
     std::thread::spawn(move || serve(&Server::new(secret), &server_socket, &tell));
 
-    let mut show = Show {
-        client: bind()?,
-        path: bind()?,
-        server_address,
-        learned,
-        output: io::stdout(),
-    };
+    let mut show = Show { client: bind()?, path: bind()?, server_address, learned, output: io::stdout() };
     show.say(&format!(
         "PSSST on loopback: a server, a client, and an attacker who holds the path between them\n\
          \n  server    {server_address}, public key {server_key}\
@@ -74,11 +68,7 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     show.transaction(&authenticated, b"is gate 7 open?", &[Forgery::FlippedBit])?;
 
     show.say("\n5. A replayed reply: the attacker delivers the reply of transaction 1 first")?;
-    show.transaction(
-        &anonymous,
-        b"water level at gauge 7 now?",
-        &[Forgery::Replay(old_reply)],
-    )?;
+    show.transaction(&anonymous, b"water level at gauge 7 now?", &[Forgery::Replay(old_reply)])?;
 
     show.say("\n6. The same request twice: the reply is lost, the client sends the same bytes again")?;
     show.lost_reply(&authenticated)?;
@@ -154,13 +144,10 @@ impl Show {
                 Forgery::Replay(old) => ("an old reply", old.clone()),
             };
             self.say(&format!("   attacker → client  {:2} bytes, {what}", forged.len()))?;
-            match self.deliver(&forged, &pending)? {
-                Err(cause) => self.say(&format!(
-                    "   client    refused it: {cause} ({}), and waits on",
-                    cause.name()
-                ))?,
-                Ok(_) => return Err(broke(&"the client took a forged reply")),
-            }
+            let Err(cause) = self.deliver(&forged, &pending)? else {
+                return Err(broke(&"the client took a forged reply"));
+            };
+            self.say(&format!("   client    refused it: {cause} ({}), and waits on", cause.name()))?;
         }
         self.take_true_reply(&reply, &pending)?;
         Ok(reply)
@@ -183,16 +170,8 @@ impl Show {
     /// From the client to the path, and on to the server.
     fn carry_request(&mut self, packet: &[u8]) -> Result<(), Failure> {
         let is_authenticated = Header::of(packet).is_ok_and(Header::has_client_auth);
-        let overhead = if is_authenticated {
-            AUTHENTICATED_OVERHEAD
-        } else {
-            OVERHEAD
-        };
-        self.say(&format!(
-            "   client → server   {:3} bytes = {overhead} + {}",
-            packet.len(),
-            packet.len() - overhead
-        ))?;
+        let overhead = if is_authenticated { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        self.say(&format!("   client → server   {:3} bytes = {overhead} + {}", packet.len(), packet.len() - overhead))?;
 
         send(&self.client, packet, address_of(&self.path)?)?;
         send(&self.path, &receive(&self.path)?, self.server_address)?;
@@ -202,10 +181,7 @@ impl Show {
 
     fn take_true_reply(&mut self, reply: &[u8], pending: &PendingReply) -> Result<(), Failure> {
         let message_len = reply.len() - OVERHEAD;
-        self.say(&format!(
-            "   server → client   {:3} bytes = {OVERHEAD} + {message_len}",
-            reply.len()
-        ))?;
+        self.say(&format!("   server → client   {:3} bytes = {OVERHEAD} + {message_len}", reply.len()))?;
         let message = self.deliver(reply, pending)?.map_err(|error| broke(&error))?;
         let message = String::from_utf8_lossy(&message).into_owned();
         self.say(&format!(
@@ -221,9 +197,7 @@ impl Show {
 }
 
 fn seal(client: &Client, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Failure> {
-    client
-        .seal_request_to_vec(&mut SysRng, message)
-        .map_err(|error| broke(&error))
+    client.seal_request_to_vec(&mut SysRng, message).map_err(|error| broke(&error))
 }
 
 fn bind() -> Result<UdpSocket, Failure> {
@@ -240,9 +214,7 @@ fn send(socket: &UdpSocket, packet: &[u8], to: SocketAddr) -> Result<(), Failure
 
 fn receive(socket: &UdpSocket) -> Result<Vec<u8>, Failure> {
     let mut buffer = vec![0; 2048];
-    let read = socket
-        .set_read_timeout(Some(PATIENCE))
-        .and_then(|()| socket.recv(&mut buffer));
+    let read = socket.set_read_timeout(Some(PATIENCE)).and_then(|()| socket.recv(&mut buffer));
     buffer.truncate(read.map_err(|error| broke(&error))?);
     Ok(buffer)
 }

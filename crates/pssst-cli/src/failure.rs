@@ -23,38 +23,26 @@ enum Kind {
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            remedy: remedy.into(),
-            kind: Kind::Failed,
-        }
+        Self { what: what.into(), remedy: remedy.into(), kind: Kind::Failed }
     }
 
     pub(crate) fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Usage,
-            ..Self::new(what, remedy)
-        }
+        Self { kind: Kind::Usage, ..Self::new(what, remedy) }
     }
 
     pub(crate) fn with_remedy(self, remedy: impl Into<String>) -> Self {
-        Self {
-            remedy: remedy.into(),
-            ..self
-        }
+        Self { remedy: remedy.into(), ..self }
+    }
+
+    /// The system's random number generator failed.
+    pub(crate) fn no_randomness(error: pssst::Error) -> Self {
+        Self::new(error.to_string(), "try again later; the system has no randomness to give")
     }
 
     /// Standard output could not be written.
     pub(crate) fn output(error: &io::Error) -> Self {
-        let kind = if error.kind() == io::ErrorKind::BrokenPipe {
-            Kind::OutputClosed
-        } else {
-            Kind::Failed
-        };
-        Self {
-            kind,
-            ..Self::new(format!("cannot write the output: {error}"), "is the disk full?")
-        }
+        let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::OutputClosed } else { Kind::Failed };
+        Self { kind, ..Self::new(format!("cannot write the output: {error}"), "is the disk full?") }
     }
 
     /// Tells the user, and gives the exit code.

@@ -22,13 +22,7 @@ pub(crate) struct Access {
 
 /// Reads a secret key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
-    let text = read(path, |file| {
-        if access.allow_exposed_keys {
-            Ok(())
-        } else {
-            refuse_exposed(path, file)
-        }
-    })?;
+    let text = read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })?;
     SecretKey::from_text(&text).map_err(|_| {
         if PublicKey::from_pem(&text).is_ok() {
             Failure::new(
@@ -63,16 +57,12 @@ pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
         ),
         _ => cannot("create", path, &error),
     })?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|error| cannot("write", path, &error))
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| cannot("write", path, &error))
 }
 
 fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result<Zeroizing<String>, Failure> {
     // Sized at once: growing would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(
-        usize::try_from(MAX_LEN + 1).unwrap_or(usize::MAX),
-    ));
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(MAX_LEN + 1).unwrap_or(usize::MAX)));
     let read = if path == Path::new("-") {
         io::stdin().take(MAX_LEN + 1).read_to_string(&mut text)
     } else {
@@ -97,10 +87,7 @@ fn refuse_exposed(path: &Path, file: &File) -> Result<(), Failure> {
     let mode = metadata.mode() & 0o777;
     if metadata.is_file() && mode & 0o077 != 0 {
         return Err(Failure::new(
-            format!(
-                "other users can read the secret key in {} (mode {mode:04o})",
-                path.display()
-            ),
+            format!("other users can read the secret key in {} (mode {mode:04o})", path.display()),
             format!(
                 "count it as exposed and make a new one; or, if nobody else has had access to it: chmod 600 {}",
                 path.display()
@@ -130,10 +117,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        format!("cannot {verb} {}: {error}", path.display()),
-        "check the path and its permissions",
-    )
+    Failure::new(format!("cannot {verb} {}: {error}", path.display()), "check the path and its permissions")
 }
 
 fn no_key_in(path: &Path) -> Failure {

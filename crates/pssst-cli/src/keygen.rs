@@ -32,8 +32,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let secret = SecretKey::generate(&mut SysRng)
-        .map_err(|error| Failure::new(error.to_string(), "the system gives no randomness; try again later"))?;
+    let secret = SecretKey::generate(&mut SysRng).map_err(Failure::no_randomness)?;
     let text = match args.format {
         Format::Pem => secret.expose_pem(),
         Format::Hex => Zeroizing::new(format!("{}\n", *secret.expose_hex())),
@@ -41,9 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
     if args.out == Path::new("-") {
         eprintln!("{}", secret.public_key());
-        return io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(|error| Failure::output(&error));
+        return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
     }
     key_file::create_secret(&args.out, &text)?;
     writeln!(io::stdout(), "{}", secret.public_key()).map_err(|error| Failure::output(&error))

@@ -21,10 +21,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key = key_file::read_secret(&args.file, &args.access)?.public_key();
     let mut stdout = io::stdout();
-    let written = if args.pem {
-        write!(stdout, "{}", key.to_pem())
-    } else {
-        writeln!(stdout, "{key}")
-    };
+    let written = if args.pem { write!(stdout, "{}", key.to_pem()) } else { writeln!(stdout, "{key}") };
     written.map_err(|error| Failure::output(&error))
 }

@@ -55,12 +55,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(10);
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    refuse_two_readers_of_stdin(args)?;
     let client = client(args)?;
     let message = message(args, MAX_DATAGRAM - client.overhead())?;
     let addresses = resolve(&args.server)?;
-    let (packet, pending) = client
-        .seal_request_to_vec(&mut SysRng, &message)
-        .map_err(|error| Failure::new(error.to_string(), "the system gives no randomness; try again later"))?;
+    let (packet, pending) = client.seal_request_to_vec(&mut SysRng, &message).map_err(Failure::no_randomness)?;
 
     if args.no_reply {
         drop(pending);
@@ -71,10 +70,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(exchange.no_reply(args));
     };
     let mut stdout = io::stdout();
-    stdout
-        .write_all(&reply)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::output(&error))
+    stdout.write_all(&reply).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
+}
+
+fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
+    let message = args.file.is_none() && args.message.as_ref().is_none_or(|message| message == "-");
+    let identity = args.identity.as_ref().is_some_and(|identity| identity.as_os_str() == "-");
+    let server_key = args.server_key == "-";
+    if [message, identity, server_key].into_iter().filter(|&reads| reads).count() > 1 {
+        return Err(Failure::usage(
+            "more than one thing is to be read from standard input",
+            "give the message as an argument or with --file, and keys as files",
+        ));
+    }
+    Ok(())
 }
 
 fn client(args: &Args) -> Result<Client, Failure> {
@@ -84,31 +93,20 @@ fn client(args: &Args) -> Result<Client, Failure> {
             "anybody could read the request; ask the server's owner for the true key",
         )
     };
-    let client = Client::new(options::public_key(&args.server_key)?)
-        .map_err(weak)?
-        .with_suite(args.suite.into());
+    let client = Client::new(options::public_key(&args.server_key)?).map_err(weak)?.with_suite(args.suite.into());
     match &args.identity {
-        Some(file) => client
-            .with_identity(&key_file::read_secret(file, &args.access)?)
-            .map_err(weak),
+        Some(file) => client.with_identity(&key_file::read_secret(file, &args.access)?).map_err(weak),
         None => Ok(client),
     }
 }
 
 fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
-    let too_long = || {
-        Failure::usage(
-            format!("the message is longer than {max_len} bytes"),
-            "a request is a single datagram; send less, or in several requests",
-        )
-    };
     let mut message = Vec::new();
     let limit = max_len as u64 + 1;
     let (from, read) = match (&args.file, &args.message) {
-        (Some(file), _) => (
-            file.display().to_string(),
-            File::open(file).and_then(|file| file.take(limit).read_to_end(&mut message)),
-        ),
+        (Some(file), _) => {
+            (file.display().to_string(), File::open(file).and_then(|file| file.take(limit).read_to_end(&mut message)))
+        }
         (None, Some(text)) if text != "-" => {
             message.extend_from_slice(text.as_encoded_bytes());
             ("the argument".into(), Ok(message.len()))
@@ -117,23 +115,19 @@ fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
             if io::stdin().is_terminal() {
                 eprintln!("type the message, then Ctrl-D");
             }
-            (
-                "standard input".into(),
-                io::stdin().take(limit).read_to_end(&mut message),
-            )
+            ("standard input".into(), io::stdin().take(limit).read_to_end(&mut message))
         }
     };
     read.map_err(|error| {
-        Failure::new(
-            format!("cannot read the message from {from}: {error}"),
-            "check the path and its permissions",
-        )
+        Failure::new(format!("cannot read the message from {from}: {error}"), "check the path and its permissions")
     })?;
     if message.len() > max_len {
-        Err(too_long())
-    } else {
-        Ok(message)
+        return Err(Failure::usage(
+            format!("the message is longer than {max_len} bytes"),
+            "a request is a single datagram; send less, or in several requests",
+        ));
     }
+    Ok(message)
 }
 
 fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
@@ -147,21 +141,16 @@ fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
             }
             Ok(addresses)
         }
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(Failure::usage(
-            format!("{server} is no server address: {error}"),
-            remedy,
-        )),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Err(Failure::usage(format!("{server} is no server address: {error}"), remedy))
+        }
         Err(error) => Err(Failure::new(format!("cannot find {server}: {error}"), remedy)),
     }
 }
 
 /// A socket that takes packets of this address only.
 fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = if address.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(address)?;
     Ok(socket)
@@ -207,16 +196,7 @@ enum Heard {
 impl Exchange {
     fn new(packet: Vec<u8>, pending: PendingReply, addresses: Vec<SocketAddr>) -> Self {
         let buffer = vec![0; usize::from(u16::MAX)];
-        Self {
-            packet,
-            pending,
-            addresses,
-            sockets: Vec::new(),
-            buffer,
-            sent: 0,
-            refused: 0,
-            last_error: None,
-        }
+        Self { packet, pending, addresses, sockets: Vec::new(), buffer, sent: 0, refused: 0, last_error: None }
     }
 
     /// Sends the same bytes again and again until a true reply comes or the time is up.
@@ -273,10 +253,7 @@ impl Exchange {
                     return Heard::Silence;
                 }
                 let turn = if several { left.min(TURN) } else { left };
-                match socket
-                    .set_read_timeout(Some(turn))
-                    .and_then(|()| socket.recv(&mut self.buffer))
-                {
+                match socket.set_read_timeout(Some(turn)).and_then(|()| socket.recv(&mut self.buffer)) {
                     // Forged, stray and replayed packets change nothing: the true reply is still awaited.
                     Ok(len) => match self.pending.open(&mut self.buffer[..len]) {
                         Ok(message) => return Heard::Reply(message.to_vec()),
@@ -301,11 +278,7 @@ impl Exchange {
     fn no_reply(&self, args: &Args) -> Failure {
         let Self { sent, refused, .. } = self;
         let seconds = args.timeout.as_secs_f64();
-        let last_error = self
-            .last_error
-            .as_ref()
-            .map(|error| format!(", last error: {error}"))
-            .unwrap_or_default();
+        let last_error = self.last_error.as_ref().map(|error| format!(", last error: {error}")).unwrap_or_default();
         let what = format!(
             "no reply from {} within {seconds} s (packets sent {sent}, refused {refused}{last_error})",
             args.server
@@ -319,25 +292,18 @@ impl Exchange {
 }
 
 fn is_silence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 /// How long to wait after each packet: a first pause that differs between clients, then twice as long each time (the
 /// shape of RFC 7252, section 4.2).
 fn pauses(fraction: f64) -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(FIRST_PAUSE.mul_f64(1.0 + fraction / 2.0)), |pause| {
-        Some(pause.saturating_mul(2))
-    })
+    std::iter::successors(Some(FIRST_PAUSE.mul_f64(1.0 + fraction / 2.0)), |pause| Some(pause.saturating_mul(2)))
 }
 
 /// Between 0 and 1, so that many clients that were cut off together do not come back together. Without randomness, 0.
 fn random_fraction() -> f64 {
-    SysRng
-        .try_next_u32()
-        .map_or(0.0, |number| f64::from(number) / f64::from(u32::MAX))
+    SysRng.try_next_u32().map_or(0.0, |number| f64::from(number) / f64::from(u32::MAX))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -353,12 +319,7 @@ mod tests {
 
     #[test]
     fn pauses_start_apart_and_double() {
-        let millis = |fraction| {
-            pauses(fraction)
-                .take(4)
-                .map(|pause| pause.as_millis())
-                .collect::<Vec<_>>()
-        };
+        let millis = |fraction| pauses(fraction).take(4).map(|pause| pause.as_millis()).collect::<Vec<_>>();
         assert_eq!(millis(0.0), [500, 1000, 2000, 4000]);
         assert_eq!(millis(1.0), [750, 1500, 3000, 6000]);
         assert!((0..100).all(|_| (0.0..=1.0).contains(&random_fraction())));

@@ -64,9 +64,7 @@ fn server(args: &Args) -> Result<Server, Failure> {
         secrets.push(key_file::read_secret(file, &args.access)?);
     }
     let mut secrets = secrets.into_iter();
-    let first = secrets
-        .next()
-        .ok_or_else(|| Failure::usage("no secret key", "give one with --secret-key FILE"))?;
+    let first = secrets.next().ok_or_else(|| Failure::usage("no secret key", "give one with --secret-key FILE"))?;
     let keyring = secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
         Failure::usage(
             format!("more than {} secret keys", Keyring::CAPACITY),
@@ -148,24 +146,14 @@ fn echo<'r>(server: &Server, packet: &mut [u8], reply: &'r mut [u8]) -> Result<(
         Some(key) => format!("from client {key}"),
         None => "from an anonymous client".into(),
     };
-    let who = format!(
-        "{who} (suite {:#06x}, server key {})",
-        request.suite().number(),
-        request.server_key_index()
-    );
+    let who = format!("{who} (suite {:#06x}, server key {})", request.suite().number(), request.server_key_index());
     let (message, _, sealer) = request.into_parts();
-    debug_assert!(
-        message.len() + OVERHEAD <= reply.len(),
-        "a reply is no longer than its request"
-    );
+    debug_assert!(message.len() + OVERHEAD <= reply.len(), "a reply is no longer than its request");
     Ok((sealer.seal(message, reply)?, who))
 }
 
 fn is_no_packet(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 #[cfg(unix)]
@@ -173,10 +161,7 @@ fn stop_at_signal() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| {
-            Failure::new(
-                format!("cannot wait for signals: {error}"),
-                "does a sandbox forbid signal handlers?",
-            )
+            Failure::new(format!("cannot wait for signals: {error}"), "does a sandbox forbid signal handlers?")
         })?;
     }
     Ok(stop)
@@ -199,21 +184,10 @@ struct Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            requests,
-            replies,
-            send_failures,
-            receive_failures,
-            refused,
-        } = self;
+        let Self { requests, replies, send_failures, receive_failures, refused } = self;
         write!(f, "requests {requests}, replies {replies}")?;
-        write!(
-            f,
-            ", send failures {send_failures}, receive failures {receive_failures}"
-        )?;
+        write!(f, ", send failures {send_failures}, receive failures {receive_failures}")?;
         write!(f, ", refused {}", refused.values().sum::<u64>())?;
-        refused
-            .iter()
-            .try_for_each(|(cause, count)| write!(f, ", {cause} {count}"))
+        refused.iter().try_for_each(|(cause, count)| write!(f, ", {cause} {count}"))
     }
 }

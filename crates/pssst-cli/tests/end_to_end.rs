@@ -27,12 +27,7 @@ fn output(args: &[&str]) -> Output {
 #[track_caller]
 fn stdout(args: &[&str]) -> Vec<u8> {
     let output = output(args);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
@@ -41,11 +36,7 @@ fn stdout(args: &[&str]) -> Vec<u8> {
 fn refusal(code: i32, args: &[&str]) -> String {
     let output = output(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(code), &b""[..]),
-        "{args:?}: {stderr}"
-    );
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(code), &b""[..]), "{args:?}: {stderr}");
     stderr
 }
 
@@ -61,16 +52,9 @@ impl Keys {
         let folder = TempDir::new().unwrap();
         let [server_key, client_key] = ["server.key", "client.key"].map(|name| {
             let file = folder.path().join(name);
-            String::from_utf8(stdout(&["keygen", "--out", file.to_str().unwrap()]))
-                .unwrap()
-                .trim()
-                .to_owned()
+            String::from_utf8(stdout(&["keygen", "--out", file.to_str().unwrap()])).unwrap().trim().to_owned()
         });
-        Self {
-            folder,
-            server_key,
-            client_key,
-        }
+        Self { folder, server_key, client_key }
     }
 
     fn path(&self, name: &str) -> String {
@@ -162,10 +146,7 @@ fn keygen_makes_a_file_for_its_owner_and_prints_the_public_key() {
     let printed = String::from_utf8(stdout(&["keygen", "--format", "hex", "--out", &hex_file])).unwrap();
     let hex = fs::read_to_string(&hex_file).unwrap();
     assert_eq!((hex.len(), mode(&hex_file)), (65, 0o600));
-    assert_eq!(
-        printed.trim(),
-        SecretKey::from_hex(&hex).unwrap().public_key().to_string()
-    );
+    assert_eq!(printed.trim(), SecretKey::from_hex(&hex).unwrap().public_key().to_string());
 }
 
 #[test]
@@ -174,21 +155,14 @@ fn keygen_never_overwrites() {
     let file = keys.path("server.key");
     let before = fs::read(&file).unwrap();
     let stderr = refusal(1, &["keygen", "--out", &file]);
-    assert!(
-        stderr.contains("exists already") && stderr.contains("never overwritten"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("exists already") && stderr.contains("never overwritten"), "{stderr}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
 #[test]
 fn keygen_and_pubkey_are_filters() {
     let made = output(&["keygen", "--out", "-"]);
-    let mut child = pssst(&["pubkey", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = pssst(&["pubkey", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&made.stdout).unwrap();
     assert_eq!(child.wait_with_output().unwrap().stdout, made.stderr);
 }
@@ -203,29 +177,14 @@ fn secret_files_that_others_can_read_are_refused() {
         for args in [
             &["pubkey", &file][..],
             &["serve", "--listen", "127.0.0.1:0", "--secret-key", &file],
-            &[
-                "request",
-                "--server",
-                "127.0.0.1:9",
-                "--server-key",
-                &keys.server_key,
-                "--identity",
-                &file,
-                "x",
-            ],
+            &["request", "--server", "127.0.0.1:9", "--server-key", &keys.server_key, "--identity", &file, "x"],
         ] {
             let stderr = refusal(1, args);
             assert!(stderr.contains(&format!("mode {exposed:04o}")), "{stderr}");
-            assert!(
-                stderr.contains(&format!("chmod 600 {file}")) && stderr.contains("exposed"),
-                "{stderr}"
-            );
+            assert!(stderr.contains(&format!("chmod 600 {file}")) && stderr.contains("exposed"), "{stderr}");
         }
     }
-    assert_eq!(
-        stdout(&["pubkey", "--allow-exposed-keys", &file]),
-        format!("{}\n", keys.client_key).as_bytes()
-    );
+    assert_eq!(stdout(&["pubkey", "--allow-exposed-keys", &file]), format!("{}\n", keys.client_key).as_bytes());
     set_mode(&file, 0o400);
     assert_eq!(stdout(&["pubkey", &file]), format!("{}\n", keys.client_key).as_bytes());
 }
@@ -239,10 +198,7 @@ fn files_that_hold_no_key_are_refused() {
         (b"", "holds no key"),
         (&[0xff; 100], "holds no key"),
         (&vec![b'a'; 100_000], "holds no key"),
-        (
-            &stdout(&["pubkey", "--pem", &keys.path("server.key")]),
-            "holds a public key",
-        ),
+        (&stdout(&["pubkey", "--pem", &keys.path("server.key")]), "holds a public key"),
     ] {
         fs::write(&file, content).unwrap();
         set_mode(&file, 0o600);
@@ -270,17 +226,8 @@ fn requests_of_every_kind_are_answered() {
             assert_eq!(stdout(&[&args[..], &[""]].concat()), b"");
             assert_eq!(stdout(&[&args[..], &["--file", &message_file]].concat()), binary);
             assert_eq!(stdout(&[&args[..], &["--no-reply", "one way"]].concat()), b"");
-            let mut child = pssst(&args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            child
-                .stdin
-                .take()
-                .unwrap()
-                .write_all(b"from\0standard input\n")
-                .unwrap();
+            let mut child = pssst(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(b"from\0standard input\n").unwrap();
             assert_eq!(child.wait_with_output().unwrap().stdout, b"from\0standard input\n");
         }
     }
@@ -295,10 +242,7 @@ fn requests_of_every_kind_are_answered() {
     // The server's key from a file, as `pssst pubkey --pem` writes it.
     let public_file = keys.path("server.pub");
     fs::write(&public_file, stdout(&["pubkey", "--pem", &keys.path("server.key")])).unwrap();
-    assert_eq!(
-        stdout(&["request", "--server", &server, "--server-key", &public_file, "hi"]),
-        b"hi"
-    );
+    assert_eq!(stdout(&["request", "--server", &server, "--server-key", &public_file, "hi"]), b"hi");
 
     let said = serving.stop();
     // 2 suites x 2 identities x 5 messages, 2 largest, 1 by key file; a few more if the machine was slow.
@@ -308,10 +252,7 @@ fn requests_of_every_kind_are_answered() {
     assert!(said.ends_with(&expected), "{said}");
     let authenticated = said.matches(&format!("from client {}", keys.client_key)).count();
     assert!(authenticated >= 11);
-    assert_eq!(
-        said.matches("from an anonymous client").count(),
-        requests - authenticated
-    );
+    assert_eq!(said.matches("from an anonymous client").count(), requests - authenticated);
 }
 
 ///
@@ -337,39 +278,17 @@ fn the_server_survives_and_counts_what_it_refuses() {
     // It still serves; and a refused packet is never answered.
     let server = serving.address();
     assert_eq!(
-        stdout(&[
-            "request",
-            "--server",
-            &server,
-            "--server-key",
-            &keys.server_key,
-            "still there?"
-        ]),
+        stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "still there?"]),
         b"still there?"
     );
     attacker.set_nonblocking(true).unwrap();
-    assert_eq!(
-        attacker.recv(&mut [0; 100]).unwrap_err().kind(),
-        std::io::ErrorKind::WouldBlock
-    );
+    assert_eq!(attacker.recv(&mut [0; 100]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 
     let stderr = refusal(
         1,
-        &[
-            "request",
-            "--server",
-            &server,
-            "--server-key",
-            &keys.client_key,
-            "--timeout",
-            "0.3",
-            "wrong server key",
-        ],
+        &["request", "--server", &server, "--server-key", &keys.client_key, "--timeout", "0.3", "wrong server key"],
     );
-    assert!(
-        stderr.contains("no reply") && stderr.contains("packets sent 1, refused 0"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("no reply") && stderr.contains("packets sent 1, refused 0"), "{stderr}");
 
     let said = serving.stop();
     assert!(count(&said, "requests ") >= 1);
@@ -387,10 +306,7 @@ fn a_server_with_two_keys_serves_the_clients_of_both() {
     assert_eq!(serving.next_line(), format!("public key {}", keys.client_key));
     let server = serving.address();
     for key in [&keys.server_key, &keys.client_key] {
-        assert_eq!(
-            stdout(&["request", "--server", &server, "--server-key", key, "hello"]),
-            b"hello"
-        );
+        assert_eq!(stdout(&["request", "--server", &server, "--server-key", key, "hello"]), b"hello");
     }
     let said = serving.stop();
     assert!(said.contains("server key 0") && said.contains("server key 1"), "{said}");
@@ -412,10 +328,7 @@ fn a_port_that_is_served_already_is_refused() {
     let key = keys.path("server.key");
     let serving = Serving::start(&["--secret-key", &key]);
     let stderr = refusal(1, &["serve", "--listen", &serving.address(), "--secret-key", &key]);
-    assert!(
-        stderr.contains("cannot serve 127.0.0.1:") && stderr.contains("another process"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("cannot serve 127.0.0.1:") && stderr.contains("another process"), "{stderr}");
 }
 
 /// A server whose network loses the first packets, and forges replies before the true one.
@@ -436,10 +349,7 @@ fn requests_are_sent_again_with_the_same_bytes_and_outlive_forged_replies() {
         attempts.push(buffer[..len].to_vec());
         peer = Some(from);
     }
-    assert!(
-        attempts.iter().all(|attempt| *attempt == attempts[0]),
-        "the client sealed its request anew"
-    );
+    assert!(attempts.iter().all(|attempt| *attempt == attempts[0]), "the client sealed its request anew");
 
     let server = Server::new(secret);
     let mut packet = attempts[2].clone();
@@ -452,10 +362,7 @@ fn requests_are_sent_again_with_the_same_bytes_and_outlive_forged_replies() {
         socket.send_to(packet, peer.unwrap()).unwrap();
     }
     let output = client.join().unwrap();
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(0), &b"the true reply"[..])
-    );
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"the true reply"[..]));
 }
 
 #[test]
@@ -465,19 +372,7 @@ fn forged_replies_are_counted_when_no_true_one_comes() {
     let address = socket.local_addr().unwrap().to_string();
     let key = SecretKey::from_bytes([7; 32]).public_key().to_string();
     let client = std::thread::spawn(move || {
-        refusal(
-            1,
-            &[
-                "request",
-                "--server",
-                &address,
-                "--server-key",
-                &key,
-                "--timeout",
-                "0.4",
-                "hello",
-            ],
-        )
+        refusal(1, &["request", "--server", &address, "--server-key", &key, "--timeout", "0.4", "hello"])
     });
     let mut buffer = [0; 2048];
     let (len, peer) = socket.recv_from(&mut buffer).unwrap();
@@ -494,17 +389,7 @@ fn every_address_of_a_name_is_tried() {
     let keys = Keys::new();
     let serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
     let server = format!("localhost:{}", serving.address.port());
-    assert_eq!(
-        stdout(&[
-            "request",
-            "--server",
-            &server,
-            "--server-key",
-            &keys.server_key,
-            "hello"
-        ]),
-        b"hello"
-    );
+    assert_eq!(stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]), b"hello");
 }
 
 /// Two programs that speak the pairing convention, joined by pipes both ways.
@@ -521,12 +406,7 @@ fn pair(first: &mut Command, second: &mut Command, tamper: fn(String) -> String)
         seen
     }
     let start = |command: &mut Command| {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let pipes = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         (child, pipes)
     };
@@ -563,35 +443,15 @@ fn compat_fails_on_any_mismatch() {
             }),*]
         };
     }
-    let tamperings: [fn(String) -> String; 7] = tampering!(
-        "SERVER_KEY",
-        "CLIENT_KEY",
-        "PLAINTEXT",
-        "REQUEST",
-        "REQUEST_AUTH",
-        "REPLY",
-        "REPLY_AUTH"
-    );
+    let tamperings: [fn(String) -> String; 7] =
+        tampering!("SERVER_KEY", "CLIENT_KEY", "PLAINTEXT", "REQUEST", "REQUEST_AUTH", "REPLY", "REPLY_AUTH");
     for (place, tamper) in tamperings.into_iter().enumerate() {
         let [first, second] = pair(&mut pssst(&["compat"]), &mut pssst(&["compat"]), tamper);
-        assert!(
-            first.code() == Some(1) || second.code() == Some(1),
-            "tampering {place}: {first}, {second}"
-        );
+        assert!(first.code() == Some(1) || second.code() == Some(1), "tampering {place}: {first}, {second}");
     }
-    for line in [
-        "NONSENSE:00",
-        "REPLY:00",
-        "REQUEST_AUTH:00",
-        "SERVER_KEY:00",
-        "PLAINTEXT:xyz",
-    ] {
-        let mut child = pssst(&["compat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+    for line in ["NONSENSE:00", "REPLY:00", "REQUEST_AUTH:00", "SERVER_KEY:00", "PLAINTEXT:xyz"] {
+        let mut child =
+            pssst(&["compat"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(1), "{line}");
     }
@@ -599,11 +459,7 @@ fn compat_fails_on_any_mismatch() {
 
 #[test]
 fn compat_prints_its_keys_first_and_ends_when_told() {
-    let mut child = pssst(&["compat"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = pssst(&["compat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"DONE:\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -619,11 +475,7 @@ fn compat_prints_its_keys_first_and_ends_when_told() {
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_success() {
-    let mut child = pssst(&["demo"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = pssst(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
@@ -639,14 +491,7 @@ fn secrets_are_not_printed() {
     let pem = pem.lines().nth(1).unwrap();
     let serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
     let server = serving.address();
-    let mut shown = stdout(&[
-        "request",
-        "--server",
-        &server,
-        "--server-key",
-        &keys.server_key,
-        "hello",
-    ]);
+    let mut shown = stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]);
     shown.extend(stdout(&["pubkey", &keys.path("server.key")]));
     shown.extend(serving.stop().into_bytes());
     let shown = String::from_utf8(shown).unwrap();

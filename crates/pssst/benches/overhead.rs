@@ -16,11 +16,7 @@ const CALLS: u32 = 20;
 
 fn main() {
     // `cargo test --benches` runs this too, and wants to know only that it works.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") {
-        ROUNDS
-    } else {
-        1
-    };
+    let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
 
     println!("server, open + seal                    bytes   parts, us   crate, us   ratio");
     for (name, suite, authenticated) in KINDS {
@@ -39,11 +35,7 @@ fn main() {
             // The proof is part of what is opened, and of nothing else.
             let mut aead = Aead::new(suite, len);
             let (scalar, point) = ([5; 32], parts::x25519_base(&[9; 32]));
-            let hashed = if suite == Suite::X25519AesGcm128 {
-                vec![1; 64]
-            } else {
-                vec![1; 4 + 96]
-            };
+            let hashed = if suite == Suite::X25519AesGcm128 { vec![1; 64] } else { vec![1; 4 + 96] };
             let mut parts = || {
                 for _ in 0..=usize::from(authenticated) {
                     black_box(parts::x25519(black_box(&scalar), black_box(&point)));
@@ -68,10 +60,7 @@ fn main() {
 }
 
 /// Microseconds of one call.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark has a clock; the protocol has none"
-)]
+#[expect(clippy::disallowed_methods, reason = "a benchmark has a clock; the protocol has none")]
 fn time(call: &mut impl FnMut()) -> f64 {
     let start = Instant::now();
     for _ in 0..CALLS {

@@ -20,10 +20,7 @@ fn parts_alone(c: &mut Criterion) {
         b.iter(|| parts::x25519_base(black_box(&scalar)));
     });
     group.bench_function("sha-256 of 64 B", |b| b.iter(|| parts::sha256(black_box(&[1; 64]))));
-    for (name, suite) in [
-        ("aes-128-gcm", Suite::X25519AesGcm128),
-        ("aes-128-gcm-siv", Suite::X25519Aes128GcmSiv),
-    ] {
+    for (name, suite) in [("aes-128-gcm", Suite::X25519AesGcm128), ("aes-128-gcm-siv", Suite::X25519Aes128GcmSiv)] {
         for len in LENGTHS {
             let mut aead = Aead::new(suite, len);
             group.bench_function(BenchmarkId::new(format!("{name} set-up + open + seal"), len), |b| {
@@ -96,11 +93,8 @@ fn junk(c: &mut Criterion) {
     forged[OVERHEAD] ^= 1;
     let mut reserved = packet.clone();
     reserved[1] = 1;
-    for (name, mut packet) in [
-        ("51 bytes", packet[..51].to_vec()),
-        ("reserved flags", reserved),
-        ("a forgery", forged),
-    ] {
+    for (name, mut packet) in [("51 bytes", packet[..51].to_vec()), ("reserved flags", reserved), ("a forgery", forged)]
+    {
         group.bench_function(name, |b| {
             b.iter(|| server.open_request(black_box(&mut packet)).unwrap_err());
         });

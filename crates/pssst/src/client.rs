@@ -49,11 +49,7 @@ impl Client {
     pub fn new(server_key: PublicKey) -> Result<Self, Error> {
         // Any scalar tells: clamped, it is a multiple of the cofactor.
         x25519::multiply(&[0; 32], server_key.as_bytes()).ok_or(Error::WeakKey)?;
-        Ok(Self {
-            suite: Suite::default(),
-            server_key,
-            identity: None,
-        })
+        Ok(Self { suite: Suite::default(), server_key, identity: None })
     }
 
     /// The same client, which now proves in every request that it holds this secret key. The key itself is not kept.
@@ -63,13 +59,7 @@ impl Client {
     pub fn with_identity(self, identity: &SecretKey) -> Result<Self, Error> {
         let inner_value =
             x25519::multiply(identity.expose_bytes(), self.server_key.as_bytes()).ok_or(Error::WeakKey)?;
-        Ok(Self {
-            identity: Some(Identity {
-                public_key: identity.public_key(),
-                inner_value,
-            }),
-            ..self
-        })
+        Ok(Self { identity: Some(Identity { public_key: identity.public_key(), inner_value }), ..self })
     }
 
     /// The same client under another suite. Prefer [`Suite::X25519Aes128GcmSiv`] when the server is known to accept it:
@@ -81,11 +71,7 @@ impl Client {
 
     /// Bytes that this client's requests take around their message: 52, or 116 with an identity.
     pub const fn overhead(&self) -> usize {
-        if self.identity.is_some() {
-            AUTHENTICATED_OVERHEAD
-        } else {
-            OVERHEAD
-        }
+        if self.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD }
     }
 
     /// Seals a message into the front of `buffer`, which holds at least `message.len()` and [`Client::overhead`] bytes.
@@ -106,8 +92,7 @@ impl Client {
 
         //
         let mut ephemeral = Zeroizing::new([0; 32]);
-        rng.try_fill_bytes(&mut *ephemeral)
-            .map_err(|_| Error::RandomnessUnavailable)?;
+        rng.try_fill_bytes(&mut *ephemeral).map_err(|_| Error::RandomnessUnavailable)?;
         let (exchange_value, shared_value) = self.agree(&ephemeral)?;
 
         let header = Header::request(self.suite, self.identity.is_some());
@@ -130,19 +115,9 @@ impl Client {
             None => &mut *parts.body,
         };
         message_part.copy_from_slice(message);
-        *parts.tag = self
-            .suite
-            .seal(&secret, Direction::Request, header, parts.body.into())?;
+        *parts.tag = self.suite.seal(&secret, Direction::Request, header, parts.body)?;
 
-        Ok((
-            packet,
-            PendingReply {
-                suite: self.suite,
-                request_header: header,
-                exchange_value,
-                secret,
-            },
-        ))
+        Ok((packet, PendingReply { suite: self.suite, request_header: header, exchange_value, secret }))
     }
 
     /// Seals a message into a new packet.
@@ -164,10 +139,7 @@ impl Client {
     fn agree(&self, ephemeral: &[u8; 32]) -> Result<([u8; 32], Zeroizing<[u8; 32]>), Error> {
         let (exchange_value, shared_value) = match &self.identity {
             // X = x25519(e, 9), Z = x25519(e, S)
-            None => (
-                x25519::multiply_base(ephemeral),
-                x25519::multiply(ephemeral, self.server_key.as_bytes()),
-            ),
+            None => (x25519::multiply_base(ephemeral), x25519::multiply(ephemeral, self.server_key.as_bytes())),
             // X = x25519(e, C), Z = x25519(e, x25519(c, S))
             Some(identity) => (
                 *x25519::multiply(ephemeral, identity.public_key.as_bytes()).ok_or(Error::WeakKey)?,
@@ -190,10 +162,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("suite", &self.suite)
             .field("server_key", &self.server_key)
-            .field(
-                "client_key",
-                &self.identity.as_ref().map(|identity| identity.public_key),
-            )
+            .field("client_key", &self.identity.as_ref().map(|identity| identity.public_key))
             .finish_non_exhaustive()
     }
 }
@@ -228,21 +197,14 @@ impl PendingReply {
     /// [`Error::UnsupportedSuite`], [`Error::ReplyMismatch`], [`Error::DecryptFailed`]. After any of them, keep waiting:
     /// a forged packet costs nothing.
     pub fn open<'p>(&self, packet: &'p mut [u8]) -> Result<&'p mut [u8], Error> {
-        let Parts {
-            header,
-            exchange_value,
-            body,
-            tag,
-        } = Parts::split(packet)?;
+        let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
         if !header.is_reply() {
             return Err(Error::NotReply);
         }
         header.refuse_reserved_bits()?;
         if header.suite_number() != self.suite.number() {
-            return Err(Error::UnsupportedSuite {
-                suite: header.suite_number(),
-            });
+            return Err(Error::UnsupportedSuite { suite: header.suite_number() });
         }
         if header != self.request_header.into_reply() || *exchange_value != self.exchange_value {
             return Err(Error::ReplyMismatch);

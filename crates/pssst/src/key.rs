@@ -35,8 +35,7 @@ impl SecretKey {
     /// [`Error::RandomnessUnavailable`] when the generator fails.
     pub fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
-        rng.try_fill_bytes(&mut *key)
-            .map_err(|_| Error::RandomnessUnavailable)?;
+        rng.try_fill_bytes(&mut *key).map_err(|_| Error::RandomnessUnavailable)?;
         Ok(Self(key))
     }
 
@@ -140,11 +139,7 @@ impl PublicKey {
         }
         // A coordinate that comes back changed was not reduced, or had its top bit set.
         let is_canonical = point.to_montgomery().to_bytes() == self.0;
-        if is_canonical && point.is_torsion_free() {
-            Ok(())
-        } else {
-            Err(Error::ClientKeyAlias)
-        }
+        if is_canonical && point.is_torsion_free() { Ok(()) } else { Err(Error::ClientKeyAlias) }
     }
 }
 

@@ -43,11 +43,7 @@ impl Keyring {
     pub fn with_key(mut self, secret: SecretKey) -> Result<Self, Error> {
         let key = ServerKey::new(secret);
         if !self.public_keys().any(|public| *public == key.public) {
-            *self
-                .keys
-                .iter_mut()
-                .find(|place| place.is_none())
-                .ok_or(Error::KeyringFull)? = Some(key);
+            *self.keys.iter_mut().find(|place| place.is_none()).ok_or(Error::KeyringFull)? = Some(key);
         }
         Ok(self)
     }
@@ -64,10 +60,7 @@ impl Keyring {
 
 impl ServerKey {
     fn new(secret: SecretKey) -> Self {
-        Self {
-            public: secret.public_key(),
-            secret,
-        }
+        Self { public: secret.public_key(), secret }
     }
 }
 

@@ -41,10 +41,7 @@ impl Header {
     /// Reads a header.
     pub const fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Self {
         let [flags_high, flags_low, suite_high, suite_low] = *bytes;
-        Self {
-            flags: u16::from_be_bytes([flags_high, flags_low]),
-            suite: u16::from_be_bytes([suite_high, suite_low]),
-        }
+        Self { flags: u16::from_be_bytes([flags_high, flags_low]), suite: u16::from_be_bytes([suite_high, suite_low]) }
     }
 
     /// Writes the header.
@@ -76,18 +73,12 @@ impl Header {
 
     /// The header of a request.
     pub(crate) const fn request(suite: Suite, client_auth: bool) -> Self {
-        Self {
-            flags: if client_auth { FLAG_CLIENT_AUTH } else { 0 },
-            suite: suite.number(),
-        }
+        Self { flags: if client_auth { FLAG_CLIENT_AUTH } else { 0 }, suite: suite.number() }
     }
 
     /// The header of the reply to a request with this header.
     pub(crate) const fn into_reply(self) -> Self {
-        Self {
-            flags: self.flags | FLAG_REPLY,
-            suite: self.suite,
-        }
+        Self { flags: self.flags | FLAG_REPLY, suite: self.suite }
     }
 
     ///
@@ -107,10 +98,7 @@ pub fn exchange_value(packet: &[u8]) -> Result<&[u8; EXCHANGE_VALUE_LEN], Error>
     if packet.len() < OVERHEAD {
         return Err(Error::Truncated);
     }
-    packet
-        .get(HEADER_LEN..)
-        .and_then(<[u8]>::first_chunk)
-        .ok_or(Error::Truncated)
+    packet.get(HEADER_LEN..).and_then(<[u8]>::first_chunk).ok_or(Error::Truncated)
 }
 
 /// The four parts of a packet in its buffer.
@@ -127,12 +115,7 @@ impl<'p> Parts<'p> {
         let (header, rest) = packet.split_first_chunk_mut().ok_or(Error::Truncated)?;
         let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Error::Truncated)?;
         let (body, tag) = rest.split_last_chunk_mut().ok_or(Error::Truncated)?;
-        Ok(Self {
-            header,
-            exchange_value,
-            body,
-            tag,
-        })
+        Ok(Self { header, exchange_value, body, tag })
     }
 }
 
@@ -198,14 +181,8 @@ mod tests {
 
     #[test]
     fn a_buffer_too_small_says_how_much_is_needed() {
-        assert_eq!(
-            allot(&mut [0; 60], OVERHEAD, 9),
-            Err(Error::BufferTooSmall { needed: 61 })
-        );
+        assert_eq!(allot(&mut [0; 60], OVERHEAD, 9), Err(Error::BufferTooSmall { needed: 61 }));
         assert_eq!(allot(&mut [0; 61], OVERHEAD, 9).unwrap().len(), 61);
-        assert_eq!(
-            allot(&mut [], OVERHEAD, usize::MAX),
-            Err(Error::BufferTooSmall { needed: usize::MAX })
-        );
+        assert_eq!(allot(&mut [], OVERHEAD, usize::MAX), Err(Error::BufferTooSmall { needed: usize::MAX }));
     }
 }

@@ -14,18 +14,12 @@ use crate::key::KEY_LEN;
 use crate::{Error, PublicKey, SecretKey};
 
 /// id-X25519 (RFC 8410, section 3), which goes without parameters.
-const X25519: AlgorithmIdentifierRef<'_> = AlgorithmIdentifierRef {
-    oid: ObjectIdentifier::new_unwrap("1.3.101.110"),
-    parameters: None,
-};
+const X25519: AlgorithmIdentifierRef<'_> =
+    AlgorithmIdentifierRef { oid: ObjectIdentifier::new_unwrap("1.3.101.110"), parameters: None };
 
 impl SecretKey {
     /// The secret itself as a PKCS#8 document, `BEGIN PRIVATE KEY`, for storing it.
-    #[expect(
-        clippy::expect_used,
-        clippy::missing_panics_doc,
-        reason = "48 bytes of DER always fit"
-    )]
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "48 bytes of DER always fit")]
     pub fn expose_pem(&self) -> Zeroizing<String> {
         fn encode(key: &SecretKey) -> pkcs8::der::Result<Zeroizing<String>> {
             // RFC 8410, section 7: an OCTET STRING within the OCTET STRING.
@@ -49,9 +43,7 @@ impl SecretKey {
                 return None;
             }
             let key = SecretKey::from_bytes(inner.as_bytes().try_into().ok()?);
-            let named = info
-                .public_key
-                .map(|public| public.as_bytes() == Some(key.public_key().as_bytes()));
+            let named = info.public_key.map(|public| public.as_bytes() == Some(key.public_key().as_bytes()));
             (named != Some(false)).then_some(key)
         }
         decode(pem).ok_or(Error::InvalidKey)
@@ -62,29 +54,17 @@ impl SecretKey {
     /// # Errors
     /// [`Error::InvalidKey`] for anything else.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        if is_pem(text) {
-            Self::from_pem(text)
-        } else {
-            Self::from_hex(text)
-        }
+        if is_pem(text) { Self::from_pem(text) } else { Self::from_hex(text) }
     }
 }
 
 impl PublicKey {
     /// The key as a SubjectPublicKeyInfo document, `BEGIN PUBLIC KEY`.
-    #[expect(
-        clippy::expect_used,
-        clippy::missing_panics_doc,
-        reason = "44 bytes of DER always fit"
-    )]
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "44 bytes of DER always fit")]
     pub fn to_pem(&self) -> String {
         fn encode(key: &PublicKey) -> pkcs8::der::Result<String> {
             let subject_public_key = BitStringRef::from_bytes(key.as_bytes())?;
-            SubjectPublicKeyInfoRef {
-                algorithm: X25519,
-                subject_public_key,
-            }
-            .to_pem(LineEnding::LF)
+            SubjectPublicKeyInfoRef { algorithm: X25519, subject_public_key }.to_pem(LineEnding::LF)
         }
         encode(self).expect("44 bytes of DER always fit")
     }
@@ -110,11 +90,7 @@ impl PublicKey {
     /// # Errors
     /// [`Error::InvalidKey`] for anything else.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        if is_pem(text) {
-            Self::from_pem(text)
-        } else {
-            text.parse()
-        }
+        if is_pem(text) { Self::from_pem(text) } else { text.parse() }
     }
 }
 

@@ -54,10 +54,7 @@ pub enum KeyCheck {
 impl Server {
     /// A server with these keys, which accepts every suite.
     pub fn new(keyring: impl Into<Keyring>) -> Self {
-        Self {
-            keyring: keyring.into(),
-            suites: SuiteSet::ALL,
-        }
+        Self { keyring: keyring.into(), suites: SuiteSet::ALL }
     }
 
     /// The same server, which accepts these suites only.
@@ -108,8 +105,7 @@ impl Server {
         packet: &'p mut [u8],
         check: impl Fn(&PublicKey) -> KeyCheck,
     ) -> Result<Request<'p>, Error> {
-        self.decrypt(Screened::screen(packet, self.suites)?)?
-            .authenticate(check)
+        self.decrypt(Screened::screen(packet, self.suites)?)?.authenticate(check)
     }
 
     /// Opens every packet that is waiting, and hands each outcome to `each` with the packet's place in the batch, in
@@ -156,29 +152,10 @@ impl Server {
                 exchange_value: &packet.exchange_value,
                 shared_value: &shared_value,
             });
-            if packet
-                .suite
-                .open(&secret, Direction::Request, packet.header, packet.body, packet.tag)
-                .is_ok()
-            {
-                let Screened {
-                    header,
-                    suite,
-                    exchange_value,
-                    body,
-                    ..
-                } = packet;
-                let reply_sealer = ReplySealer {
-                    suite,
-                    request_header: header,
-                    exchange_value,
-                    secret,
-                };
-                return Ok(Decrypted {
-                    body,
-                    key_index,
-                    reply_sealer,
-                });
+            if packet.suite.open(&secret, Direction::Request, packet.header, packet.body, packet.tag).is_ok() {
+                let Screened { header, suite, exchange_value, body, .. } = packet;
+                let reply_sealer = ReplySealer { suite, request_header: header, exchange_value, secret };
+                return Ok(Decrypted { body, key_index, reply_sealer });
             }
         }
         Err(Error::DecryptFailed)
@@ -197,12 +174,7 @@ struct Screened<'p> {
 impl<'p> Screened<'p> {
     /// Length, reply flag, reserved flags, suite.
     fn screen(packet: &'p mut [u8], suites: SuiteSet) -> Result<Self, Error> {
-        let Parts {
-            header,
-            exchange_value,
-            body,
-            tag,
-        } = Parts::split(packet)?;
+        let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
         if header.is_reply() {
             return Err(Error::NotRequest);
@@ -212,13 +184,7 @@ impl<'p> Screened<'p> {
         if !suites.contains(suite) {
             return Err(Error::UnsupportedSuite { suite: suite.number() });
         }
-        Ok(Self {
-            header,
-            suite,
-            exchange_value: *exchange_value,
-            body,
-            tag,
-        })
+        Ok(Self { header, suite, exchange_value: *exchange_value, body, tag })
     }
 }
 
@@ -232,18 +198,9 @@ struct Decrypted<'p> {
 impl<'p> Decrypted<'p> {
     /// Proof present, proof, alias.
     fn authenticate(self, check: impl Fn(&PublicKey) -> KeyCheck) -> Result<Request<'p>, Error> {
-        let Self {
-            body,
-            key_index,
-            reply_sealer,
-        } = self;
+        let Self { body, key_index, reply_sealer } = self;
         if !reply_sealer.request_header.has_client_auth() {
-            return Ok(Request {
-                message: body,
-                client_key: None,
-                key_index,
-                reply_sealer,
-            });
+            return Ok(Request { message: body, client_key: None, key_index, reply_sealer });
         }
         //
         let (proof, message) = body.split_first_chunk_mut().ok_or(Error::Truncated)?;
@@ -254,12 +211,7 @@ impl<'p> Decrypted<'p> {
             KeyCheck::Validate => client_key.validate().map_err(|_| Error::ClientKeyAlias)?,
             KeyCheck::Refuse => return Err(Error::ClientKeyAlias),
         }
-        Ok(Request {
-            message,
-            client_key: Some(client_key),
-            key_index,
-            reply_sealer,
-        })
+        Ok(Request { message, client_key: Some(client_key), key_index, reply_sealer })
     }
 }
 
@@ -404,9 +356,7 @@ impl ReplySealer {
         let header = self.request_header.into_reply();
         *parts.header = header.to_bytes();
         *parts.exchange_value = self.exchange_value;
-        *parts.tag = self
-            .suite
-            .seal(&self.secret, Direction::Reply, header, parts.body.into())?;
+        *parts.tag = self.suite.seal(&self.secret, Direction::Reply, header, parts.body)?;
         Ok(packet)
     }
 
@@ -427,8 +377,6 @@ impl ZeroizeOnDrop for ReplySealer {}
 
 impl fmt::Debug for ReplySealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplySealer")
-            .field("suite", &self.suite)
-            .finish_non_exhaustive()
+        f.debug_struct("ReplySealer").field("suite", &self.suite).finish_non_exhaustive()
     }
 }

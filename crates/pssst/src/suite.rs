@@ -5,7 +5,6 @@
 
 use aes::Aes128Enc;
 use aes_gcm::aead::consts::{U12, U16};
-use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AesGcm, KeyInit, KeySizeUser, aead::AeadInOut};
 use aes_gcm_siv::AesGcmSiv;
 use sha2::{Digest, Sha256};
@@ -69,13 +68,13 @@ impl Suite {
         }))
     }
 
-    /// Encrypts from `body`'s input to its output and returns the tag.
+    /// Encrypts in place and returns the tag.
     pub(crate) fn seal(
         self,
         secret: &TransactionSecret,
         direction: Direction,
         header: Header,
-        body: InOutBuf<'_, '_, u8>,
+        body: &mut [u8],
     ) -> Result<[u8; TAG_LEN], Error> {
         match self {
             Self::X25519AesGcm128 => seal::<AesGcm128>(secret, direction, header, body),
@@ -192,11 +191,7 @@ impl CipherSuite for AesGcm128 {
 
     /// `D = SHA-256( X ‖ Z )`
     fn derive(agreement: &Agreement<'_>) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(agreement.exchange_value)
-            .chain_update(agreement.shared_value)
-            .finalize()
-            .into()
+        Sha256::new().chain_update(agreement.exchange_value).chain_update(agreement.shared_value).finalize().into()
     }
 }
 
@@ -223,13 +218,11 @@ fn seal<C: CipherSuite>(
     secret: &TransactionSecret,
     direction: Direction,
     header: Header,
-    body: InOutBuf<'_, '_, u8>,
+    body: &mut [u8],
 ) -> Result<[u8; TAG_LEN], Error> {
     let needed = body.len();
     let nonce = secret.nonce(direction).into();
-    let tag = secret
-        .aead::<C>()
-        .encrypt_inout_detached(&nonce, &header.to_bytes(), body);
+    let tag = secret.aead::<C>().encrypt_inout_detached(&nonce, &header.to_bytes(), body.into());
     // Only a message beyond 64 GiB fails, which no datagram holds.
     tag.map(Into::into).map_err(|_| Error::BufferTooSmall { needed })
 }

@@ -23,30 +23,18 @@ impl X25519Backend {
     /// println!("X25519 by {:?}", pssst::X25519Backend::current());
     /// ```
     pub fn current() -> Self {
-        if fast::is_supported() {
-            Self::Graviola
-        } else {
-            Self::Dalek
-        }
+        if fast::is_supported() { Self::Graviola } else { Self::Dalek }
     }
 }
 
 /// `x25519(scalar, point)`, or nothing when the result is all zero: the point has low order. [R-10]
 pub(crate) fn multiply(scalar: &[u8; 32], point: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
-    if fast::is_supported() {
-        fast::multiply(scalar, point)
-    } else {
-        portable::multiply(scalar, point)
-    }
+    if fast::is_supported() { fast::multiply(scalar, point) } else { portable::multiply(scalar, point) }
 }
 
 /// `x25519(scalar, 9)`, which is never zero.
 pub(crate) fn multiply_base(scalar: &[u8; 32]) -> [u8; 32] {
-    if fast::is_supported() {
-        fast::multiply_base(scalar)
-    } else {
-        portable::multiply_base(scalar)
-    }
+    if fast::is_supported() { fast::multiply_base(scalar) } else { portable::multiply_base(scalar) }
 }
 
 mod portable {
@@ -92,9 +80,7 @@ mod fast {
 
     pub(super) fn multiply(scalar: &[u8; 32], point: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
         // Its only error is the all-zero result.
-        let product = StaticPrivateKey::from_array(scalar)
-            .diffie_hellman(&PublicKey::from_array(point))
-            .ok()?;
+        let product = StaticPrivateKey::from_array(scalar).diffie_hellman(&PublicKey::from_array(point)).ok()?;
         Some(Zeroizing::new(product.as_bytes()))
     }
 
@@ -138,16 +124,8 @@ mod tests {
 
     #[test]
     fn backend_is_the_assembly_wherever_the_cpu_allows() {
-        let compiled = cfg!(all(
-            feature = "std",
-            any(target_arch = "x86_64", target_arch = "aarch64"),
-            not(miri)
-        ));
-        let expected = if compiled && fast::is_supported() {
-            X25519Backend::Graviola
-        } else {
-            X25519Backend::Dalek
-        };
+        let compiled = cfg!(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)));
+        let expected = if compiled && fast::is_supported() { X25519Backend::Graviola } else { X25519Backend::Dalek };
         assert_eq!(X25519Backend::current(), expected);
     }
 
@@ -158,19 +136,13 @@ mod tests {
                 &bytes("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"),
                 &bytes("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"),
             );
-            assert_eq!(
-                *product.unwrap(),
-                bytes("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552")
-            );
+            assert_eq!(*product.unwrap(), bytes("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"));
             // The point has its top bit set, which is to be ignored.
             let product = multiply(
                 &bytes("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d"),
                 &bytes("e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493"),
             );
-            assert_eq!(
-                *product.unwrap(),
-                bytes("95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957")
-            );
+            assert_eq!(*product.unwrap(), bytes("95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957"));
         });
     }
 

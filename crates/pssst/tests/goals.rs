@@ -30,10 +30,7 @@ fn goal_1_stateless_server() {
             for server in [&servers[place % 2], &servers[(place + 1) % 2], &servers[place % 2]] {
                 let mut packet = packet.clone();
                 let request = server.open_request(&mut packet).unwrap();
-                assert_eq!(
-                    (request.message(), request.client_key()),
-                    (&[*n][..], pair.client_key().as_ref())
-                );
+                assert_eq!((request.message(), request.client_key()), (&[*n][..], pair.client_key().as_ref()));
                 let reply = request.into_reply_sealer().seal_to_vec(&[n ^ 0xff]).unwrap();
                 assert_eq!(pending.open_to_vec(&reply).unwrap(), [n ^ 0xff]);
             }
@@ -72,10 +69,7 @@ fn goal_3_no_extra_packets() {
         drop(pending);
         for _attempt in 0..3 {
             let mut packet = one_way.clone();
-            assert_eq!(
-                pair.server().open_request(&mut packet).unwrap().message(),
-                b"no reply, please"
-            );
+            assert_eq!(pair.server().open_request(&mut packet).unwrap().message(), b"no reply, please");
         }
     }
 }
@@ -89,11 +83,7 @@ fn goal_4_confidentiality_and_integrity() {
         let (packet, pending) = pair.seal(message);
         let reply = pair.answer(&packet, message);
         for sealed in [&packet, &reply] {
-            assert!(
-                sealed
-                    .windows(4)
-                    .all(|window| message.windows(4).all(|plain| plain != window))
-            );
+            assert!(sealed.windows(4).all(|window| message.windows(4).all(|plain| plain != window)));
         }
 
         let server = pair.server();
@@ -133,10 +123,7 @@ fn goal_5_replay_resistance_at_the_client() {
                     assert_eq!(pending.open(&mut dressed), Err(Error::DecryptFailed));
                 }
             }
-            assert_eq!(
-                pending.open_to_vec(&transactions[mine].0).unwrap(),
-                [u8::try_from(mine).unwrap()]
-            );
+            assert_eq!(pending.open_to_vec(&transactions[mine].0).unwrap(), [u8::try_from(mine).unwrap()]);
         }
     }
 }
@@ -206,19 +193,15 @@ fn goal_7_unlinkable_requests() {
 fn exchange_values_never_repeat() {
     for modes in ALL {
         let mut pair = Pair::new(8, modes);
-        let seen: std::collections::HashSet<_> = (0..500)
-            .map(|_| *exchange_value(&pair.seal(b"poll").0).unwrap())
-            .collect();
+        let seen: std::collections::HashSet<_> =
+            (0..500).map(|_| *exchange_value(&pair.seal(b"poll").0).unwrap()).collect();
         assert_eq!(seen.len(), 500);
     }
 }
 
 /// Opens a suite 1 packet with a guess of Z, by the specification and without the crate.
 fn opens_with(shared_value: [u8; 32], packet: &[u8]) -> bool {
-    let d = Sha256::new()
-        .chain_update(&packet[4..36])
-        .chain_update(shared_value)
-        .finalize();
+    let d = Sha256::new().chain_update(&packet[4..36]).chain_update(shared_value).finalize();
     let is_reply = packet[0] & 0x80 != 0;
     let mut nonce = [0; 12];
     nonce[..8].copy_from_slice(if is_reply { &d[24..] } else { &d[16..24] });
@@ -267,10 +250,7 @@ fn forward_secrecy_is_lost_with_the_servers_key_and_kept_with_the_clients() {
             }
             // Nor does the crate, playing the server with that key, or a client that lost its pending reply.
             assert!(Server::new(secret.clone()).open_request(&mut packet.clone()).is_err());
-            let again = Client::new(pair.server_secret.public_key())
-                .unwrap()
-                .with_identity(secret)
-                .unwrap();
+            let again = Client::new(pair.server_secret.public_key()).unwrap().with_identity(secret).unwrap();
             let pending: PendingReply = again.seal_request_to_vec(&mut pair.rng, b"").unwrap().1;
             let mut dressed = reply.clone();
             dressed[..2].copy_from_slice(&[0xc0, 0]);
@@ -290,20 +270,13 @@ fn the_servers_secret_impersonates_any_client() {
         let victim = pair.identity.public_key();
 
         // X = x25519(e, C), Z = x25519(s, X): nothing of the client's is needed but its public key.
-        let x = MontgomeryPoint(*victim.as_bytes())
-            .mul_clamped(*ephemeral.expose_bytes())
-            .to_bytes();
-        let z = MontgomeryPoint(x)
-            .mul_clamped(*pair.server_secret.expose_bytes())
-            .to_bytes();
+        let x = MontgomeryPoint(*victim.as_bytes()).mul_clamped(*ephemeral.expose_bytes()).to_bytes();
+        let z = MontgomeryPoint(x).mul_clamped(*pair.server_secret.expose_bytes()).to_bytes();
         let plaintext = [&victim.as_bytes()[..], ephemeral.expose_bytes(), b"it was not me"].concat();
         let mut packet = common::seal_by_hand(suite, true, &pair.server_secret.public_key(), x, z, &plaintext);
 
         let server = pair.server();
         let request = server.open_request(&mut packet).unwrap();
-        assert_eq!(
-            (request.message(), request.client_key()),
-            (&b"it was not me"[..], Some(&victim))
-        );
+        assert_eq!((request.message(), request.client_key()), (&b"it was not me"[..], Some(&victim)));
     }
 }

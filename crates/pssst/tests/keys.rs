@@ -29,13 +29,9 @@ fn secret_keys_read_and_write_what_openssl_does() {
     assert_eq!(key.expose_pem().as_str(), SECRET_PEM);
     assert_eq!(key.expose_hex().as_str(), SECRET_HEX);
     assert_eq!(key.public_key().to_string(), PUBLIC_HEX);
-    for text in [
-        SECRET_PEM,
-        SECRET_HEX,
-        SECRET_PEM_WITH_PUBLIC,
-        &SECRET_HEX.to_uppercase(),
-        &format!(" {SECRET_HEX}\r\n"),
-    ] {
+    for text in
+        [SECRET_PEM, SECRET_HEX, SECRET_PEM_WITH_PUBLIC, &SECRET_HEX.to_uppercase(), &format!(" {SECRET_HEX}\r\n")]
+    {
         assert_eq!(SecretKey::from_text(text), Ok(key.clone()), "{text}");
     }
     assert_eq!(SecretKey::from_pem(&SECRET_PEM.replace('\n', "\r\n")), Ok(key));
@@ -46,12 +42,7 @@ fn public_keys_read_and_write_what_openssl_does() {
     let key = PublicKey::from_pem(PUBLIC_PEM).unwrap();
     assert_eq!(key.to_pem(), PUBLIC_PEM);
     assert_eq!(key.to_string(), PUBLIC_HEX);
-    for text in [
-        PUBLIC_PEM,
-        PUBLIC_HEX,
-        &PUBLIC_HEX.to_uppercase(),
-        &format!("\t{PUBLIC_HEX}\n"),
-    ] {
+    for text in [PUBLIC_PEM, PUBLIC_HEX, &PUBLIC_HEX.to_uppercase(), &format!("\t{PUBLIC_HEX}\n")] {
         assert_eq!(PublicKey::from_text(text), Ok(key), "{text}");
     }
 }
@@ -75,13 +66,9 @@ fn what_is_not_the_key_asked_for_is_refused() {
     ] {
         assert_eq!(SecretKey::from_text(text), Err(Error::InvalidKey), "{text}");
     }
-    for text in [
-        "",
-        SECRET_PEM,
-        &PUBLIC_PEM.replace("PUBLIC", "PRIVATE"),
-        &PUBLIC_PEM.replace("MCow", "MCox"),
-        &long_hex,
-    ] {
+    for text in
+        ["", SECRET_PEM, &PUBLIC_PEM.replace("PUBLIC", "PRIVATE"), &PUBLIC_PEM.replace("MCow", "MCox"), &long_hex]
+    {
         assert_eq!(PublicKey::from_text(text), Err(Error::InvalidKey), "{text}");
     }
 }
@@ -90,19 +77,13 @@ fn what_is_not_the_key_asked_for_is_refused() {
 #[test]
 fn debug_shows_no_secret() {
     let secret = SecretKey::from_hex(SECRET_HEX).unwrap();
-    let client = Client::new(secret.public_key())
-        .unwrap()
-        .with_identity(&secret)
-        .unwrap();
+    let client = Client::new(secret.public_key()).unwrap().with_identity(&secret).unwrap();
     let server = Server::new(secret.clone());
     let (mut packet, pending) = client.seal_request_to_vec(&mut SysRng, b"secret message").unwrap();
     let request = server.open_request(&mut packet).unwrap();
 
     assert_eq!(format!("{secret:?}"), "SecretKey(..)");
-    assert_eq!(
-        format!("{server:?}"),
-        format!("Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3) }}")
-    );
+    assert_eq!(format!("{server:?}"), format!("Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3) }}"));
     assert_eq!(
         format!("{client:?}"),
         format!(
@@ -117,14 +98,8 @@ fn debug_shows_no_secret() {
              server_key_index: 0, .. }}"
         )
     );
-    assert_eq!(
-        format!("{pending:?}"),
-        "PendingReply { suite: X25519AesGcm128, client_auth: true, .. }"
-    );
-    assert_eq!(
-        format!("{:?}", request.into_reply_sealer()),
-        "ReplySealer { suite: X25519AesGcm128, .. }"
-    );
+    assert_eq!(format!("{pending:?}"), "PendingReply { suite: X25519AesGcm128, client_auth: true, .. }");
+    assert_eq!(format!("{:?}", request.into_reply_sealer()), "ReplySealer { suite: X25519AesGcm128, .. }");
 }
 
 /// [R-32] Each of these types is a secret, or made of types that are wiped.
@@ -165,13 +140,7 @@ fn a_failing_generator_is_an_error() {
     }
     impl TryCryptoRng for Broken {}
 
-    assert_eq!(
-        SecretKey::generate(&mut Broken).err(),
-        Some(Error::RandomnessUnavailable)
-    );
+    assert_eq!(SecretKey::generate(&mut Broken).err(), Some(Error::RandomnessUnavailable));
     let client = Client::new(PUBLIC_HEX.parse().unwrap()).unwrap();
-    assert_eq!(
-        client.seal_request_to_vec(&mut Broken, b"").err(),
-        Some(Error::RandomnessUnavailable)
-    );
+    assert_eq!(client.seal_request_to_vec(&mut Broken, b"").err(), Some(Error::RandomnessUnavailable));
 }

@@ -232,11 +232,7 @@ fn zeros_of_every_length_give_an_error() {
     let mut buffer = vec![0; MAX_DATAGRAM];
     for len in 0..=MAX_DATAGRAM {
         let packet = &mut buffer[..len];
-        packet
-            .iter_mut()
-            .take(4)
-            .zip([0x40, 0, 0, 1])
-            .for_each(|(byte, value)| *byte = value);
+        packet.iter_mut().take(4).zip([0x40, 0, 0, 1]).for_each(|(byte, value)| *byte = value);
         let expected = if len < 52 { Error::Truncated } else { Error::WeakKey };
         assert_eq!(server.open_request(packet).err(), Some(expected), "{len} bytes");
     }

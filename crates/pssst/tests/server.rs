@@ -35,11 +35,8 @@ fn request_of_alias(pair: &mut Pair, client_key: [u8; 32]) -> Vec<u8> {
 /// Every other form of a key that X25519 cannot tell from it.
 fn aliases_of(key: &PublicKey) -> Vec<[u8; 32]> {
     let point = MontgomeryPoint(*key.as_bytes()).to_edwards(0).unwrap();
-    let mut aliases: Vec<_> = EIGHT_TORSION
-        .iter()
-        .skip(1)
-        .map(|torsion| (point + torsion).to_montgomery().to_bytes())
-        .collect();
+    let mut aliases: Vec<_> =
+        EIGHT_TORSION.iter().skip(1).map(|torsion| (point + torsion).to_montgomery().to_bytes()).collect();
     let mut top_bit_set = *key.as_bytes();
     top_bit_set[31] |= 0x80;
     aliases.push(top_bit_set);
@@ -54,10 +51,7 @@ fn no_alias_of_a_client_key_is_an_identity() {
         let key = pair.identity.public_key();
         let server = pair.server();
         assert_eq!(
-            server
-                .open_request(&mut request_of_alias(&mut pair, *key.as_bytes()))
-                .unwrap()
-                .client_key(),
+            server.open_request(&mut request_of_alias(&mut pair, *key.as_bytes())).unwrap().client_key(),
             Some(&key)
         );
 
@@ -65,10 +59,7 @@ fn no_alias_of_a_client_key_is_an_identity() {
         assert_eq!(aliases.len(), 8);
         for alias in aliases {
             assert_ne!(alias, *key.as_bytes());
-            assert_eq!(
-                multiply(&pair.server_secret, &alias),
-                multiply(&pair.server_secret, key.as_bytes())
-            );
+            assert_eq!(multiply(&pair.server_secret, &alias), multiply(&pair.server_secret, key.as_bytes()));
             let mut packet = request_of_alias(&mut pair, alias);
             assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
             assert_eq!(PublicKey::from_bytes(alias).validate(), Err(Error::ClientKeyAlias));
@@ -88,26 +79,15 @@ fn unreduced_client_keys_are_aliases() {
         // The points among them that are keys at all.
         if PublicKey::from_bytes(small).validate().is_ok() {
             unreduced += 1;
-            assert_eq!(
-                PublicKey::from_bytes(large).validate(),
-                Err(Error::ClientKeyAlias),
-                "p + {above_p}"
-            );
+            assert_eq!(PublicKey::from_bytes(large).validate(), Err(Error::ClientKeyAlias), "p + {above_p}");
             let mut pair = Pair::new(31, (Suite::X25519AesGcm128, Mode::Authenticated));
             let mut packet = request_of_alias(&mut pair, large);
-            assert_eq!(
-                pair.server().open_request(&mut packet).err(),
-                Some(Error::ClientKeyAlias)
-            );
+            assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
         }
     }
     // The base point, 9, is one of them.
     assert!(unreduced > 0);
-    assert!(
-        PublicKey::from_bytes(MontgomeryPoint::mul_base_clamped([1; 32]).to_bytes())
-            .validate()
-            .is_ok()
-    );
+    assert!(PublicKey::from_bytes(MontgomeryPoint::mul_base_clamped([1; 32]).to_bytes()).validate().is_ok());
 }
 
 ///
@@ -123,10 +103,7 @@ fn low_order_client_keys_are_refused() {
         let z = multiply(&pair.server_secret, &x);
         let plaintext = [&key[..], ephemeral.expose_bytes()].concat();
         let mut packet = seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &plaintext);
-        assert_eq!(
-            pair.server().open_request(&mut packet).err(),
-            Some(Error::ClientAuthFailed)
-        );
+        assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::ClientAuthFailed));
     }
     assert_eq!(EIGHT_TORSION[0], curve25519_dalek::EdwardsPoint::identity());
 }
@@ -155,25 +132,12 @@ fn enrolled_keys_skip_the_check() {
     let server = pair.server();
 
     let enrolled_only = |asked: &PublicKey| {
-        if *asked == key {
-            KeyCheck::Enrolled
-        } else {
-            KeyCheck::Refuse
-        }
+        if *asked == key { KeyCheck::Enrolled } else { KeyCheck::Refuse }
     };
     let mut packet = request_of_alias(&mut pair, *key.as_bytes());
-    assert_eq!(
-        server
-            .open_request_with(&mut packet, enrolled_only)
-            .unwrap()
-            .client_key(),
-        Some(&key)
-    );
+    assert_eq!(server.open_request_with(&mut packet, enrolled_only).unwrap().client_key(), Some(&key));
     let mut packet = request_of_alias(&mut pair, alias);
-    assert_eq!(
-        server.open_request_with(&mut packet, enrolled_only).err(),
-        Some(Error::ClientKeyAlias)
-    );
+    assert_eq!(server.open_request_with(&mut packet, enrolled_only).err(), Some(Error::ClientKeyAlias));
 
     // That no check runs for an enrolled key shows only where the caller enrolled what it should not have.
     let mut packet = request_of_alias(&mut pair, alias);
@@ -195,10 +159,7 @@ fn enrolled_keys_skip_the_check() {
     let z = multiply(&pair.server_secret, &x);
     let unproven = [&stranger.as_bytes()[..], ephemeral.expose_bytes()].concat();
     let mut packet = seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &unproven);
-    assert_eq!(
-        server.open_request_with(&mut packet, count).err(),
-        Some(Error::ClientAuthFailed)
-    );
+    assert_eq!(server.open_request_with(&mut packet, count).err(), Some(Error::ClientAuthFailed));
     pair.mode = Mode::Anonymous;
     let (mut packet, _) = pair.seal(b"");
     server.open_request_with(&mut packet, count).unwrap();
@@ -223,13 +184,7 @@ fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
         let mut pair = Pair::new(36, (suite, mode));
         let keys: [SecretKey; 4] = secrets(37);
         let [first, second, third, fourth] = keys.clone();
-        let keyring = Keyring::new(first)
-            .with_key(second)
-            .unwrap()
-            .with_key(third)
-            .unwrap()
-            .with_key(fourth)
-            .unwrap();
+        let keyring = Keyring::new(first).with_key(second).unwrap().with_key(third).unwrap().with_key(fourth).unwrap();
         let publics: Vec<_> = keyring.public_keys().copied().collect();
         assert_eq!(publics, keys.each_ref().map(SecretKey::public_key));
         let server = Server::new(keyring);
@@ -238,10 +193,7 @@ fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
             pair.server_secret = key.clone();
             let (mut packet, pending) = pair.seal(b"for one of them");
             let request = server.open_request(&mut packet).unwrap();
-            assert_eq!(
-                (request.server_key_index(), request.message()),
-                (place, &b"for one of them"[..])
-            );
+            assert_eq!((request.server_key_index(), request.message()), (place, &b"for one of them"[..]));
             assert_eq!(request.client_key().copied(), pair.client_key());
             let reply = request.into_reply_sealer().seal_to_vec(b"answer").unwrap();
             assert_eq!(pending.open_to_vec(&reply).unwrap(), b"answer");
@@ -255,10 +207,7 @@ fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
         };
         assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
         pair.server_secret = secrets::<1>(38)[0].clone();
-        assert_eq!(
-            server.open_request(&mut pair.seal(b"").0).err(),
-            Some(Error::DecryptFailed)
-        );
+        assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(Error::DecryptFailed));
     }
 }
 
@@ -313,11 +262,7 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
             let seen = answered.each_ref().map(|answered| answered.load(Ordering::SeqCst));
             swaps.store(place, Ordering::SeqCst);
             if place < 100 {
-                while answered
-                    .iter()
-                    .zip(seen)
-                    .any(|(answered, seen)| answered.load(Ordering::SeqCst) == seen)
-                {
+                while answered.iter().zip(seen).any(|(answered, seen)| answered.load(Ordering::SeqCst) == seen) {
                     std::thread::yield_now();
                 }
             }
@@ -329,28 +274,23 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
 ///
 #[test]
 fn a_server_accepts_the_suites_it_was_given() {
-    for (accepted, refused) in [
-        (Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv),
-        (Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128),
-    ] {
+    for (accepted, refused) in
+        [(Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv), (Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128)]
+    {
         let mut pair = Pair::new(43, (accepted, Mode::Anonymous));
         let server = pair.server().with_suites(SuiteSet::from_iter([accepted]));
         assert!(server.open_request(&mut pair.seal(b"").0).is_ok());
         pair.suite = refused;
-        let expected = Error::UnsupportedSuite {
-            suite: refused.number(),
-        };
+        let expected = Error::UnsupportedSuite { suite: refused.number() };
         assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(expected));
         assert!(pair.server().open_request(&mut pair.seal(b"").0).is_ok());
     }
     for number in (0..=u16::MAX).filter(|number| ![0x0001, 0xf001].contains(number)) {
-        assert_eq!(
-            Suite::from_number(number),
-            Err(Error::UnsupportedSuite { suite: number })
-        );
+        assert_eq!(Suite::from_number(number), Err(Error::UnsupportedSuite { suite: number }));
     }
     for suite in Suite::ALL {
         assert_eq!(Suite::from_number(suite.number()), Ok(suite));
+        assert!(SuiteSet::ALL.contains(suite));
     }
 }
 
@@ -379,10 +319,7 @@ fn exchange_values_in_other_encodings_are_opened_as_received() {
 
         let server = pair.server();
         let request = server.open_request(&mut packet).unwrap();
-        assert_eq!(
-            (request.message(), request.exchange_value()),
-            (&b"same X, same Z"[..], &x)
-        );
+        assert_eq!((request.message(), request.exchange_value()), (&b"same X, same Z"[..], &x));
 
         // 9 + p, the base point unreduced, whose Z is the server's public key.
         let mut x = [0xff; 32];
@@ -403,10 +340,7 @@ fn suite_f001_binds_header_and_server_key() {
     let z = multiply(ephemeral, pair.server_secret.public_key().as_bytes());
 
     let mut packet = seal_by_hand(pair.suite, false, &other_server, x, z, b"");
-    assert_eq!(
-        pair.server().open_request(&mut packet).err(),
-        Some(Error::DecryptFailed)
-    );
+    assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::DecryptFailed));
     let mut packet = seal_by_hand(Suite::X25519AesGcm128, false, &other_server, x, z, b"");
     assert!(pair.server().open_request(&mut packet).is_ok());
 }
@@ -431,15 +365,9 @@ fn replies_are_written_once_into_the_callers_buffer() {
         assert_eq!(pending.open(&mut buffer).unwrap(), b"answer");
 
         let mut small = [0xaa; 57];
-        assert_eq!(
-            sealer().seal(b"answer", &mut small),
-            Err(Error::BufferTooSmall { needed: 58 })
-        );
+        assert_eq!(sealer().seal(b"answer", &mut small), Err(Error::BufferTooSmall { needed: 58 }));
         assert_eq!(small, [0xaa; 57]);
-        assert_eq!(
-            sealer().seal_in_place(&mut [0; OVERHEAD - 1]),
-            Err(Error::BufferTooSmall { needed: 52 })
-        );
+        assert_eq!(sealer().seal_in_place(&mut [0; OVERHEAD - 1]), Err(Error::BufferTooSmall { needed: 52 }));
 
         let client = pair.client();
         let needed = 3 + client.overhead();

@@ -109,10 +109,7 @@ fn the_field_is_gcms() {
     let c = Element(0x0388_dace_60b6_a392_f328_c2b9_71b2_fe78);
     let x1 = Element(0x5e2e_c746_9170_6288_2c85_b068_5353_deb7);
     assert_eq!(c.multiply(h), x1);
-    assert_eq!(
-        x1.plus(Element(128)).multiply(h),
-        Element(0xf38c_bb1a_d692_23dc_c345_7ae5_b6b0_f885)
-    );
+    assert_eq!(x1.plus(Element(128)).multiply(h), Element(0xf38c_bb1a_d692_23dc_c345_7ae5_b6b0_f885));
     assert_eq!(h.multiply(h.invert()), Element::ONE);
 }
 
@@ -124,10 +121,7 @@ fn suite_1_falls_to_two_different_answers() {
         let (one, other) = (Reply::of(&one), Reply::of(&other));
 
         // Without any key, the ciphertexts show how the messages differ...
-        assert_eq!(
-            difference(one.ciphertext, other.ciphertext),
-            difference(TRUE_ANSWER, LATER_ANSWER)
-        );
+        assert_eq!(difference(one.ciphertext, other.ciphertext), difference(TRUE_ANSWER, LATER_ANSWER));
 
         // ...and the tags give away what is needed to change a message at will. Knowing one, the attacker writes another.
         let mut forged = forge(&one, &other, &difference(TRUE_ANSWER, FORGED_ANSWER));
@@ -136,10 +130,7 @@ fn suite_1_falls_to_two_different_answers() {
         // Without knowing either, it still flips bits of its choice.
         let mut change = [0; 16];
         change[..4].fill(0x20);
-        assert_eq!(
-            pending.open(&mut forge(&one, &other, &change)).unwrap(),
-            b"LOCK 7: shut 419"
-        );
+        assert_eq!(pending.open(&mut forge(&one, &other, &change)).unwrap(), b"LOCK 7: shut 419");
     }
 }
 
@@ -150,11 +141,7 @@ fn suite_1_holds_when_the_answers_are_equal() {
     let (packet, pending) = pair.seal(b"lock 7?");
     let (one, other) = (pair.answer(&packet, TRUE_ANSWER), pair.answer(&packet, TRUE_ANSWER));
     assert_eq!(one, other);
-    let mut forged = forge(
-        &Reply::of(&one),
-        &Reply::of(&other),
-        &difference(TRUE_ANSWER, FORGED_ANSWER),
-    );
+    let mut forged = forge(&Reply::of(&one), &Reply::of(&other), &difference(TRUE_ANSWER, FORGED_ANSWER));
     assert_eq!(pending.open(&mut forged), Err(Error::DecryptFailed));
 }
 
@@ -170,21 +157,11 @@ fn suite_f001_withstands_two_different_answers() {
         assert_eq!(pending.open_to_vec(&other).unwrap(), LATER_ANSWER);
         let shown = difference(one_reply.ciphertext, other_reply.ciphertext);
         let hidden = difference(TRUE_ANSWER, LATER_ANSWER);
-        assert!(
-            shown
-                .iter()
-                .zip(&hidden)
-                .filter(|(shown, hidden)| shown == hidden)
-                .count()
-                < 4
-        );
+        assert!(shown.iter().zip(&hidden).filter(|(shown, hidden)| shown == hidden).count() < 4);
 
         // The forgery that worked is refused, and so is one answer with the other's tag.
         let change = difference(TRUE_ANSWER, FORGED_ANSWER);
-        assert_eq!(
-            pending.open(&mut forge(&one_reply, &other_reply, &change)),
-            Err(Error::DecryptFailed)
-        );
+        assert_eq!(pending.open(&mut forge(&one_reply, &other_reply, &change)), Err(Error::DecryptFailed));
         let mut swapped = [one_reply.front, one_reply.ciphertext, other_reply.tag].concat();
         assert_eq!(pending.open(&mut swapped), Err(Error::DecryptFailed));
 

@@ -8,10 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// One multiplication, scalar and point as bytes, as the protocol has them.
 pub(crate) fn x25519(scalar: &[u8; 32], point: &[u8; 32]) -> [u8; 32] {
-    StaticPrivateKey::from_array(scalar)
-        .diffie_hellman(&PublicKey::from_array(point))
-        .unwrap()
-        .as_bytes()
+    StaticPrivateKey::from_array(scalar).diffie_hellman(&PublicKey::from_array(point)).unwrap().as_bytes()
 }
 
 /// One multiplication of the base point.
@@ -41,13 +38,7 @@ impl Aead {
             Suite::X25519Aes128GcmSiv => seal(&aes_gcm_siv::Aes128GcmSiv::new(&key.into()), &mut sealed),
             _ => seal(&aes_gcm::Aes128Gcm::new(&key.into()), &mut sealed),
         };
-        Self {
-            key,
-            opened: sealed.clone(),
-            sealed,
-            tag,
-            suite,
-        }
+        Self { key, opened: sealed.clone(), sealed, tag, suite }
     }
 
     pub(crate) fn open_and_seal(&mut self) -> [u8; 16] {
@@ -69,14 +60,11 @@ const NONCE: [u8; 12] = *b"12345678RQST";
 const HEADER: [u8; 4] = [0, 0, 0, 1];
 
 fn seal<A: AeadInOut<NonceSize = U12, TagSize = U16>>(aead: &A, body: &mut [u8]) -> [u8; 16] {
-    aead.encrypt_inout_detached(&NONCE.into(), &HEADER, body.into())
-        .unwrap()
-        .into()
+    aead.encrypt_inout_detached(&NONCE.into(), &HEADER, body.into()).unwrap().into()
 }
 
 fn open<A: AeadInOut<NonceSize = U12, TagSize = U16>>(aead: &A, body: &mut [u8], tag: &[u8; 16]) {
-    aead.decrypt_inout_detached(&NONCE.into(), &HEADER, body.into(), tag.into())
-        .unwrap();
+    aead.decrypt_inout_detached(&NONCE.into(), &HEADER, body.into(), tag.into()).unwrap();
 }
 
 /// A server, and a client of it.
@@ -84,9 +72,7 @@ pub(crate) fn ends(suite: Suite, authenticated: bool) -> (Server, Client) {
     let secret = SecretKey::generate(&mut SysRng).unwrap();
     let mut client = Client::new(secret.public_key()).unwrap().with_suite(suite);
     if authenticated {
-        client = client
-            .with_identity(&SecretKey::generate(&mut SysRng).unwrap())
-            .unwrap();
+        client = client.with_identity(&SecretKey::generate(&mut SysRng).unwrap()).unwrap();
     }
     (Server::new(secret), client)
 }

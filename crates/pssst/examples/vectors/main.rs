@@ -16,10 +16,7 @@ fn main() -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     for file in files {
         let name = file.display();
-        match std::fs::read_to_string(&file)
-            .map_err(|error| error.to_string())
-            .and_then(|text| runner::run(&text))
-        {
+        match std::fs::read_to_string(&file).map_err(|error| error.to_string()).and_then(|text| runner::run(&text)) {
             Ok(report) => {
                 passed += report.passed;
                 failed += report.failures.len();
@@ -34,9 +31,5 @@ fn main() -> ExitCode {
         }
     }
     println!("{passed} passed, {failed} failed");
-    if failed == 0 && passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

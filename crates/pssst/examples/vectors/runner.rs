@@ -20,10 +20,7 @@ pub(crate) fn run(json: &str) -> Result<Report, String> {
         return Err(format!("not vectors of {}", suite.name()));
     }
 
-    let mut report = Report {
-        passed: 0,
-        failures: Vec::new(),
-    };
+    let mut report = Report { passed: 0, failures: Vec::new() };
     for group in file.test_groups {
         for case in group.tests {
             let outcome = match group.kind {
@@ -34,17 +31,13 @@ pub(crate) fn run(json: &str) -> Result<Report, String> {
             };
             match outcome {
                 Ok(()) => report.passed += 1,
-                Err(why) => report
-                    .failures
-                    .push(format!("case {} ({}): {why}", case.id, case.comment)),
+                Err(why) => report.failures.push(format!("case {} ({}): {why}", case.id, case.comment)),
             }
         }
     }
     let run = report.passed + report.failures.len();
     if run != file.number_of_tests {
-        report
-            .failures
-            .push(format!("the file says {} cases and holds {run}", file.number_of_tests));
+        report.failures.push(format!("the file says {} cases and holds {run}", file.number_of_tests));
     }
     Ok(report)
 }
@@ -106,29 +99,14 @@ impl Case {
     /// A whole transaction, byte for byte at both ends.
     fn transaction(&self, suite: Suite) -> Outcome {
         self.expect_result(&["valid"])?;
-        self.one_answer(
-            suite,
-            "reply_message",
-            self.reply_message.as_ref(),
-            self.reply_packet.as_ref(),
-        )
+        self.one_answer(suite, "reply_message", self.reply_message.as_ref(), self.reply_packet.as_ref())
     }
 
     /// Two answers to one request, each byte for byte. What they give away is the test `two_answers`.
     fn two_replies(&self, suite: Suite) -> Outcome {
         self.expect_result(&["valid", "acceptable"])?;
-        self.one_answer(
-            suite,
-            "reply_message",
-            self.reply_message.as_ref(),
-            self.reply_packet.as_ref(),
-        )?;
-        self.one_answer(
-            suite,
-            "reply_message_2",
-            self.reply_message_2.as_ref(),
-            self.reply_packet_2.as_ref(),
-        )
+        self.one_answer(suite, "reply_message", self.reply_message.as_ref(), self.reply_packet.as_ref())?;
+        self.one_answer(suite, "reply_message_2", self.reply_message_2.as_ref(), self.reply_packet_2.as_ref())
     }
 
     fn one_answer(&self, suite: Suite, what: &str, message: Option<&Hex>, packet: Option<&Hex>) -> Outcome {
@@ -141,25 +119,16 @@ impl Case {
 
         let server_secret = self.server_secret()?;
         if self.server_public.is_some() {
-            expect_bytes(
-                "server key",
-                server_secret.public_key().as_bytes(),
-                self.server_public()?.as_bytes(),
-            )?;
+            expect_bytes("server key", server_secret.public_key().as_bytes(), self.server_public()?.as_bytes())?;
         }
         let mut buffer = request_packet.to_vec();
-        let request = Server::new(server_secret)
-            .open_request(&mut buffer)
-            .map_err(|e| format!("server: {e}"))?;
+        let request = Server::new(server_secret).open_request(&mut buffer).map_err(|e| format!("server: {e}"))?;
         expect_bytes("request message", request.message(), request_message)?;
         let client_key = self.client_public.as_ref().map(|key| key.0.as_slice());
         if request.client_key().map(|key| &key.as_bytes()[..]) != client_key {
             return Err(format!("client key is {:?}", request.client_key()));
         }
-        let reply = request
-            .into_reply_sealer()
-            .seal_to_vec(reply_message)
-            .map_err(|e| format!("server: {e}"))?;
+        let reply = request.into_reply_sealer().seal_to_vec(reply_message).map_err(|e| format!("server: {e}"))?;
         expect_bytes("reply packet", &reply, reply_packet)?;
 
         let opened = pending.open_to_vec(reply_packet).map_err(|e| format!("client: {e}"))?;
@@ -182,52 +151,33 @@ impl Case {
             Err(refused) => return self.expect_error(Some(refused?)),
         };
         let (packet, pending) = self.seal_request_as(&client)?;
-        expect_bytes(
-            "request packet",
-            &packet,
-            need(self.request_packet.as_ref(), "request_packet")?,
-        )?;
+        expect_bytes("request packet", &packet, need(self.request_packet.as_ref(), "request_packet")?)?;
         let reply_packet = need(self.reply_packet.as_ref(), "reply_packet")?;
         self.expect_error(pending.open_to_vec(reply_packet).err())?;
 
         if let Some(true_reply) = &self.then_true_reply {
-            let opened = pending
-                .open_to_vec(&true_reply.0)
-                .map_err(|e| format!("true reply: {e}"))?;
-            expect_bytes(
-                "true message",
-                &opened,
-                need(self.true_message.as_ref(), "true_message")?,
-            )?;
+            let opened = pending.open_to_vec(&true_reply.0).map_err(|e| format!("true reply: {e}"))?;
+            expect_bytes("true message", &opened, need(self.true_message.as_ref(), "true_message")?)?;
         }
         Ok(())
     }
 
     fn seal_request(&self, suite: Suite) -> Result<(Vec<u8>, PendingReply), String> {
-        let client = self
-            .client(suite)
-            .map_err(|refused| refused.map_or_else(|why| why, |e| format!("client: {e}")))?;
+        let client =
+            self.client(suite).map_err(|refused| refused.map_or_else(|why| why, |e| format!("client: {e}")))?;
         self.seal_request_as(&client)
     }
 
     fn seal_request_as(&self, client: &Client) -> Result<(Vec<u8>, PendingReply), String> {
         let mut ephemeral = GivenBytes(need(self.ephemeral_secret.as_ref(), "ephemeral_secret")?.to_vec());
         let message = need(self.request_message.as_ref(), "request_message")?;
-        let sealed = client
-            .seal_request_to_vec(&mut ephemeral, message)
-            .map_err(|e| format!("client: {e}"))?;
-        if ephemeral.0.is_empty() {
-            Ok(sealed)
-        } else {
-            Err("the client did not draw 32 random bytes".into())
-        }
+        let sealed = client.seal_request_to_vec(&mut ephemeral, message).map_err(|e| format!("client: {e}"))?;
+        if ephemeral.0.is_empty() { Ok(sealed) } else { Err("the client did not draw 32 random bytes".into()) }
     }
 
     /// The case's client; or why the crate refuses to make it; or why the case does not say.
     fn client(&self, suite: Suite) -> Result<Client, Result<Error, String>> {
-        let mut client = Client::new(self.server_public().map_err(Err)?)
-            .map_err(Ok)?
-            .with_suite(suite);
+        let mut client = Client::new(self.server_public().map_err(Err)?).map_err(Ok)?.with_suite(suite);
         if let Some(secret) = &self.client_secret {
             let identity = SecretKey::from_bytes(secret.key().map_err(Err)?);
             client = client.with_identity(&identity).map_err(Ok)?;
@@ -246,11 +196,7 @@ impl Case {
     }
 
     fn expect_result(&self, results: &[&str]) -> Outcome {
-        if results.contains(&self.result.as_str()) {
-            Ok(())
-        } else {
-            Err(format!("result {:?} here", self.result))
-        }
+        if results.contains(&self.result.as_str()) { Ok(()) } else { Err(format!("result {:?} here", self.result)) }
     }
 
     fn expect_error(&self, refused: Option<Error>) -> Outcome {
@@ -264,17 +210,11 @@ impl Case {
 }
 
 fn need<'a>(field: Option<&'a Hex>, name: &str) -> Result<&'a [u8], String> {
-    field
-        .map(|hex| hex.0.as_slice())
-        .ok_or_else(|| format!("{name} is missing"))
+    field.map(|hex| hex.0.as_slice()).ok_or_else(|| format!("{name} is missing"))
 }
 
 fn expect_bytes(what: &str, got: &[u8], expected: &[u8]) -> Outcome {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(format!("{what} differs from the file's"))
-    }
+    if got == expected { Ok(()) } else { Err(format!("{what} differs from the file's")) }
 }
 
 /// Bytes that the file has as hexadecimal digits.
@@ -289,9 +229,7 @@ impl Hex {
 impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let digits = String::deserialize(deserializer)?;
-        base16ct::mixed::decode_vec(&digits)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        base16ct::mixed::decode_vec(&digits).map(Self).map_err(serde::de::Error::custom)
     }
 }
 

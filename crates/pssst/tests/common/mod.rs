@@ -43,13 +43,7 @@ impl Pair {
         let mut rng = rng(seed);
         let server_secret = SecretKey::generate(&mut rng).unwrap();
         let identity = SecretKey::generate(&mut rng).unwrap();
-        Self {
-            rng,
-            server_secret,
-            identity,
-            suite,
-            mode,
-        }
+        Self { rng, server_secret, identity, suite, mode }
     }
 
     pub(crate) fn server(&self) -> Server {
@@ -57,9 +51,7 @@ impl Pair {
     }
 
     pub(crate) fn client(&self) -> Client {
-        let client = Client::new(self.server_secret.public_key())
-            .unwrap()
-            .with_suite(self.suite);
+        let client = Client::new(self.server_secret.public_key()).unwrap().with_suite(self.suite);
         match self.mode {
             Mode::Anonymous => client,
             Mode::Authenticated => client.with_identity(&self.identity).unwrap(),
@@ -123,7 +115,5 @@ where
     A: KeyInit + AeadInOut<NonceSize = U12, TagSize = U16>,
 {
     let aead = A::new_from_slice(key).unwrap();
-    aead.encrypt_inout_detached(&nonce.into(), header, body.into())
-        .unwrap()
-        .into()
+    aead.encrypt_inout_detached(&nonce.into(), header, body.into()).unwrap().into()
 }
