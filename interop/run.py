@@ -7,12 +7,16 @@ Prints a line for each check, and last `N passed, N failed`. Fails if one fails.
 
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import traceback
+
+from pssst import PSSSTClient, PSSSTServer
 
 PEER = [sys.executable, str(pathlib.Path(__file__).with_name("peer.py"))]
 PATIENCE_SECONDS = 20
@@ -186,6 +190,54 @@ def our_client_one_way(keys):
         command = [OURS, "request", "--server", server, "--server-key", keys.public["server"], "--no-reply"]
         expect(run(command, b"one way"), b"", "output")
         expect(theirs.line(), "client anonymous", "client that their server saw")
+
+
+def mutations(rng, packet):
+    """The packet as it is, and everything that a bad network or a bad sender makes of it."""
+    yield packet
+    for _ in range(60):
+        changed = bytearray(packet)
+        changed[rng.randrange(len(packet))] ^= 1 << rng.randrange(8)
+        yield bytes(changed)
+        yield packet[:rng.randrange(len(packet))]
+        yield packet + rng.randbytes(rng.randrange(1, 40))
+        # The headers that pass the first checks, before random bytes.
+        yield rng.choice([b"\0\0\0\1", b"\x40\0\0\1"]) + rng.randbytes(rng.randrange(200))
+
+
+@check("UDP: of thousands of mutated packets, our server answers what their library opens, byte for byte alike")
+def differential(keys):
+    seed = random.randrange(1 << 32)
+    print(f"        seed {seed}")
+    rng = random.Random(seed)
+    theirs = PSSSTServer(keys.secret_hex("server"))
+    answered = refused = 0
+    with Running([OURS, "serve", "--listen", "127.0.0.1:0", "--secret-key", keys.files["server"]]) as ours, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", int(ours.line().rsplit(":", 1)[1])))
+        sock.settimeout(PATIENCE_SECONDS)
+        for identity in (None, keys.secret_hex("client_hex")):
+            client = PSSSTClient(keys.public["server"], identity)
+            for size in (0, 1, 16, 100):
+                packet, _ = client.pack_request(rng.randbytes(size))
+                for mutated in mutations(rng, packet):
+                    try:
+                        message, _, seal_reply = theirs.unpack_request(mutated)
+                        wanted = [seal_reply(message)]
+                        answered += 1
+                    except Exception:  # their library raises more than its own exceptions
+                        wanted = []
+                        refused += 1
+                    # Our server takes packets in order, so the marker's reply comes first if there is no other.
+                    marker, open_marker = client.pack_request(b"marker")
+                    sock.send(mutated)
+                    sock.send(marker)
+                    got = [sock.recv(65_535)]
+                    while got[-1][4:36] != marker[4:36]:
+                        got.append(sock.recv(65_535))
+                    expect(open_marker(got.pop()), b"marker", "reply to the marker")
+                    expect(got, wanted, f"answer to {mutated.hex()}")
+    expect((answered >= 8, refused > 1000), (True, True), f"{answered} answered and {refused} refused")
 
 
 @check("OpenSSL reads our secret key, and finds our public key in it")
