@@ -11,11 +11,9 @@ use crate::key_file;
 /// A cipher suite by its number, as the packets have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SuiteOption {
-    /// `X25519_AESGCM128`: what every implementation speaks.
-    #[value(name = "1", alias = "0001")]
+    #[value(name = "1", alias = "0001", help = "X25519_AESGCM128: what every implementation speaks")]
     AesGcm128,
-    /// `X25519_AES128GCMSIV`: safe also when a handler gives two different answers to one request.
-    #[value(name = "f001")]
+    #[value(name = "f001", help = "X25519_AES128GCMSIV: safe even if a handler answers one request in two ways")]
     Aes128GcmSiv,
 }
 

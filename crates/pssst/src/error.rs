@@ -100,3 +100,33 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    /// Names are labels of metrics, and texts are read by people: neither changes by accident.
+    #[test]
+    fn every_cause_has_its_name_and_text() {
+        for (error, name, text) in [
+            (Error::Truncated, "Truncated", "packet too short"),
+            (Error::NotRequest, "NotRequest", "packet is a reply, not a request"),
+            (Error::NotReply, "NotReply", "packet is a request, not a reply"),
+            (Error::ReservedFlags { bits: 0x81 }, "ReservedFlags", "reserved flags are set (0x0081)"),
+            (Error::UnsupportedSuite { suite: 2 }, "UnsupportedSuite", "cipher suite 0x0002 is not in use here"),
+            (Error::WeakKey, "WeakKey", "a public key or exchange value has low order"),
+            (Error::DecryptFailed, "DecryptFailed", "packet was changed, or sealed for another key"),
+            (Error::ClientAuthFailed, "ClientAuthFailed", "the client did not prove its key"),
+            (Error::ClientKeyAlias, "ClientKeyAlias", "the client key is an alias, or not an enrolled one"),
+            (Error::ReplyMismatch, "ReplyMismatch", "reply to another request"),
+            (Error::BufferTooSmall { needed: 53 }, "BufferTooSmall", "buffer too small: the packet takes 53 bytes"),
+            (Error::InvalidKey, "InvalidKey", "neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
+            (Error::KeyringFull, "KeyringFull", "keyring is full"),
+            (Error::RandomnessUnavailable, "RandomnessUnavailable", "random number generator failed"),
+        ] {
+            assert_eq!((error.name(), error.to_string().as_str()), (name, text));
+        }
+    }
+}

@@ -26,6 +26,7 @@ const ED25519_PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
 #[test]
 fn secret_keys_read_and_write_what_openssl_does() {
     let key = SecretKey::from_pem(SECRET_PEM).unwrap();
+    assert_ne!(key, SecretKey::from_bytes([0; 32]));
     assert_eq!(key.expose_pem().as_str(), SECRET_PEM);
     assert_eq!(key.expose_hex().as_str(), SECRET_HEX);
     assert_eq!(key.public_key().to_string(), PUBLIC_HEX);
