@@ -5,6 +5,7 @@ mod common;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::thread::ScopedJoinHandle;
 
 use common::{ALL, Mode, Pair, rng, seal_by_hand};
 use curve25519_dalek::MontgomeryPoint;
@@ -238,9 +239,10 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
     let (swaps, in_flight_swaps) = (AtomicUsize::new(0), AtomicUsize::new(0));
 
     std::thread::scope(|scope| {
+        let mut workers = Vec::new();
         for (thread, answered) in answered.iter().enumerate() {
             let (now, swaps, in_flight_swaps) = (&now, &swaps, &in_flight_swaps);
-            scope.spawn(move || {
+            workers.push(scope.spawn(move || {
                 let mut rng = rng(41 + thread as u64);
                 while swaps.load(Ordering::SeqCst) < 100 {
                     let before = swaps.load(Ordering::SeqCst);
@@ -254,17 +256,19 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
                     in_flight_swaps.fetch_add(swaps.load(Ordering::SeqCst) - before, Ordering::SeqCst);
                     answered.fetch_add(1, Ordering::SeqCst);
                 }
-            });
+            }));
         }
         for place in 1..=100 {
             *serving.write().unwrap() = server_with(place);
             // The keyring knows one previous key, so a request may meet one swap: wait until both threads are past it.
             let seen = answered.each_ref().map(|answered| answered.load(Ordering::SeqCst));
             swaps.store(place, Ordering::SeqCst);
-            if place < 100 {
-                while answered.iter().zip(seen).any(|(answered, seen)| answered.load(Ordering::SeqCst) == seen) {
-                    std::thread::yield_now();
+            while answered.iter().zip(seen).any(|(answered, seen)| answered.load(Ordering::SeqCst) == seen) {
+                // A thread that ended early failed: let the other end too, and the test fail.
+                if workers.iter().any(ScopedJoinHandle::is_finished) {
+                    return swaps.store(100, Ordering::SeqCst);
                 }
+                std::thread::yield_now();
             }
         }
     });
