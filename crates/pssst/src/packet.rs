@@ -177,6 +177,7 @@ mod tests {
     fn exchange_value_is_the_32_bytes_after_the_header() {
         let packet: Vec<u8> = (0..60).collect();
         assert_eq!(exchange_value(&packet).unwrap()[..], packet[4..36]);
+        assert_eq!(exchange_value(&packet[..OVERHEAD]).unwrap()[..], packet[4..36]);
     }
 
     #[test]

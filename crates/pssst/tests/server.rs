@@ -295,6 +295,7 @@ fn a_server_accepts_the_suites_it_was_given() {
     for suite in Suite::ALL {
         assert_eq!(Suite::from_number(suite.number()), Ok(suite));
         assert!(SuiteSet::ALL.contains(suite));
+        assert!(SuiteSet::from_iter([suite, suite]).contains(suite), "named twice is in, not out");
     }
 }
 
