@@ -2,7 +2,7 @@
 //!
 //! Each side is a program that talks lines `TAG:hex` on standard input and output, and plays server and client at once.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use pssst::rand_core::TryRng;
 use pssst::{Client, PendingReply, PublicKey, SecretKey, Server, SysRng};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stdout = io::stdout();
     let mut side = Side::new(args.suite, stdout.lock())?;
-    for line in io::stdin().lock().lines() {
+    for line in io::stdin().lock().take(MAX_INPUT_LEN).lines() {
         let line = line.map_err(|error| mismatch(format!("cannot read a line: {error}")))?;
         if side.take(line.trim())? == Progress::Ended {
             return Ok(());
@@ -33,6 +33,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if side.has_both_replies() { Ok(()) } else { Err(mismatch("the other program stopped before both replies came")) }
 }
 
+/// Far more than an exchange has.
+const MAX_INPUT_LEN: u64 = 1 << 20;
 /// Bytes of the message that each side sends.
 const PLAINTEXT_LEN: usize = 64;
 

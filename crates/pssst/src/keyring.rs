@@ -15,6 +15,22 @@ use crate::{Error, PublicKey, SecretKey};
 /// assert_eq!(server.keyring().public_keys().count(), 2);
 /// # Ok::<(), pssst::Error>(())
 /// ```
+///
+/// A server is replaced whole. Whoever still works with the old one finishes with it:
+///
+/// ```
+/// use std::sync::{Arc, RwLock};
+/// # use pssst::{Keyring, SecretKey, Server, SysRng};
+/// # let [current, next] = [SecretKey::generate(&mut SysRng)?, SecretKey::generate(&mut SysRng)?];
+///
+/// let serving = RwLock::new(Arc::new(Server::new(current.clone())));
+/// // For every packet, or batch of packets:
+/// let server = Arc::clone(&serving.read().unwrap());
+/// // Now and then:
+/// *serving.write().unwrap() = Arc::new(Server::new(Keyring::new(next).with_key(current)?));
+/// # assert_eq!((server.keyring().public_keys().count(), Arc::strong_count(&server)), (1, 1));
+/// # Ok::<(), pssst::Error>(())
+/// ```
 pub struct Keyring {
     keys: [Option<ServerKey>; Self::CAPACITY],
 }

@@ -103,7 +103,7 @@ fn debug_shows_no_secret() {
     assert_eq!(format!("{:?}", request.into_reply_sealer()), "ReplySealer { suite: X25519AesGcm128, .. }");
 }
 
-/// Each of these types is a secret, or made of types that are wiped.
+/// The types say so; the test `wiping` looks.
 #[test]
 fn secrets_are_wiped_on_drop() {
     const fn wiped<T: ZeroizeOnDrop>() {}
