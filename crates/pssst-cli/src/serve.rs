@@ -20,7 +20,8 @@ use crate::options::SuiteOption;
 /// counts.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The address and port to serve; port 0 takes a free one.
+    /// The address and port to serve; port 0 takes a free one. On a machine with several addresses name one of them: a
+    /// reply to a request for 0.0.0.0 or [::] may leave from another address than the one that was asked.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
     listen: SocketAddr,
     /// The server's secret key. Give more files, most used first, while one key replaces another.
