@@ -17,7 +17,7 @@
 //! let server_secret = SecretKey::generate(&mut SysRng)?;
 //! let server_key = server_secret.public_key();
 //!
-//! // The client seals a request: 52 bytes more than its message, here 116, because it proves who it is.
+//! // The client seals a request: 52 bytes more than its message, or 116 when it proves who it is.
 //! let identity = SecretKey::generate(&mut SysRng)?;
 //! let client = Client::new(server_key)?.with_identity(&identity)?;
 //! let mut datagram = [0; 1232];

@@ -10,8 +10,10 @@ use crate::packet::{self, EXCHANGE_VALUE_LEN, Header, OVERHEAD, PROOF_LEN, Parts
 use crate::suite::{Agreement, Direction, TransactionSecret};
 use crate::{Error, PublicKey, Suite, SuiteSet, x25519};
 
-/// Opens requests. Holds its secret keys and nothing about any client, and never changes while it serves: every method
-/// takes `&self`. [R-26]
+/// Opens requests.
+///
+/// Holds its secret keys and nothing about any client, and never changes while it serves: every method takes `&self`.
+/// [R-26]
 ///
 /// To change keys, make a new `Server` and swap it for the old one, for instance behind an `Arc`; requests opened by the
 /// old one are still answered.
@@ -288,9 +290,9 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// Seals the one reply to a request. Sealing consumes it: a second use does not compile. [R-25]
+/// Seals the one reply to a request.
 ///
-/// Wiped when dropped. It borrows nothing and can be sent to another thread or kept while a handler waits.
+/// Sealing consumes it: a second use does not compile. [R-25] Wiped when dropped. It borrows nothing and can be sent to another thread or kept while a handler waits.
 ///
 /// # One request, one answer
 ///
@@ -337,12 +339,12 @@ impl ReplySealer {
     /// # let secret = SecretKey::generate(&mut SysRng)?;
     /// # let client = Client::new(secret.public_key())?;
     /// # let server = Server::new(secret);
-    /// # let (mut packet, pending) = client.seal_request_to_vec(&mut SysRng, b"time?")?;
+    /// # let (mut packet, pending) = client.seal_request_to_vec(&mut SysRng, b"valve?")?;
     /// # let sealer = server.open_request(&mut packet)?.into_reply_sealer();
     /// let mut buffer = [0; 1232];
-    /// buffer[REPLY_MESSAGE_OFFSET..][..5].copy_from_slice(b"12:01");
-    /// let packet = sealer.seal_in_place(&mut buffer[..5 + OVERHEAD])?;
-    /// # assert_eq!(pending.open(packet)?, b"12:01");
+    /// buffer[REPLY_MESSAGE_OFFSET..][..4].copy_from_slice(b"shut");
+    /// let packet = sealer.seal_in_place(&mut buffer[..4 + OVERHEAD])?;
+    /// # assert_eq!(pending.open(packet)?, b"shut");
     /// # Ok::<(), Error>(())
     /// ```
     ///
