@@ -11,6 +11,7 @@ mod options;
 mod pubkey;
 mod request;
 mod serve;
+mod udp;
 
 use std::process::ExitCode;
 

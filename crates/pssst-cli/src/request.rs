@@ -13,6 +13,7 @@ use pssst::{Client, PendingReply, SysRng};
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::{self, SuiteOption};
+use crate::udp::{BUFFER_LEN, is_silence};
 
 /// Send one request and print the reply's message.
 ///
@@ -195,7 +196,7 @@ enum Heard {
 
 impl Exchange {
     fn new(packet: Vec<u8>, pending: PendingReply, addresses: Vec<SocketAddr>) -> Self {
-        let buffer = vec![0; usize::from(u16::MAX)];
+        let buffer = vec![0; BUFFER_LEN];
         Self { packet, pending, addresses, sockets: Vec::new(), buffer, sent: 0, refused: 0, last_error: None }
     }
 
@@ -289,10 +290,6 @@ impl Exchange {
              that it shows, and does it accept the suite?",
         )
     }
-}
-
-fn is_silence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 /// How long to wait after each packet: a first pause that differs between clients, then twice as long each time (the

@@ -13,6 +13,7 @@ use pssst::{Error, Keyring, OVERHEAD, Server, SuiteSet};
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::SuiteOption;
+use crate::udp::{BUFFER_LEN, is_silence};
 
 /// Answer every request with its own message.
 ///
@@ -98,14 +99,14 @@ fn serve(
 ) -> Result<(), Failure> {
     let broken = |error: io::Error| Failure::new(format!("the socket broke: {error}"), "start the server again");
     socket.set_read_timeout(Some(STOP_CHECK)).map_err(broken)?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    let mut reply = vec![0; usize::from(u16::MAX)];
+    let mut buffer = vec![0; BUFFER_LEN];
+    let mut reply = vec![0; BUFFER_LEN];
     let mut receive_failures = 0;
 
     while !stop.load(Ordering::Relaxed) {
         let (len, peer) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
-            Err(error) if is_no_packet(&error) => continue,
+            Err(error) if is_silence(&error) => continue,
             // The network's complaints, say of an unreachable client, are not the socket's end.
             Err(error) => {
                 counts.receive_failures += 1;
@@ -151,10 +152,6 @@ fn echo<'r>(server: &Server, packet: &mut [u8], reply: &'r mut [u8]) -> Result<(
     let (message, _, sealer) = request.into_parts();
     debug_assert!(message.len() + OVERHEAD <= reply.len(), "a reply is no longer than its request");
     Ok((sealer.seal(message, reply)?, who))
-}
-
-fn is_no_packet(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 #[cfg(unix)]
