@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::stderr::say;
+
 /// A failure, told in two lines: what happened, and what to do next.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -52,7 +54,7 @@ impl Failure {
             Kind::Failed => ExitCode::from(1),
             Kind::Usage => ExitCode::from(2),
         };
-        eprintln!("error: {}\n help: {}", self.what, self.remedy);
+        say(format_args!("error: {}\n help: {}", self.what, self.remedy));
         code
     }
 }

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::key_file;
+use crate::stderr::say;
 
 /// Make a secret key, and print its public key.
 ///
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
 
     if args.out == Path::new("-") {
-        eprintln!("{}", secret.public_key());
+        say(secret.public_key());
         return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
     }
     key_file::create_secret(&args.out, &text)?;

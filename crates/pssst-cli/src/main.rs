@@ -2,6 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage.
 
+// They panic when nobody reads: write to standard output and handle the error, or say it by `stderr::say`.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod compat;
 mod demo;
 mod failure;
@@ -11,6 +14,7 @@ mod options;
 mod pubkey;
 mod request;
 mod serve;
+mod stderr;
 mod udp;
 
 use std::process::ExitCode;

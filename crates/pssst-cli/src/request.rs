@@ -13,6 +13,7 @@ use pssst::{Client, PendingReply, SysRng};
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::{self, SuiteOption};
+use crate::stderr::say;
 use crate::udp::{BUFFER_LEN, is_silence};
 
 /// Send one request and print the reply's message.
@@ -114,7 +115,7 @@ fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
         }
         (None, _) => {
             if io::stdin().is_terminal() {
-                eprintln!("type the message, then Ctrl-D");
+                say("type the message, then Ctrl-D");
             }
             ("standard input".into(), io::stdin().take(limit).read_to_end(&mut message))
         }

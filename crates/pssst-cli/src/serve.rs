@@ -13,6 +13,7 @@ use pssst::{Error, Keyring, OVERHEAD, Server, SuiteSet};
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::SuiteOption;
+use crate::stderr::say;
 use crate::udp::{BUFFER_LEN, is_silence};
 
 /// Answer every request with its own message.
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
     let mut counts = Counts::default();
     let outcome = serve(&server, &socket, &stop, &mut counts, args.verbose);
-    eprintln!("{counts}");
+    say(counts);
     outcome
 }
 
@@ -127,13 +128,13 @@ fn serve(
                     Err(_) => counts.send_failures += 1,
                 }
                 if verbose {
-                    eprintln!("{peer}: {len} bytes {who}, answered with {} bytes", packet.len());
+                    say(format_args!("{peer}: {len} bytes {who}, answered with {} bytes", packet.len()));
                 }
             }
             Err(cause) => {
                 *counts.refused.entry(cause.name()).or_default() += 1;
                 if verbose {
-                    eprintln!("{peer}: {len} bytes refused: {cause} ({})", cause.name());
+                    say(format_args!("{peer}: {len} bytes refused: {cause} ({})", cause.name()));
                 }
             }
         }

@@ -94,15 +94,23 @@ impl Serving {
         self.address.to_string()
     }
 
-    /// Asks it to stop, as a service manager does, and returns what it said on standard error.
+    /// Stops it, and returns what it said on standard error.
     fn stop(mut self) -> String {
-        let pid = self.child.id().to_string();
-        let killed = Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status().unwrap();
-        assert!(killed.success());
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
+        let mut stderr = self.child.stderr.take().unwrap();
+        // Read alongside: a full pipe would hold it up.
+        let said = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap());
+        let status = self.terminate();
+        let said = said.join().unwrap();
+        assert_eq!(status.code(), Some(0), "{said}");
         said
+    }
+
+    /// Asks it to stop, as a service manager does, and waits.
+    fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap()
     }
 }
 
@@ -479,6 +487,23 @@ fn a_closed_pipe_is_success() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// Whoever reads the log may go; the server stays, and so do exit codes.
+#[test]
+fn a_closed_standard_error_ends_nothing() {
+    let keys = Keys::new();
+    let mut serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
+    drop(serving.child.stderr.take());
+    let server = serving.address();
+    for _ in 0..3 {
+        assert_eq!(stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]), b"hello");
+    }
+    assert_eq!(serving.terminate().code(), Some(0));
+
+    let mut child = pssst(&["pubkey", "no-such.key"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 /// Nothing that the program is given or makes as a secret is ever printed by it, unless `keygen --out -` asks for it.
