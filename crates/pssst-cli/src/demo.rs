@@ -1,7 +1,7 @@
 //! `pssst demo`: real transactions between a server and a client, with an attacker on the path between them.
 //!
 //! Everything is one process on loopback. The server is a thread of its own; client and attacker take turns in the main
-//! thread, so that what the attacker slips in arrives before what it forged.
+//! thread, so that what the attacker slips in arrives before the true reply.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -13,6 +13,7 @@ use pssst::{
 };
 
 use crate::failure::Failure;
+use crate::udp::sender;
 
 /// Show the protocol at work: a server, a client and an attacker between them.
 ///
@@ -24,8 +25,8 @@ pub(crate) struct Args {}
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(_: &Args) -> Result<(), Failure> {
-    let secret = SecretKey::generate(&mut SysRng).map_err(|error| broke(&error))?;
-    let identity = SecretKey::generate(&mut SysRng).map_err(|error| broke(&error))?;
+    let secret = SecretKey::generate(&mut SysRng).map_err(Failure::no_randomness)?;
+    let identity = SecretKey::generate(&mut SysRng).map_err(Failure::no_randomness)?;
     let server_key = secret.public_key();
     let anonymous = Client::new(server_key).map_err(|error| broke(&error))?;
     let authenticated = Client::new(server_key)
@@ -34,7 +35,7 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
         .with_suite(Suite::X25519Aes128GcmSiv);
 
     let server_socket = bind()?;
-    let server_address = server_socket.local_addr().map_err(|error| broke(&error))?;
+    let server_address = address_of(&server_socket)?;
     let (tell, learned) = channel();
     // Ends with the process: it holds nothing that anybody would miss.
     std::thread::spawn(move || serve(&Server::new(secret), &server_socket, &tell));
@@ -53,10 +54,10 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     ))?;
 
     show.say("\n1. An anonymous transaction (suite 1, which every implementation speaks)")?;
-    let old_reply = show.transaction(&anonymous, b"water level at gauge 7?", &[])?;
+    let old_reply = show.transaction(&anonymous, b"water level at gauge 7?", None)?;
 
     show.say("\n2. An authenticated transaction (suite 0xf001, ours): the client proves who it is in the same packet")?;
-    show.transaction(&authenticated, b"open gate 7", &[])?;
+    show.transaction(&authenticated, b"open gate 7", None)?;
 
     show.say("\n3. A one-way message: nothing is kept to open a reply with")?;
     let (packet, pending) = seal(&authenticated, b"report: gauge 7 reads 2.41 m")?;
@@ -65,10 +66,10 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     show.say("   client    waits for nothing, keeps nothing")?;
 
     show.say("\n4. A forged reply: the attacker changes one bit and delivers that first")?;
-    show.transaction(&authenticated, b"is gate 7 open?", &[Forgery::FlippedBit])?;
+    show.transaction(&authenticated, b"is gate 7 open?", Some(Forgery::FlippedBit))?;
 
     show.say("\n5. A replayed reply: the attacker delivers the reply of transaction 1 first")?;
-    show.transaction(&anonymous, b"water level at gauge 7 now?", &[Forgery::Replay(old_reply)])?;
+    show.transaction(&anonymous, b"water level at gauge 7 now?", Some(Forgery::Replay(old_reply)))?;
 
     show.say("\n6. The same request twice: the reply is lost, the client sends the same bytes again")?;
     show.lost_reply(&authenticated)?;
@@ -92,10 +93,7 @@ fn serve(server: &Server, socket: &UdpSocket, tell: &Sender<String>) {
     while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
         let told = match server.open_request(&mut buffer[..len]) {
             Ok(request) => {
-                let who = match request.client_key() {
-                    Some(key) => format!("from client {key}"),
-                    None => "from an anonymous client".into(),
-                };
+                let sender = sender(&request);
                 let message = String::from_utf8_lossy(request.message()).into_owned();
                 if !message.starts_with("report") {
                     // A function of the request alone, so that the same request gets the same bytes again.
@@ -105,7 +103,7 @@ fn serve(server: &Server, socket: &UdpSocket, tell: &Sender<String>) {
                         _ => return,
                     }
                 }
-                format!("{message:?}, {who}")
+                format!("{message:?}, {sender}")
             }
             Err(cause) => format!("nothing: {cause}"),
         };
@@ -129,19 +127,19 @@ impl Show {
         writeln!(self.output, "{line}").map_err(|error| Failure::output(&error))
     }
 
-    /// Seals a message and carries it to the server and its reply back, after the forgeries. Returns the true reply.
-    fn transaction(&mut self, client: &Client, message: &[u8], forgeries: &[Forgery]) -> Result<Vec<u8>, Failure> {
+    /// Seals a message and carries it to the server and its reply back, after the forgery. Returns the true reply.
+    fn transaction(&mut self, client: &Client, message: &[u8], forgery: Option<Forgery>) -> Result<Vec<u8>, Failure> {
         let (packet, pending) = seal(client, message)?;
         self.carry_request(&packet)?;
         let reply = receive(&self.path)?;
-        for forgery in forgeries {
+        if let Some(forgery) = forgery {
             let (what, forged) = match forgery {
                 Forgery::FlippedBit => {
                     let mut forged = reply.clone();
                     forged[OVERHEAD - 10] ^= 1;
                     ("a forged reply", forged)
                 }
-                Forgery::Replay(old) => ("an old reply", old.clone()),
+                Forgery::Replay(old) => ("an old reply", old),
             };
             self.say(&format!("   attacker → client  {:2} bytes, {what}", forged.len()))?;
             let Err(cause) = self.deliver(&forged, &pending)? else {
@@ -197,7 +195,7 @@ impl Show {
 }
 
 fn seal(client: &Client, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Failure> {
-    client.seal_request_to_vec(&mut SysRng, message).map_err(|error| broke(&error))
+    client.seal_request_to_vec(&mut SysRng, message).map_err(Failure::no_randomness)
 }
 
 fn bind() -> Result<UdpSocket, Failure> {

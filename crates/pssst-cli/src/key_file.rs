@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 
 /// Far more than any key file has.
-const MAX_LEN: u64 = 16 * 1024;
+const MAX_LEN: usize = 16 * 1024;
 
 /// How a secret key file is read.
 #[derive(clap::Args, Debug)]
@@ -62,16 +62,17 @@ pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
 
 fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result<Zeroizing<String>, Failure> {
     // Sized at once: growing would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(MAX_LEN + 1).unwrap_or(usize::MAX)));
+    let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));
+    let limit = MAX_LEN as u64 + 1;
     let read = if path == Path::new("-") {
-        io::stdin().take(MAX_LEN + 1).read_to_string(&mut text)
+        io::stdin().take(limit).read_to_string(&mut text)
     } else {
         let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
         check(&file)?;
-        file.take(MAX_LEN + 1).read_to_string(&mut text)
+        file.take(limit).read_to_string(&mut text)
     };
     match read {
-        Ok(len) if len as u64 <= MAX_LEN => Ok(text),
+        Ok(len) if len <= MAX_LEN => Ok(text),
         Ok(_) => Err(no_key_in(path)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(no_key_in(path)),
         Err(error) => Err(cannot("read", path, &error)),

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pssst::{Error, Keyring, OVERHEAD, Server, SuiteSet};
+use pssst::{Keyring, OVERHEAD, Server, SuiteSet};
 
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::SuiteOption;
 use crate::stderr::say;
-use crate::udp::{BUFFER_LEN, is_silence};
+use crate::udp::{BUFFER_LEN, is_silence, sender};
 
 /// Answer every request with its own message.
 ///
@@ -120,39 +120,33 @@ fn serve(
         };
         receive_failures = 0;
 
-        match echo(server, &mut buffer[..len], &mut reply) {
-            Ok((packet, who)) => {
-                counts.requests += 1;
-                match socket.send_to(packet, peer) {
-                    Ok(_) => counts.replies += 1,
-                    Err(_) => counts.send_failures += 1,
-                }
-                if verbose {
-                    say(format_args!("{peer}: {len} bytes {who}, answered with {} bytes", packet.len()));
-                }
-            }
+        let request = match server.open_request(&mut buffer[..len]) {
+            Ok(request) => request,
             Err(cause) => {
                 *counts.refused.entry(cause.name()).or_default() += 1;
                 if verbose {
                     say(format_args!("{peer}: {len} bytes refused: {cause} ({})", cause.name()));
                 }
+                continue;
             }
+        };
+        counts.requests += 1;
+        if verbose {
+            let (sender, suite, key) = (sender(&request), request.suite().number(), request.server_key_index());
+            let answer_len = request.message().len() + OVERHEAD;
+            say(format_args!(
+                "{peer}: {len} bytes {sender} (suite {suite:#06x}, server key {key}), answered with {answer_len} bytes"
+            ));
+        }
+        // The same request always gets the same bytes, as suite 1 needs.
+        let (message, _, sealer) = request.into_parts();
+        let sent = sealer.seal(message, &mut reply).map(|packet| socket.send_to(packet, peer));
+        match sent {
+            Ok(Ok(_)) => counts.replies += 1,
+            _ => counts.send_failures += 1,
         }
     }
     Ok(())
-}
-
-/// Opens a request and seals its message as the reply: the same request always gets the same bytes, as suite 1 needs.
-fn echo<'r>(server: &Server, packet: &mut [u8], reply: &'r mut [u8]) -> Result<(&'r [u8], String), Error> {
-    let request = server.open_request(packet)?;
-    let who = match request.client_key() {
-        Some(key) => format!("from client {key}"),
-        None => "from an anonymous client".into(),
-    };
-    let who = format!("{who} (suite {:#06x}, server key {})", request.suite().number(), request.server_key_index());
-    let (message, _, sealer) = request.into_parts();
-    debug_assert!(message.len() + OVERHEAD <= reply.len(), "a reply is no longer than its request");
-    Ok((sealer.seal(message, reply)?, who))
 }
 
 #[cfg(unix)]

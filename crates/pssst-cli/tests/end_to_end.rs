@@ -1,4 +1,6 @@
-//! The program as its users run it: real key files, real processes, real packets on loopback.
+//! The program as its users run it: real key files, real processes, real packets on loopback. On Unix, whose
+//! file modes and signals they look at.
+#![cfg(unix)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -127,13 +129,11 @@ fn count(said: &str, word: &str) -> usize {
     number.split(',').next().unwrap().trim().parse().unwrap()
 }
 
-#[cfg(unix)]
 fn mode(path: &str) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-#[cfg(unix)]
 fn set_mode(path: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -175,7 +175,6 @@ fn keygen_and_pubkey_are_filters() {
     assert_eq!(child.wait_with_output().unwrap().stdout, made.stderr);
 }
 
-#[cfg(unix)]
 #[test]
 fn secret_files_that_others_can_read_are_refused() {
     let keys = Keys::new();
@@ -480,7 +479,6 @@ fn compat_prints_its_keys_first_and_ends_when_told() {
 }
 
 /// What was seen enough of is no failure.
-#[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_success() {
     let mut child = pssst(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

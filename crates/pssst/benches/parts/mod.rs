@@ -3,7 +3,7 @@
 use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{KeyInit, aead::AeadInOut};
 use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
-use pssst::{Client, SecretKey, Server, Suite, SysRng};
+use pssst::{Client, KeyCheck, SecretKey, Server, Suite, SysRng};
 use sha2::{Digest, Sha256};
 
 /// One multiplication, scalar and point as bytes, as the protocol has them.
@@ -75,6 +75,14 @@ pub(crate) fn ends(suite: Suite, authenticated: bool) -> (Server, Client) {
         client = client.with_identity(&SecretKey::generate(&mut SysRng).unwrap()).unwrap();
     }
     (Server::new(secret), client)
+}
+
+/// What a server does with a request whose client is enrolled, or anonymous: opens it, and answers with its message.
+pub(crate) fn open_and_seal(server: &Server, packet: &[u8], buffer: &mut [u8], reply: &mut [u8]) -> usize {
+    buffer.copy_from_slice(packet);
+    let request = server.open_request_with(buffer, |_| KeyCheck::Enrolled).unwrap();
+    let (message, _, sealer) = request.into_parts();
+    sealer.seal(message, reply).unwrap().len()
 }
 
 /// Every suite in both modes, with a name.
