@@ -64,29 +64,28 @@ pub(crate) fn multiply_batch<F: Field, const VECTORS: usize>(
     for (points, products) in points.chunks(size).zip(products.chunks_mut(size)) {
         let one = constant::<F>([1, 0, 0, 0]);
         let mut fractions = [(one, one); VECTORS];
-        // The product of the denominators before each.
+        // For each, the product of the denominators before it.
         let mut before = [one; VECTORS];
         let mut all = one;
-        let count = points.len().div_ceil(F::Word::LANES);
-        for (place, points) in points.chunks(F::Word::LANES).enumerate().take(VECTORS) {
+        for ((points, fraction), before) in points.chunks(F::Word::LANES).zip(&mut fractions).zip(&mut before) {
             let scalars;
             (scalars, rest) = rest.split_at(points.len());
             let (x, z) = ladder::<F>(scalars.load(), F::from_words(load(points)));
             let [w0, w1, w2, w3] = z.to_words();
             let nonzero = w0.or(w1).or(w2).or(w3).nonzero();
             let z = F::select(nonzero, one, z);
-            fractions[place] = (F::select(nonzero, constant([0; 4]), x), z);
-            before[place] = all;
+            *fraction = (F::select(nonzero, constant([0; 4]), x), z);
+            *before = all;
             all = multiply(all, z);
         }
         let mut inverse = invert(all);
-        for place in (0..count.min(VECTORS)).rev() {
-            let (x, z) = fractions[place];
-            let u = multiply(x, multiply(inverse, before[place]));
+        for ((fraction, before), products) in
+            fractions.iter().zip(&before).zip(products.chunks_mut(F::Word::LANES)).rev()
+        {
+            let (x, z) = *fraction;
+            let u = multiply(x, multiply(inverse, *before));
             inverse = multiply(inverse, z);
-            let first = place * F::Word::LANES;
-            let last = products.len().min(first + F::Word::LANES);
-            store(u.to_words(), &mut products[first..last]);
+            store(u.to_words(), products);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! * P is eight times a point if and only if Q, or Q plus the point of order 2, is four times one; and since the latter is
 //!   itself four times a point of order 8, both are or none is. So it does not matter which signs the roots have.
 //!
-//! So three square roots and one residue symbol of fourth order decide, at 254 squarings each: a third of a ladder.
+//! So three square roots and one residue symbol of fourth order decide, at some 250 squarings each: a third of a ladder.
 //! Halving is from Pornin, [eprint 2022/1164](https://eprint.iacr.org/2022/1164), and the pairing from Koshelev,
 //! [eprint 2022/037](https://eprint.iacr.org/2022/037); `docs/x25519-batch.md` has the whole argument.
 

@@ -1,0 +1,141 @@
+//! Multiplies with scalars, and points, that valgrind takes for uninitialised memory. It then reports every conditional jump
+//! and every address that depends on one of them.
+//!
+//! ```sh
+//! valgrind --error-exitcode=1 target/release/secrets avx2
+//! ```
+//!
+//! The argument is a backend, or `leak-branch` or `leak-address`: then valgrind must report an error.
+
+use std::arch::asm;
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use x25519_batch::{Backend, Product, X25519};
+use x25519_batch_constant_time::{leak_by_address, leak_by_branch, leak_from_lanes};
+
+/// Full groups of lanes, and every kind of rest.
+const COUNTS: [usize; 9] = [1, 2, 3, 4, 5, 8, 9, 16, 64];
+
+fn main() -> ExitCode {
+    if client_request(RUNNING_ON_VALGRIND, 0, 0) == 0 {
+        eprintln!("this says something under valgrind only");
+        return ExitCode::from(2);
+    }
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    match argument.as_str() {
+        "dalek" => multiply(Backend::Dalek),
+        "graviola" => multiply(Backend::Graviola),
+        "avx2" => multiply(Backend::Avx2),
+        "ifma" => multiply(Backend::Ifma),
+        // For `scripts/check-ladder` to find in the machine code.
+        "leak-lanes" if is_x86_feature_detected!("avx2") => {
+            // SAFETY: the CPU was asked.
+            black_box(unsafe { leak_from_lanes(&[7; 4]) });
+            ExitCode::SUCCESS
+        }
+        "leak-branch" => {
+            let mut secret = [0x41; 32];
+            conceal(&mut secret);
+            black_box(leak_by_branch(&secret));
+            ExitCode::SUCCESS
+        }
+        "leak-address" => {
+            let mut secret = [0x41; 32];
+            conceal(&mut secret);
+            black_box(leak_by_address(&secret, &[7; 256]));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("usage: secrets dalek|graviola|avx2|ifma|leak-branch|leak-address");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn multiply(backend: Backend) -> ExitCode {
+    let Some(x25519) = X25519::with_backend(backend) else {
+        // Valgrind shows programs a CPU of its own.
+        println!("{backend:?} is not here");
+        return ExitCode::from(3);
+    };
+    assert_eq!(x25519.batch_backend(), backend);
+    println!("multiplying by {:?}, and one by one by {:?}", x25519.batch_backend(), x25519.single_backend());
+
+    for count in COUNTS {
+        // Points come from the network, but a client's inner value x25519(c, S) is a secret point.
+        let mut scalars: Vec<[u8; 32]> = (0..count).map(|place| filled(place, 0x5a)).collect();
+        let mut points: Vec<[u8; 32]> = (0..count).map(|place| filled(place, 0xc3)).collect();
+        // In one lane a point of low order: a product of zero is a secret too, until somebody asks.
+        points[count / 2] = [0; 32];
+        for bytes in scalars.iter_mut().chain(&mut points) {
+            conceal(bytes);
+        }
+        let mut products = vec![Product::default(); count];
+        x25519.multiply_pairs(&scalars, &points, &mut products).unwrap();
+        assert_eq!(zeros(&products), 1, "one point has low order");
+        x25519.multiply_points(&scalars[0], &points, &mut products).unwrap();
+        assert_eq!(zeros(&products), 1, "one point has low order");
+        let mut public = x25519.multiply_base(&scalars[0]);
+        disclose(&mut public);
+        black_box(public);
+    }
+    ExitCode::SUCCESS
+}
+
+fn filled(place: usize, byte: u8) -> [u8; 32] {
+    let mut bytes = [byte; 32];
+    bytes[0] ^= u8::try_from(place).unwrap();
+    bytes
+}
+
+/// How many products are zero: asked in constant time, and only the answers are disclosed.
+fn zeros(products: &[Product]) -> usize {
+    products
+        .iter()
+        .filter(|product| {
+            let mut is_zero = [product.is_zero().unwrap_u8()];
+            disclose(&mut is_zero);
+            is_zero[0] == 1
+        })
+        .count()
+}
+
+/// From here on valgrind takes the bytes for uninitialised.
+fn conceal(bytes: &mut [u8]) {
+    client_request(MAKE_MEM_UNDEFINED, bytes.as_mut_ptr() as u64, bytes.len() as u64);
+}
+
+/// From here on valgrind takes the bytes for initialised.
+fn disclose(bytes: &mut [u8]) {
+    client_request(MAKE_MEM_DEFINED, bytes.as_mut_ptr() as u64, bytes.len() as u64);
+}
+
+/// The numbers of valgrind.h and memcheck.h.
+const RUNNING_ON_VALGRIND: u64 = 0x1001;
+const MAKE_MEM_UNDEFINED: u64 = MEMCHECK + 1;
+const MAKE_MEM_DEFINED: u64 = MEMCHECK + 2;
+const MEMCHECK: u64 = ((b'M' as u64) << 24) | ((b'C' as u64) << 16);
+
+/// Speaks to valgrind: rotations by 128 bits in all and an exchange of a register with itself, which do nothing on a CPU, and
+/// which valgrind knows (valgrind.h, the amd64 request).
+fn client_request(request: u64, first: u64, second: u64) -> u64 {
+    let block = [request, first, second, 0, 0, 0];
+    let answer: u64;
+    // SAFETY: leaves all registers as they were but rdx, the answer. Valgrind reads `block`, and changes what it knows of the
+    // memory that the block names, but not the memory.
+    unsafe {
+        asm!(
+            "rol rdi, 3",
+            "rol rdi, 13",
+            "rol rdi, 61",
+            "rol rdi, 51",
+            "xchg rbx, rbx",
+            in("rax") block.as_ptr(),
+            inout("rdx") 0_u64 => answer,
+            inout("rdi") 0_u64 => _,
+            options(nostack),
+        );
+    }
+    answer
+}
