@@ -8,9 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use pssst::{
-    AUTHENTICATED_OVERHEAD, Client, Header, OVERHEAD, PendingReply, SecretKey, Server, Suite, SysRng, X25519Backend,
-};
+use pssst::{AUTHENTICATED_OVERHEAD, Client, Header, OVERHEAD, PendingReply, SecretKey, Server, Suite, SysRng, X25519};
 
 use crate::failure::Failure;
 use crate::udp::sender;
@@ -40,17 +38,19 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     // Ends with the process: it holds nothing that anybody would miss.
     std::thread::spawn(move || serve(&Server::new(secret), &server_socket, &tell));
 
+    let x25519 = X25519::new();
     let mut show = Show { client: bind()?, path: bind()?, server_address, learned, output: io::stdout() };
     show.say(&format!(
         "PSSST on loopback: a server, a client, and an attacker who holds the path between them\n\
          \n  server    {server_address}, public key {server_key}\
          \n  client    {}, identity {}\
          \n  attacker  {}, passes on every packet, keeps copies, makes its own\
-         \n  X25519    {:?}",
+         \n  X25519    {:?}, in batches {:?}",
         address_of(&show.client)?,
         identity.public_key(),
         address_of(&show.path)?,
-        X25519Backend::current(),
+        x25519.single_backend(),
+        x25519.batch_backend(),
     ))?;
 
     show.say("\n1. An anonymous transaction (suite 1, which every implementation speaks)")?;

@@ -6,9 +6,8 @@
 mod parts;
 
 use std::hint::black_box;
-use std::time::Instant;
 
-use parts::{Aead, KINDS, ends, open_and_seal};
+use parts::{Aead, KINDS, ends, median, open_and_seal, time};
 use pssst::{OVERHEAD, Suite, SysRng};
 
 const ROUNDS: usize = 301;
@@ -40,27 +39,14 @@ fn main() {
                 black_box(black_box(&mut aead).open_and_seal());
             };
 
-            let mut rows: Vec<[f64; 3]> = (0..rounds)
+            let rows: Vec<[f64; 3]> = (0..rounds)
                 .map(|_| {
-                    let (parts, whole) = (time(&mut parts), time(&mut whole));
+                    let (parts, whole) = (time(CALLS, &mut parts), time(CALLS, &mut whole));
                     [parts, whole, whole / parts]
                 })
                 .collect();
-            let [parts, whole, ratio] = [0, 1, 2].map(|column| {
-                rows.sort_by(|a, b| a[column].total_cmp(&b[column]));
-                rows[rows.len() / 2][column]
-            });
+            let [parts, whole, ratio] = [0, 1, 2].map(|column| median(rows.iter().map(|row| row[column]).collect()));
             println!("{name:<38} {len:>5}   {parts:>9.2}   {whole:>9.2}   {ratio:>5.3}");
         }
     }
-}
-
-/// Microseconds of one call.
-#[expect(clippy::disallowed_methods, reason = "a benchmark has a clock; the protocol has none")]
-fn time(call: &mut impl FnMut()) -> f64 {
-    let start = Instant::now();
-    for _ in 0..CALLS {
-        call();
-    }
-    start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
 }

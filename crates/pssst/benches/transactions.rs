@@ -4,11 +4,14 @@ mod parts;
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use parts::{Aead, KINDS, ends, open_and_seal};
-use pssst::{OVERHEAD, Suite, SysRng};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use parts::{Aead, KINDS, ends, open_and_seal, open_batch_and_seal};
+use pssst::{Client, OVERHEAD, Suite, SysRng, UnsealedRequest, X25519};
+use x25519_batch::PointClass;
 
 const LENGTHS: [usize; 2] = [32, 1024];
+/// Lengths of batches, all of messages of 32 bytes.
+const SIZES: [u64; 4] = [1, 2, 8, 64];
 
 fn parts_alone(c: &mut Criterion) {
     let (scalar, point) = ([5; 32], parts::x25519_base(&[9; 32]));
@@ -80,6 +83,56 @@ fn client(c: &mut Criterion) {
     group.finish();
 }
 
+fn batches(c: &mut Criterion) {
+    let mut group = c.benchmark_group("server: open batch + seal replies");
+    for (name, suite, authenticated) in KINDS {
+        for size in SIZES {
+            let (server, client) = ends(suite, authenticated);
+            let packets: Vec<_> =
+                (0..size).map(|_| client.seal_request_to_vec(&mut SysRng, &[1; 32]).unwrap().0).collect();
+            let (mut buffers, mut reply) = (packets.clone(), vec![0; 32 + OVERHEAD]);
+            group.throughput(Throughput::Elements(size));
+            group.bench_function(BenchmarkId::new(name, size), |b| {
+                b.iter(|| open_batch_and_seal(&server, &packets, &mut buffers, &mut reply));
+            });
+        }
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("client: seal batch");
+    for (name, suite, authenticated) in KINDS {
+        for size in SIZES {
+            let (_, client) = ends(suite, authenticated);
+            let mut buffers: Vec<_> = (0..size).map(|_| vec![0; 32 + client.overhead()]).collect();
+            group.throughput(Throughput::Elements(size));
+            group.bench_function(BenchmarkId::new(name, size), |b| {
+                b.iter(|| {
+                    let requests = buffers.iter_mut().map(|buffer| UnsealedRequest {
+                        client: black_box(&client),
+                        message: &[1; 32],
+                        buffer,
+                    });
+                    Client::seal_batch(&mut SysRng, requests, |_, sealed| {
+                        black_box(sealed.unwrap().1);
+                    });
+                });
+            });
+        }
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("validation of client keys");
+    for size in SIZES {
+        let keys: Vec<_> = (0..size).map(|n| parts::x25519_base(&[u8::try_from(n).unwrap(); 32])).collect();
+        let mut classes = vec![PointClass::Alias; keys.len()];
+        group.throughput(Throughput::Elements(size));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| X25519::new().classify_points(black_box(&keys), &mut classes).unwrap());
+        });
+    }
+    group.finish();
+}
+
 fn junk(c: &mut Criterion) {
     let mut group = c.benchmark_group("server: refuse");
     let (server, client) = ends(Suite::X25519AesGcm128, false);
@@ -97,5 +150,5 @@ fn junk(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parts_alone, server, client, junk);
+criterion_group!(benches, parts_alone, server, client, batches, junk);
 criterion_main!(benches);

@@ -3,11 +3,16 @@
 use core::fmt;
 
 use rand_core::TryCryptoRng;
+use x25519_batch::{Product, X25519};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::packet::{self, AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, Header, OVERHEAD, PROOF_LEN, Parts};
 use crate::suite::{Agreement, Direction, TransactionSecret};
-use crate::{Error, PublicKey, SecretKey, Suite, x25519};
+use crate::{Error, PublicKey, SecretKey, Suite};
+
+pub use batch::UnsealedRequest;
+
+mod batch;
 
 /// Seals requests for one server, anonymously or as one client.
 ///
@@ -33,12 +38,13 @@ pub struct Client {
     suite: Suite,
     server_key: PublicKey,
     identity: Option<Identity>,
+    x25519: X25519,
 }
 
 /// What an authenticated client needs: its public key C, and the inner value x25519(c, S).
 struct Identity {
     public_key: PublicKey,
-    inner_value: Zeroizing<[u8; 32]>,
+    inner_value: Product,
 }
 
 impl Client {
@@ -47,9 +53,12 @@ impl Client {
     /// # Errors
     /// [`Error::WeakKey`] when the server key has low order, so that anybody could read the requests.
     pub fn new(server_key: PublicKey) -> Result<Self, Error> {
+        let x25519 = X25519::new();
         // Any scalar tells: clamped, it is a multiple of the cofactor.
-        x25519::multiply(&[0; 32], server_key.as_bytes()).ok_or(Error::WeakKey)?;
-        Ok(Self { suite: Suite::default(), server_key, identity: None })
+        if x25519.multiply(&[0; 32], server_key.as_bytes()).is_zero().into() {
+            return Err(Error::WeakKey);
+        }
+        Ok(Self { suite: Suite::default(), server_key, identity: None, x25519 })
     }
 
     /// The same client, which now proves in every request that it holds this secret key. The key itself is not kept.
@@ -57,8 +66,10 @@ impl Client {
     /// # Errors
     /// [`Error::WeakKey`] when the server key has low order.
     pub fn with_identity(self, identity: &SecretKey) -> Result<Self, Error> {
-        let inner_value =
-            x25519::multiply(identity.expose_bytes(), self.server_key.as_bytes()).ok_or(Error::WeakKey)?;
+        let inner_value = self.x25519.multiply(identity.expose_bytes(), self.server_key.as_bytes());
+        if inner_value.is_zero().into() {
+            return Err(Error::WeakKey);
+        }
         Ok(Self { identity: Some(Identity { public_key: identity.public_key(), inner_value }), ..self })
     }
 
@@ -67,6 +78,14 @@ impl Client {
     #[must_use]
     pub fn with_suite(self, suite: Suite) -> Self {
         Self { suite, ..self }
+    }
+
+    /// The same client, which multiplies by this backend instead of the best that the machine has: for tests, for
+    /// comparisons, and for whoever must do without some instructions. The packets do not depend on it. See
+    /// [`Server::with_x25519`](crate::Server::with_x25519) for an example.
+    #[must_use]
+    pub fn with_x25519(self, x25519: X25519) -> Self {
+        Self { x25519, ..self }
     }
 
     /// Bytes that this client's requests take around their message: 52, or 116 with an identity.
@@ -89,35 +108,15 @@ impl Client {
         buffer: &'b mut [u8],
     ) -> Result<(&'b mut [u8], PendingReply), Error> {
         let packet = packet::allot(buffer, self.overhead(), message.len())?;
-
-        //
         let mut ephemeral = Zeroizing::new([0; 32]);
-        rng.try_fill_bytes(&mut *ephemeral).map_err(|_| Error::RandomnessUnavailable)?;
-        let (exchange_value, shared_value) = self.agree(&ephemeral)?;
-
-        let header = Header::request(self.suite, self.identity.is_some());
-        let secret = self.suite.derive(&Agreement {
-            request_header: header,
-            server_key: self.server_key.as_bytes(),
-            exchange_value: &exchange_value,
-            shared_value: &shared_value,
-        });
-
-        let parts = Parts::split(packet)?;
-        *parts.header = header.to_bytes();
-        *parts.exchange_value = exchange_value;
-        let message_part = match &self.identity {
-            Some(identity) => {
-                let (proof, rest) = parts.body.split_first_chunk_mut().ok_or(Error::Truncated)?;
-                write_proof(proof, &identity.public_key, &ephemeral);
-                rest
-            }
-            None => &mut *parts.body,
+        draw(rng, &mut ephemeral)?;
+        // X = x25519(e, 9) or x25519(e, C)
+        let exchange_value = match &self.identity {
+            None => self.x25519.multiply_base(&ephemeral),
+            Some(identity) => *self.x25519.multiply(&ephemeral, identity.public_key.as_bytes()).as_bytes(),
         };
-        message_part.copy_from_slice(message);
-        *parts.tag = self.suite.seal(&secret, Direction::Request, header, parts.body)?;
-
-        Ok((packet, PendingReply { suite: self.suite, request_header: header, exchange_value, secret }))
+        let shared_value = self.x25519.multiply(&ephemeral, self.shared_point());
+        self.seal_agreed(message, packet, &ephemeral, exchange_value, &shared_value)
     }
 
     /// Seals a message into a new packet.
@@ -135,20 +134,53 @@ impl Client {
         Ok((packet, pending))
     }
 
-    /// X and Z (specification, section 3).
-    fn agree(&self, ephemeral: &[u8; 32]) -> Result<([u8; 32], Zeroizing<[u8; 32]>), Error> {
-        let (exchange_value, shared_value) = match &self.identity {
-            // X = x25519(e, 9), Z = x25519(e, S)
-            None => (x25519::multiply_base(ephemeral), x25519::multiply(ephemeral, self.server_key.as_bytes())),
-            // X = x25519(e, C), Z = x25519(e, x25519(c, S))
-            Some(identity) => (
-                *x25519::multiply(ephemeral, identity.public_key.as_bytes()).ok_or(Error::WeakKey)?,
-                x25519::multiply(ephemeral, &identity.inner_value),
-            ),
-        };
-        //
-        Ok((exchange_value, shared_value.ok_or(Error::WeakKey)?))
+    /// What e takes to Z: S, or x25519(c, S).
+    fn shared_point(&self) -> &[u8; 32] {
+        self.identity.as_ref().map_or(self.server_key.as_bytes(), |identity| identity.inner_value.as_bytes())
     }
+
+    /// Seals a message once X and Z are known. `packet` is as long as the packet.
+    fn seal_agreed<'b>(
+        &self,
+        message: &[u8],
+        packet: &'b mut [u8],
+        ephemeral: &[u8; 32],
+        exchange_value: [u8; EXCHANGE_VALUE_LEN],
+        shared_value: &Product,
+    ) -> Result<(&'b mut [u8], PendingReply), Error> {
+        //
+        if exchange_value == [0; 32] || shared_value.is_zero().into() {
+            return Err(Error::WeakKey);
+        }
+        let header = Header::request(self.suite, self.identity.is_some());
+        let secret = self.suite.derive(&Agreement {
+            request_header: header,
+            server_key: self.server_key.as_bytes(),
+            exchange_value: &exchange_value,
+            shared_value: shared_value.as_bytes(),
+        });
+
+        let parts = Parts::split(packet)?;
+        *parts.header = header.to_bytes();
+        *parts.exchange_value = exchange_value;
+        let message_part = match &self.identity {
+            Some(identity) => {
+                let (proof, rest) = parts.body.split_first_chunk_mut().ok_or(Error::Truncated)?;
+                write_proof(proof, &identity.public_key, ephemeral);
+                rest
+            }
+            None => &mut *parts.body,
+        };
+        message_part.copy_from_slice(message);
+        *parts.tag = self.suite.seal(&secret, Direction::Request, header, parts.body)?;
+
+        Ok((packet, PendingReply { suite: self.suite, request_header: header, exchange_value, secret }))
+    }
+}
+
+/// e, fresh for every request.
+fn draw<R: TryCryptoRng + ?Sized>(rng: &mut R, ephemeral: &mut [u8; 32]) -> Result<(), Error> {
+    rng.try_fill_bytes(ephemeral).map_err(|_| Error::RandomnessUnavailable)
 }
 
 /// C, then e (specification, section 6).

@@ -158,7 +158,7 @@ impl TransactionSecret {
         let d: &[u8; 32] = &self.0;
         let mut key = [0; 16];
         key.copy_from_slice(&d[..16]);
-        let aead = C::Aead::new(&key.into());
+        let aead = C::Aead::new((&key).into());
         key.zeroize();
         aead
     }

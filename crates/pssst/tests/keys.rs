@@ -84,7 +84,13 @@ fn debug_shows_no_secret() {
     let request = server.open_request(&mut packet).unwrap();
 
     assert_eq!(format!("{secret:?}"), "SecretKey(..)");
-    assert_eq!(format!("{server:?}"), format!("Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3) }}"));
+    assert_eq!(
+        format!("{server:?}"),
+        format!(
+            "Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3), x25519: {:?} }}",
+            pssst::X25519::new()
+        )
+    );
     assert_eq!(
         format!("{client:?}"),
         format!(

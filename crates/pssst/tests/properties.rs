@@ -3,9 +3,11 @@
 mod common;
 
 use common::{ALL, Mode, Pair};
+use curve25519_dalek::MontgomeryPoint;
+use curve25519_dalek::constants::EIGHT_TORSION;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use pssst::{Client, Error, KeyCheck, Keyring, PublicKey, SecretKey, Server, Suite};
+use pssst::{Error, Keyring, PublicKey, SecretKey, Server, Suite};
 
 /// Bytes of the largest UDP payload over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
@@ -133,7 +135,7 @@ proptest! {
         let mut pair = Pair::new(seed, (suite, Mode::Anonymous));
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let x = *ephemeral.public_key().as_bytes();
-        let z = curve25519_dalek::MontgomeryPoint(x).mul_clamped(*pair.server_secret.expose_bytes()).to_bytes();
+        let z = common::multiply(&pair.server_secret, &x);
         let mut plaintext = plaintext;
         if let (Some(key), Some(place)) = (client_key, plaintext.get_mut(..32)) {
             place.copy_from_slice(&key);
@@ -157,61 +159,24 @@ proptest! {
         prop_assert_eq!(second_pending.open_to_vec(&second).unwrap(), &message[..]);
     }
 
-    /// A batch gives what its packets give one by one, in their order, whatever it is mixed from.
+    /// What validation says of any key and of what is near it, another library's arithmetic says too.
     #[test]
-    fn a_batch_gives_what_one_by_one_gives(
-        seed: u64,
-        kinds in vec((0..5usize, any_modes(), vec(any::<u8>(), 0..100)), 0..40),
+    fn a_key_is_valid_when_it_is_canonical_and_multiplied_by_the_order_is_zero(
+        key in prop_oneof![any::<[u8; 32]>(), any::<[u8; 32]>().prop_map(|key| {
+            *SecretKey::from_bytes(key).public_key().as_bytes()
+        })],
+        alias in 0..9usize,
     ) {
-        let mut pair = Pair::new(seed, ALL[0]);
-        let second = SecretKey::generate(&mut pair.rng).unwrap();
-        let server = Server::new(Keyring::new(pair.server_secret.clone()).with_key(second.clone()).unwrap());
-
-        let mut packets: Vec<Vec<u8>> = Vec::new();
-        for (kind, (suite, mode), message) in kinds {
-            (pair.suite, pair.mode) = (suite, mode);
-            packets.push(match kind {
-                0 => pair.seal(&message).0,
-                1 => {
-                    let client = Client::new(second.public_key()).unwrap().with_suite(suite);
-                    client.seal_request_to_vec(&mut pair.rng, &message).unwrap().0
-                }
-                2 => message,
-                3 => {
-                    let mut packet = pair.seal(&message).0;
-                    *packet.last_mut().unwrap() ^= 1;
-                    packet
-                }
-                _ => {
-                    // The client's key with its top bit set: the proof holds, the identity is an alias.
-                    let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
-                    let mut alias = *pair.identity.public_key().as_bytes();
-                    let multiply = |secret: &SecretKey, point| {
-                        curve25519_dalek::MontgomeryPoint(point).mul_clamped(*secret.expose_bytes()).to_bytes()
-                    };
-                    let x = multiply(&ephemeral, alias);
-                    let z = multiply(&pair.server_secret, x);
-                    alias[31] |= 0x80;
-                    let plaintext = [&alias[..], ephemeral.expose_bytes(), &message].concat();
-                    common::seal_by_hand(suite, true, &pair.server_secret.public_key(), x, z, &plaintext)
-                }
-            });
+        let mut key = PublicKey::from_bytes(key);
+        if let Some(point) = MontgomeryPoint(*key.as_bytes()).to_edwards(0) && alias < 8 {
+            key = PublicKey::from_bytes((point + EIGHT_TORSION[alias]).to_montgomery().to_bytes());
         }
-
-        let opened = |request: pssst::Request<'_>| {
-            let (key, index) = (request.client_key().copied(), request.server_key_index());
-            let message = request.message().to_vec();
-            (message, key, index, request.into_reply_sealer().seal_to_vec(b"answer").unwrap())
+        let expected = match MontgomeryPoint(*key.as_bytes()).to_edwards(0) {
+            Some(point) if point.is_small_order() => Err(Error::WeakKey),
+            Some(point) if point.is_torsion_free() && point.to_montgomery().to_bytes() == *key.as_bytes() => Ok(()),
+            _ => Err(Error::ClientKeyAlias),
         };
-        let one_by_one: Vec<_> =
-            packets.iter().map(|packet| server.open_request(&mut packet.clone()).map(opened)).collect();
-        let mut batch = Vec::new();
-        let check = |_: &PublicKey| KeyCheck::Validate;
-        server.open_batch(packets.iter_mut().map(Vec::as_mut_slice), check, |place, outcome| {
-            assert_eq!(place, batch.len());
-            batch.push(outcome.map(opened));
-        });
-        prop_assert_eq!(batch, one_by_one);
+        prop_assert_eq!(key.validate(), expected);
     }
 
     ///

@@ -7,10 +7,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread::ScopedJoinHandle;
 
-use common::{ALL, Mode, Pair, rng, seal_by_hand};
+use common::{ALL, Mode, Pair, aliases_of, low_order_points, multiply, rng, seal_by_hand};
 use curve25519_dalek::MontgomeryPoint;
-use curve25519_dalek::constants::EIGHT_TORSION;
-use curve25519_dalek::traits::Identity;
 use pssst::{
     Client, Error, KeyCheck, Keyring, OVERHEAD, PublicKey, REPLY_MESSAGE_OFFSET, SecretKey, Server, Suite, SuiteSet,
 };
@@ -20,30 +18,6 @@ fn secrets<const N: usize>(seed: u64) -> [SecretKey; N] {
     core::array::from_fn(|_| SecretKey::generate(&mut rng).unwrap())
 }
 
-fn multiply(secret: &SecretKey, point: &[u8; 32]) -> [u8; 32] {
-    MontgomeryPoint(*point).mul_clamped(*secret.expose_bytes()).to_bytes()
-}
-
-/// A request whose proof holds for these key bytes, whoever's they are.
-fn request_of_alias(pair: &mut Pair, client_key: [u8; 32]) -> Vec<u8> {
-    let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
-    let x = multiply(&ephemeral, &client_key);
-    let z = multiply(&pair.server_secret, &x);
-    let plaintext = [&client_key[..], ephemeral.expose_bytes(), b"hello"].concat();
-    seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &plaintext)
-}
-
-/// Every other form of a key that X25519 cannot tell from it.
-fn aliases_of(key: &PublicKey) -> Vec<[u8; 32]> {
-    let point = MontgomeryPoint(*key.as_bytes()).to_edwards(0).unwrap();
-    let mut aliases: Vec<_> =
-        EIGHT_TORSION.iter().skip(1).map(|torsion| (point + torsion).to_montgomery().to_bytes()).collect();
-    let mut top_bit_set = *key.as_bytes();
-    top_bit_set[31] |= 0x80;
-    aliases.push(top_bit_set);
-    aliases
-}
-
 /// The seven neighbours at low-order distance and the other encoding all pass the proof; none is reported.
 #[test]
 fn no_alias_of_a_client_key_is_an_identity() {
@@ -51,17 +25,12 @@ fn no_alias_of_a_client_key_is_an_identity() {
         let mut pair = Pair::new(30, (suite, Mode::Authenticated));
         let key = pair.identity.public_key();
         let server = pair.server();
-        assert_eq!(
-            server.open_request(&mut request_of_alias(&mut pair, *key.as_bytes())).unwrap().client_key(),
-            Some(&key)
-        );
+        assert_eq!(server.open_request(&mut pair.seal_as(*key.as_bytes(), b"hello")).unwrap().client_key(), Some(&key));
 
-        let aliases = aliases_of(&key);
-        assert_eq!(aliases.len(), 8);
-        for alias in aliases {
+        for alias in aliases_of(&key) {
             assert_ne!(alias, *key.as_bytes());
             assert_eq!(multiply(&pair.server_secret, &alias), multiply(&pair.server_secret, key.as_bytes()));
-            let mut packet = request_of_alias(&mut pair, alias);
+            let mut packet = pair.seal_as(alias, b"hello");
             assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
             assert_eq!(PublicKey::from_bytes(alias).validate(), Err(Error::ClientKeyAlias));
         }
@@ -82,7 +51,7 @@ fn unreduced_client_keys_are_aliases() {
             unreduced += 1;
             assert_eq!(PublicKey::from_bytes(large).validate(), Err(Error::ClientKeyAlias), "p + {above_p}");
             let mut pair = Pair::new(31, (Suite::X25519AesGcm128, Mode::Authenticated));
-            let mut packet = request_of_alias(&mut pair, large);
+            let mut packet = pair.seal_as(large, b"hello");
             assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
         }
     }
@@ -94,19 +63,15 @@ fn unreduced_client_keys_are_aliases() {
 ///
 #[test]
 fn low_order_client_keys_are_refused() {
-    for torsion in EIGHT_TORSION {
-        let key = torsion.to_montgomery().to_bytes();
+    for key in low_order_points() {
         assert_eq!(PublicKey::from_bytes(key).validate(), Err(Error::WeakKey));
         // x25519(e, C) is zero for every e, and a zero X opens nothing anyway; so the proof is put over a true X.
         let mut pair = Pair::new(32, (Suite::X25519Aes128GcmSiv, Mode::Authenticated));
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let x = *ephemeral.public_key().as_bytes();
-        let z = multiply(&pair.server_secret, &x);
-        let plaintext = [&key[..], ephemeral.expose_bytes()].concat();
-        let mut packet = seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &plaintext);
+        let mut packet = pair.seal_proof(x, key, ephemeral.expose_bytes(), b"");
         assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::ClientAuthFailed));
     }
-    assert_eq!(EIGHT_TORSION[0], curve25519_dalek::EdwardsPoint::identity());
 }
 
 /// A key that only the curve's twist has is nobody's.
@@ -135,13 +100,13 @@ fn enrolled_keys_skip_the_check() {
     let enrolled_only = |asked: &PublicKey| {
         if *asked == key { KeyCheck::Enrolled } else { KeyCheck::Refuse }
     };
-    let mut packet = request_of_alias(&mut pair, *key.as_bytes());
+    let mut packet = pair.seal_as(*key.as_bytes(), b"hello");
     assert_eq!(server.open_request_with(&mut packet, enrolled_only).unwrap().client_key(), Some(&key));
-    let mut packet = request_of_alias(&mut pair, alias);
+    let mut packet = pair.seal_as(alias, b"hello");
     assert_eq!(server.open_request_with(&mut packet, enrolled_only).err(), Some(Error::ClientKeyAlias));
 
     // That no check runs for an enrolled key shows only where the caller enrolled what it should not have.
-    let mut packet = request_of_alias(&mut pair, alias);
+    let mut packet = pair.seal_as(alias, b"hello");
     let request = server.open_request_with(&mut packet, |_| KeyCheck::Enrolled).unwrap();
     assert_eq!(request.client_key(), Some(&PublicKey::from_bytes(alias)));
 
@@ -157,9 +122,7 @@ fn enrolled_keys_skip_the_check() {
     let stranger = secrets::<1>(34)[0].public_key();
     let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
     let x = *ephemeral.public_key().as_bytes();
-    let z = multiply(&pair.server_secret, &x);
-    let unproven = [&stranger.as_bytes()[..], ephemeral.expose_bytes()].concat();
-    let mut packet = seal_by_hand(pair.suite, true, &pair.server_secret.public_key(), x, z, &unproven);
+    let mut packet = pair.seal_proof(x, *stranger.as_bytes(), ephemeral.expose_bytes(), b"");
     assert_eq!(server.open_request_with(&mut packet, count).err(), Some(Error::ClientAuthFailed));
     pair.mode = Mode::Anonymous;
     let (mut packet, _) = pair.seal(b"");
@@ -202,10 +165,8 @@ fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
 
         // A packet that some key opened is not tried further, however bad its proof.
         pair.server_secret = keys[2].clone();
-        let mut packet = {
-            let alias = aliases_of(&pair.identity.public_key())[3];
-            request_of_alias(&mut pair, alias)
-        };
+        let alias = aliases_of(&pair.identity.public_key())[3];
+        let mut packet = pair.seal_as(alias, b"hello");
         assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
         pair.server_secret = secrets::<1>(38)[0].clone();
         assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(Error::DecryptFailed));
@@ -302,9 +263,8 @@ fn a_server_accepts_the_suites_it_was_given() {
 ///
 #[test]
 fn low_order_server_keys_make_no_client() {
-    for torsion in EIGHT_TORSION {
-        let key = PublicKey::from_bytes(torsion.to_montgomery().to_bytes());
-        assert_eq!(Client::new(key).err(), Some(Error::WeakKey));
+    for key in low_order_points() {
+        assert_eq!(Client::new(PublicKey::from_bytes(key)).err(), Some(Error::WeakKey));
     }
 }
 

@@ -4,12 +4,13 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 
-use common::{ALL, Mode, Pair};
-use curve25519_dalek::MontgomeryPoint;
-use pssst::{Client, Keyring, SecretKey, Server, Suite};
+use common::{ALL, Mode, Pair, backends, multiply};
+use pssst::{AUTHENTICATED_OVERHEAD, Client, KeyCheck, Keyring, SecretKey, Server, Suite, UnsealedRequest};
 use sha2::{Digest, Sha256};
 
 /// How much of a secret counts as a trace of it.
@@ -32,10 +33,6 @@ fn assert_wiped<T>(value: T, secret: &[u8; 32]) {
     assert_eq!(traces(&memory(address, len), secret), 32 - TRACE + 1, "the secret was not where it was looked for");
     drop(boxed);
     assert_eq!(traces(&memory(address, len), secret), 0, "a part of the secret outlived its owner");
-}
-
-fn multiply(secret: &SecretKey, point: &[u8; 32]) -> [u8; 32] {
-    MontgomeryPoint(*point).mul_clamped(*secret.expose_bytes()).to_bytes()
 }
 
 /// These tests are able to see what they look for.
@@ -87,5 +84,68 @@ fn transaction_secrets_are_wiped_at_both_ends() {
         let sealer = server.open_request(&mut packet).unwrap().into_reply_sealer();
         assert_wiped(pending, &d);
         assert_wiped(sealer, &d);
+    }
+}
+
+/// What a call has left on the stack below its caller.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "the stack is what this is about")]
+fn stack_after(call: impl FnOnce()) -> Vec<u8> {
+    const DEPTH: usize = 128 * 1024;
+    let marker = black_box([0_u8; DEPTH]).len();
+    call();
+    memory(&raw const marker as usize - DEPTH, DEPTH)
+}
+
+/// Of all that batches compute with, at both ends and on every backend: the secrets of keys and transactions, ephemeral
+/// secrets, shared and inner values.
+#[test]
+fn batches_leave_no_secret_on_the_stack() {
+    const COUNT: usize = 40;
+    for (suite, mode) in ALL {
+        for x25519 in backends() {
+            let mut pair = Pair::new(53, (suite, mode));
+            let (server, client) = (pair.server().with_x25519(x25519), pair.client().with_x25519(x25519));
+            let server_key = pair.server_secret.public_key();
+            let mut buffers = vec![[0; 7 + AUTHENTICATED_OVERHEAD]; COUNT];
+            let mut packets = Vec::with_capacity(COUNT);
+            let client_stack = stack_after(|| {
+                let requests =
+                    buffers.iter_mut().map(|buffer| UnsealedRequest { client: &client, message: b"message", buffer });
+                Client::seal_batch(&mut pair.rng, requests, |_, outcome| packets.push(outcome.unwrap().0));
+            });
+
+            // The generator once more, from its start: server key, identity, then the ephemeral secrets.
+            let mut again = common::rng(53);
+            let mut secrets: Vec<[u8; 32]> =
+                (0..2 + COUNT).map(|_| *SecretKey::generate(&mut again).unwrap().expose_bytes()).collect();
+            secrets.push(multiply(&pair.identity, server_key.as_bytes()));
+            for packet in &packets {
+                let z = multiply(&pair.server_secret, packet[4..36].first_chunk().unwrap());
+                let mut hash = Sha256::new();
+                if suite == Suite::X25519Aes128GcmSiv {
+                    hash.update(&packet[..4]);
+                    hash.update(server_key.as_bytes());
+                }
+                secrets.push(hash.chain_update(&packet[4..36]).chain_update(z).finalize().into());
+                secrets.push(z);
+            }
+            let server_stack = stack_after(|| {
+                server.open_batch(
+                    packets,
+                    |_| KeyCheck::Validate,
+                    |_, outcome| assert_eq!(outcome.unwrap().message(), b"message"),
+                );
+            });
+            // Without lanes a client seals one by one, which moves the last request's secrets without wiping the stack.
+            let in_lanes = x25519.batch_backend() != x25519.single_backend();
+            for (end, stack) in
+                in_lanes.then_some(("client", client_stack)).into_iter().chain([("server", server_stack)])
+            {
+                let on_stack: HashSet<_> = stack.windows(TRACE).collect();
+                let found = secrets.iter().filter(|secret| secret.windows(TRACE).any(|trace| on_stack.contains(trace)));
+                assert_eq!(found.count(), 0, "{end}, {suite:?}, {mode:?}, {x25519:?}");
+            }
+        }
     }
 }

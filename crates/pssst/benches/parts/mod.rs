@@ -1,4 +1,8 @@
 //! What a transaction is made of, called directly: the least that it could cost.
+#![allow(dead_code, reason = "each benchmark uses a part")]
+
+use std::hint::black_box;
+use std::time::Instant;
 
 use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{KeyInit, aead::AeadInOut};
@@ -48,6 +52,14 @@ impl Aead {
         }
     }
 
+    /// What a packet costs that was sealed under another key of suite 1.
+    pub(crate) fn refuse(&mut self) {
+        let aead = aes_gcm::Aes128Gcm::new_from_slice(&self.key).unwrap();
+        let wrong = (&[0; 16]).into();
+        let body = self.opened.as_mut_slice().into();
+        assert!(aead.decrypt_inout_detached(&NONCE.into(), &HEADER, body, wrong).is_err());
+    }
+
     fn open_and_seal_with<A: AeadInOut<NonceSize = U12, TagSize = U16> + KeyInit>(&mut self) -> [u8; 16] {
         self.opened.copy_from_slice(&self.sealed);
         let aead = A::new_from_slice(&self.key).unwrap();
@@ -83,6 +95,47 @@ pub(crate) fn open_and_seal(server: &Server, packet: &[u8], buffer: &mut [u8], r
     let request = server.open_request_with(buffer, |_| KeyCheck::Enrolled).unwrap();
     let (message, _, sealer) = request.into_parts();
     sealer.seal(message, reply).unwrap().len()
+}
+
+/// The same for many together, into buffers of their lengths. Counts those that were opened; the rest is refused.
+pub(crate) fn open_batch_and_seal(
+    server: &Server,
+    packets: &[Vec<u8>],
+    buffers: &mut [Vec<u8>],
+    reply: &mut [u8],
+) -> usize {
+    for (packet, buffer) in packets.iter().zip(&mut *buffers) {
+        buffer.copy_from_slice(packet);
+    }
+    let mut opened = 0;
+    let buffers = buffers.iter_mut().map(Vec::as_mut_slice);
+    server.open_batch(
+        buffers,
+        |_| KeyCheck::Enrolled,
+        |_, outcome| {
+            if let Ok(request) = outcome {
+                let (message, _, sealer) = request.into_parts();
+                black_box(sealer.seal(message, reply).unwrap());
+                opened += 1;
+            }
+        },
+    );
+    opened
+}
+
+/// Microseconds of one call, of several.
+#[expect(clippy::disallowed_methods, reason = "a benchmark has a clock; the protocol has none")]
+pub(crate) fn time(calls: u32, call: &mut dyn FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..calls {
+        call();
+    }
+    start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Every suite in both modes, with a name.

@@ -3,15 +3,56 @@
 
 use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{KeyInit, aead::AeadInOut};
-use pssst::{Client, PendingReply, PublicKey, SecretKey, Server, Suite};
+use curve25519_dalek::MontgomeryPoint;
+use curve25519_dalek::constants::EIGHT_TORSION;
+use pssst::{Client, PendingReply, PublicKey, SecretKey, Server, Suite, X25519, X25519Backend};
 use rand::SeedableRng;
 use rand::rngs::ChaCha20Rng;
 use sha2::{Digest, Sha256};
+
+pub(crate) mod gf128;
 
 /// A generator whose seed is printed with a failing test, so that the failure repeats.
 pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
     println!("seed {seed}");
     ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// Every backend that this machine has, named so that a log shows what it has tested.
+pub(crate) fn backends() -> Vec<X25519> {
+    let available = X25519Backend::ALL.into_iter().filter_map(X25519::with_backend);
+    available.inspect(|x25519| println!("X25519 in batches: {:?}", x25519.batch_backend())).collect()
+}
+
+/// `x25519(secret, point)`, by another library's portable code.
+pub(crate) fn multiply(secret: &SecretKey, point: &[u8; 32]) -> [u8; 32] {
+    MontgomeryPoint(*point).mul_clamped(*secret.expose_bytes()).to_bytes()
+}
+
+/// Every other form of a key that X25519 cannot tell from it.
+pub(crate) fn aliases_of(key: &PublicKey) -> [[u8; 32]; 8] {
+    let point = MontgomeryPoint(*key.as_bytes()).to_edwards(0).unwrap();
+    let mut aliases = [*key.as_bytes(); 8];
+    for (alias, torsion) in aliases.iter_mut().zip(EIGHT_TORSION.iter().skip(1)) {
+        *alias = (point + torsion).to_montgomery().to_bytes();
+    }
+    aliases[7][31] |= 0x80;
+    aliases
+}
+
+/// Every encoding of every point of low order: those of the curve, -1 on its twist, and 0 and 1 once more above p; each
+/// also with its top bit set.
+pub(crate) fn low_order_points() -> Vec<[u8; 32]> {
+    let near_p =
+        |lowest: u8| core::array::from_fn(|place| [lowest, 0xff, 0x7f][place.min(1) + usize::from(place == 31)]);
+    let mut points: Vec<[u8; 32]> = EIGHT_TORSION.iter().map(|point| point.to_montgomery().to_bytes()).collect();
+    points.extend([0xec, 0xed, 0xee].map(near_p));
+    for place in 0..points.len() {
+        let mut top_bit_set = points[place];
+        top_bit_set[31] |= 0x80;
+        points.push(top_bit_set);
+    }
+    points
 }
 
 /// Both ways of sending a request.
@@ -66,6 +107,26 @@ impl Pair {
     pub(crate) fn seal(&mut self, message: &[u8]) -> (Vec<u8>, PendingReply) {
         let client = self.client();
         client.seal_request_to_vec(&mut self.rng, message).unwrap()
+    }
+
+    /// A request whose proof holds for these key bytes, whoever's they are.
+    pub(crate) fn seal_as(&mut self, client_key: [u8; 32], message: &[u8]) -> Vec<u8> {
+        let ephemeral = SecretKey::generate(&mut self.rng).unwrap();
+        let x = multiply(&ephemeral, &client_key);
+        self.seal_proof(x, client_key, ephemeral.expose_bytes(), message)
+    }
+
+    /// An authenticated request over any X with any proof.
+    pub(crate) fn seal_proof(
+        &self,
+        x: [u8; 32],
+        client_key: [u8; 32],
+        ephemeral: &[u8; 32],
+        message: &[u8],
+    ) -> Vec<u8> {
+        let z = multiply(&self.server_secret, &x);
+        let plaintext = [&client_key[..], ephemeral, message].concat();
+        seal_by_hand(self.suite, true, &self.server_secret.public_key(), x, z, &plaintext)
     }
 
     /// What the server answers, having checked who asks.

@@ -1,0 +1,176 @@
+//! Many packets at once: each stage for all of them, before the next.
+
+use core::mem;
+use core::ops::Deref;
+
+use x25519_batch::{PointClass, X25519};
+use zeroize::{Zeroize, Zeroizing, zeroize_stack};
+
+use super::stage::Stage;
+use super::{KeyCheck, Request, Server};
+use crate::batch::{BATCH_LEN, Products, STACK};
+use crate::{Error, PublicKey};
+
+/// A packet of the batch, or why it was refused.
+type Outcome<'p> = Result<Stage<'p>, Error>;
+
+/// [`Server::open_batch`]
+pub(super) fn open<'p>(
+    server: &Server,
+    packets: impl IntoIterator<Item = &'p mut [u8]>,
+    check: impl Fn(&PublicKey) -> KeyCheck,
+    mut each: impl FnMut(usize, Result<Request<'p>, Error>),
+) {
+    let mut packets = packets.into_iter().fuse();
+    let mut places = 0..;
+    let mut each = |outcome| {
+        if let Some(place) = places.next() {
+            each(place, outcome);
+        }
+    };
+    while let Some(first) = packets.next() {
+        match packets.next() {
+            // One packet alone costs what it costs by itself.
+            None => each(server.open_request_with(first, &check)),
+            Some(second) => {
+                open_piece(server, [first, second].into_iter().chain(packets.by_ref()), &check, &mut each);
+                zeroize_stack::<STACK>();
+            }
+        }
+    }
+}
+
+/// Opens as many packets as a piece holds, and leaves the others. What moves from stage to stage leaves its bytes on the
+/// stack; so this has a frame of its own, which the caller wipes.
+#[inline(never)]
+fn open_piece<'p>(
+    server: &Server,
+    packets: impl Iterator<Item = &'p mut [u8]>,
+    check: impl Fn(&PublicKey) -> KeyCheck,
+    mut each: impl FnMut(Result<Request<'p>, Error>),
+) {
+    let mut piece = [const { Err(Error::DecryptFailed) }; BATCH_LEN];
+    let mut count = 0;
+    for (outcome, packet) in piece.iter_mut().zip(packets) {
+        *outcome = Stage::screen(packet, server.suites);
+        count += 1;
+    }
+    let piece = piece.get_mut(..count).unwrap_or_default();
+
+    decrypt(server, piece);
+    verify(server.x25519, piece, check);
+    validate(server.x25519, piece);
+    for outcome in piece {
+        each(take(outcome).and_then(Stage::into_request));
+    }
+}
+
+/// Tries the keys in order, each only on what those before failed to decrypt.
+fn decrypt(server: &Server, piece: &mut [Outcome<'_>]) {
+    for (key_index, key) in server.keyring.iter().enumerate() {
+        let mut exchange_values = Gathered::new();
+        for outcome in &*piece {
+            if let Ok(Stage::Screened(packet)) = outcome {
+                exchange_values.push(packet.exchange_value);
+            }
+        }
+        if exchange_values.is_empty() {
+            return;
+        }
+        let mut products = Products::new();
+        let products = products.of_points(server.x25519, key.secret.expose_bytes(), &exchange_values);
+        let screened = piece.iter_mut().filter(|outcome| matches!(outcome, Ok(Stage::Screened(_))));
+        for (outcome, shared_value) in screened.zip(products) {
+            if let Ok(Stage::Screened(packet)) = take(outcome) {
+                *outcome = packet.decrypt(key_index, key, shared_value);
+            }
+        }
+    }
+}
+
+/// Compares the proofs, and asks the caller about the keys that are proven.
+fn verify(x25519: X25519, piece: &mut [Outcome<'_>], check: impl Fn(&PublicKey) -> KeyCheck) {
+    let mut client_keys = Gathered::new();
+    let mut ephemerals = Zeroizing::new(Gathered::new());
+    for outcome in &*piece {
+        if let Ok(Stage::Claimed(packet)) = outcome {
+            client_keys.push(packet.client_key);
+            ephemerals.push(packet.ephemeral);
+        }
+    }
+    if client_keys.is_empty() {
+        return;
+    }
+    let mut products = Products::new();
+    let products = products.of_pairs(x25519, &ephemerals, &client_keys);
+    let claimed = piece.iter_mut().filter(|outcome| matches!(outcome, Ok(Stage::Claimed(_))));
+    for (outcome, product) in claimed.zip(products) {
+        if let Ok(Stage::Claimed(packet)) = take(outcome) {
+            *outcome = packet.verify(product, &check);
+        }
+    }
+}
+
+/// Validates the keys of which the caller wants it.
+fn validate(x25519: X25519, piece: &mut [Outcome<'_>]) {
+    let mut client_keys = Gathered::new();
+    for outcome in &*piece {
+        if let Ok(Stage::Proven(packet)) = outcome {
+            client_keys.push(packet.client_key.as_bytes());
+        }
+    }
+    if client_keys.is_empty() {
+        return;
+    }
+    let mut classes = [PointClass::Alias; BATCH_LEN];
+    let classes = classes.get_mut(..client_keys.len()).unwrap_or_default();
+    let classified = x25519.classify_points(&client_keys, classes);
+    debug_assert_eq!(classified, Ok(()), "as many classes as keys");
+    let proven = piece.iter_mut().filter(|outcome| matches!(outcome, Ok(Stage::Proven(_))));
+    for (outcome, class) in proven.zip(classes) {
+        if let Ok(Stage::Proven(packet)) = take(outcome) {
+            *outcome = packet.accept(*class);
+        }
+    }
+}
+
+/// Takes a packet out, to put it back one stage further.
+fn take<'p>(outcome: &mut Outcome<'p>) -> Outcome<'p> {
+    mem::replace(outcome, Err(Error::DecryptFailed))
+}
+
+/// Scalars or points, side by side for one batch of multiplications.
+struct Gathered {
+    items: [[u8; 32]; BATCH_LEN],
+    len: usize,
+}
+
+impl Gathered {
+    const fn new() -> Self {
+        Self { items: [[0; 32]; BATCH_LEN], len: 0 }
+    }
+
+    /// There is room for every packet of a piece.
+    fn push(&mut self, item: &[u8; 32]) {
+        if let Some(place) = self.items.get_mut(self.len) {
+            *place = *item;
+            self.len += 1;
+        }
+    }
+}
+
+impl Deref for Gathered {
+    type Target = [[u8; 32]];
+
+    fn deref(&self) -> &Self::Target {
+        self.items.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Only what was gathered: the rest is zero.
+impl Zeroize for Gathered {
+    fn zeroize(&mut self) {
+        self.items.iter_mut().take(self.len).for_each(Zeroize::zeroize);
+        self.len = 0;
+    }
+}

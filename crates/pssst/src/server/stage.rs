@@ -1,0 +1,133 @@
+//! What becomes of a packet at the server, stage by stage (specification, section 7). One packet goes through them by
+//! itself, the packets of a batch side by side: each stage says what it wants multiplied, and takes the product.
+
+use subtle::ConstantTimeEq;
+use x25519_batch::{PointClass, Product};
+use zeroize::Zeroize;
+
+use super::{KeyCheck, ReplySealer, Request};
+use crate::keyring::ServerKey;
+use crate::packet::{EXCHANGE_VALUE_LEN, Header, Parts, TAG_LEN};
+use crate::suite::{Agreement, Direction};
+use crate::{Error, PublicKey, Suite, SuiteSet};
+
+/// How far a packet got. What is refused at a stage goes no further.
+pub(super) enum Stage<'p> {
+    /// It passed every check that costs next to nothing.
+    Screened(Screened<'p>),
+    /// It was decrypted, and claims a client key.
+    Claimed(Claimed<'p>),
+    /// The proof of the client key holds, and the caller wants the key validated.
+    Proven(Proven<'p>),
+    /// It is a request.
+    Opened(Request<'p>),
+}
+
+impl<'p> Stage<'p> {
+    /// Length, reply flag, reserved flags, suite.
+    pub(super) fn screen(packet: &'p mut [u8], suites: SuiteSet) -> Result<Self, Error> {
+        let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
+        let header = Header::from_bytes(header);
+        if header.is_reply() {
+            return Err(Error::NotRequest);
+        }
+        header.refuse_reserved_bits()?;
+        let suite = Suite::from_number(header.suite_number())?;
+        if !suites.contains(suite) {
+            return Err(Error::UnsupportedSuite { suite: suite.number() });
+        }
+        Ok(Self::Screened(Screened { header, suite, exchange_value, body, tag }))
+    }
+
+    /// The request, when all stages are behind it; a packet that is still screened was opened by no key.
+    pub(super) fn into_request(self) -> Result<Request<'p>, Error> {
+        match self {
+            Self::Opened(request) => Ok(request),
+            Self::Screened(_) => Err(Error::DecryptFailed),
+            Self::Claimed(_) => Err(Error::ClientAuthFailed),
+            Self::Proven(_) => Err(Error::ClientKeyAlias),
+        }
+    }
+}
+
+/// Wants `Z = x25519(s, X)` for each of the server's keys, until one opens it.
+pub(super) struct Screened<'p> {
+    header: Header,
+    suite: Suite,
+    pub(super) exchange_value: &'p [u8; EXCHANGE_VALUE_LEN],
+    body: &'p mut [u8],
+    tag: &'p [u8; TAG_LEN],
+}
+
+impl<'p> Screened<'p> {
+    /// Tries one key. What it fails to decrypt stays screened, for the next one.
+    pub(super) fn decrypt(self, key_index: usize, key: &ServerKey, shared_value: &Product) -> Result<Stage<'p>, Error> {
+        let Self { header, suite, exchange_value, body, tag } = self;
+        //
+        if shared_value.is_zero().into() {
+            return Err(Error::WeakKey);
+        }
+        let secret = suite.derive(&Agreement {
+            request_header: header,
+            server_key: key.public.as_bytes(),
+            exchange_value,
+            shared_value: shared_value.as_bytes(),
+        });
+        if suite.open(&secret, Direction::Request, header, body, tag).is_err() {
+            return Ok(Stage::Screened(Self { header, suite, exchange_value, body, tag }));
+        }
+        let reply_sealer = ReplySealer { suite, request_header: header, exchange_value: *exchange_value, secret };
+        if !header.has_client_auth() {
+            return Ok(Stage::Opened(Request { message: body, client_key: None, key_index, reply_sealer }));
+        }
+        //
+        let (client_key, rest) = body.split_first_chunk_mut().ok_or(Error::Truncated)?;
+        let (ephemeral, message) = rest.split_first_chunk_mut().ok_or(Error::Truncated)?;
+        Ok(Stage::Claimed(Claimed { client_key, ephemeral, message, key_index, reply_sealer }))
+    }
+}
+
+/// Wants `x25519(e, C)`.
+pub(super) struct Claimed<'p> {
+    pub(super) client_key: &'p [u8; 32],
+    pub(super) ephemeral: &'p mut [u8; 32],
+    message: &'p mut [u8],
+    key_index: usize,
+    reply_sealer: ReplySealer,
+}
+
+impl<'p> Claimed<'p> {
+    /// Wipes e, and accepts C when x25519(e, C) equals X and `check` does not object.
+    pub(super) fn verify(self, product: &Product, check: impl Fn(&PublicKey) -> KeyCheck) -> Result<Stage<'p>, Error> {
+        let Self { client_key, ephemeral, message, key_index, reply_sealer } = self;
+        ephemeral.zeroize();
+        let holds = product.as_bytes().ct_eq(&reply_sealer.exchange_value);
+        //
+        if (!holds | product.is_zero()).into() {
+            return Err(Error::ClientAuthFailed);
+        }
+        let client_key = PublicKey::from_bytes(*client_key);
+        let request = Request { message, client_key: Some(client_key), key_index, reply_sealer };
+        match check(&client_key) {
+            KeyCheck::Enrolled => Ok(Stage::Opened(request)),
+            KeyCheck::Validate => Ok(Stage::Proven(Proven { client_key, request })),
+            KeyCheck::Refuse => Err(Error::ClientKeyAlias),
+        }
+    }
+}
+
+/// Wants the class of C.
+pub(super) struct Proven<'p> {
+    pub(super) client_key: PublicKey,
+    request: Request<'p>,
+}
+
+impl<'p> Proven<'p> {
+    /// The proof has refused low order already, so an alias is all that is left to refuse.
+    pub(super) fn accept(self, class: PointClass) -> Result<Stage<'p>, Error> {
+        match class {
+            PointClass::PrimeOrder => Ok(Stage::Opened(self.request)),
+            _ => Err(Error::ClientKeyAlias),
+        }
+    }
+}
