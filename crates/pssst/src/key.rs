@@ -133,19 +133,11 @@ impl PublicKey {
     /// computes their shared value. [`Error::ClientKeyAlias`] for another encoding of a point, a point outside the
     /// prime-order subgroup, and coordinates that only the curve's twist has.
     pub fn validate(&self) -> Result<(), Error> {
-        match self.classify() {
+        match X25519::new().classify(&self.0) {
             PointClass::PrimeOrder => Ok(()),
             PointClass::LowOrder => Err(Error::WeakKey),
             _ => Err(Error::ClientKeyAlias),
         }
-    }
-
-    pub(crate) fn classify(&self) -> PointClass {
-        let mut class = [PointClass::Alias];
-        let classified = X25519::new().classify_points(&[self.0], &mut class);
-        debug_assert_eq!(classified, Ok(()), "one class for one key");
-        let [class] = class;
-        class
     }
 }
 

@@ -138,7 +138,7 @@ impl Server {
             stage = packet.verify(&product, check)?;
         }
         if let Stage::Proven(packet) = stage {
-            let class = packet.client_key.classify();
+            let class = self.x25519.classify(packet.client_key.as_bytes());
             stage = packet.accept(class)?;
         }
         stage.into_request()

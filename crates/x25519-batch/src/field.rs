@@ -52,44 +52,59 @@ pub(crate) fn multiply<F: Field>(f: F, g: F) -> F {
     F::factor(f.multiply(g))
 }
 
-/// `f^(2^times)`
-#[inline(always)]
-fn square_times<F: Field>(mut f: F, times: u32) -> F {
-    for _ in 0..times {
-        f = F::factor(f.square());
-    }
-    f
-}
-
 /// `1 / f`, or 0 for 0, as `f^(p - 2)`; p - 2 is `2^255 - 21`.
 #[inline(always)]
 pub(crate) fn invert<F: Field>(f: F) -> F {
-    let (power_of_250_ones, power_of_11) = common_powers(f);
-    multiply(square_times(power_of_250_ones, 5), power_of_11)
+    // f^11 = f^(2^3) f^3, and 2^255 - 21 = 2^5 (2^250 - 1) + 11
+    power(f, &[(0, 3, 1), (10, 5, 11)])
 }
 
 /// `f^((p - 5) / 8)`, which square roots and residue symbols are made of; the exponent is `2^252 - 3`.
 #[inline(always)]
 pub(crate) fn power_of_p_minus_5_over_8<F: Field>(f: F) -> F {
-    let (power_of_250_ones, _) = common_powers(f);
-    multiply(square_times(power_of_250_ones, 2), f)
+    // 2^252 - 3 = 2^2 (2^250 - 1) + 1
+    power(f, &[(10, 2, 0)])
 }
 
-/// `f^(2^250 - 1)` and `f^11`.
+/// A step to a power: an earlier power, squared so many times, times another. Number 0 is f itself, and each step makes the
+/// next number.
+type Step = (usize, u32, usize);
+
+/// To exponents of 2, 3, 5, 10, 20, 40, 50, 100, 200 and 250 ones in binary.
+const ONES_250: [Step; 10] = [
+    (0, 1, 0),
+    (1, 1, 0),
+    (2, 2, 1),
+    (3, 5, 3),
+    (4, 10, 4),
+    (5, 20, 5),
+    (6, 10, 4),
+    (7, 50, 7),
+    (8, 100, 8),
+    (9, 50, 7),
+];
+
+/// The power that the last of the steps makes, after those of [`ONES_250`], of which it is number 10.
+///
+/// The steps are data and the arithmetic is there once, since a batch usually finds the processor's caches busy with
+/// something else.
 #[inline(always)]
-fn common_powers<F: Field>(f: F) -> (F, F) {
-    let f2 = F::factor(f.square());
-    let f9 = multiply(square_times(f2, 2), f);
-    let f11 = multiply(f9, f2);
-    // The names tell how many ones the exponent has in binary.
-    let ones_5 = multiply(square_times(f11, 1), f9);
-    let ones_10 = multiply(square_times(ones_5, 5), ones_5);
-    let ones_20 = multiply(square_times(ones_10, 10), ones_10);
-    let ones_40 = multiply(square_times(ones_20, 20), ones_20);
-    let ones_50 = multiply(square_times(ones_40, 10), ones_10);
-    let ones_100 = multiply(square_times(ones_50, 50), ones_50);
-    let ones_200 = multiply(square_times(ones_100, 100), ones_100);
-    (multiply(square_times(ones_200, 50), ones_50), f11)
+fn power<F: Field>(f: F, last: &[Step]) -> F {
+    let mut powers = [f; 1 + ONES_250.len() + 2];
+    let mut power = f;
+    let mut made = 0;
+    for steps in [&ONES_250, last] {
+        for (from, squarings, by) in steps {
+            power = powers[*from];
+            for _ in 0..*squarings {
+                power = F::factor(power.square());
+            }
+            power = multiply(power, powers[*by]);
+            made += 1;
+            powers[made] = power;
+        }
+    }
+    power
 }
 
 /// The selector of the lanes where `words` differ from a constant.

@@ -82,7 +82,7 @@ mod single;
 mod subgroup;
 mod vector;
 
-use core::fmt;
+use core::{fmt, slice};
 
 pub use backend::Backend;
 use backend::{Avx2, Ifma, Lanes, SelectedLanes, Single};
@@ -226,6 +226,15 @@ impl X25519 {
         Ok(())
     }
 
+    /// Tells whether a point is a public key in its one true form.
+    ///
+    /// Costs two thirds of a multiplication.
+    pub fn classify(self, point: &[u8; 32]) -> PointClass {
+        let mut class = [PointClass::Alias];
+        subgroup::classify_batch::<fiat::Element>(slice::from_ref(point), &mut class);
+        class[0]
+    }
+
     /// Tells of each point whether it is a public key in its one true form: `classes[i]` is what `points[i]` is.
     ///
     /// Costs about a third of multiplying them.
@@ -258,7 +267,9 @@ impl X25519 {
         if share > 0 {
             self.lanes.classify(points, classes);
         }
-        subgroup::classify_batch::<fiat::Element>(other_points, other_classes);
+        for (point, class) in other_points.iter().zip(other_classes) {
+            *class = self.classify(point);
+        }
         Ok(())
     }
 }
