@@ -1,5 +1,9 @@
 //! What is wrong on purpose, so that each check can show that it would see it.
 
+use std::arch::x86_64::{
+    __m256i, _mm256_add_epi64, _mm256_loadu_si256, _mm256_maskstore_epi64, _mm256_mul_epu32, _mm256_set1_epi64x,
+    _mm256_storeu_si256, _mm256_sub_epi64, _mm256_testz_si256,
+};
 use std::hint::black_box;
 
 /// Ends where a byte of the secret differs from what is expected.
@@ -26,16 +30,47 @@ pub fn leak_by_address(secret: &[u8; 32], table: &[u8; 256]) -> u8 {
 /// As for every function with `target_feature`: the CPU has AVX2.
 #[inline(never)]
 #[target_feature(enable = "avx2")]
-pub fn leak_from_lanes(secret: &[u64; 4]) -> u32 {
-    use std::arch::x86_64::{
-        _mm256_loadu_si256, _mm256_mul_epu32, _mm256_set_epi64x, _mm256_sub_epi64, _mm256_testz_si256,
-    };
-    // SAFETY: reads the 32 bytes of `secret`, however they are aligned.
-    let mut lanes = unsafe { _mm256_loadu_si256(secret.as_ptr().cast()) };
+pub fn leak_from_lanes(secret: &[u8; 32]) -> u32 {
+    let mut lanes = load(secret);
     let mut steps = 0;
     while _mm256_testz_si256(lanes, lanes) == 0 && steps < 1000 {
-        lanes = _mm256_sub_epi64(_mm256_mul_epu32(lanes, lanes), _mm256_set_epi64x(1, 1, 1, 1));
+        lanes = _mm256_sub_epi64(_mm256_mul_epu32(lanes, lanes), _mm256_set1_epi64x(1));
         steps += 1;
     }
     steps
+}
+
+/// Stores lanes, and looks at what it stored.
+///
+/// # Safety
+/// As for every function with `target_feature`: the CPU has AVX2.
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+pub fn leak_through_memory(secret: &[u8; 32]) -> bool {
+    let lanes = load(secret);
+    let mut words = [0_u64; 4];
+    // SAFETY: writes the 32 bytes of `words`, however they are aligned.
+    unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), _mm256_add_epi64(lanes, lanes)) };
+    // In memory, whatever the compiler would prefer.
+    let words = black_box(words);
+    if words[2] > 42 { black_box(true) } else { black_box(words[1] == 0) }
+}
+
+/// Stores the lanes that have their top bit set. The compiler makes this of a selection, if it is allowed to.
+///
+/// # Safety
+/// As for every function with `target_feature`: the CPU has AVX2.
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+pub fn leak_by_mask(secret: &[u8; 32], words: &mut [u64; 4]) {
+    let lanes = load(secret);
+    // SAFETY: writes no more than the 32 bytes of `words`, however they are aligned.
+    unsafe { _mm256_maskstore_epi64(words.as_mut_ptr().cast(), lanes, lanes) };
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(secret: &[u8; 32]) -> __m256i {
+    // SAFETY: reads the 32 bytes of `secret`, however they are aligned.
+    unsafe { _mm256_loadu_si256(secret.as_ptr().cast()) }
 }

@@ -5,20 +5,20 @@
 //! valgrind --error-exitcode=1 target/release/secrets avx2
 //! ```
 //!
-//! The argument is a backend, or `leak-branch` or `leak-address`: then valgrind must report an error.
+//! The argument is a backend, or the name of something leaky: then valgrind must report an error.
 
 use std::arch::asm;
 use std::hint::black_box;
 use std::process::ExitCode;
 
 use x25519_batch::{Backend, Product, X25519};
-use x25519_batch_constant_time::{leak_by_address, leak_by_branch, leak_from_lanes};
+use x25519_batch_constant_time::{leak_by_address, leak_by_branch, leak_by_mask, leak_from_lanes, leak_through_memory};
 
-/// Full groups of lanes, and every kind of rest.
-const COUNTS: [usize; 9] = [1, 2, 3, 4, 5, 8, 9, 16, 64];
+/// Full groups of lanes, every kind of rest, and more than share an inversion.
+const COUNTS: [usize; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 64, 69];
 
 fn main() -> ExitCode {
-    if client_request(RUNNING_ON_VALGRIND, 0, 0) == 0 {
+    if client_request(RUNNING_ON_VALGRIND, [0; 3]) == 0 {
         eprintln!("this says something under valgrind only");
         return ExitCode::from(2);
     }
@@ -28,29 +28,42 @@ fn main() -> ExitCode {
         "graviola" => multiply(Backend::Graviola),
         "avx2" => multiply(Backend::Avx2),
         "ifma" => multiply(Backend::Ifma),
-        // For `scripts/check-ladder` to find in the machine code.
-        "leak-lanes" if is_x86_feature_detected!("avx2") => {
-            // SAFETY: the CPU was asked.
-            black_box(unsafe { leak_from_lanes(&[7; 4]) });
-            ExitCode::SUCCESS
-        }
+        leak => leak_as(leak),
+    }
+}
+
+/// What valgrind must notice, and `scripts/check-ladder` in the machine code.
+fn leak_as(leak: &str) -> ExitCode {
+    let has_avx2 = is_x86_feature_detected!("avx2");
+    let mut secret = [0x41; 32];
+    conceal(&mut secret);
+    match leak {
         "leak-branch" => {
-            let mut secret = [0x41; 32];
-            conceal(&mut secret);
             black_box(leak_by_branch(&secret));
-            ExitCode::SUCCESS
         }
         "leak-address" => {
-            let mut secret = [0x41; 32];
-            conceal(&mut secret);
             black_box(leak_by_address(&secret, &[7; 256]));
-            ExitCode::SUCCESS
         }
+        // SAFETY: the CPU was asked.
+        "leak-lanes" if has_avx2 => unsafe {
+            black_box(leak_from_lanes(&secret));
+        },
+        // SAFETY: as above.
+        "leak-memory" if has_avx2 => unsafe {
+            black_box(leak_through_memory(&secret));
+        },
+        // SAFETY: as above.
+        "leak-mask" if has_avx2 => unsafe {
+            leak_by_mask(&secret, black_box(&mut [0; 4]));
+        },
         _ => {
-            eprintln!("usage: secrets dalek|graviola|avx2|ifma|leak-branch|leak-address");
-            ExitCode::from(2)
+            eprintln!(
+                "usage: secrets dalek|graviola|avx2|ifma|leak-branch|leak-address|leak-lanes|leak-memory|leak-mask"
+            );
+            return ExitCode::from(2);
         }
     }
+    ExitCode::SUCCESS
 }
 
 fn multiply(backend: Backend) -> ExitCode {
@@ -73,14 +86,23 @@ fn multiply(backend: Backend) -> ExitCode {
         }
         let mut products = vec![Product::default(); count];
         x25519.multiply_pairs(&scalars, &points, &mut products).unwrap();
-        assert_eq!(zeros(&products), 1, "one point has low order");
+        check(&products);
         x25519.multiply_points(&scalars[0], &points, &mut products).unwrap();
-        assert_eq!(zeros(&products), 1, "one point has low order");
+        check(&products);
+        let product = x25519.multiply(&scalars[0], &points[count / 2]);
+        check(&[product]);
         let mut public = x25519.multiply_base(&scalars[0]);
+        assert!(is_concealed(&public), "valgrind lost sight of the scalar");
         disclose(&mut public);
         black_box(public);
     }
     ExitCode::SUCCESS
+}
+
+/// Valgrind saw all the way from the secrets to the products; and just one point has low order.
+fn check(products: &[Product]) {
+    assert!(products.iter().all(|product| is_concealed(product.as_bytes())), "valgrind lost sight of the secrets");
+    assert_eq!(zeros(products), 1, "one point has low order");
 }
 
 fn filled(place: usize, byte: u8) -> [u8; 32] {
@@ -103,27 +125,37 @@ fn zeros(products: &[Product]) -> usize {
 
 /// From here on valgrind takes the bytes for uninitialised.
 fn conceal(bytes: &mut [u8]) {
-    client_request(MAKE_MEM_UNDEFINED, bytes.as_mut_ptr() as u64, bytes.len() as u64);
+    client_request(MAKE_MEM_UNDEFINED, [bytes.as_mut_ptr() as u64, bytes.len() as u64, 0]);
 }
 
 /// From here on valgrind takes the bytes for initialised.
 fn disclose(bytes: &mut [u8]) {
-    client_request(MAKE_MEM_DEFINED, bytes.as_mut_ptr() as u64, bytes.len() as u64);
+    client_request(MAKE_MEM_DEFINED, [bytes.as_mut_ptr() as u64, bytes.len() as u64, 0]);
+}
+
+/// Whether valgrind takes something of each byte for uninitialised.
+fn is_concealed(bytes: &[u8; 32]) -> bool {
+    let mut undefined_bits = [0_u8; 32];
+    let answer = client_request(GET_VBITS, [bytes.as_ptr() as u64, undefined_bits.as_mut_ptr() as u64, 32]);
+    assert_eq!(answer, 1, "valgrind knows these bytes");
+    undefined_bits.iter().all(|bits| *bits != 0)
 }
 
 /// The numbers of valgrind.h and memcheck.h.
 const RUNNING_ON_VALGRIND: u64 = 0x1001;
 const MAKE_MEM_UNDEFINED: u64 = MEMCHECK + 1;
 const MAKE_MEM_DEFINED: u64 = MEMCHECK + 2;
+const GET_VBITS: u64 = MEMCHECK + 8;
 const MEMCHECK: u64 = ((b'M' as u64) << 24) | ((b'C' as u64) << 16);
 
 /// Speaks to valgrind: rotations by 128 bits in all and an exchange of a register with itself, which do nothing on a CPU, and
 /// which valgrind knows (valgrind.h, the amd64 request).
-fn client_request(request: u64, first: u64, second: u64) -> u64 {
-    let block = [request, first, second, 0, 0, 0];
+fn client_request(request: u64, [first, second, third]: [u64; 3]) -> u64 {
+    let block = [request, first, second, third, 0, 0];
     let answer: u64;
     // SAFETY: leaves all registers as they were but rdx, the answer. Valgrind reads `block`, and changes what it knows of the
-    // memory that the block names, but not the memory.
+    // memory that the block names. It writes to memory for `GET_VBITS` only, whose second pointer is to bytes that the caller
+    // may change, as many as the third argument says.
     unsafe {
         asm!(
             "rol rdi, 3",

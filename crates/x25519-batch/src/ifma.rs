@@ -91,7 +91,7 @@ fn classify_by_8(points: &[[u8; 32]], classes: &mut [PointClass]) {
     classify_batch::<Element<U64x8>>(points, classes);
 }
 
-/// The compiler clears the registers that older code might trip over, and no others.
+/// The vector and mask registers. The compiler clears only those halves that older code might trip over.
 #[target_feature(enable = "avx512f")]
 fn wipe_registers() {
     // SAFETY: clears registers, all of which are declared as such, and does nothing else.
@@ -114,6 +114,14 @@ fn wipe_registers() {
             "vpxord zmm29, zmm29, zmm29",
             "vpxord zmm30, zmm30, zmm30",
             "vpxord zmm31, zmm31, zmm31",
+            "kxorw k0, k0, k0",
+            "kxorw k1, k1, k1",
+            "kxorw k2, k2, k2",
+            "kxorw k3, k3, k3",
+            "kxorw k4, k4, k4",
+            "kxorw k5, k5, k5",
+            "kxorw k6, k6, k6",
+            "kxorw k7, k7, k7",
             out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
             out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
             out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
@@ -122,6 +130,8 @@ fn wipe_registers() {
             out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
             out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
             out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
+            out("k0") _, out("k1") _, out("k2") _, out("k3") _,
+            out("k4") _, out("k5") _, out("k6") _, out("k7") _,
             options(nomem, nostack, preserves_flags),
         );
     }
