@@ -11,9 +11,11 @@ use std::arch::asm;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use x25519_batch::{Backend, Product, X25519};
+use x25519_batch::{Backend, PointClass, Product, X25519};
 use x25519_batch_constant_time::{leak_by_address, leak_by_branch, leak_by_mask, leak_from_lanes, leak_through_memory};
 
+/// Of AVX2, and a divisor of IFMA's.
+const LANES: usize = 4;
 /// Full groups of lanes, every kind of rest, and more than share an inversion.
 const COUNTS: [usize; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 64, 69];
 
@@ -95,8 +97,21 @@ fn multiply(backend: Backend) -> ExitCode {
         assert!(is_concealed(&public), "valgrind lost sight of the scalar");
         disclose(&mut public);
         black_box(public);
+        if count % LANES == 0 && matches!(backend, Backend::Avx2 | Backend::Ifma) {
+            classify(x25519, &points);
+        }
     }
     ExitCode::SUCCESS
+}
+
+/// A client's key is inside the ciphertext: until it is classified, nobody else knows it.
+fn classify(x25519: X25519, points: &[[u8; 32]]) {
+    let mut classes = vec![PointClass::Alias; points.len()];
+    x25519.classify_points(points, &mut classes).unwrap();
+    assert!(classes.iter().all(is_concealed), "valgrind lost sight of the points");
+    disclose(&mut classes);
+    let low_order = classes.iter().filter(|class| **class == PointClass::LowOrder).count();
+    assert_eq!(low_order, 1, "one point has low order");
 }
 
 /// Valgrind saw all the way from the secrets to the products; and just one point has low order.
@@ -128,15 +143,16 @@ fn conceal(bytes: &mut [u8]) {
     client_request(MAKE_MEM_UNDEFINED, [bytes.as_mut_ptr() as u64, bytes.len() as u64, 0]);
 }
 
-/// From here on valgrind takes the bytes for initialised.
-fn disclose(bytes: &mut [u8]) {
-    client_request(MAKE_MEM_DEFINED, [bytes.as_mut_ptr() as u64, bytes.len() as u64, 0]);
+/// From here on valgrind takes the values for initialised.
+fn disclose<T>(values: &mut [T]) {
+    client_request(MAKE_MEM_DEFINED, [values.as_mut_ptr() as u64, size_of_val(values) as u64, 0]);
 }
 
 /// Whether valgrind takes something of each byte for uninitialised.
-fn is_concealed(bytes: &[u8; 32]) -> bool {
-    let mut undefined_bits = [0_u8; 32];
-    let answer = client_request(GET_VBITS, [bytes.as_ptr() as u64, undefined_bits.as_mut_ptr() as u64, 32]);
+fn is_concealed<T>(value: &T) -> bool {
+    let mut undefined_bits = vec![0_u8; size_of::<T>()];
+    let bits = undefined_bits.as_mut_ptr() as u64;
+    let answer = client_request(GET_VBITS, [&raw const *value as u64, bits, size_of::<T>() as u64]);
     assert_eq!(answer, 1, "valgrind knows these bytes");
     undefined_bits.iter().all(|bits| *bits != 0)
 }

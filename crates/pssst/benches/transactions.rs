@@ -5,9 +5,8 @@ mod parts;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use parts::{Aead, KINDS, ends, open_and_seal, open_batch_and_seal};
-use pssst::{Client, OVERHEAD, Suite, SysRng, UnsealedRequest, X25519};
-use x25519_batch::PointClass;
+use parts::{Aead, KINDS, ends, open_and_seal};
+use pssst::{Client, OVERHEAD, Suite, SysRng, UnsealedRequest};
 
 const LENGTHS: [usize; 2] = [32, 1024];
 /// Lengths of batches, all of messages of 32 bytes.
@@ -83,22 +82,8 @@ fn client(c: &mut Criterion) {
     group.finish();
 }
 
-fn batches(c: &mut Criterion) {
-    let mut group = c.benchmark_group("server: open batch + seal replies");
-    for (name, suite, authenticated) in KINDS {
-        for size in SIZES {
-            let (server, client) = ends(suite, authenticated);
-            let packets: Vec<_> =
-                (0..size).map(|_| client.seal_request_to_vec(&mut SysRng, &[1; 32]).unwrap().0).collect();
-            let (mut buffers, mut reply) = (packets.clone(), vec![0; 32 + OVERHEAD]);
-            group.throughput(Throughput::Elements(size));
-            group.bench_function(BenchmarkId::new(name, size), |b| {
-                b.iter(|| open_batch_and_seal(&server, &packets, &mut buffers, &mut reply));
-            });
-        }
-    }
-    group.finish();
-
+/// The other end of batches is in `batches.rs`.
+fn client_batches(c: &mut Criterion) {
     let mut group = c.benchmark_group("client: seal batch");
     for (name, suite, authenticated) in KINDS {
         for size in SIZES {
@@ -120,17 +105,6 @@ fn batches(c: &mut Criterion) {
         }
     }
     group.finish();
-
-    let mut group = c.benchmark_group("validation of client keys");
-    for size in SIZES {
-        let keys: Vec<_> = (0..size).map(|n| parts::x25519_base(&[u8::try_from(n).unwrap(); 32])).collect();
-        let mut classes = vec![PointClass::Alias; keys.len()];
-        group.throughput(Throughput::Elements(size));
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter(|| X25519::new().classify_points(black_box(&keys), &mut classes).unwrap());
-        });
-    }
-    group.finish();
 }
 
 fn junk(c: &mut Criterion) {
@@ -150,5 +124,5 @@ fn junk(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parts_alone, server, client, batches, junk);
+criterion_group!(benches, parts_alone, server, client, client_batches, junk);
 criterion_main!(benches);
