@@ -2,11 +2,12 @@
 
 use fiat_crypto::curve25519_64::{
     fiat_25519_add, fiat_25519_carry, fiat_25519_carry_mul, fiat_25519_carry_scmul_121666, fiat_25519_carry_square,
-    fiat_25519_from_bytes, fiat_25519_loose_field_element, fiat_25519_relax, fiat_25519_selectznz, fiat_25519_sub,
+    fiat_25519_from_bytes, fiat_25519_loose_field_element, fiat_25519_relax, fiat_25519_sub,
     fiat_25519_tight_field_element, fiat_25519_to_bytes,
 };
 
 use crate::field::Field;
+use crate::vector::Vector;
 
 /// fiat-crypto's two kinds of elements are those of [`Field`]: what it calls loose is a factor, and tight is a product.
 #[derive(Clone, Copy)]
@@ -80,8 +81,11 @@ impl Field for Element {
     }
 
     fn select(selector: u64, clear: Self, set: Self) -> Self {
-        let mut limbs = [0; 5];
-        fiat_25519_selectznz(&mut limbs, (selector >> 63) as u8, &clear.0.0, &set.0.0);
+        // Not by fiat-crypto's own selection, of which the compiler makes a branch (mit-plv/fiat-crypto#748).
+        let mut limbs = clear.0.0;
+        for (limb, set) in limbs.iter_mut().zip(set.0.0) {
+            *limb = Vector::select(selector, *limb, set);
+        }
         Self(fiat_25519_loose_field_element(limbs))
     }
 }

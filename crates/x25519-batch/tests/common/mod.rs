@@ -52,6 +52,23 @@ pub(crate) fn multiply_points(x25519: X25519, scalar: &[u8; 32], points: &[[u8; 
     checked(&products)
 }
 
+/// Has each multiplication done in every place of full groups of lanes, and of the narrow ones that take what is left over.
+pub(crate) fn assert_in_every_lane(x25519: X25519, scalars: &[[u8; 32]], points: &[[u8; 32]], products: &[[u8; 32]]) {
+    let (mut scalars, mut points, mut products) = (scalars.to_vec(), points.to_vec(), products.to_vec());
+    for length in [4, 8, 16, 64] {
+        for _ in 0..length {
+            for ((scalars, points), products) in
+                scalars.chunks(length).zip(points.chunks(length)).zip(products.chunks(length))
+            {
+                assert_eq!(multiply_pairs(x25519, scalars, points), products, "{x25519:?}");
+            }
+            scalars.rotate_left(1);
+            points.rotate_left(1);
+            products.rotate_left(1);
+        }
+    }
+}
+
 /// The products' bytes. Their flags must agree with them.
 fn checked(products: &[Product]) -> Vec<[u8; 32]> {
     let bytes = |product: &Product| {
