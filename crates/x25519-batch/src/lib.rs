@@ -43,7 +43,8 @@
 //!
 //! # Secrets
 //!
-//! No branch and no address depends on a scalar, a point or anything made of them. [`Product`]s are wiped when dropped; the
+//! No branch and no address depends on a scalar, a point or anything made of them, in builds of `opt-level` 2 or 3. (Where
+//! graviola multiplies, it tells a product of zero from others.) [`Product`]s are wiped when dropped; the
 //! lanes' registers and stack are wiped before a batch returns. Scalars stay the caller's.
 //!
 //! # Validating keys
