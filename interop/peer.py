@@ -1,7 +1,7 @@
 """The Python peer, `pssst` 0.2.1 from PyPI, as the other end: pairing partner, echo server, or client.
 
   peer.py compat                            talks the pairing convention on standard input and output
-  peer.py serve SECRET_HEX                  answers requests on a free port of loopback, which it prints
+  peer.py serve SECRET_HEX [--quiet]        answers requests on a free port of loopback, which it prints first
   peer.py request PORT SERVER_HEX [SECRET_HEX]
                                             sends what it reads on standard input, prints the reply
   peer.py bench                             times its server's open + seal of 32 bytes, for docs/benchmarks.md
@@ -70,7 +70,11 @@ def compat():
     check(len(replies) == 2, "the other program stopped before both replies came")
 
 
-def serve(secret_hex):
+def serve(secret_hex, quiet=None):
+    def tell(line):
+        if not quiet:
+            print(line, flush=True)
+
     server = PSSSTServer(secret_hex)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -80,9 +84,9 @@ def serve(secret_hex):
             try:
                 message, client_key, seal_reply = server.unpack_request(packet)
             except PSSSTException as refused:
-                print(f"refused {type(refused).__name__}", flush=True)
+                tell(f"refused {type(refused).__name__}")
                 continue
-            print(f"client {raw(client_key).hex() if client_key else 'anonymous'}", flush=True)
+            tell(f"client {raw(client_key).hex() if client_key else 'anonymous'}")
             sock.sendto(seal_reply(message), address)
 
 

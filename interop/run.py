@@ -141,7 +141,7 @@ def pairing_suite_refused(_):
 
 
 def their_client(keys, identity):
-    with Running([OURS, "serve", "--verbose", "--listen", "127.0.0.1:0", "--secret-key", keys.files["server"]]) as ours:
+    with Running([*SERVE, "--verbose", "--secret-key", keys.files["server"]]) as ours:
         port = ours.line().rsplit(":", 1)[1]
         expect(ours.line(), f"public key {keys.public['server']}", "our server's key")
         for size in SIZES:
@@ -168,7 +168,8 @@ def our_client(keys, identity, client):
         server = f"127.0.0.1:{theirs.line()}"
         for size in SIZES:
             message = os.urandom(size)
-            command = [OURS, "request", "--server", server, "--server-key", keys.public["server"], *identity]
+            command = [OURS, "request", "--max-datagram", "65507", "--server", server,
+                       "--server-key", keys.public["server"], *identity]
             expect(run(command, message), message, f"reply to {size} bytes")
             expect(theirs.line(), f"client {client}", "client that their server saw")
 
@@ -212,7 +213,7 @@ def differential(keys):
     rng = random.Random(seed)
     theirs = PSSSTServer(keys.secret_hex("server"))
     answered = refused = 0
-    with Running([OURS, "serve", "--listen", "127.0.0.1:0", "--secret-key", keys.files["server"]]) as ours, \
+    with Running([*SERVE, "--secret-key", keys.files["server"]]) as ours, \
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", int(ours.line().rsplit(":", 1)[1])))
         sock.settimeout(PATIENCE_SECONDS)
@@ -261,7 +262,7 @@ def we_read_openssls(keys):
         pathlib.Path(public).write_bytes(run(["openssl", "pkey", "-in", secret, "-pubout"]))
         der = run(["openssl", "pkey", "-in", secret, "-pubout", "-outform", "DER"])
         expect(run([OURS, "pubkey", secret]).decode().strip(), der[-32:].hex(), "public key")
-        with Running([OURS, "serve", "--listen", "127.0.0.1:0", "--secret-key", secret]) as ours:
+        with Running([*SERVE, "--secret-key", secret]) as ours:
             server = ours.line().rsplit(" ", 1)[1]
             command = [OURS, "request", "--server", server, "--server-key", public]
             expect(run(command, b"hello"), b"hello", "reply")
@@ -296,4 +297,5 @@ def main():
 
 if __name__ == "__main__":
     OURS = os.path.abspath(sys.argv[1])
+    SERVE = [OURS, "serve", "--listen", "127.0.0.1:0", "--max-datagram", "65507"]
     sys.exit(main())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pssst::{AUTHENTICATED_OVERHEAD, Client, Header, OVERHEAD, PendingReply, SecretKey, Server, Suite, SysRng, X25519};
 
 use crate::failure::Failure;
-use crate::udp::sender;
+use crate::words::sender;
 
 /// Show the protocol at work: a server, a client and an attacker between them.
 ///
@@ -93,7 +93,7 @@ fn serve(server: &Server, socket: &UdpSocket, tell: &Sender<String>) {
     while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
         let told = match server.open_request(&mut buffer[..len]) {
             Ok(request) => {
-                let sender = sender(&request);
+                let sender = sender(request.client_key());
                 let message = String::from_utf8_lossy(request.message()).into_owned();
                 if !message.starts_with("report") {
                     // A function of the request alone, so that the same request gets the same bytes again.

@@ -10,12 +10,13 @@ mod demo;
 mod failure;
 mod key_file;
 mod keygen;
+mod log;
 mod options;
 mod pubkey;
 mod request;
 mod serve;
 mod stderr;
-mod udp;
+mod words;
 
 use std::process::ExitCode;
 

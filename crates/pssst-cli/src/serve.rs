@@ -1,29 +1,28 @@
 //! `pssst serve`: answers every request with its own message, over UDP.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pssst::{Keyring, OVERHEAD, Server, SuiteSet};
+use pssst::{Keyring, PublicKey, SuiteSet};
+use pssst_net::{BoundServer, Handler, RateLimit, Reply, Request, Server, Stats};
 
 use crate::failure::Failure;
 use crate::key_file;
-use crate::options::SuiteOption;
+use crate::log;
+use crate::options::{self, SuiteOption};
 use crate::stderr::say;
-use crate::udp::{BUFFER_LEN, is_silence, sender};
+use crate::words::sender;
 
 /// Answer every request with its own message.
 ///
-/// Refused packets are dropped without an answer and counted by cause. Stops at SIGINT or SIGTERM, and then prints the
-/// counts.
+/// Refused packets are dropped without an answer and counted by cause. Stops at SIGINT or SIGTERM: it then answers what has
+/// arrived, and prints the counts.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The address and port to serve; port 0 takes a free one. On a machine with several addresses name one of them: a
-    /// reply to a request for 0.0.0.0 or [::] may leave from another address than the one that was asked.
+    /// The address and port to serve; port 0 takes a free one, and [::] serves IPv4 as well as IPv6. Sockets that the service
+    /// manager passes (systemd's socket activation) are served instead.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
     listen: SocketAddr,
     /// The server's secret key. Give more files, most used first, while one key replaces another.
@@ -32,6 +31,25 @@ pub(crate) struct Args {
     /// Accept this suite only; give it again for more. All of them are accepted by default.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
+    /// Worker threads, each with its own socket [default: one per core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Drop requests that are longer than this, in bytes of UDP payload.
+    #[arg(long, value_name = "BYTES", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(52..=65_507))]
+    max_datagram: u32,
+    /// Send no reply that is longer than so many times its request; 0 for no limit. Requests can be forged, and point the
+    /// server at anybody.
+    #[arg(long, value_name = "TIMES", default_value_t = 3)]
+    max_amplification: u32,
+    /// Take so many requests a second from each prefix of addresses (IPv4 /24, IPv6 /56) [default: no limit].
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    rate_limit: Option<u32>,
+    /// Mebibytes in which recent replies under suite 1 are remembered, to answer a repeated request with the same bytes.
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    memo: u32,
+    /// How long to go on answering what was accepted, once asked to stop.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = options::seconds)]
+    stop_within: Duration,
     /// Print a line for every packet.
     #[arg(long, short)]
     verbose: bool,
@@ -39,29 +57,66 @@ pub(crate) struct Args {
     access: key_file::Access,
 }
 
-/// How often the loop looks whether it was asked to stop.
-const STOP_CHECK: Duration = Duration::from_millis(100);
-/// Failures to receive in a row after which the socket is given up.
-const MAX_RECEIVE_FAILURES: u32 = 100;
-
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let server = server(args)?;
-    let socket = UdpSocket::bind(args.listen).map_err(|error| {
-        Failure::new(
-            format!("cannot serve {}: {error}", args.listen),
-            "does another process serve this port, or is the address not of this machine? `ss -lnup` shows who does",
-        )
-    })?;
-    let stop = stop_at_signal()?;
-    announce(&server, &socket).map_err(|error| Failure::output(&error))?;
+    log::to_stderr(args.verbose);
+    let bound = bind(args)?;
+    let (is_verbose, keys) = (args.verbose, bound.public_keys());
+    let address = bound.local_addr();
 
-    let mut counts = Counts::default();
-    let outcome = serve(&server, &socket, &stop, &mut counts, args.verbose);
-    say(counts);
-    outcome
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot wait for signals: {error}"), "are too many files open?"))?;
+    let stats = runtime.block_on(async {
+        let signals = Signals::new()?;
+        announce(address, &keys).map_err(|error| Failure::output(&error))?;
+        // The same request always gets the same bytes, as suite 1 needs.
+        let echo = move |request: Request| {
+            if is_verbose {
+                describe(&request, &keys);
+            }
+            Some(Reply::from(request.into_message()))
+        };
+        let server = bound
+            .serve(Handler::function(echo))
+            .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
+        signals.stop().await;
+        Ok(server.shutdown(args.stop_within).await)
+    })?;
+    say(Summary(stats));
+    Ok(())
 }
 
-fn server(args: &Args) -> Result<Server, Failure> {
+fn bind(args: &Args) -> Result<BoundServer, Failure> {
+    let mut builder = Server::builder(server(args)?)
+        .max_datagram(args.max_datagram as usize)
+        .max_amplification((args.max_amplification > 0).then_some(args.max_amplification))
+        .max_authenticated_amplification((args.max_amplification > 0).then_some(args.max_amplification))
+        .rate_limit(args.rate_limit.map(RateLimit::new))
+        .memo((args.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
+    if let Some(workers) = args.workers {
+        builder = builder.workers(workers.into());
+    }
+    #[cfg(unix)]
+    let builder = match builder.bind_passed() {
+        Ok(Ok(bound)) => return Ok(bound),
+        Ok(Err(builder)) => builder,
+        Err(error) => {
+            return Err(Failure::new(
+                format!("cannot serve the sockets that were passed: {error}"),
+                "pass UDP sockets only: ListenDatagram= in a systemd socket unit",
+            ));
+        }
+    };
+    builder.bind(args.listen).map_err(|error| {
+        Failure::new(
+            format!("cannot serve {error}"),
+            "choose another port, or find who has this one: `ss -lnup` shows it",
+        )
+    })
+}
+
+fn server(args: &Args) -> Result<pssst::Server, Failure> {
     let mut secrets = Vec::new();
     for file in &args.secret_key {
         secrets.push(key_file::read_secret(file, &args.access)?);
@@ -74,7 +129,7 @@ fn server(args: &Args) -> Result<Server, Failure> {
             "every further key makes junk dearer to refuse: give the ones that clients still use",
         )
     })?;
-    let server = Server::new(keyring);
+    let server = pssst::Server::new(keyring);
     Ok(if args.suite.is_empty() {
         server
     } else {
@@ -82,105 +137,83 @@ fn server(args: &Args) -> Result<Server, Failure> {
     })
 }
 
-fn announce(server: &Server, socket: &UdpSocket) -> io::Result<()> {
+fn announce(address: SocketAddr, keys: &[PublicKey]) -> io::Result<()> {
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on {}", socket.local_addr()?)?;
-    for key in server.keyring().public_keys() {
+    writeln!(stdout, "listening on {address}")?;
+    for key in keys {
         writeln!(stdout, "public key {key}")?;
     }
     stdout.flush()
 }
 
-fn serve(
-    server: &Server,
-    socket: &UdpSocket,
-    stop: &AtomicBool,
-    counts: &mut Counts,
-    verbose: bool,
-) -> Result<(), Failure> {
-    let broken = |error: io::Error| Failure::new(format!("the socket broke: {error}"), "start the server again");
-    socket.set_read_timeout(Some(STOP_CHECK)).map_err(broken)?;
-    let mut buffer = vec![0; BUFFER_LEN];
-    let mut reply = vec![0; BUFFER_LEN];
-    let mut receive_failures = 0;
+fn describe(request: &Request, keys: &[PublicKey]) {
+    let sender = sender(request.client_key());
+    let place = keys.iter().position(|key| Some(key) == request.server_key()).unwrap_or_default();
+    let (peer, len, suite) = (request.peer(), request.message().len(), request.suite().number());
+    say(format_args!("{peer}: a message of {len} bytes {sender} (suite {suite:#06x}, server key {place})"));
+}
 
-    while !stop.load(Ordering::Relaxed) {
-        let (len, peer) = match socket.recv_from(&mut buffer) {
-            Ok(received) => received,
-            Err(error) if is_silence(&error) => continue,
-            // The network's complaints, say of an unreachable client, are not the socket's end.
-            Err(error) => {
-                counts.receive_failures += 1;
-                receive_failures += 1;
-                if receive_failures == MAX_RECEIVE_FAILURES {
-                    return Err(broken(error));
-                }
-                continue;
-            }
-        };
-        receive_failures = 0;
-
-        let request = match server.open_request(&mut buffer[..len]) {
-            Ok(request) => request,
-            Err(cause) => {
-                *counts.refused.entry(cause.name()).or_default() += 1;
-                if verbose {
-                    say(format_args!("{peer}: {len} bytes refused: {cause} ({})", cause.name()));
-                }
-                continue;
-            }
-        };
-        counts.requests += 1;
-        if verbose {
-            let (sender, suite, key) = (sender(&request), request.suite().number(), request.server_key_index());
-            let answer_len = request.message().len() + OVERHEAD;
-            say(format_args!(
-                "{peer}: {len} bytes {sender} (suite {suite:#06x}, server key {key}), answered with {answer_len} bytes"
-            ));
-        }
-        // The same request always gets the same bytes, as suite 1 needs.
-        let (message, _, sealer) = request.into_parts();
-        let sent = sealer.seal(message, &mut reply).map(|packet| socket.send_to(packet, peer));
-        match sent {
-            Ok(Ok(_)) => counts.replies += 1,
-            _ => counts.send_failures += 1,
-        }
-    }
-    Ok(())
+/// The signals that ask to stop. They are caught from here on, not only once they are waited for.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-fn stop_at_signal() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| {
-            Failure::new(format!("cannot wait for signals: {error}"), "does a sandbox forbid signal handlers?")
-        })?;
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let catch = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(format!("cannot wait for signals: {error}"), "does a sandbox forbid signal handlers?")
+            })
+        };
+        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
     }
-    Ok(stop)
+
+    async fn stop(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 #[cfg(not(unix))]
-fn stop_at_signal() -> Result<Arc<AtomicBool>, Failure> {
-    Ok(Arc::new(AtomicBool::new(false)))
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn stop(self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// What became of the packets.
-#[derive(Default)]
-struct Counts {
-    requests: u64,
-    replies: u64,
-    send_failures: u64,
-    receive_failures: u64,
-    refused: BTreeMap<&'static str, u64>,
-}
+struct Summary(Stats);
 
-impl std::fmt::Display for Counts {
+impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { requests, replies, send_failures, receive_failures, refused } = self;
-        write!(f, "requests {requests}, replies {replies}")?;
-        write!(f, ", send failures {send_failures}, receive failures {receive_failures}")?;
-        write!(f, ", refused {}", refused.values().sum::<u64>())?;
-        refused.iter().try_for_each(|(cause, count)| write!(f, ", {cause} {count}"))
+        let Self(stats) = self;
+        write!(f, "received {}", stats.received)?;
+        for (outcome, count) in stats.outcomes().filter(|(_, count)| *count > 0) {
+            write!(f, ", {} {count}", outcome.name())?;
+        }
+        for (name, count) in
+            [("receive_errors", stats.receive_errors), ("kernel_drops", stats.kernel_drops.unwrap_or_default())]
+        {
+            if count > 0 {
+                write!(f, ", {name} {count}")?;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,200 @@
+//! A server on one core beside its floor: the same system calls and the same X25519, and nothing else.
+//!
+//! A closed loop of requests, 32-byte messages, over loopback; the server on one core, the clients on another. All fields of
+//! the table are measured in turn, round after round; medians, and ratios within a round. What junk costs follows from how much
+//! slower real requests are when as much junk comes with them.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pssst_net::pssst::{Client, SecretKey, SuiteSet, SysRng, UnsealedRequest, X25519};
+use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
+use pssst_net::{Handler, Reply, Request, Server};
+use x25519_batch::Product;
+
+/// Rounds, each with every field of the table.
+const ROUNDS: usize = 7;
+const ROUND: Duration = Duration::from_millis(700);
+/// Different requests: more than the server's memo holds.
+const REQUESTS: usize = 200_000;
+/// Requests in flight.
+const WINDOW: usize = 128;
+const MESSAGE: [u8; 32] = [b'm'; 32];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Floor,
+    Ours,
+    WithoutMemo,
+    Service,
+    Junk,
+}
+
+const KINDS: [(Kind, &str); 5] = [
+    (Kind::Floor, "floor: the same system calls and X25519 alone"),
+    (Kind::Ours, "pssst-net, a function"),
+    (Kind::WithoutMemo, "pssst-net, a function, no memo"),
+    (Kind::Service, "pssst-net, a tower service"),
+    (Kind::Junk, "pssst-net, a function, and as much junk"),
+];
+
+fn main() {
+    let secret = SecretKey::generate(&mut SysRng).unwrap();
+    let identity = SecretKey::generate(&mut SysRng).unwrap();
+    let client = Client::new(secret.public_key()).unwrap();
+    let authenticated = Client::new(secret.public_key()).unwrap().with_identity(&identity).unwrap();
+    // `cargo test --benches` goes through it once.
+    let (rounds, round, requests) = if std::env::args().any(|argument| argument == "--bench") {
+        (ROUNDS, ROUND, REQUESTS)
+    } else {
+        (1, Duration::from_millis(100), 1000)
+    };
+    println!("X25519 {:?}; thousands of transactions a second on one core", X25519::new().batch_backend());
+    for (name, client) in [("anonymous", &client), ("authenticated", &authenticated)] {
+        let requests = sealed(client, requests);
+        let mut rates = [const { Vec::new() }; KINDS.len()];
+        for _ in 0..rounds {
+            for ((kind, _), rates) in KINDS.iter().zip(&mut rates) {
+                rates.push(measure(*kind, &secret, client.overhead() > 52, &requests, round));
+            }
+        }
+        println!("\n{name}");
+        let floor = rates[0].clone();
+        for ((_, name), rates) in KINDS.iter().zip(&rates) {
+            let ratios = rates.iter().zip(&floor).map(|(rate, floor)| rate / floor).collect();
+            println!("{:8.1}  {:.3} of the floor  {name}", median(rates.clone()) / 1000.0, median(ratios));
+        }
+        let [_, ours, .., with_junk] = &rates;
+        let junk = ours.iter().zip(with_junk).map(|(without, with)| without / with - 1.0).collect();
+        println!("a packet of junk costs {:.2} of a transaction", median(junk));
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn sealed(client: &Client, count: usize) -> Vec<Vec<u8>> {
+    let mut packets = vec![vec![0; client.overhead() + MESSAGE.len()]; count];
+    let requests = packets.iter_mut().map(|buffer| UnsealedRequest { client, message: &MESSAGE, buffer });
+    Client::seal_batch(&mut SysRng, requests, |_, outcome| assert!(outcome.is_ok()));
+    packets
+}
+
+/// Transactions a second.
+fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[Vec<u8>], time: Duration) -> f64 {
+    // Threads start on the core of whoever starts them.
+    pin(0);
+    if kind == Kind::Floor {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (secret, stop_it) = (secret.clone(), Arc::clone(&stop));
+        let floor = thread::spawn(move || serve_floor(socket, &secret, is_authenticated, &stop_it));
+        let rate = load(address, requests, false, time);
+        stop.store(true, Ordering::Relaxed);
+        floor.join().unwrap();
+        return rate;
+    }
+    let builder = Server::builder(secret.clone()).workers(1);
+    let builder = if kind == Kind::WithoutMemo { builder.memo(0, SuiteSet::ALL) } else { builder };
+    let echo = |request: Request| Some(Reply::from(request.into_message()));
+    let handler = if kind == Kind::Service {
+        Handler::service(tower::service_fn(move |request| std::future::ready(Ok::<_, std::io::Error>(echo(request)))))
+    } else {
+        Handler::function(echo)
+    };
+    let server = builder.bind("127.0.0.1:0").unwrap().serve(handler).unwrap();
+    let rate = load(server.local_addr(), requests, kind == Kind::Junk, time);
+    server.shutdown_blocking(Duration::from_secs(1));
+    rate
+}
+
+/// With one core only, all of it is slower alike.
+fn pin(core: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let mut set = nix::sched::CpuSet::new();
+        set.set(core).unwrap();
+        if let Err(error) = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set) {
+            eprintln!("not on core {core}: {error}");
+        }
+    }
+}
+
+/// Receives, multiplies, sends as many bytes as a reply has.
+fn serve_floor(socket: UdpSocket, secret: &SecretKey, is_authenticated: bool, stop: &AtomicBool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut socket = BatchSocket::new(socket).unwrap();
+        let mut received = ReceiveBatch::new(64, 2048);
+        let mut replies = SendBatch::new();
+        let mut products: [Product; 64] = std::array::from_fn(|_| Product::default());
+        let x25519 = X25519::new();
+        while !stop.load(Ordering::Relaxed) {
+            if tokio::time::timeout(Duration::from_millis(50), socket.receive(&mut received)).await.is_err() {
+                continue;
+            }
+            let mut points = Vec::with_capacity(64);
+            for datagram in received.datagrams() {
+                points.push(datagram.bytes.unwrap()[4..36].try_into().unwrap());
+                replies.push(datagram.peer, datagram.local, 52 + MESSAGE.len(), ());
+            }
+            let products = &mut products[..points.len()];
+            x25519.multiply_points(secret.expose_bytes(), &points, products).unwrap();
+            if is_authenticated {
+                x25519.multiply_pairs(&points.clone(), &points, products).unwrap();
+                let mut classes = vec![x25519_batch::PointClass::LowOrder; points.len()];
+                x25519.classify_points(&points, &mut classes).unwrap();
+            }
+            socket.send(&mut replies, |(), outcome| outcome.unwrap()).await;
+        }
+    });
+}
+
+/// Keeps a window of requests in flight, and counts the replies.
+fn load(server: SocketAddr, requests: &[Vec<u8>], has_junk: bool, time: Duration) -> f64 {
+    pin(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut socket = BatchSocket::new(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        let mut received = ReceiveBatch::new(64, 2048);
+        let mut batch = SendBatch::new();
+        let mut requests = requests.iter().cycle();
+        let (mut replies, mut wanted) = (0_u32, WINDOW);
+        let mut start = Instant::now();
+        let warm = start + time / 5;
+        let mut is_warm = false;
+        loop {
+            for request in requests.by_ref().take(wanted) {
+                batch.push(server, None, request.len(), ()).copy_from_slice(request);
+                if has_junk {
+                    let junk = batch.push(server, None, request.len(), ());
+                    junk.copy_from_slice(request);
+                    junk[request.len() - 1] ^= 1;
+                }
+            }
+            socket.send(&mut batch, |(), outcome| outcome.unwrap()).await;
+            wanted = match tokio::time::timeout(Duration::from_millis(100), socket.receive(&mut received)).await {
+                Ok(outcome) => {
+                    outcome.unwrap();
+                    received.len()
+                }
+                // A window was lost.
+                Err(_) => WINDOW,
+            };
+            replies += u32::try_from(received.len()).unwrap();
+            let now = Instant::now();
+            if !is_warm && now > warm {
+                (is_warm, start, replies) = (true, now, 0);
+            }
+            if is_warm && now > start + time {
+                return f64::from(replies) / (now - start).as_secs_f64();
+            }
+        }
+    })
+}

@@ -1,0 +1,185 @@
+//! The client for programs without async.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pssst::{PublicKey, SecretKey, Suite};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::{ClientStats, Error, Retry};
+
+/// [`Client`](crate::Client) for programs without async: the same, and its calls wait. Threads can share it.
+///
+/// One thread of its own moves its packets.
+///
+/// ```no_run
+/// use pssst_net::blocking::Client;
+///
+/// let server_key = "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e".parse()?;
+/// let client = Client::builder(server_key).connect("gauges.example.com:45678")?;
+/// let level = client.request("level?")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Client {
+    client: crate::Client,
+    /// There until the client is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Client {
+    /// A client of the server with this public key.
+    pub fn builder(server_key: PublicKey) -> ClientBuilder {
+        ClientBuilder { builder: crate::Client::builder(server_key) }
+    }
+
+    /// Sends a request, waits, and returns the message of its reply.
+    ///
+    /// # Errors
+    /// Those of [`Client::request`](crate::Client::request); and [`Error::Network`] within an async runtime, which waiting
+    /// would hold up.
+    pub fn request(&self, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
+        self.wait(self.client.request(message))
+    }
+
+    /// The same with a time of its own.
+    ///
+    /// # Errors
+    /// Those of [`Client::request`].
+    pub fn request_within(&self, timeout: Duration, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
+        self.wait(self.client.request_within(timeout, message))
+    }
+
+    /// Sends a message that wants no reply, once, and keeps nothing.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`](crate::Client::send); and [`Error::Network`] within an async runtime.
+    pub fn send(&self, message: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.wait(self.client.send(message))
+    }
+
+    /// Seals requests for another key of the server from here on.
+    ///
+    /// # Errors
+    /// Those of [`Client::set_server_key`](crate::Client::set_server_key).
+    pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
+        self.client.set_server_key(server_key)
+    }
+
+    /// The server's key that requests are sealed for.
+    pub fn server_key(&self) -> PublicKey {
+        self.client.server_key()
+    }
+
+    /// Bytes of the longest message.
+    pub fn max_message_len(&self) -> usize {
+        self.client.max_message_len()
+    }
+
+    /// What the client has done so far.
+    pub fn stats(&self) -> ClientStats {
+        self.client.stats()
+    }
+
+    /// Requests that were sent and have not ended.
+    pub fn pending(&self) -> usize {
+        self.client.pending()
+    }
+
+    /// Ends every request under way, in whatever thread, and every later one, with [`Error::Closed`].
+    pub fn close(&self) {
+        self.client.close();
+    }
+
+    fn wait<T>(&self, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        refuse_async()?;
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(future),
+            None => Err(Error::Closed),
+        }
+    }
+}
+
+/// Leaves what is under way to itself: dropping must not wait, wherever it happens.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.client.fmt(f)
+    }
+}
+
+/// How a client is to be. [`ClientBuilder::connect`] makes it.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder {
+    builder: crate::ClientBuilder,
+}
+
+impl ClientBuilder {
+    /// [`ClientBuilder::identity`](crate::ClientBuilder::identity)
+    pub fn identity(self, identity: &SecretKey) -> Self {
+        Self { builder: self.builder.identity(identity) }
+    }
+
+    /// [`ClientBuilder::suite`](crate::ClientBuilder::suite)
+    pub fn suite(self, suite: Suite) -> Self {
+        Self { builder: self.builder.suite(suite) }
+    }
+
+    /// [`ClientBuilder::timeout`](crate::ClientBuilder::timeout)
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { builder: self.builder.timeout(timeout) }
+    }
+
+    /// [`ClientBuilder::retry`](crate::ClientBuilder::retry)
+    pub fn retry(self, retry: Retry) -> Self {
+        Self { builder: self.builder.retry(retry) }
+    }
+
+    /// [`ClientBuilder::max_in_flight`](crate::ClientBuilder::max_in_flight)
+    pub fn max_in_flight(self, requests: usize) -> Self {
+        Self { builder: self.builder.max_in_flight(requests) }
+    }
+
+    /// [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram)
+    pub fn max_datagram(self, bytes: usize) -> Self {
+        Self { builder: self.builder.max_datagram(bytes) }
+    }
+
+    /// Starts the client's thread, resolves the server's name, which is `host:port`, and opens a socket. Nothing is sent.
+    ///
+    /// # Errors
+    /// Those of [`ClientBuilder::connect`](crate::ClientBuilder::connect); and [`Error::Network`] when the system has no
+    /// thread left, or within an async runtime, which waiting would hold up.
+    pub fn connect(self, server: impl AsRef<str>) -> Result<Client, Error> {
+        refuse_async()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("pssst-client")
+            .enable_all()
+            .build()
+            .map_err(Error::Network)?;
+        let client = runtime.block_on(self.builder.connect(server))?;
+        Ok(Client { client, runtime: Some(runtime) })
+    }
+}
+
+/// Waiting within an async runtime would hold up its other tasks, and tokio panics over it.
+fn refuse_async() -> Result<(), Error> {
+    match Handle::try_current() {
+        Ok(_) => Err(Error::Network(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "a blocking client was used within an async runtime: use pssst_net::Client there",
+        ))),
+        Err(_) => Ok(()),
+    }
+}

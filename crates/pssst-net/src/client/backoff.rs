@@ -1,0 +1,47 @@
+//! When to send again.
+
+use std::iter;
+use std::time::Duration;
+
+/// When a request is sent again while no reply comes: the shape of RFC 7252, section 4.2.
+///
+/// It is always the same bytes: for the server it is the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The least that the first pause lasts; it lasts up to half as much more, at random, so that clients that were cut off
+    /// together do not come back together. Each further pause is twice as long.
+    pub first_pause: Duration,
+    /// How often a request is sent again at most. Whatever this says, its deadline ends it.
+    pub max_resends: u32,
+}
+
+/// A second, as RFC 8085, section 3.1.1, has it for paths that nothing is known of; and four resends. They come within 1.5,
+/// 4.5, 10.5 and 22.5 seconds of the first packet.
+impl Default for Retry {
+    fn default() -> Self {
+        Self { first_pause: Duration::from_secs(1), max_resends: 4 }
+    }
+}
+
+impl Retry {
+    /// The pauses before each resend, for a random number between 0 and 1.
+    pub(super) fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
+        let first = self.first_pause.checked_add(self.first_pause.mul_f64(fraction / 2.0)).unwrap_or(Duration::MAX);
+        iter::successors(Some(first), |pause| Some(pause.saturating_mul(2))).take(self.max_resends as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_start_apart_and_double() {
+        let millis = |fraction| Retry::default().pauses(fraction).map(|pause| pause.as_millis()).collect::<Vec<_>>();
+        assert_eq!(millis(0.0), [1000, 2000, 4000, 8000]);
+        assert_eq!(millis(1.0), [1500, 3000, 6000, 12_000]);
+        let endless = Retry { first_pause: Duration::from_secs(u64::MAX / 4), max_resends: u32::MAX };
+        assert_eq!(endless.pauses(1.0).nth(100), Some(Duration::MAX));
+        assert_eq!(Retry { max_resends: 0, ..endless }.pauses(0.5).next(), None);
+    }
+}

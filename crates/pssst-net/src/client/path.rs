@@ -1,0 +1,121 @@
+//! A way to a server: a socket to one of its addresses, and the task that receives from it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::ReadBuf;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::network::Datagrams;
+use super::pending::Pending;
+use super::stats::Counts;
+
+/// Errors in a row after which receiving pauses.
+const FREE_ERRORS: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(10);
+/// Bytes that any datagram fits into.
+const BUFFER_LEN: usize = 65_535;
+
+/// An open path. Closed when the last request that sent on it, and the client, have let go of it.
+pub(super) struct Path {
+    /// Paths of a client are numbered as they are opened.
+    pub(super) number: u64,
+    pub(super) address: SocketAddr,
+    link: Arc<Link>,
+    receiving: AbortHandle,
+}
+
+/// What sending and receiving share.
+struct Link {
+    datagrams: Box<dyn Datagrams>,
+    has_answered: AtomicBool,
+    last_error: Mutex<Option<io::Error>>,
+    /// Counts the errors.
+    trouble: watch::Sender<u64>,
+}
+
+impl Path {
+    pub(super) fn new(
+        number: u64,
+        address: SocketAddr,
+        datagrams: Box<dyn Datagrams>,
+        pending: Arc<Pending>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        let link = Arc::new(Link {
+            datagrams,
+            has_answered: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+            trouble: watch::Sender::new(0),
+        });
+        let receiving = tokio::spawn(receive(Arc::clone(&link), pending, counts)).abort_handle();
+        Self { number, address, link, receiving }
+    }
+
+    /// Whether a true reply ever came this way.
+    pub(super) fn has_answered(&self) -> bool {
+        self.link.has_answered.load(Ordering::Relaxed)
+    }
+
+    /// Tells of errors that the network reports from here on.
+    pub(super) fn trouble(&self) -> watch::Receiver<u64> {
+        self.link.trouble.subscribe()
+    }
+
+    /// The last error that the network reported, if nobody else has asked.
+    pub(super) fn take_error(&self) -> Option<io::Error> {
+        self.link.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) async fn send(&self, packet: &[u8], counts: &Counts) -> io::Result<()> {
+        let mut outcome = self.link.datagrams.send(packet).await;
+        if outcome.is_err() {
+            // An error that was pending on the socket, about an earlier packet, is gone by being told.
+            counts.send_errors.add();
+            outcome = self.link.datagrams.send(packet).await;
+        }
+        match &outcome {
+            Ok(()) => counts.datagrams_sent.add(),
+            Err(_) => counts.send_errors.add(),
+        }
+        outcome
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        self.receiving.abort();
+    }
+}
+
+/// Receives until the path is closed. No error ends it: the network may err, or lie.
+async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
+    let mut buffer = vec![0; BUFFER_LEN];
+    let mut errors = 0;
+    loop {
+        let mut buffer = ReadBuf::new(&mut buffer);
+        match poll_fn(|cx| link.datagrams.poll_recv(cx, &mut buffer)).await {
+            Ok(()) => {
+                errors = 0;
+                if pending.deliver(buffer.filled_mut(), &counts) {
+                    link.has_answered.store(true, Ordering::Relaxed);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the network reports");
+                counts.receive_errors.add();
+                *link.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                link.trouble.send_modify(|count| *count += 1);
+                errors += 1;
+                if errors > FREE_ERRORS {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}

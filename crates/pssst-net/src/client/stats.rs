@@ -1,0 +1,102 @@
+//! What a client has done.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pssst::Error;
+
+/// A counter that any thread adds to.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) requests: Count,
+    pub(super) one_way: Count,
+    pub(super) datagrams_sent: Count,
+    pub(super) resends: Count,
+    pub(super) send_errors: Count,
+    pub(super) receive_errors: Count,
+    pub(super) replies: Count,
+    pub(super) timeouts: Count,
+    pub(super) strays: Count,
+    pub(super) paths_opened: Count,
+    refused: [Count; CAUSES.len()],
+}
+
+/// Why a packet may be refused as a reply.
+const CAUSES: [&str; 6] =
+    ["Truncated", "NotReply", "ReservedFlags", "UnsupportedSuite", "ReplyMismatch", "DecryptFailed"];
+
+impl Counts {
+    pub(super) fn refused(&self, cause: Error) {
+        let place = CAUSES.iter().position(|name| *name == cause.name());
+        // Opening a reply has no other causes.
+        self.refused[place.unwrap_or(CAUSES.len() - 1)].add();
+    }
+
+    pub(super) fn snapshot(&self) -> ClientStats {
+        ClientStats {
+            requests: self.requests.get(),
+            one_way: self.one_way.get(),
+            datagrams_sent: self.datagrams_sent.get(),
+            resends: self.resends.get(),
+            send_errors: self.send_errors.get(),
+            receive_errors: self.receive_errors.get(),
+            replies: self.replies.get(),
+            timeouts: self.timeouts.get(),
+            strays: self.strays.get(),
+            paths_opened: self.paths_opened.get(),
+            refused: array::from_fn(|place| self.refused[place].get()),
+        }
+    }
+}
+
+/// What a client has done since it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientStats {
+    /// Requests that were to be answered.
+    pub requests: u64,
+    /// Messages sent one way.
+    pub one_way: u64,
+    /// Datagrams given to the system.
+    pub datagrams_sent: u64,
+    /// Those of them that had been sent before.
+    pub resends: u64,
+    /// Times that the system refused to send.
+    pub send_errors: u64,
+    /// Times that the system reported an error instead of a datagram: that nobody listens there, mostly.
+    pub receive_errors: u64,
+    /// Replies taken.
+    pub replies: u64,
+    /// Requests whose time was up.
+    pub timeouts: u64,
+    /// Packets that belong to no request under way: replies that came twice or late, and whatever else.
+    pub strays: u64,
+    /// Sockets opened.
+    pub paths_opened: u64,
+    refused: [u64; CAUSES.len()],
+}
+
+impl ClientStats {
+    /// Packets that claimed to be the reply to a request and were forged or damaged, or were no packets at all.
+    pub fn refused(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+
+    /// The same by cause, by the names of [`pssst::Error`].
+    pub fn refused_by_cause(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CAUSES.into_iter().zip(self.refused)
+    }
+}

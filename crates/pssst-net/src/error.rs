@@ -1,0 +1,106 @@
+//! Why a client has no reply.
+
+use std::fmt;
+use std::io;
+
+/// Why a client has no reply.
+///
+/// A server never answers what it refuses, so a wrong server key, a suite that the server does not accept and a server that
+/// is not there all look alike: [`Error::Timeout`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request's time was up.
+    Timeout {
+        /// Times that the request was sent.
+        sent: u32,
+        /// Packets that claimed to be its reply, and were forged or damaged.
+        refused: u32,
+        /// What the network last had to say, for instance that nobody listens there. Anybody can forge that.
+        last_network_error: Option<io::Error>,
+    },
+    /// The message does not fit into a datagram of the length that the client is allowed to send.
+    TooLarge {
+        /// Bytes of the message.
+        message_len: usize,
+        /// Bytes of the longest message. [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram) raises it.
+        limit: usize,
+    },
+    /// The client was closed.
+    Closed,
+    /// No address of the server is known or can be sent to.
+    Network(io::Error),
+    /// The protocol refuses: [`WeakKey`](pssst::Error::WeakKey) for a server key that nobody must use, or
+    /// [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
+    Protocol(pssst::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout { sent, refused, last_network_error } => {
+                write!(f, "no reply in time (packets sent {sent}, refused {refused}")?;
+                if let Some(error) = last_network_error {
+                    write!(f, ", last error: {error}")?;
+                }
+                write!(f, ")")
+            }
+            Self::TooLarge { message_len, limit } => write!(
+                f,
+                "the message has {message_len} bytes, and a datagram has room for {limit}: raise max_datagram if the \
+                 network takes longer ones"
+            ),
+            Self::Closed => write!(f, "the client was closed"),
+            Self::Network(error) => write!(f, "the server cannot be reached: {error}"),
+            Self::Protocol(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Timeout { last_network_error: Some(error), .. } | Self::Network(error) => Some(error),
+            Self::Protocol(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<pssst::Error> for Error {
+    fn from(error: pssst::Error) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let timeout = Error::Timeout { sent: 3, refused: 1, last_network_error: Some(refused()) };
+        for (error, text, has_source) in [
+            (timeout, "no reply in time (packets sent 3, refused 1, last error: connection refused)", true),
+            (
+                Error::Timeout { sent: 0, refused: 0, last_network_error: None },
+                "no reply in time (packets sent 0, refused 0)",
+                false,
+            ),
+            (
+                Error::TooLarge { message_len: 2000, limit: 1180 },
+                "the message has 2000 bytes, and a datagram has room for 1180: raise max_datagram if the network takes \
+                 longer ones",
+                false,
+            ),
+            (Error::Closed, "the client was closed", false),
+            (Error::Network(refused()), "the server cannot be reached: connection refused", true),
+            (pssst::Error::WeakKey.into(), "a public key or exchange value has low order", true),
+        ] {
+            assert_eq!((error.to_string().as_str(), error.source().is_some()), (text, has_source));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! PSSST over UDP on tokio: a client for networks that lose packets, and a server that uses every core.
+//!
+//! The protocol is in the crate [`pssst`], which has no sockets and no clock; this crate gives it both.
+//!
+//! ```
+//! use pssst_net::pssst::{SecretKey, SysRng};
+//! use pssst_net::{Client, Handler, Reply, Request, Server};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! // The server's key pair. The public key reaches clients by another, heavier channel.
+//! let secret = SecretKey::generate(&mut SysRng)?;
+//! let server_key = secret.public_key();
+//!
+//! let handler = Handler::function(|request: Request| match &request.message()[..] {
+//!     b"valve 7?" => Some(Reply::from("open")),
+//!     // No reply: the client hears nothing.
+//!     _ => None,
+//! });
+//! let server = Server::builder(secret).bind("127.0.0.1:0")?.serve(handler)?;
+//!
+//! let client = Client::builder(server_key).connect(server.local_addr().to_string()).await?;
+//! assert_eq!(client.request("valve 7?").await?, "open");
+//!
+//! server.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # The client
+//!
+//! A [`Client`] holds any number of requests over one socket. It sends the same bytes again while no reply comes, after
+//! pauses that grow; later ones from another port, and to other addresses if the server's name has several. Whatever else
+//! arrives, late, twice, forged, or meant for another request, changes nothing. Every request ends by its deadline.
+//! [`blocking::Client`] is the same for programs without async.
+//!
+//! # The server
+//!
+//! A [`Server`] has a worker thread for each core, with a socket of its own. A worker takes all datagrams that wait, opens
+//! them together (which makes most of the work much cheaper: [`pssst::Server::open_batch`]), hands the requests to the
+//! [`Handler`], and sends all replies at once. It never waits to fill a batch: load fills it.
+//!
+//! A handler is a function, or a [`tower::Service`] with whatever layers it needs.
+//!
+//! **Read what [`Request`] says about one request and one answer before you write a handler.**
+//!
+//! Everything is bounded: when more comes than can be done, the newest is dropped and counted. [`Stats`] tells what
+//! became of every datagram, those that the kernel dropped included.
+//!
+//! # What it logs
+//!
+//! Events of [`tracing`], never with messages or secret keys. Warnings, about sockets mostly, come at most once a
+//! minute each; what happens to single packets is at the levels of debug and trace. Counters tell the rest.
+
+pub use pssst;
+pub use tower;
+
+pub use client::{Client, ClientBuilder, ClientStats, Retry};
+pub use error::Error;
+pub use histogram::Histogram;
+pub use rate_limit::RateLimit;
+pub use server::{
+    BoundServer, BufferShortfall, Handler, Outcome, Reply, Request, Server, ServerBuilder, ServerKeys, Stats,
+};
+
+/// The README's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
+pub mod blocking;
+pub mod udp;
+
+mod client;
+mod error;
+mod histogram;
+mod log;
+mod memo;
+mod rate_limit;
+mod server;
+#[cfg(test)]
+mod simulation;

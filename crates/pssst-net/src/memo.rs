@@ -1,0 +1,419 @@
+//! The reply memo: the same bytes again for a request that comes again.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ring::Ring;
+
+mod ring;
+
+/// Recent sealed replies by the exchange value of their requests, in memory of a fixed size, shared by all workers.
+///
+/// A client that hears nothing sends the same bytes again, and so can anyone who saw them. Under suite 1 two different
+/// answers to one request are sealed under the same key and nonce, which gives away the difference of the messages and
+/// the authentication key. While the memo remembers, the handler is not asked a second time.
+///
+/// It narrows that flaw and does not remove it: a memo forgets (the oldest reply first, and sometimes one before its
+/// turn), another server of the pool has another memo, and a restart empties it. It is no protocol state: losing any of
+/// it at any time costs work, never a transaction.
+///
+/// An exchange value stands for its request because only its maker can seal a request under it. Whoever enters one
+/// before the request was opened saves the X25519 of a repeat, and lets whoever copies the value onto junk hold back
+/// the true request until that junk has been refused. A client that seals two messages under one exchange value,
+/// which none may, gets the first one's reply twice.
+///
+/// Sources are hostile, so the places in the tables depend on a secret of this process.
+pub(crate) struct Memo {
+    hasher: RandomState,
+    /// A power of two. Each has its own allocation, so workers that use different ones share no cache line.
+    shards: Box<[Arc<Mutex<Shard>>]>,
+}
+
+/// What to do with a request.
+pub(crate) enum Entry<R> {
+    /// Nothing is known of it: handle it, and end the claim with its reply.
+    New(Claim),
+    /// It was answered, and this was made of the reply.
+    Repeated(R),
+    /// It is being handled: drop this copy. The reply to the first one answers both.
+    InProgress,
+}
+
+/// The sole right to handle a request. Dropped, it gives the right back, so that a resend is handled.
+#[must_use = "dropped, it lets the next copy of the request be handled"]
+pub(crate) struct Claim {
+    shard: Arc<Mutex<Shard>>,
+    key: Key,
+}
+
+impl Memo {
+    /// A memo in at most `capacity` bytes for the replies and their index, allocated here and never again. (The
+    /// system may lend the pages only as they are first written.) About one reply of 84 bytes is kept for each 136
+    /// bytes.
+    ///
+    /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to bound. Too small a
+    /// capacity, such as 0, keeps no replies; requests in progress are still told apart.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let mut shards = MAX_SHARDS;
+        while shards > 1 && capacity / shards < MIN_SHARD_BYTES {
+            shards /= 2;
+        }
+        let shard = |_| Arc::new(Mutex::new(Shard::new(capacity / shards)));
+        Self { hasher: RandomState::new(), shards: (0..shards).map(shard).collect() }
+    }
+
+    /// Looks a request up, and claims it if it is new. Of several threads that enter the same value one gets the claim.
+    ///
+    /// `repeat` copies the sealed reply out. It runs under a lock: it should do no more than that.
+    pub(crate) fn enter<R>(&self, exchange_value: &[u8; 32], repeat: impl FnOnce(&[u8]) -> R) -> Entry<R> {
+        let key = Key { hash: self.hasher.hash_one(exchange_value), exchange_value: *exchange_value };
+        let mutex = &self.shards[key.shard() & (self.shards.len() - 1)];
+        let mut shard = lock(mutex);
+        if let Some(reply) = shard.replies.find(&key) {
+            Entry::Repeated(repeat(reply))
+        } else if shard.in_progress.insert(key) {
+            Entry::New(Claim { shard: Arc::clone(mutex), key })
+        } else {
+            Entry::InProgress
+        }
+    }
+}
+
+impl Claim {
+    /// Ends the claim with the sealed reply, which is kept for repeats unless it is larger than a shard.
+    pub(crate) fn finish(self, reply: &[u8]) {
+        lock(&self.shard).replies.store(&self.key, reply);
+        // Dropped only now: at no moment is the request neither in progress nor answered.
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.shard).in_progress.remove(&self.key);
+    }
+}
+
+const MAX_SHARDS: usize = 16;
+/// Room for the largest datagram; fewer shards rather than smaller ones.
+const MIN_SHARD_BYTES: usize = 128 * 1024;
+/// Requests in progress, for each shard, before its set of them must grow.
+const IN_PROGRESS_RESERVE: usize = 32;
+
+struct Shard {
+    replies: Ring,
+    in_progress: HashSet<Key, BuildHasherDefault<Hashed>>,
+}
+
+impl Shard {
+    fn new(capacity: usize) -> Self {
+        let in_progress = HashSet::with_capacity_and_hasher(IN_PROGRESS_RESERVE, BuildHasherDefault::default());
+        Self { replies: Ring::new(capacity), in_progress }
+    }
+}
+
+/// An exchange value and its hash, of which the shard, the set in the index and the tag there take different bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    hash: u64,
+    exchange_value: [u8; 32],
+}
+
+impl Key {
+    fn shard(&self) -> usize {
+        usize::from(self.hash.to_le_bytes()[4])
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Hands on the hash that a [`Key`] brings along.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0 << 8 | u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Goes on after a panic under the lock. It can only have come from copying a reply out, which changes nothing here.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::ring::{BYTES_PER_SET, EXPECTED_RECORD, RECORD_HEADER};
+    use super::*;
+
+    fn value(number: u64) -> [u8; 32] {
+        let mut value = [0x5a; 32];
+        value[..8].copy_from_slice(&number.to_le_bytes());
+        value
+    }
+
+    fn enter(memo: &Memo, number: u64) -> Entry<Vec<u8>> {
+        memo.enter(&value(number), <[u8]>::to_vec)
+    }
+
+    fn claim(memo: &Memo, number: u64) -> Claim {
+        match enter(memo, number) {
+            Entry::New(claim) => claim,
+            Entry::Repeated(_) => panic!("{number} was answered"),
+            Entry::InProgress => panic!("{number} is in progress"),
+        }
+    }
+
+    /// What the memo repeats. Leaves nothing in progress that was not.
+    fn repeated(memo: &Memo, number: u64) -> Option<Vec<u8>> {
+        match enter(memo, number) {
+            Entry::Repeated(reply) => Some(reply),
+            Entry::New(_) | Entry::InProgress => None,
+        }
+    }
+
+    fn allocated(memo: &Memo) -> usize {
+        let bytes = |shard: &Arc<Mutex<Shard>>| lock(shard).replies.allocated();
+        memo.shards.iter().map(bytes).sum()
+    }
+
+    fn in_progress(memo: &Memo) -> usize {
+        memo.shards.iter().map(|shard| lock(shard).in_progress.len()).sum()
+    }
+
+    #[test]
+    fn a_request_is_new_then_in_progress_then_repeated() {
+        let memo = Memo::new(1 << 20);
+        let claim = claim(&memo, 1);
+        assert!(matches!(enter(&memo, 1), Entry::InProgress));
+        assert!(matches!(enter(&memo, 2), Entry::New(_)));
+        claim.finish(b"sealed");
+        for _ in 0..3 {
+            assert_eq!(repeated(&memo, 1).as_deref(), Some(&b"sealed"[..]));
+        }
+        assert_eq!(in_progress(&memo), 0);
+    }
+
+    #[test]
+    fn a_dropped_claim_lets_a_resend_be_handled() {
+        let memo = Memo::new(1 << 20);
+        drop(claim(&memo, 1));
+        claim(&memo, 1).finish(b"second try");
+        assert_eq!(repeated(&memo, 1).as_deref(), Some(&b"second try"[..]));
+    }
+
+    #[test]
+    fn a_claim_moves_into_a_task() {
+        fn movable<T: Send + 'static>(_: &T) {}
+        movable(&claim(&Memo::new(0), 1));
+    }
+
+    #[test]
+    fn an_empty_reply_is_repeated_as_such() {
+        let memo = Memo::new(1 << 20);
+        claim(&memo, 1).finish(b"");
+        assert_eq!(repeated(&memo, 1), Some(Vec::new()));
+    }
+
+    #[test]
+    fn without_room_nothing_is_repeated_but_work_is_not_doubled() {
+        for capacity in [0, 1, RECORD_HEADER, BYTES_PER_SET - 1] {
+            let memo = Memo::new(capacity);
+            assert_eq!(allocated(&memo), 0);
+            let claim_1 = claim(&memo, 1);
+            assert!(matches!(enter(&memo, 1), Entry::InProgress));
+            claim_1.finish(b"");
+            claim(&memo, 1).finish(b"sealed");
+            claim(&memo, 1).finish(b"sealed");
+        }
+    }
+
+    #[test]
+    fn the_largest_datagram_fits_a_shard_of_a_memo_of_any_usual_size() {
+        for capacity in [128 << 10, 1 << 20, 3 << 20, 64 << 20] {
+            let memo = Memo::new(capacity);
+            claim(&memo, 1).finish(&vec![7; 65_507]);
+            assert_eq!(repeated(&memo, 1), Some(vec![7; 65_507]), "{capacity}");
+        }
+    }
+
+    #[test]
+    fn most_of_what_the_ring_holds_is_found() {
+        let memo = Memo::new(1 << 20);
+        let replies = (1 << 20) / (EXPECTED_RECORD as u64 + 16) * 9 / 10;
+        // Long past the first lap, so that what counts is the steady state.
+        for number in 0..5 * replies {
+            claim(&memo, number).finish(&[1; 84]);
+        }
+        let found = (4 * replies..5 * replies).filter(|&number| repeated(&memo, number).is_some()).count();
+        assert!(found as u64 > replies * 9 / 10, "{found} of {replies}");
+    }
+
+    #[test]
+    fn memory_is_what_was_given_and_stays_so() {
+        for capacity in [BYTES_PER_SET, 100_000, 1 << 20, (16 << 20) + 12_345] {
+            let memo = Memo::new(capacity);
+            let at_first = allocated(&memo);
+            assert!(at_first <= capacity && at_first + MAX_SHARDS > capacity, "{at_first} of {capacity}");
+            assert!(memo.shards.len().is_power_of_two());
+            let reserve: Vec<_> = memo.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
+            for number in 0..5000 {
+                claim(&memo, number).finish(&vec![1; usize::try_from(number % 1000).unwrap()]);
+            }
+            let after: Vec<_> = memo.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
+            assert_eq!((allocated(&memo), in_progress(&memo), after), (at_first, 0, reserve));
+        }
+    }
+
+    #[test]
+    fn a_panic_while_a_reply_is_copied_does_not_stop_the_memo() {
+        let memo = Memo::new(1 << 20);
+        claim(&memo, 1).finish(b"sealed");
+        let copy = || memo.enter(&value(1), |_| -> () { panic!("on purpose") });
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(copy)).is_err());
+        assert_eq!(repeated(&memo, 1).as_deref(), Some(&b"sealed"[..]));
+    }
+
+    #[test]
+    fn one_thread_at_a_time_handles_a_request() {
+        const THREADS: usize = 4;
+        const KEYS: u64 = 32;
+        // With and without room for the replies: without, each request is handled again and again.
+        for capacity in [0, 1 << 20] {
+            let memo = Memo::new(capacity);
+            let handling: Vec<_> = (0..KEYS).map(|_| AtomicUsize::new(0)).collect();
+            let handled = AtomicUsize::new(0);
+            let barrier = Barrier::new(THREADS);
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        for turn in 0..20_000 {
+                            let number = turn % KEYS;
+                            let at = &handling[usize::try_from(number).unwrap()];
+                            match enter(&memo, number) {
+                                Entry::New(claim) => {
+                                    assert_eq!(at.fetch_add(1, Ordering::SeqCst), 0);
+                                    handled.fetch_add(1, Ordering::SeqCst);
+                                    thread::yield_now();
+                                    at.fetch_sub(1, Ordering::SeqCst);
+                                    // Every third handler gives up.
+                                    if turn % 3 != 0 {
+                                        claim.finish(&number.to_le_bytes());
+                                    }
+                                }
+                                Entry::Repeated(reply) => assert_eq!(reply, number.to_le_bytes()),
+                                Entry::InProgress => {}
+                            }
+                        }
+                    });
+                }
+            });
+            assert_eq!(in_progress(&memo), 0);
+            if capacity > 0 {
+                assert!((0..KEYS).all(|number| repeated(&memo, number).is_some()));
+            }
+            assert!(handled.into_inner() >= usize::try_from(KEYS).unwrap());
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Enter(u64),
+        Finish(usize, usize),
+        Drop(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        // Few keys, so that they come again; replies from nothing to more than the arena.
+        let length = prop_oneof![8 => 0..120_usize, 1 => 0..3000_usize];
+        prop_oneof![
+            4 => (0..60_u64).prop_map(Step::Enter),
+            3 => (any::<usize>(), length).prop_map(|(claim, length)| Step::Finish(claim, length)),
+            1 => any::<usize>().prop_map(Step::Drop),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+        /// Against a list of replies in the order of their arrival: what is repeated is what was stored last for that
+        /// key, byte for byte, and no more is kept than the arena holds; the newest is always there.
+        #[test]
+        fn it_is_a_first_in_first_out_list(
+            capacity in BYTES_PER_SET..4 * BYTES_PER_SET,
+            steps in vec(step(), 1..400),
+        ) {
+            let memo = Memo::new(capacity);
+            prop_assert_eq!(memo.shards.len(), 1);
+            let arena = lock(&memo.shards[0]).replies.arena_len();
+            let mut stored: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
+            let mut claims: Vec<(u64, Claim)> = Vec::new();
+            for (turn, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Enter(number) => {
+                        let held = claims.iter().any(|(held, _)| *held == number);
+                        match enter(&memo, number) {
+                            Entry::New(claim) => {
+                                prop_assert!(!held);
+                                claims.push((number, claim));
+                            }
+                            Entry::InProgress => prop_assert!(held),
+                            Entry::Repeated(reply) => {
+                                prop_assert!(!held);
+                                let last = stored.iter().find(|(stored, _)| *stored == number);
+                                prop_assert_eq!(Some(reply), last.map(|(_, reply)| reply.clone()));
+                            }
+                        }
+                    }
+                    Step::Finish(at, length) if !claims.is_empty() => {
+                        let (number, claim) = claims.swap_remove(at % claims.len());
+                        let seed = u64::try_from(turn).unwrap() << 32 | number;
+                        let reply: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(length).collect();
+                        claim.finish(&reply);
+                        let fits = RECORD_HEADER + length <= arena;
+                        prop_assert_eq!(repeated(&memo, number), fits.then(|| reply.clone()));
+                        if fits {
+                            stored.push_front((number, reply));
+                        }
+                        // The list forgets what cannot be in the arena any more.
+                        let mut bytes = 0;
+                        let kept = stored.iter().take_while(|(_, reply)| {
+                            bytes += RECORD_HEADER + reply.len();
+                            bytes <= arena
+                        });
+                        stored.truncate(kept.count());
+                    }
+                    Step::Drop(at) if !claims.is_empty() => {
+                        drop(claims.swap_remove(at % claims.len()));
+                    }
+                    Step::Finish(..) | Step::Drop(_) => {}
+                }
+                prop_assert_eq!(in_progress(&memo), claims.len());
+            }
+        }
+    }
+}

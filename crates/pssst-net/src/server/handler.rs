@@ -1,0 +1,270 @@
+//! What answers the requests.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, future};
+use tower::{BoxError, Service};
+use tracing::Instrument;
+
+use super::worker::Ticket;
+use super::{Reply, Request};
+
+/// What answers the requests of a server: a function, or a [`tower::Service`].
+///
+/// A reply is optional: with `None` the server sends nothing, as clients of one-way messages expect.
+///
+/// Handlers run on the worker's own thread, so they must not block it. A panic is caught, and costs its request only.
+///
+/// **Under suite 1 a handler must answer the same request with the same bytes**: see [`Request`].
+#[derive(Clone)]
+pub struct Handler {
+    make: Arc<dyn Fn() -> Box<dyn Handle> + Send + Sync>,
+}
+
+impl Handler {
+    /// A function that does not wait: the fastest way, since replies are sealed and sent with the batch that their requests
+    /// came in.
+    ///
+    /// ```
+    /// use pssst_net::{Handler, Reply, Request};
+    ///
+    /// let echo = Handler::function(|request: Request| Some(Reply::from(request.into_message())));
+    /// let reports = Handler::function(|request: Request| {
+    ///     println!("{} bytes from {:?}", request.message().len(), request.client_key());
+    ///     None
+    /// });
+    /// ```
+    pub fn function(answer: impl Fn(Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        let answer = Arc::new(answer);
+        Self { make: Arc::new(move || Box::new(Function(Arc::clone(&answer)))) }
+    }
+
+    /// A service, of which every worker gets a clone. Layers of tower work as they do elsewhere; requests wait while the
+    /// service is not ready, and count as in flight ([`ServerBuilder::max_in_flight`](crate::ServerBuilder::max_in_flight)).
+    ///
+    /// ```
+    /// use pssst_net::{Handler, Reply, Request};
+    ///
+    /// let handler = Handler::service(tower::service_fn(async |request: Request| {
+    ///     // Whatever has to be awaited.
+    ///     Ok::<_, std::io::Error>(Some(Reply::from(request.into_message())))
+    /// }));
+    /// ```
+    pub fn service<S>(service: S) -> Self
+    where
+        S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static> + Clone + Send + 'static,
+    {
+        let service = Mutex::new(service);
+        Self::service_per_worker(move || service.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// A service made anew for every worker, on the worker's thread: for services that cannot be cloned, as with tower's rate
+    /// limit, or be sent to another thread. What such a layer counts, it counts for each worker by itself.
+    pub fn service_per_worker<S>(make: impl Fn() -> S + Send + Sync + 'static) -> Self
+    where
+        S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static> + 'static,
+    {
+        Self { make: Arc::new(move || Box::new(ServiceHandle::new(make()))) }
+    }
+
+    pub(super) fn make(&self) -> Box<dyn Handle> {
+        (self.make)()
+    }
+
+    /// Whether both are clones of one handler.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.make, &other.make)
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").finish_non_exhaustive()
+    }
+}
+
+/// A handler at work in one worker.
+pub(super) trait Handle {
+    /// Takes a request. Either it is finished at once, or `poll_finished` will say so later.
+    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished>;
+
+    /// The next request that is finished.
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
+
+    /// Requests that were taken and are not finished.
+    fn in_flight(&self) -> usize;
+
+    /// Gives them up.
+    fn abandon(&mut self) -> Vec<Ticket>;
+}
+
+/// A request that a handler is done with.
+pub(super) struct Finished {
+    pub(super) ticket: Ticket,
+    pub(super) outcome: Result<Option<Reply>, Failure>,
+}
+
+/// Why a handler gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    TimedOut,
+    Overloaded,
+    Failed,
+}
+
+impl Failure {
+    fn from_error(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        if error.is::<tower::timeout::error::Elapsed>() {
+            Self::TimedOut
+        } else if error.is::<tower::load_shed::error::Overloaded>() {
+            Self::Overloaded
+        } else {
+            tracing::debug!(%error, "the handler failed");
+            Self::Failed
+        }
+    }
+
+    fn from_panic(_: Box<dyn Any + Send>) -> Self {
+        // The panic hook has told the story.
+        Self::Failed
+    }
+}
+
+struct Function<F>(Arc<F>);
+
+impl<F: Fn(Request) -> Option<Reply>> Handle for Function<F> {
+    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.0)(request))).map_err(Failure::from_panic);
+        Some(Finished { ticket, outcome })
+    }
+
+    fn poll_finished(&mut self, _: &mut Context<'_>) -> Poll<Finished> {
+        Poll::Pending
+    }
+
+    fn in_flight(&self) -> usize {
+        0
+    }
+
+    fn abandon(&mut self) -> Vec<Ticket> {
+        Vec::new()
+    }
+}
+
+/// A service, the requests that wait until it is ready, and those that it works on.
+struct ServiceHandle<S: Service<Request>> {
+    service: S,
+    waiting: VecDeque<(Request, Ticket)>,
+    running: FuturesUnordered<Call>,
+}
+
+type Outcome = Result<Option<Reply>, Failure>;
+
+/// A call under way. Its ticket stays outside of the future, to be had when the future is given up.
+struct Call {
+    ticket: Option<Ticket>,
+    answer: Pin<Box<dyn Future<Output = Outcome>>>,
+}
+
+impl Future for Call {
+    type Output = Option<Finished>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.answer.as_mut().poll(cx));
+        Poll::Ready(self.ticket.take().map(|ticket| Finished { ticket, outcome }))
+    }
+}
+
+impl<S> ServiceHandle<S>
+where
+    S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static>,
+{
+    fn new(service: S) -> Self {
+        Self { service, waiting: VecDeque::new(), running: FuturesUnordered::new() }
+    }
+
+    /// Hands waiting requests to the service while it is ready. `Some` is a request that it refused.
+    fn start_waiting(&mut self, cx: &mut Context<'_>) -> Option<Finished> {
+        while !self.waiting.is_empty() {
+            let ready = catch_unwind(AssertUnwindSafe(|| self.service.poll_ready(cx)));
+            let refused = match ready {
+                Ok(Poll::Pending) => return None,
+                Ok(Poll::Ready(Ok(()))) => None,
+                Ok(Poll::Ready(Err(error))) => Some(Failure::from_error(error)),
+                Err(panic) => Some(Failure::from_panic(panic)),
+            };
+            let (request, ticket) = self.waiting.pop_front()?;
+            match refused {
+                None => {
+                    let answer = self.call(request);
+                    self.running.push(Call { answer, ticket: Some(ticket) });
+                }
+                Some(failure) => return Some(Finished { ticket, outcome: Err(failure) }),
+            }
+        }
+        None
+    }
+
+    fn call(&mut self, request: Request) -> Pin<Box<dyn Future<Output = Outcome>>> {
+        let span = tracing::debug_span!(
+            "request",
+            peer = %request.peer(),
+            suite = request.suite().number(),
+            is_authenticated = request.client_key().is_some(),
+        );
+        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| self.service.call(request)))) {
+            Ok(answer) => Box::pin(
+                AssertUnwindSafe(answer)
+                    .catch_unwind()
+                    .map(|outcome| match outcome {
+                        Ok(answer) => answer.map_err(Failure::from_error),
+                        Err(panic) => Err(Failure::from_panic(panic)),
+                    })
+                    .instrument(span),
+            ),
+            Err(panic) => Box::pin(future::ready(Err(Failure::from_panic(panic)))),
+        }
+    }
+}
+
+impl<S> Handle for ServiceHandle<S>
+where
+    S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static>,
+{
+    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished> {
+        self.waiting.push_back((request, ticket));
+        None
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        loop {
+            if let Some(refused) = self.start_waiting(cx) {
+                return Poll::Ready(refused);
+            }
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some(Some(finished))) => return Poll::Ready(finished),
+                Poll::Ready(Some(None)) => {}
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.waiting.len() + self.running.len()
+    }
+
+    fn abandon(&mut self) -> Vec<Ticket> {
+        let waiting = self.waiting.drain(..).map(|(_, ticket)| ticket);
+        let running = std::mem::take(&mut self.running);
+        waiting.chain(running.into_iter().filter_map(|mut call| call.ticket.take())).collect()
+    }
+}

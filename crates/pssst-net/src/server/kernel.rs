@@ -1,0 +1,81 @@
+//! What the kernel dropped before the server could receive it.
+
+use std::net::UdpSocket;
+
+/// The sockets whose drops are asked for, by the numbers that the kernel gives them.
+#[derive(Debug, Default)]
+pub(super) struct KernelDrops {
+    #[cfg(target_os = "linux")]
+    inodes: Vec<u64>,
+}
+
+#[cfg(target_os = "linux")]
+impl KernelDrops {
+    pub(super) fn of(sockets: &[UdpSocket]) -> Self {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::MetadataExt;
+
+        let inode = |socket: &UdpSocket| {
+            std::fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd())).map(|metadata| metadata.ino()).ok()
+        };
+        let mut inodes: Vec<_> = sockets.iter().filter_map(inode).collect();
+        inodes.sort_unstable();
+        inodes.dedup();
+        Self { inodes }
+    }
+
+    /// Datagrams dropped for want of room in the sockets' buffers, since the sockets were made.
+    pub(super) fn count(&self) -> Option<u64> {
+        let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
+        let tables: Vec<_> = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok()).collect();
+        let rows = tables.iter().flat_map(|table| table.lines()).filter_map(row);
+        let mut found = rows.filter(|(inode, _)| self.inodes.binary_search(inode).is_ok()).map(|(_, drops)| drops);
+        found.next().map(|first| first + found.sum::<u64>())
+    }
+}
+
+/// The inode and the drops of a line of the kernel's table of UDP sockets.
+#[cfg(target_os = "linux")]
+fn row(line: &str) -> Option<(u64, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    Some((fields.nth(9)?.parse().ok()?, fields.next_back()?.parse().ok()?))
+}
+
+#[cfg(not(target_os = "linux"))]
+impl KernelDrops {
+    pub(super) fn of(_: &[UdpSocket]) -> Self {
+        Self::default()
+    }
+
+    pub(super) fn count(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn drops_of_our_sockets_are_counted_and_no_others() {
+        let quiet = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let sender = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+        let full = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+        let sent = 20_000;
+        for _ in 0..sent {
+            sender.send_to(&[0; 1000], full.local_addr().unwrap()).unwrap();
+        }
+        full.set_nonblocking(true).unwrap();
+        let mut received = 0;
+        while full.recv(&mut [0; 1000]).is_ok() {
+            received += 1;
+        }
+        assert!(received < sent);
+        assert_eq!(KernelDrops::of(std::slice::from_ref(&full)).count(), Some(sent - received));
+        assert_eq!(KernelDrops::of(&[quiet.try_clone().unwrap(), full]).count(), Some(sent - received));
+        assert_eq!(KernelDrops::of(&[quiet]).count(), Some(0));
+        assert_eq!(KernelDrops::of(&[]).count(), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a handler is given, and what it gives back.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use pssst::{PublicKey, Suite};
+
+/// A request that was opened: its message, who sent it, and how it came.
+///
+/// # One request, one answer
+///
+/// The network, a client that heard nothing, or an attacker may send a request again at any time. **Under suite 1 a handler
+/// must answer the same request with the same bytes**: no clock, no counter, no fresh reading in an answer. Two answers that
+/// differ let anybody who saw both forge a third, which the waiting client accepts. The server's memory of recent replies
+/// ([`ServerBuilder::memo`](crate::ServerBuilder::memo)) narrows this and does not remove it. Under suite 0xf001 different
+/// answers do no harm. See [the protocol's documentation](pssst#one-request-one-answer).
+#[derive(Clone)]
+pub struct Request {
+    message: Bytes,
+    client_key: Option<PublicKey>,
+    peer: SocketAddr,
+    received: Instant,
+    server_key: Option<PublicKey>,
+    suite: Suite,
+}
+
+impl Request {
+    /// A request as a server would hand it out, for tests of handlers: received now, under suite 1.
+    pub fn new(message: impl Into<Bytes>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
+        let (received, suite) = (Instant::now(), Suite::default());
+        Self { message: message.into(), client_key, peer, received, server_key: None, suite }
+    }
+
+    pub(super) fn with_origin(self, server_key: Option<PublicKey>, suite: Suite, received: Instant) -> Self {
+        Self { received, server_key, suite, ..self }
+    }
+
+    /// The message.
+    pub const fn message(&self) -> &Bytes {
+        &self.message
+    }
+
+    /// The message, to keep or to send back without a copy.
+    pub fn into_message(self) -> Bytes {
+        self.message
+    }
+
+    /// The client's public key, if the client proved it; an anonymous request has none.
+    ///
+    /// Whoever holds the server's secret key could have made that proof: it is no signature to show to others.
+    pub const fn client_key(&self) -> Option<&PublicKey> {
+        self.client_key.as_ref()
+    }
+
+    /// Where the datagram says that it comes from, which anybody can forge. IPv4 addresses are given as such, also when
+    /// they came to an IPv6 socket.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// When the server took the request from its socket.
+    pub const fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// Which of the server's keys opened the request: whether a client still uses an old one. `None` if the request was
+    /// made by [`Request::new`].
+    pub const fn server_key(&self) -> Option<&PublicKey> {
+        self.server_key.as_ref()
+    }
+
+    /// The suite that the client chose.
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
+}
+
+/// Without the message.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("message_len", &self.message.len())
+            .field("client_key", &self.client_key)
+            .field("peer", &self.peer)
+            .field("suite", &self.suite)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The message of a reply.
+///
+/// ```
+/// use pssst_net::Reply;
+///
+/// assert_eq!(Reply::from("shut").message()[..], *b"shut");
+/// assert_eq!(Reply::from(vec![1, 2, 3]).message().len(), 3);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Reply(Bytes);
+
+impl Reply {
+    /// The message.
+    pub const fn message(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+/// Without the message.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("message_len", &self.0.len()).finish()
+    }
+}
+
+/// From whatever [`Bytes`] are made of: `Vec<u8>`, `String`, `&'static str`, `&'static [u8]`, `Bytes` itself.
+impl<B: Into<Bytes>> From<B> for Reply {
+    fn from(message: B) -> Self {
+        Self(message.into())
+    }
+}

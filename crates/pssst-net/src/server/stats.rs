@@ -1,0 +1,275 @@
+//! What became of the packets.
+
+use std::array;
+
+use pssst::{Error, Keyring};
+
+use crate::histogram::{AtomicHistogram, Counter, Histogram, Scale};
+
+/// How a received datagram ended. Each ends in exactly one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The handler's reply was given to the system to be sent.
+    Replied,
+    /// A repeated request; the reply that it got before was sent again, without asking the handler.
+    Repeated,
+    /// The handler wanted no reply.
+    Unanswered,
+    /// Refused: too short for a packet, or for its proof ([`Error::Truncated`]).
+    Truncated,
+    /// Refused: not a request ([`Error::NotRequest`]).
+    NotRequest,
+    /// Refused: flags that must be zero are not ([`Error::ReservedFlags`]).
+    ReservedFlags,
+    /// Refused: a suite that is unknown or switched off ([`Error::UnsupportedSuite`]).
+    UnsupportedSuite,
+    /// Refused: an exchange value of low order ([`Error::WeakKey`]).
+    WeakKey,
+    /// Refused: junk, or meant for another server ([`Error::DecryptFailed`]).
+    DecryptFailed,
+    /// Refused: the client's proof does not hold ([`Error::ClientAuthFailed`]).
+    ClientAuthFailed,
+    /// Refused: the client's key is an alias, or is not enrolled ([`Error::ClientKeyAlias`]).
+    ClientKeyAlias,
+    /// Dropped: longer than the server takes ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
+    TooLong,
+    /// Dropped before any work: its source sent too much ([`ServerBuilder::rate_limit`](crate::ServerBuilder::rate_limit)).
+    RateLimited,
+    /// Dropped: as many requests were in flight as may be, or the handler shed load.
+    Overloaded,
+    /// A repeated request, dropped because the handler was still at work on the first.
+    InProgress,
+    /// The handler's time was up.
+    HandlerTimedOut,
+    /// The handler failed or panicked.
+    HandlerFailed,
+    /// The reply was not sent, being too large beside its request
+    /// ([`ServerBuilder::max_amplification`](crate::ServerBuilder::max_amplification)) or for a datagram.
+    ReplyTooLarge,
+    /// The system did not take the reply: no route, no room, a firewall.
+    SendFailed,
+    /// Given up at shutdown, its time being up.
+    Abandoned,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::Replied,
+        Self::Repeated,
+        Self::Unanswered,
+        Self::Truncated,
+        Self::NotRequest,
+        Self::ReservedFlags,
+        Self::UnsupportedSuite,
+        Self::WeakKey,
+        Self::DecryptFailed,
+        Self::ClientAuthFailed,
+        Self::ClientKeyAlias,
+        Self::TooLong,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::InProgress,
+        Self::HandlerTimedOut,
+        Self::HandlerFailed,
+        Self::ReplyTooLarge,
+        Self::SendFailed,
+        Self::Abandoned,
+    ];
+
+    /// A name for logs and metrics, in snake case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replied => "replied",
+            Self::Repeated => "repeated",
+            Self::Unanswered => "unanswered",
+            Self::Truncated => "truncated",
+            Self::NotRequest => "not_request",
+            Self::ReservedFlags => "reserved_flags",
+            Self::UnsupportedSuite => "unsupported_suite",
+            Self::WeakKey => "weak_key",
+            Self::DecryptFailed => "decrypt_failed",
+            Self::ClientAuthFailed => "client_auth_failed",
+            Self::ClientKeyAlias => "client_key_alias",
+            Self::TooLong => "too_long",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::InProgress => "in_progress",
+            Self::HandlerTimedOut => "handler_timed_out",
+            Self::HandlerFailed => "handler_failed",
+            Self::ReplyTooLarge => "reply_too_large",
+            Self::SendFailed => "send_failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// What a packet that the protocol refuses is counted as.
+    pub(super) const fn refused(cause: Error) -> Self {
+        match cause {
+            Error::Truncated => Self::Truncated,
+            Error::NotRequest => Self::NotRequest,
+            Error::ReservedFlags { .. } => Self::ReservedFlags,
+            Error::UnsupportedSuite { .. } => Self::UnsupportedSuite,
+            Error::WeakKey => Self::WeakKey,
+            Error::ClientAuthFailed => Self::ClientAuthFailed,
+            Error::ClientKeyAlias => Self::ClientKeyAlias,
+            // Opening a request has no other causes.
+            _ => Self::DecryptFailed,
+        }
+    }
+}
+
+/// What one worker has counted. Only the worker writes.
+#[derive(Debug)]
+pub(crate) struct WorkerCounts {
+    pub(super) received: Counter,
+    pub(super) received_bytes: Counter,
+    pub(super) sent_bytes: Counter,
+    pub(super) anonymous: Counter,
+    pub(super) authenticated: Counter,
+    pub(super) receive_errors: Counter,
+    pub(super) batch_size: AtomicHistogram,
+    pub(super) turnaround: AtomicHistogram,
+    pub(super) by_key: [Counter; Keyring::CAPACITY],
+    outcomes: [Counter; Outcome::ALL.len()],
+}
+
+impl WorkerCounts {
+    pub(crate) fn new() -> Self {
+        Self {
+            received: Counter::default(),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            anonymous: Counter::default(),
+            authenticated: Counter::default(),
+            receive_errors: Counter::default(),
+            batch_size: AtomicHistogram::new(Scale::BATCH_SIZES),
+            turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
+            by_key: array::from_fn(|_| Counter::default()),
+            outcomes: array::from_fn(|_| Counter::default()),
+        }
+    }
+
+    pub(super) fn count(&self, outcome: Outcome) {
+        self.outcomes[outcome as usize].add(1);
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        // Outcomes first: what ends between the two readings shows as in flight, not as ended before it came.
+        let outcomes = array::from_fn(|place| self.outcomes[place].get());
+        Stats {
+            received: self.received.get(),
+            received_bytes: self.received_bytes.get(),
+            sent_bytes: self.sent_bytes.get(),
+            anonymous_requests: self.anonymous.get(),
+            authenticated_requests: self.authenticated.get(),
+            receive_errors: self.receive_errors.get(),
+            batch_size: self.batch_size.snapshot(),
+            turnaround_nanos: self.turnaround.snapshot(),
+            requests_by_key: array::from_fn(|place| self.by_key[place].get()),
+            kernel_drops: None,
+            outcomes,
+        }
+    }
+}
+
+/// What a server, or one of its workers, has done since it started.
+///
+/// Every datagram that was received is in [`Stats::outcomes`] exactly once, or [`Stats::in_flight`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams received.
+    pub received: u64,
+    /// Their bytes, without headers of UDP and IP.
+    pub received_bytes: u64,
+    /// Bytes of the replies that were sent, without headers of UDP and IP.
+    pub sent_bytes: u64,
+    /// Anonymous requests that were opened.
+    pub anonymous_requests: u64,
+    /// Authenticated requests that were opened.
+    pub authenticated_requests: u64,
+    /// Requests that were opened, by the place of the key in the keyring of that time: whether an old key is still in use.
+    pub requests_by_key: [u64; Keyring::CAPACITY],
+    /// Times that the system reported an error instead of a datagram.
+    pub receive_errors: u64,
+    /// Datagrams that the system dropped because the socket's buffer was full, and that the server therefore never received.
+    /// `None` where the system does not tell, and for single workers.
+    pub kernel_drops: Option<u64>,
+    /// Datagrams received together.
+    pub batch_size: Histogram,
+    /// Nanoseconds from receiving a request to having sent its reply.
+    pub turnaround_nanos: Histogram,
+    outcomes: [u64; Outcome::ALL.len()],
+}
+
+impl Stats {
+    /// Datagrams that ended in this way.
+    pub const fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+
+    /// How many datagrams ended in which way.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
+        Outcome::ALL.into_iter().map(|outcome| (outcome, self.count(outcome)))
+    }
+
+    /// Requests that were opened.
+    pub const fn requests(&self) -> u64 {
+        self.anonymous_requests + self.authenticated_requests
+    }
+
+    /// Datagrams that were received and have not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.received.saturating_sub(self.outcomes.iter().sum())
+    }
+
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        WorkerCounts::new().snapshot()
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.anonymous_requests += other.anonymous_requests;
+        self.authenticated_requests += other.authenticated_requests;
+        self.receive_errors += other.receive_errors;
+        self.batch_size.merge(&other.batch_size);
+        self.turnaround_nanos.merge(&other.turnaround_nanos);
+        for (mine, theirs) in self.requests_by_key.iter_mut().zip(other.requests_by_key) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.outcomes.iter_mut().zip(other.outcomes) {
+            *mine += theirs;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_its_own_place_and_name() {
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, place);
+            assert_eq!(Outcome::ALL.iter().filter(|other| other.name() == outcome.name()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_has_not_ended_is_in_flight() {
+        let counts = WorkerCounts::new();
+        counts.received.add(3);
+        counts.count(Outcome::Replied);
+        counts.count(Outcome::refused(Error::ReservedFlags { bits: 1 }));
+        let mut stats = counts.snapshot();
+        assert_eq!((stats.in_flight(), stats.count(Outcome::ReservedFlags)), (1, 1));
+        stats.add(&counts.snapshot());
+        assert_eq!((stats.received, stats.in_flight(), stats.count(Outcome::Replied)), (6, 2, 2));
+        assert_eq!(stats.outcomes().map(|(_, count)| count).sum::<u64>(), 4);
+    }
+}
