@@ -5,6 +5,7 @@
 // They panic when nobody reads: write to standard output and handle the error, or say it by `stderr::say`.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod bench;
 mod compat;
 mod demo;
 mod failure;
@@ -16,6 +17,7 @@ mod pubkey;
 mod request;
 mod serve;
 mod stderr;
+mod udp;
 mod words;
 
 use std::process::ExitCode;
@@ -40,6 +42,7 @@ enum Command {
     Request(request::Args),
     Compat(compat::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Request(args) => request::run(&args),
         Command::Compat(args) => compat::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

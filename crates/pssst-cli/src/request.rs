@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::key_file;
 use crate::options::{self, SuiteOption};
 use crate::stderr::say;
+use crate::udp::cannot_find;
 
 /// Send one request and print the reply's message.
 ///
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = options::seconds)]
     timeout: Duration,
     /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
-    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=i64::from(MAX_DATAGRAM)))]
+    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
     /// Take the message from this file.
     #[arg(long, value_name = "FILE", conflicts_with = "message")]
@@ -50,8 +51,6 @@ pub(crate) struct Args {
     access: key_file::Access,
 }
 
-/// Bytes of the largest payload of a UDP datagram over IPv4.
-const MAX_DATAGRAM: u32 = 65_507;
 /// Somebody waits at a terminal, so the first pause is shorter than the library's: from half a second to three quarters.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -80,16 +79,6 @@ fn connect(args: &Args) -> Result<Client, Failure> {
         Error::Network(error) => cannot_find(&args.server, &error),
         error => failure(&error, args),
     })
-}
-
-fn cannot_find(server: &str, error: &io::Error) -> Failure {
-    let remedy =
-        "--server takes a name or address and a port, as in localhost:45678, 192.0.2.7:45678 or [2001:db8::7]:45678";
-    if error.kind() == io::ErrorKind::InvalidInput {
-        Failure::usage(format!("{server} is no server address: {error}"), remedy)
-    } else {
-        Failure::new(format!("cannot find {server}: {error}"), remedy)
-    }
 }
 
 fn failure(error: &Error, args: &Args) -> Failure {

@@ -1,0 +1,128 @@
+//! `pssst bench`: load for a server, and how well it bears it.
+//!
+//! One thread sends and receives everything. Sealing is done before the clock starts; what remains are batches of system
+//! calls, a look into a table and one opened reply for each transaction.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use pssst::{Client, SysRng};
+
+use crate::failure::Failure;
+use crate::stderr::say;
+use crate::udp::{MAX_DATAGRAM, connect, is_silence, resolve};
+use crate::{key_file, options};
+use args::Plan;
+use pool::Mix;
+use report::Report;
+use tally::Tally;
+
+pub(crate) use args::Args;
+
+mod args;
+mod clock;
+mod lane;
+mod load;
+mod plot;
+mod pool;
+mod report;
+mod schedule;
+mod tally;
+mod watch;
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let plan = args.plan()?;
+    let mix = mix(args, &plan)?;
+    let addresses = resolve(&args.server)?;
+    let plot =
+        args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
+    let server = answering(args, &addresses, &mix)?;
+
+    let outcome = load::run(args, &plan, &mix, server)?;
+    if outcome.tally.replies == 0 {
+        let Tally { requests, refused, strays, last_network_error, .. } = outcome.tally;
+        let error = last_network_error.map(|error| format!(", last error: {error}")).unwrap_or_default();
+        return Err(no_reply(args, &format!("requests {requests}, refused {refused}, strays {strays}{error}")));
+    }
+    let report = Report::new(args, &plan, outcome);
+    if let Some(mut file) = plot {
+        let picture = plot::picture(&report);
+        file.write_all(picture.as_bytes()).map_err(|error| cannot_plot(args, &error))?;
+    }
+    let text = if args.json { report.to_json() } else { report.to_string() };
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))?;
+    if let Some(note) = report.note() {
+        say(note);
+    }
+    Ok(())
+}
+
+fn mix(args: &Args, plan: &Plan) -> Result<Mix, Failure> {
+    let weak = |error: pssst::Error| {
+        Failure::new(
+            format!("this server key must not be used: {error}"),
+            "anybody could read the requests; ask the server's owner for the true key",
+        )
+    };
+    let server_key = options::public_key(&args.server_key)?;
+    let client = || Client::new(server_key).map(|client| client.with_suite(args.suite.into())).map_err(weak);
+    let authenticated = match &args.identity {
+        Some(file) if plan.authenticated_share > 0.0 => {
+            Some(client()?.with_identity(&key_file::read_secret(file, &args.access)?).map_err(weak)?)
+        }
+        _ => None,
+    };
+    Ok(Mix {
+        anonymous: client()?,
+        authenticated,
+        authenticated_share: plan.authenticated_share,
+        message_len: args.size,
+    })
+}
+
+/// The first address of the server that answers, if there are several: `localhost` is `::1` first on many machines, where
+/// nobody listens.
+fn answering(args: &Args, addresses: &[SocketAddr], mix: &Mix) -> Result<SocketAddr, Failure> {
+    if let [address] = addresses {
+        return Ok(*address);
+    }
+    let (packet, pending) = mix.anonymous.seal_request_to_vec(&mut SysRng, &[]).map_err(Failure::no_randomness)?;
+    let is_answered = |address: &&SocketAddr| {
+        let deadline = Instant::now() + args.timeout;
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        let Ok(socket) = connect(**address) else { return false };
+        if socket.send(&packet).is_err() {
+            return false;
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
+                return false;
+            }
+            match socket.recv(&mut buffer) {
+                Ok(len) if pending.open(&mut buffer[..len]).is_ok() => return true,
+                Ok(_) => {}
+                Err(error) if is_silence(&error) => {}
+                Err(_) => return false,
+            }
+        }
+    };
+    addresses.iter().find(is_answered).copied().ok_or_else(|| no_reply(args, "none of its addresses answers"))
+}
+
+fn no_reply(args: &Args, why: &str) -> Failure {
+    Failure::new(
+        format!("no reply from {} within {} s ({why})", args.server, args.timeout.as_secs_f64()),
+        "a server never answers what it cannot open: does it run, is the address right, is --server-key the key \
+         that it shows, and does it accept the suite? `pssst request` tries a single one",
+    )
+}
+
+fn cannot_plot(args: &Args, error: &io::Error) -> Failure {
+    let path = args.plot.as_deref().unwrap_or_else(|| Path::new("the plot"));
+    Failure::new(format!("cannot write {}: {error}", path.display()), "check the path and its permissions")
+}
