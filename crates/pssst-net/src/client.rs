@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,12 +119,17 @@ impl Client {
         let shared = &*self.shared;
         shared.check_size(message)?;
         let progress = Arc::new(Progress::default());
-        let exchange = shared.exchange(message, &progress);
+        let (path, exchange) = (shared.route.current(), shared.exchange(message, &progress));
+        let answers = path.answers();
         tokio::select! {
             biased;
             () = shared.closed.cancelled() => Err(Error::Closed),
             outcome = timeout_at(after(timeout), exchange) => outcome.unwrap_or_else(|_| {
                 shared.counts.timeouts.add();
+                if progress.has_sent() && path.answers() == answers {
+                    // Whoever translates addresses may hold on to a server that is gone as long as this port is used.
+                    path.doubt();
+                }
                 let error = progress.to_timeout();
                 tracing::debug!(%error, "a request got no reply");
                 Err(error)
@@ -218,7 +222,11 @@ impl Shared {
     /// Sends the same bytes again and again, as [`Retry`] says, along one path after another.
     async fn drive(&self, packet: &[u8], progress: &Progress) -> Infallible {
         let mut pauses = self.settings.retry.pauses(self.route.fraction());
-        let mut trail = Trail::new(self.route.current());
+        let mut path = self.route.current();
+        if path.is_doubtful() {
+            path = self.route.renew(&path, false).await.unwrap_or(path);
+        }
+        let mut trail = Trail::new(path);
         for resend in 1.. {
             self.send_somewhere(packet, &mut trail, progress).await;
             let Some(pause) = pauses.next() else { break };
@@ -240,10 +248,11 @@ impl Shared {
     /// leave from a fresh port, since whoever translates or balances may remember the old one for a server that is gone.
     async fn move_on(&self, resend: u32, trail: &mut Trail, progress: &Progress) {
         let path = trail.last();
-        let stays = resend == 1 && (path.has_answered() || self.route.addresses().await.len() == 1);
+        let stays = resend == 1 && (path.answers() > 0 || self.route.has_one_address());
         tracing::debug!(resend, stays, "no reply yet");
         if !stays {
-            match self.route.leave(&path, resend > 1).await {
+            // A server that answers others is not left; it may just have nothing to say to this request.
+            match self.route.renew(&path, path.answers() > trail.answers_before).await {
                 Ok(path) => trail.push(path),
                 Err(error) => progress.set_error(error),
             }
@@ -255,6 +264,7 @@ impl Shared {
         let mut tried = Vec::new();
         loop {
             let path = trail.last();
+            trail.answers_before = path.answers();
             match path.send(packet, &self.counts).await {
                 Ok(()) => {
                     if progress.count_sent() > 0 {
@@ -265,7 +275,7 @@ impl Shared {
                 Err(error) => progress.set_error(error),
             }
             tried.push(path.address);
-            match self.next_untried(path, &tried).await {
+            match self.route.hop(path.address, &tried) {
                 Some(path) => trail.push(path),
                 None => return,
             }
@@ -279,31 +289,16 @@ impl Shared {
         loop {
             trail.trouble().await;
             let path = trail.last();
-            if let Some(error) = path.take_error() {
+            if let Some(error) = path.last_error() {
                 progress.set_error(error);
             }
             tried.push(path.address);
-            match self.next_untried(path, &tried).await {
+            match self.route.hop(path.address, &tried) {
                 Some(path) => trail.push(path),
                 None => return,
             }
             self.send_somewhere(packet, trail, progress).await;
         }
-    }
-
-    /// A newer path than this one, to an address that was not tried.
-    async fn next_untried(&self, mut path: Arc<Path>, tried: &[SocketAddr]) -> Option<Arc<Path>> {
-        let addresses = self.route.addresses().await;
-        if addresses.iter().all(|address| tried.contains(address)) {
-            return None;
-        }
-        for _ in addresses {
-            path = self.route.leave(&path, false).await.ok()?;
-            if !tried.contains(&path.address) {
-                return Some(path);
-            }
-        }
-        None
     }
 
     /// Sends to the first address that can be sent to.
@@ -330,6 +325,8 @@ impl Shared {
 /// The paths that a request was sent on. They stay open as long as it, for replies that come late.
 struct Trail {
     last: Arc<Path>,
+    /// True replies that had come along the last one when the request was last sent.
+    answers_before: u64,
     /// What the network said of the last one since it was chosen.
     trouble: watch::Receiver<u64>,
     earlier: Vec<Arc<Path>>,
@@ -337,7 +334,7 @@ struct Trail {
 
 impl Trail {
     fn new(path: Arc<Path>) -> Self {
-        Self { trouble: path.trouble(), last: path, earlier: Vec::new() }
+        Self { answers_before: path.answers(), trouble: path.trouble(), last: path, earlier: Vec::new() }
     }
 
     fn last(&self) -> Arc<Path> {
@@ -428,7 +425,7 @@ impl ClientBuilder {
     pub(crate) async fn connect_on(self, network: Arc<dyn Network>, server: &str) -> Result<Client, Error> {
         let sealer = self.sealer(self.server_key)?;
         let (pending, counts) = (Arc::<Pending>::default(), Arc::<Counts>::default());
-        let route = Route::open(network, server, Arc::clone(&pending), Arc::clone(&counts));
+        let route = Route::open(network, server, self.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let route = route.await.map_err(Error::Network)?;
         let places = Semaphore::new(self.max_in_flight);
         let closed = CancellationToken::new();

@@ -3,13 +3,15 @@
 use std::iter;
 use std::time::Duration;
 
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+
 /// When a request is sent again while no reply comes: the shape of RFC 7252, section 4.2.
 ///
 /// It is always the same bytes: for the server it is the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// The least that the first pause lasts; it lasts up to half as much more, at random, so that clients that were cut off
-    /// together do not come back together. Each further pause is twice as long.
+    /// together do not come back together. Each further pause is twice as long. Less than 10 milliseconds count as 10.
     pub first_pause: Duration,
     /// How often a request is sent again at most. Whatever this says, its deadline ends it.
     pub max_resends: u32,
@@ -26,7 +28,8 @@ impl Default for Retry {
 impl Retry {
     /// The pauses before each resend, for a random number between 0 and 1.
     pub(super) fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
-        let first = self.first_pause.checked_add(self.first_pause.mul_f64(fraction / 2.0)).unwrap_or(Duration::MAX);
+        let least = self.first_pause.max(MIN_PAUSE);
+        let first = least.checked_add(least.mul_f64(fraction / 2.0)).unwrap_or(Duration::MAX);
         iter::successors(Some(first), |pause| Some(pause.saturating_mul(2))).take(self.max_resends as usize)
     }
 }
@@ -42,6 +45,8 @@ mod tests {
         assert_eq!(millis(1.0), [1500, 3000, 6000, 12_000]);
         let endless = Retry { first_pause: Duration::from_secs(u64::MAX / 4), max_resends: u32::MAX };
         assert_eq!(endless.pauses(1.0).nth(100), Some(Duration::MAX));
+        let hasty = Retry { first_pause: Duration::ZERO, max_resends: 9 };
+        assert_eq!(hasty.pauses(0.0).next(), Some(MIN_PAUSE));
         assert_eq!(Retry { max_resends: 0, ..endless }.pauses(0.5).next(), None);
     }
 }

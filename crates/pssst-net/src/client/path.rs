@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +33,9 @@ pub(super) struct Path {
 /// What sending and receiving share.
 struct Link {
     datagrams: Box<dyn Datagrams>,
-    has_answered: AtomicBool,
+    /// True replies that came this way.
+    answers: AtomicU64,
+    is_doubtful: AtomicBool,
     last_error: Mutex<Option<io::Error>>,
     /// Counts the errors.
     trouble: watch::Sender<u64>,
@@ -49,7 +51,8 @@ impl Path {
     ) -> Self {
         let link = Arc::new(Link {
             datagrams,
-            has_answered: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
+            is_doubtful: AtomicBool::new(false),
             last_error: Mutex::new(None),
             trouble: watch::Sender::new(0),
         });
@@ -57,9 +60,18 @@ impl Path {
         Self { number, address, link, receiving }
     }
 
-    /// Whether a true reply ever came this way.
-    pub(super) fn has_answered(&self) -> bool {
-        self.link.has_answered.load(Ordering::Relaxed)
+    /// True replies that came this way so far.
+    pub(super) fn answers(&self) -> u64 {
+        self.link.answers.load(Ordering::Relaxed)
+    }
+
+    /// Lets the next request take another path, unless a true reply comes this way before.
+    pub(super) fn doubt(&self) {
+        self.link.is_doubtful.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.link.is_doubtful.load(Ordering::Relaxed)
     }
 
     /// Tells of errors that the network reports from here on.
@@ -67,16 +79,17 @@ impl Path {
         self.link.trouble.subscribe()
     }
 
-    /// The last error that the network reported, if nobody else has asked.
-    pub(super) fn take_error(&self) -> Option<io::Error> {
-        self.link.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The last error that the network reported.
+    pub(super) fn last_error(&self) -> Option<io::Error> {
+        self.link.last_error.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(copy_of)
     }
 
     pub(super) async fn send(&self, packet: &[u8], counts: &Counts) -> io::Result<()> {
         let mut outcome = self.link.datagrams.send(packet).await;
-        if outcome.is_err() {
+        if let Err(error) = outcome {
             // An error that was pending on the socket, about an earlier packet, is gone by being told.
             counts.send_errors.add();
+            self.link.report(error);
             outcome = self.link.datagrams.send(packet).await;
         }
         match &outcome {
@@ -84,6 +97,14 @@ impl Path {
             Err(_) => counts.send_errors.add(),
         }
         outcome
+    }
+}
+
+impl Link {
+    /// Tells whoever waits on this path.
+    fn report(&self, error: io::Error) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.trouble.send_modify(|count| *count += 1);
     }
 }
 
@@ -103,19 +124,27 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
             Ok(()) => {
                 errors = 0;
                 if pending.deliver(buffer.filled_mut(), &counts) {
-                    link.has_answered.store(true, Ordering::Relaxed);
+                    link.answers.fetch_add(1, Ordering::Relaxed);
+                    link.is_doubtful.store(false, Ordering::Relaxed);
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "the network reports");
                 counts.receive_errors.add();
-                *link.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                link.trouble.send_modify(|count| *count += 1);
+                link.report(error);
                 errors += 1;
                 if errors > FREE_ERRORS {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
+    }
+}
+
+/// An error of the system's, as often as it is needed.
+pub(super) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }

@@ -43,6 +43,10 @@ impl Progress {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
+    pub(super) fn has_sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn to_timeout(&self) -> Error {
         Error::Timeout {
             sent: self.sent.load(Ordering::Relaxed),
