@@ -5,11 +5,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use pssst::{PublicKey, SecretKey, Server};
+use pssst::{Client, PublicKey, SecretKey, Server, SysRng};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -73,12 +74,13 @@ struct Serving {
 
 impl Serving {
     fn start(args: &[&str]) -> Self {
-        let mut child = pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0"]);
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
@@ -352,6 +354,71 @@ fn a_port_that_is_served_already_is_refused() {
     let serving = Serving::start(&["--secret-key", &key]);
     let stderr = refusal(1, &["serve", "--listen", &serving.address(), "--secret-key", &key]);
     assert!(stderr.contains("cannot serve 127.0.0.1:") && stderr.contains("another process"), "{stderr}");
+}
+
+/// As a service manager starts it, with the socket as file 3.
+fn serve_passed(socket: &UdpSocket, keys: &Keys) -> Serving {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_pssst"),
+        ])
+        .args(["serve", "--verbose", "--workers", "2", "--secret-key", &keys.path("server.key")])
+        .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+    Serving::spawn(command)
+}
+
+#[test]
+fn a_passed_socket_is_served_and_what_waits_in_it_is_the_next_servers() {
+    let keys = Keys::new();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let serving = serve_passed(&socket, &keys);
+    assert_eq!(serving.address, socket.local_addr().unwrap());
+    let server = serving.address();
+    let key = keys.server_key.clone();
+    assert_eq!(stdout(&["request", "--server", &server, "--server-key", &key, "hello"]), b"hello");
+    assert_eq!(count(&serving.stop(), ", replied "), 1);
+
+    // Nobody serves, and nothing is sent a second time.
+    let client = Client::new(key.parse().unwrap()).unwrap();
+    let (packet, pending) = client.seal_request_to_vec(&mut SysRng, b"anybody?").unwrap();
+    let asking = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    asking.set_read_timeout(Some(PATIENCE)).unwrap();
+    asking.send_to(&packet, &server).unwrap();
+    let serving = serve_passed(&socket, &keys);
+    let mut buffer = [0; 2048];
+    let (len, _) = receive(&asking, &mut buffer);
+    assert_eq!(pending.open(&mut buffer[..len]).unwrap(), b"anybody?");
+    assert_eq!(count(&serving.stop(), ", replied "), 1);
+
+    let file = tempfile::tempfile().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "exec 3<&0; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pssst")])
+        .args(["serve", "--secret-key", &keys.path("server.key")])
+        .stdin(file)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains("pass UDP sockets only"), "{stderr}");
+}
+
+#[test]
+fn a_server_keeps_its_limits() {
+    let keys = Keys::new();
+    let options = ["--workers", "1", "--rate-limit", "1", "--max-datagram", "100", "--memo", "0"];
+    let serving = Serving::start(&[&["--secret-key", &keys.path("server.key")], &options[..]].concat());
+    let server = serving.address();
+    let request = |message: &str| {
+        output(&["request", "--server", &server, "--server-key", &keys.server_key, "--timeout", "0.3", message])
+    };
+    // Too long, so it does not count against the rate.
+    assert_eq!(request(&"x".repeat(49)).status.code(), Some(1));
+    assert_eq!(request(&"x".repeat(48)).status.code(), Some(0));
+    assert_eq!(request("too soon").status.code(), Some(1));
+    let said = serving.stop();
+    assert!(said.ends_with("received 3, replied 1, too_long 1, rate_limited 1\n"), "{said}");
 }
 
 /// A server whose network loses the first packets, and forges replies before the true one.

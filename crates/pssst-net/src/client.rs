@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub use stats::ClientStats;
 
 use crate::Error;
 use network::{Network, Udp};
-use path::Path;
+use path::{Path, copy_of};
 use pending::{Pending, Progress};
 use route::Route;
 use stats::Counts;
@@ -148,7 +149,6 @@ impl Client {
         let shared = &*self.shared;
         shared.check_size(message)?;
         let (packet, _) = shared.seal(message)?;
-        shared.counts.one_way.add();
         tokio::select! {
             biased;
             () = shared.closed.cancelled() => Err(Error::Closed),
@@ -287,11 +287,8 @@ impl Shared {
     async fn follow_hints(&self, packet: &[u8], trail: &mut Trail, progress: &Progress) {
         let mut tried = Vec::new();
         loop {
-            trail.trouble().await;
+            progress.set_error(trail.trouble().await);
             let path = trail.last();
-            if let Some(error) = path.last_error() {
-                progress.set_error(error);
-            }
             tried.push(path.address);
             match self.route.hop(path.address, &tried) {
                 Some(path) => trail.push(path),
@@ -305,7 +302,9 @@ impl Shared {
     async fn send_once(&self, packet: &[u8]) -> Result<(), Error> {
         let progress = Progress::default();
         self.send_somewhere(packet, &mut Trail::new(self.route.current()), &progress).await;
-        progress.into_sent().map_err(Error::Network)
+        progress.into_sent().map_err(Error::Network)?;
+        self.counts.one_way.add();
+        Ok(())
     }
 
     fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Error> {
@@ -313,12 +312,18 @@ impl Shared {
     }
 
     fn check_size(&self, message: &[u8]) -> Result<(), Error> {
-        let limit = self.max_message_len();
-        if message.len() > limit { Err(Error::TooLarge { message_len: message.len(), limit }) } else { Ok(()) }
+        if self.overhead() + message.len() > self.settings.max_datagram {
+            return Err(Error::TooLarge { message_len: message.len(), limit: self.max_message_len() });
+        }
+        Ok(())
     }
 
     fn max_message_len(&self) -> usize {
-        self.settings.max_datagram.saturating_sub(self.sealer.load().client.overhead())
+        self.settings.max_datagram.saturating_sub(self.overhead())
+    }
+
+    fn overhead(&self) -> usize {
+        self.sealer.load().client.overhead()
     }
 }
 
@@ -328,7 +333,7 @@ struct Trail {
     /// True replies that had come along the last one when the request was last sent.
     answers_before: u64,
     /// What the network said of the last one since it was chosen.
-    trouble: watch::Receiver<u64>,
+    trouble: watch::Receiver<Option<io::Error>>,
     earlier: Vec<Arc<Path>>,
 }
 
@@ -346,10 +351,15 @@ impl Trail {
         self.earlier.push(mem::replace(&mut self.last, path));
     }
 
-    /// Waits for the network to say something.
-    async fn trouble(&mut self) {
-        if self.trouble.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// Waits for the network to say something of the last path. All requests on it are told.
+    async fn trouble(&mut self) -> io::Error {
+        loop {
+            if self.trouble.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Some(error) = &*self.trouble.borrow_and_update() {
+                return copy_of(error);
+            }
         }
     }
 }

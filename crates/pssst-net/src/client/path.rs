@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
@@ -36,9 +36,8 @@ struct Link {
     /// True replies that came this way.
     answers: AtomicU64,
     is_doubtful: AtomicBool,
-    last_error: Mutex<Option<io::Error>>,
-    /// Counts the errors.
-    trouble: watch::Sender<u64>,
+    /// The last error that the network reported.
+    trouble: watch::Sender<Option<io::Error>>,
 }
 
 impl Path {
@@ -53,8 +52,7 @@ impl Path {
             datagrams,
             answers: AtomicU64::new(0),
             is_doubtful: AtomicBool::new(false),
-            last_error: Mutex::new(None),
-            trouble: watch::Sender::new(0),
+            trouble: watch::Sender::new(None),
         });
         let receiving = tokio::spawn(receive(Arc::clone(&link), pending, counts)).abort_handle();
         Self { number, address, link, receiving }
@@ -75,13 +73,8 @@ impl Path {
     }
 
     /// Tells of errors that the network reports from here on.
-    pub(super) fn trouble(&self) -> watch::Receiver<u64> {
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<io::Error>> {
         self.link.trouble.subscribe()
-    }
-
-    /// The last error that the network reported.
-    pub(super) fn last_error(&self) -> Option<io::Error> {
-        self.link.last_error.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(copy_of)
     }
 
     pub(super) async fn send(&self, packet: &[u8], counts: &Counts) -> io::Result<()> {
@@ -89,7 +82,7 @@ impl Path {
         if let Err(error) = outcome {
             // An error that was pending on the socket, about an earlier packet, is gone by being told.
             counts.send_errors.add();
-            self.link.report(error);
+            self.link.trouble.send_replace(Some(error));
             outcome = self.link.datagrams.send(packet).await;
         }
         match &outcome {
@@ -97,14 +90,6 @@ impl Path {
             Err(_) => counts.send_errors.add(),
         }
         outcome
-    }
-}
-
-impl Link {
-    /// Tells whoever waits on this path.
-    fn report(&self, error: io::Error) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.trouble.send_modify(|count| *count += 1);
     }
 }
 
@@ -131,7 +116,7 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
             Err(error) => {
                 tracing::debug!(%error, "the network reports");
                 counts.receive_errors.add();
-                link.report(error);
+                link.trouble.send_replace(Some(error));
                 errors += 1;
                 if errors > FREE_ERRORS {
                     tokio::time::sleep(PAUSE).await;

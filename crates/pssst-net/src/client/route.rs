@@ -13,6 +13,7 @@ use super::network::Network;
 use super::path::{Path, copy_of};
 use super::pending::Pending;
 use super::stats::Counts;
+use crate::log::Seldom;
 
 /// How long a name server may take before the addresses that are known have to do.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
@@ -32,8 +33,15 @@ pub(super) struct Route {
     addresses: ArcSwap<Vec<SocketAddr>>,
     current: ArcSwap<Path>,
     opened: Mutex<Opened>,
-    /// Locked by whoever renews the path; the others wait, and take what came of it. When it last failed, and why.
-    renewing: tokio::sync::Mutex<Option<(Instant, io::Error)>>,
+    /// Locked by whoever renews the path; the others wait, and take what came of it.
+    renewal: tokio::sync::Mutex<Renewal>,
+}
+
+#[derive(Default)]
+struct Renewal {
+    /// When no path could be opened, and why.
+    failed: Option<(Instant, io::Error)>,
+    warning: Seldom,
 }
 
 /// The paths that were opened.
@@ -66,7 +74,7 @@ impl Route {
             addresses: ArcSwap::from_pointee(addresses),
             current: ArcSwap::new(path),
             opened: Mutex::new(opened),
-            renewing: tokio::sync::Mutex::new(None),
+            renewal: tokio::sync::Mutex::default(),
         })
     }
 
@@ -87,24 +95,24 @@ impl Route {
     /// A path that is newer than this one, on which the server is silent: the current one if it is, or else one from a fresh
     /// port, after the name was resolved again. It leads to the next address, unless `keeps_address`.
     pub(super) async fn renew(&self, path: &Path, keeps_address: bool) -> io::Result<Arc<Path>> {
-        let mut failed = self.renewing.lock().await;
+        let mut renewal = self.renewal.lock().await;
         let current = self.current();
         if current.number > path.number {
             return Ok(current);
         }
-        if let Some((at, error)) = &*failed
+        if let Some((at, error)) = &renewal.failed
             && at.elapsed() < REST
         {
             return Err(copy_of(error));
         }
-        self.resolve_again().await;
+        self.resolve_again(&mut renewal.warning).await;
         let outcome = first_success(self.in_turn(path.address, keeps_address), |address| self.open_path(address));
         match &outcome {
             Ok(path) => {
                 tracing::debug!(address = %path.address, number = path.number, "a new path");
                 self.current.store(Arc::clone(path));
             }
-            Err(error) => *failed = Some((Instant::now(), copy_of(error))),
+            Err(error) => renewal.failed = Some((Instant::now(), copy_of(error))),
         }
         outcome
     }
@@ -141,11 +149,12 @@ impl Route {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn resolve_again(&self) {
-        match tokio::time::timeout(RESOLVE_WITHIN, resolve(&*self.network, &self.server)).await {
+    async fn resolve_again(&self, warning: &mut Seldom) {
+        let server = &self.server;
+        match tokio::time::timeout(RESOLVE_WITHIN, resolve(&*self.network, server)).await {
             Ok(Ok(addresses)) => self.addresses.store(Arc::new(addresses)),
-            Ok(Err(error)) => tracing::warn!(server = self.server, %error, "the name cannot be resolved again"),
-            Err(_) => tracing::warn!(server = self.server, "the name servers are silent"),
+            Ok(Err(error)) => warning.say(|| tracing::warn!(server, %error, "the name cannot be resolved again")),
+            Err(_) => warning.say(|| tracing::warn!(server, "the name servers are silent")),
         }
     }
 }
