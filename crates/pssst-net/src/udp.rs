@@ -47,8 +47,8 @@ impl BatchSocket {
     /// Outside a tokio runtime with I/O enabled.
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        quiet(&socket)?;
         let local = socket.local_addr()?;
+        quiet(&socket, local)?;
         let has_own_address = !local.ip().is_unspecified();
         let sender = Sender::new(local.is_ipv4());
         Ok(Self { io: tokio::net::UdpSocket::from_std(socket)?, state, sender, has_own_address })
@@ -152,22 +152,32 @@ impl BatchSocket {
 /// How long a full socket buffer is waited for, before a batch is given up.
 const FULL_BUFFER: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Turns off what `quinn-udp` turns on and we do without: coalescing, and a time stamp for every datagram.
+/// Turns off what `quinn-udp` turns on and we do without: coalescing; a time stamp and the congestion bits of every datagram;
+/// and, on a socket with an address of its own, the address that each was sent to.
 #[cfg(target_os = "linux")]
-fn quiet(socket: &UdpSocket) -> io::Result<()> {
+fn quiet(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
+    use nix::errno::Errno;
     use nix::sys::socket::{setsockopt, sockopt};
 
     // Kernels before 5.0 know no coalescing, so there is nothing to turn off.
-    if let Err(error) = setsockopt(socket, sockopt::UdpGroSegment, &false)
-        && error != nix::errno::Errno::ENOPROTOOPT
-    {
-        return Err(error.into());
+    match setsockopt(socket, sockopt::UdpGroSegment, &false) {
+        Ok(()) | Err(Errno::ENOPROTOOPT) => {}
+        Err(error) => return Err(error.into()),
     }
-    Ok(setsockopt(socket, sockopt::ReceiveTimestampns, &false)?)
+    setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
+    setsockopt(socket, sockopt::IpRecvTos, &false)?;
+    let needs_destination = local.ip().is_unspecified();
+    if local.is_ipv4() {
+        setsockopt(socket, sockopt::Ipv4PacketInfo, &needs_destination)?;
+    } else {
+        setsockopt(socket, sockopt::Ipv6RecvTClass, &false)?;
+        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &needs_destination)?;
+    }
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn quiet(_: &UdpSocket) -> io::Result<()> {
+fn quiet(_: &UdpSocket, _: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
