@@ -25,11 +25,14 @@ use route::Route;
 use stats::Counts;
 
 mod backoff;
+mod names;
 pub(crate) mod network;
 mod path;
 mod pending;
 mod route;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 /// Sends requests to one server, or to one pool of servers that share a key and a name.
 ///
@@ -120,17 +123,14 @@ impl Client {
         let shared = &*self.shared;
         shared.check_size(message)?;
         let progress = Arc::new(Progress::default());
-        let (path, exchange) = (shared.route.current(), shared.exchange(message, &progress));
-        let answers = path.answers();
+        let exchange = shared.exchange(message, &progress);
         tokio::select! {
             biased;
             () = shared.closed.cancelled() => Err(Error::Closed),
             outcome = timeout_at(after(timeout), exchange) => outcome.unwrap_or_else(|_| {
                 shared.counts.timeouts.add();
-                if progress.has_sent() && path.answers() == answers {
-                    // Whoever translates addresses may hold on to a server that is gone as long as this port is used.
-                    path.doubt();
-                }
+                // Whoever translates addresses may hold on to a server that is gone as long as this port is used.
+                progress.doubt_path();
                 let error = progress.to_timeout();
                 tracing::debug!(%error, "a request got no reply");
                 Err(error)
@@ -224,7 +224,7 @@ impl Shared {
         let mut pauses = self.settings.retry.pauses(self.route.fraction());
         let mut path = self.route.current();
         if path.is_doubtful() {
-            path = self.route.renew(&path, false).await.unwrap_or(path);
+            path = self.route.renew(path.number, path.address, false).unwrap_or(path);
         }
         let mut trail = Trail::new(path);
         for resend in 1.. {
@@ -237,7 +237,7 @@ impl Shared {
                 () = &mut pause_is_over => {}
                 () = self.follow_hints(packet, &mut trail, progress) => pause_is_over.await,
             }
-            self.move_on(resend, &mut trail, progress).await;
+            self.move_on(resend, &mut trail, progress);
         }
         // A reply may still come.
         self.follow_hints(packet, &mut trail, progress).await;
@@ -246,13 +246,17 @@ impl Shared {
 
     /// Chooses the path for a resend: the first goes the same way if that way is known to work, or is the only one. Later ones
     /// leave from a fresh port, since whoever translates or balances may remember the old one for a server that is gone.
-    async fn move_on(&self, resend: u32, trail: &mut Trail, progress: &Progress) {
+    fn move_on(&self, resend: u32, trail: &mut Trail, progress: &Progress) {
         let path = trail.last();
+        // A server that answers others is not left; it may just have nothing to say to this request.
+        let is_heard = path.answers() > trail.answers_before;
+        if !is_heard {
+            self.route.resolve_again();
+        }
         let stays = resend == 1 && (path.answers() > 0 || self.route.has_one_address());
         tracing::debug!(resend, stays, "no reply yet");
         if !stays {
-            // A server that answers others is not left; it may just have nothing to say to this request.
-            match self.route.renew(&path, path.answers() > trail.answers_before).await {
+            match self.route.renew(trail.newest, path.address, is_heard) {
                 Ok(path) => trail.push(path),
                 Err(error) => progress.set_error(error),
             }
@@ -267,7 +271,7 @@ impl Shared {
             trail.answers_before = path.answers();
             match path.send(packet, &self.counts).await {
                 Ok(()) => {
-                    if progress.count_sent() > 0 {
+                    if progress.count_sent(path, trail.answers_before) > 0 {
                         self.counts.resends.add();
                     }
                     return;
@@ -330,6 +334,8 @@ impl Shared {
 /// The paths that a request was sent on. They stay open as long as it, for replies that come late.
 struct Trail {
     last: Arc<Path>,
+    /// The highest number of these paths.
+    newest: u64,
     /// True replies that had come along the last one when the request was last sent.
     answers_before: u64,
     /// What the network said of the last one since it was chosen.
@@ -339,7 +345,13 @@ struct Trail {
 
 impl Trail {
     fn new(path: Arc<Path>) -> Self {
-        Self { answers_before: path.answers(), trouble: path.trouble(), last: path, earlier: Vec::new() }
+        Self {
+            newest: path.number,
+            answers_before: path.answers(),
+            trouble: path.trouble(),
+            last: path,
+            earlier: Vec::new(),
+        }
     }
 
     fn last(&self) -> Arc<Path> {
@@ -347,6 +359,7 @@ impl Trail {
     }
 
     fn push(&mut self, path: Arc<Path>) {
+        self.newest = self.newest.max(path.number);
         self.trouble = path.trouble();
         self.earlier.push(mem::replace(&mut self.last, path));
     }

@@ -242,7 +242,7 @@ impl BoundServer {
     pub fn serve(self, handler: Handler) -> io::Result<Server> {
         let Self { settings, sockets, is_inherited, local_addr, .. } = self;
         let shared = Arc::new(settings.shared(handler, is_inherited));
-        let kernel_drops = KernelDrops::of(&sockets);
+        let kernel_drops = KernelDrops::of(&sockets)?;
         let (running, ended) = mpsc::channel(1);
         let mut server = Server { shared, counts: Vec::new(), kernel_drops, local_addr, ended };
         for (place, socket) in sockets.into_iter().enumerate() {

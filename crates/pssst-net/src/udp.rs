@@ -19,6 +19,8 @@ use portable::Sender;
 #[cfg(target_os = "linux")]
 mod linux;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 /// Bytes that keep the buffers of a batch from starting in the same cache set, as powers of two would.
 const CACHE_LINE: usize = 64;

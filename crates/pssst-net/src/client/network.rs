@@ -4,11 +4,10 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use pssst::SysRng;
 use pssst::rand_core::TryRng;
-use tokio::io::ReadBuf;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,8 +26,8 @@ pub(crate) trait Network: Send + Sync {
 
 /// A connected socket.
 pub(crate) trait Datagrams: Send + Sync {
-    /// For one task only.
-    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
+    /// Waits for a datagram and returns its length, or for an error that the network reports. For one task only.
+    fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>>;
 
     /// Waits while the socket's buffer is full.
     fn send<'a>(&'a self, packet: &'a [u8]) -> BoxFuture<'a, io::Result<()>>;
@@ -57,8 +56,22 @@ impl Network for Udp {
 }
 
 impl Datagrams for UdpSocket {
-    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Self::poll_recv(self, cx, buffer)
+    fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
+        let error = || self.take_error()?.map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), Err);
+        Box::pin(async move {
+            loop {
+                // On Linux a socket with nothing but an error to tell is not readable: `UdpSocket::recv` would sleep on.
+                self.ready(Interest::READABLE | Interest::ERROR).await?;
+                let outcome = match self.try_io(Interest::ERROR, error) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.try_recv(buffer),
+                    outcome => outcome,
+                };
+                match outcome {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    outcome => return outcome,
+                }
+            }
+        })
     }
 
     fn send<'a>(&'a self, packet: &'a [u8]) -> BoxFuture<'a, io::Result<()>> {

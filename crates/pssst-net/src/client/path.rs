@@ -1,13 +1,11 @@
 //! A way to a server: a socket to one of its addresses, and the task that receives from it.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -104,11 +102,10 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
     let mut buffer = vec![0; BUFFER_LEN];
     let mut errors = 0;
     loop {
-        let mut buffer = ReadBuf::new(&mut buffer);
-        match poll_fn(|cx| link.datagrams.poll_recv(cx, &mut buffer)).await {
-            Ok(()) => {
+        match link.datagrams.recv(&mut buffer).await {
+            Ok(len) => {
                 errors = 0;
-                if pending.deliver(buffer.filled_mut(), &counts) {
+                if pending.deliver(buffer.get_mut(..len).unwrap_or_default(), &counts) {
                     link.answers.fetch_add(1, Ordering::Relaxed);
                     link.is_doubtful.store(false, Ordering::Relaxed);
                 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use pssst::PendingReply;
 use tokio::sync::oneshot;
 
+use super::path::Path;
 use super::stats::Counts;
 use crate::Error;
 
@@ -31,20 +32,28 @@ pub(super) struct Progress {
     sent: AtomicU32,
     refused: AtomicU32,
     last_error: Mutex<Option<io::Error>>,
+    /// Where it was last sent, and how many replies had come from there.
+    last_path: Mutex<Option<(Arc<Path>, u64)>>,
 }
 
 impl Progress {
-    /// Counts a packet that was sent, and tells how many were before.
-    pub(super) fn count_sent(&self) -> u32 {
+    /// Counts a packet that was sent, when so many replies had come along its path, and tells how many were sent before.
+    pub(super) fn count_sent(&self, path: Arc<Path>, answers: u64) -> u32 {
+        *self.last_path.lock().unwrap_or_else(PoisonError::into_inner) = Some((path, answers));
         self.sent.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Doubts the path that it was last sent on, unless something was heard from there since.
+    pub(super) fn doubt_path(&self) {
+        if let Some((path, answers)) = &*self.last_path.lock().unwrap_or_else(PoisonError::into_inner)
+            && path.answers() == *answers
+        {
+            path.doubt();
+        }
     }
 
     pub(super) fn set_error(&self, error: io::Error) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
-    pub(super) fn has_sent(&self) -> bool {
-        self.sent.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn to_timeout(&self) -> Error {

@@ -1,4 +1,4 @@
-//! Which path a client's packets take, and when it takes another.
+//! Which path a client's packets take, and when it takes another. Nothing here waits.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,39 +9,25 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::names::Names;
 use super::network::Network;
 use super::path::{Path, copy_of};
 use super::pending::Pending;
 use super::stats::Counts;
-use crate::log::Seldom;
 
-/// How long a name server may take before the addresses that are known have to do.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
 /// How long no path is tried after none could be opened.
 const REST: Duration = Duration::from_secs(1);
-/// Addresses of a name that are used at most.
-const MAX_ADDRESSES: usize = 16;
 
-/// The current path to a server, and the addresses for the next.
+/// The current path to a server, and how to open others.
 pub(super) struct Route {
     network: Arc<dyn Network>,
-    server: String,
+    names: Arc<Names>,
+    current: ArcSwap<Path>,
+    opened: Mutex<Opened>,
     /// Paths live there, whoever opens them.
     runtime: Handle,
     pending: Arc<Pending>,
     counts: Arc<Counts>,
-    addresses: ArcSwap<Vec<SocketAddr>>,
-    current: ArcSwap<Path>,
-    opened: Mutex<Opened>,
-    /// Locked by whoever renews the path; the others wait, and take what came of it.
-    renewal: tokio::sync::Mutex<Renewal>,
-}
-
-#[derive(Default)]
-struct Renewal {
-    /// When no path could be opened, and why.
-    failed: Option<(Instant, io::Error)>,
-    warning: Seldom,
 }
 
 /// The paths that were opened.
@@ -50,6 +36,8 @@ struct Opened {
     count: u64,
     /// Those that are still in use, and some more.
     paths: Vec<Weak<Path>>,
+    /// When no path could be opened, and why.
+    failed: Option<(Instant, io::Error)>,
 }
 
 impl Route {
@@ -61,20 +49,18 @@ impl Route {
         pending: Arc<Pending>,
         counts: Arc<Counts>,
     ) -> io::Result<Self> {
-        let addresses = tokio::time::timeout(within, resolve(&*network, server)).await??;
+        let names = Names::resolve(Arc::clone(&network), server, within).await?;
         let (runtime, mut opened) = (Handle::current(), Opened::default());
         let open = |address| opened.open(&*network, &runtime, address, &pending, &counts);
-        let path = first_success(addresses.iter().copied(), open)?;
+        let path = first_success(names.addresses().iter().copied(), open)?;
         Ok(Self {
             network,
-            server: server.to_owned(),
+            names: Arc::new(names),
+            current: ArcSwap::new(path),
+            opened: Mutex::new(opened),
             runtime,
             pending,
             counts,
-            addresses: ArcSwap::from_pointee(addresses),
-            current: ArcSwap::new(path),
-            opened: Mutex::new(opened),
-            renewal: tokio::sync::Mutex::default(),
         })
     }
 
@@ -84,7 +70,7 @@ impl Route {
 
     /// Whether the server has but one address, as far as is known.
     pub(super) fn has_one_address(&self) -> bool {
-        self.addresses.load().len() == 1
+        self.names.addresses().len() == 1
     }
 
     /// A random number between 0 and 1.
@@ -92,37 +78,45 @@ impl Route {
         self.network.fraction()
     }
 
-    /// A path that is newer than this one, on which the server is silent: the current one if it is, or else one from a fresh
-    /// port, after the name was resolved again. It leads to the next address, unless `keeps_address`.
-    pub(super) async fn renew(&self, path: &Path, keeps_address: bool) -> io::Result<Arc<Path>> {
-        let mut renewal = self.renewal.lock().await;
-        let current = self.current();
-        if current.number > path.number {
-            return Ok(current);
+    /// Has the name resolved again, meanwhile.
+    pub(super) fn resolve_again(&self) {
+        self.runtime.spawn(Arc::clone(&self.names).resolve_again());
+    }
+
+    /// A path from a fresh port, for a request that was on paths up to this number, and on this address last: a newer path
+    /// that is open, or else one that is opened now. It leads to the next address, unless `keeps_address`. So however many
+    /// requests hear nothing, one path does for all of them.
+    pub(super) fn renew(&self, newest: u64, from: SocketAddr, keeps_address: bool) -> io::Result<Arc<Path>> {
+        let mut opened = self.opened();
+        if let Some(path) = opened.newest_first().next().filter(|path| path.number > newest) {
+            return Ok(path);
         }
-        if let Some((at, error)) = &renewal.failed
+        if let Some((at, error)) = &opened.failed
             && at.elapsed() < REST
         {
             return Err(copy_of(error));
         }
-        self.resolve_again(&mut renewal.warning).await;
-        let outcome = first_success(self.in_turn(path.address, keeps_address), |address| self.open_path(address));
+        let in_turn = self.in_turn(from, keeps_address);
+        let outcome = first_success(in_turn, |address| self.open_path(&mut opened, address));
         match &outcome {
-            Ok(path) => {
-                tracing::debug!(address = %path.address, number = path.number, "a new path");
-                self.current.store(Arc::clone(path));
-            }
-            Err(error) => renewal.failed = Some((Instant::now(), copy_of(error))),
+            Ok(path) => self.current.store(Arc::clone(path)),
+            Err(error) => opened.failed = Some((Instant::now(), copy_of(error))),
         }
         outcome
     }
 
-    /// A path to an address that was not tried, at once: one that is open, or a new one.
+    /// A path to an address that was not tried: the current one, one that is open, or a new one. So however many requests
+    /// hear that nobody listens, a path to each address does for all of them.
     pub(super) fn hop(&self, from: SocketAddr, tried: &[SocketAddr]) -> Option<Arc<Path>> {
+        let current = self.current();
+        if !tried.contains(&current.address) {
+            return Some(current);
+        }
+        let mut opened = self.opened();
         let untried = self.in_turn(from, false).filter(|address| !tried.contains(address));
         let path = first_success(untried, |address| {
-            let live = self.opened().live(address);
-            live.map_or_else(|| self.open_path(address), Ok)
+            let open = opened.newest_first().find(|path| path.address == address);
+            open.map_or_else(|| self.open_path(&mut opened, address), Ok)
         });
         let path = path.ok()?;
         self.current.store(Arc::clone(&path));
@@ -130,8 +124,8 @@ impl Route {
     }
 
     /// The known addresses, from this one on or from the one after it.
-    fn in_turn(&self, from: SocketAddr, keeps_address: bool) -> impl Iterator<Item = SocketAddr> {
-        let mut addresses = Vec::clone(&self.addresses.load());
+    fn in_turn(&self, from: SocketAddr, keeps_address: bool) -> impl Iterator<Item = SocketAddr> + use<> {
+        let mut addresses = Vec::clone(&self.names.addresses());
         if let Some(here) = addresses.iter().position(|address| *address == from) {
             addresses.rotate_left(here);
             if !keeps_address {
@@ -141,21 +135,14 @@ impl Route {
         addresses.into_iter()
     }
 
-    fn open_path(&self, address: SocketAddr) -> io::Result<Arc<Path>> {
-        self.opened().open(&*self.network, &self.runtime, address, &self.pending, &self.counts)
+    fn open_path(&self, opened: &mut Opened, address: SocketAddr) -> io::Result<Arc<Path>> {
+        let path = opened.open(&*self.network, &self.runtime, address, &self.pending, &self.counts)?;
+        tracing::debug!(%address, number = path.number, "a new path");
+        Ok(path)
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn resolve_again(&self, warning: &mut Seldom) {
-        let server = &self.server;
-        match tokio::time::timeout(RESOLVE_WITHIN, resolve(&*self.network, server)).await {
-            Ok(Ok(addresses)) => self.addresses.store(Arc::new(addresses)),
-            Ok(Err(error)) => warning.say(|| tracing::warn!(server, %error, "the name cannot be resolved again")),
-            Err(_) => warning.say(|| tracing::warn!(server, "the name servers are silent")),
-        }
     }
 }
 
@@ -179,24 +166,17 @@ impl Opened {
         Ok(path)
     }
 
-    /// The newest path to this address that is still in use.
-    fn live(&self, address: SocketAddr) -> Option<Arc<Path>> {
-        self.paths.iter().rev().filter_map(Weak::upgrade).find(|path| path.address == address)
+    /// The paths that are open.
+    fn newest_first(&self) -> impl Iterator<Item = Arc<Path>> {
+        self.paths.iter().rev().filter_map(Weak::upgrade)
     }
-}
-
-/// At least one address, or why there is none.
-async fn resolve(network: &dyn Network, server: &str) -> io::Result<Vec<SocketAddr>> {
-    let mut addresses = network.resolve(server).await?;
-    addresses.truncate(MAX_ADDRESSES);
-    if addresses.is_empty() { Err(no_address()) } else { Ok(addresses) }
 }
 
 fn first_success(
     addresses: impl Iterator<Item = SocketAddr>,
     mut open: impl FnMut(SocketAddr) -> io::Result<Arc<Path>>,
 ) -> io::Result<Arc<Path>> {
-    let mut last = no_address();
+    let mut last = io::Error::from(io::ErrorKind::NetworkUnreachable);
     for address in addresses {
         match open(address) {
             Ok(path) => return Ok(path),
@@ -204,8 +184,4 @@ fn first_success(
         }
     }
     Err(last)
-}
-
-fn no_address() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "the name has no address")
 }

@@ -53,8 +53,10 @@ impl Handler {
     /// ```
     /// use pssst_net::{Handler, Reply, Request};
     ///
-    /// let handler = Handler::service(tower::service_fn(async |request: Request| {
+    /// let pause = std::time::Duration::from_millis(1);
+    /// let handler = Handler::service(tower::service_fn(move |request: Request| async move {
     ///     // Whatever has to be awaited.
+    ///     tokio::time::sleep(pause).await;
     ///     Ok::<_, std::io::Error>(Some(Reply::from(request.into_message())))
     /// }));
     /// ```

@@ -1,37 +1,41 @@
 //! What the kernel dropped before the server could receive it.
 
+use std::io;
 use std::net::UdpSocket;
 
-/// The sockets whose drops are asked for, by the numbers that the kernel gives them.
-#[derive(Debug, Default)]
+/// The sockets whose drops are asked for. They are kept open, so that there is an answer after the workers have ended.
+#[derive(Debug)]
 pub(super) struct KernelDrops {
-    #[cfg(target_os = "linux")]
-    inodes: Vec<u64>,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems do not tell"))]
+    sockets: Vec<UdpSocket>,
+}
+
+impl KernelDrops {
+    pub(super) fn of(sockets: &[UdpSocket]) -> io::Result<Self> {
+        Ok(Self { sockets: sockets.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()? })
+    }
 }
 
 #[cfg(target_os = "linux")]
 impl KernelDrops {
-    pub(super) fn of(sockets: &[UdpSocket]) -> Self {
-        use std::os::fd::AsRawFd;
-        use std::os::unix::fs::MetadataExt;
-
-        let inode = |socket: &UdpSocket| {
-            std::fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd())).map(|metadata| metadata.ino()).ok()
-        };
-        let mut inodes: Vec<_> = sockets.iter().filter_map(inode).collect();
-        inodes.sort_unstable();
-        inodes.dedup();
-        Self { inodes }
-    }
-
     /// Datagrams dropped for want of room in the sockets' buffers, since the sockets were made.
     pub(super) fn count(&self) -> Option<u64> {
+        let inodes: Vec<_> = self.sockets.iter().filter_map(inode).collect();
         let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
         let tables: Vec<_> = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok()).collect();
         let rows = tables.iter().flat_map(|table| table.lines()).filter_map(row);
-        let mut found = rows.filter(|(inode, _)| self.inodes.binary_search(inode).is_ok()).map(|(_, drops)| drops);
+        let mut found = rows.filter(|(inode, _)| inodes.contains(inode)).map(|(_, drops)| drops);
         found.next().map(|first| first + found.sum::<u64>())
     }
+}
+
+/// The number that the kernel has given to a socket.
+#[cfg(target_os = "linux")]
+fn inode(socket: &UdpSocket) -> Option<u64> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    Some(std::fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd())).ok()?.ino())
 }
 
 /// The inode and the drops of a line of the kernel's table of UDP sockets.
@@ -43,10 +47,6 @@ fn row(line: &str) -> Option<(u64, u64)> {
 
 #[cfg(not(target_os = "linux"))]
 impl KernelDrops {
-    pub(super) fn of(_: &[UdpSocket]) -> Self {
-        Self::default()
-    }
-
     pub(super) fn count(&self) -> Option<u64> {
         None
     }
@@ -73,9 +73,9 @@ mod tests {
             received += 1;
         }
         assert!(received < sent);
-        assert_eq!(KernelDrops::of(std::slice::from_ref(&full)).count(), Some(sent - received));
-        assert_eq!(KernelDrops::of(&[quiet.try_clone().unwrap(), full]).count(), Some(sent - received));
-        assert_eq!(KernelDrops::of(&[quiet]).count(), Some(0));
-        assert_eq!(KernelDrops::of(&[]).count(), None);
+        assert_eq!(KernelDrops::of(std::slice::from_ref(&full)).unwrap().count(), Some(sent - received));
+        assert_eq!(KernelDrops::of(&[quiet.try_clone().unwrap(), full]).unwrap().count(), Some(sent - received));
+        assert_eq!(KernelDrops::of(&[quiet]).unwrap().count(), Some(0));
+        assert_eq!(KernelDrops::of(&[]).unwrap().count(), None);
     }
 }

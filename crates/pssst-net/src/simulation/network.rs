@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use rand::rngs::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
-use tokio::io::ReadBuf;
 
 use crate::client::network::{BoxFuture, Datagrams as ClientDatagrams, Network};
 use crate::server::Datagrams as ServerDatagrams;
@@ -252,11 +251,12 @@ impl ServerDatagrams for ServerSocket {
 struct ClientSocket(Socket);
 
 impl ClientDatagrams for ClientSocket {
-    fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_receive(cx).map(|(from, packet)| {
+    fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
+        Box::pin(async {
+            let (from, packet) = std::future::poll_fn(|cx| self.0.poll_receive(cx)).await;
             assert_eq!(from, SERVICE);
-            buffer.put_slice(&packet);
-            Ok(())
+            buffer[..packet.len()].copy_from_slice(&packet);
+            Ok(packet.len())
         })
     }
 

@@ -1,0 +1,179 @@
+//! Handlers of every kind, and how they fail.
+
+mod common;
+
+use std::future::{Future, ready};
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use common::*;
+use pssst_net::pssst::Suite;
+use pssst_net::{Handler, Outcome, Reply, Request, Server, Stats};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+
+const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+fn serve(handler: Handler) -> Server {
+    builder().bind((V4, 0)).unwrap().serve(handler).unwrap()
+}
+
+/// Sends these messages at once, waits until all have ended, and returns what came back, sorted.
+fn exchange(server: &Server, messages: &[&[u8]]) -> (Vec<Vec<u8>>, Stats) {
+    let socket = socket(V4);
+    let pending: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let (packet, pending) = sealed(&client(Suite::X25519Aes128GcmSiv), message);
+            socket.send_to(&packet, server.local_addr()).unwrap();
+            pending
+        })
+        .collect();
+    let sent = messages.len() as u64;
+    let stats = wait_for(server, |stats| stats.received >= sent && stats.in_flight() == 0);
+    let mut replies: Vec<_> = (0..stats.count(Outcome::Replied))
+        .map(|_| {
+            let (reply, _) = receive(&socket);
+            pending.iter().find_map(|pending| pending.open_to_vec(&reply).ok()).unwrap()
+        })
+        .collect();
+    replies.sort();
+    (replies, stats)
+}
+
+/// Answers with the message, or fails as the message says.
+async fn as_told(request: Request) -> Result<Option<Reply>, BoxError> {
+    match &request.message()[..] {
+        b"error" => Err("as told".into()),
+        b"panic" => panic!("as told"),
+        b"silence" => Ok(None),
+        b"slow" => {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok(None)
+        }
+        _ => {
+            // Others have their turn.
+            tokio::task::yield_now().await;
+            Ok(Some(Reply::from(request.into_message())))
+        }
+    }
+}
+
+#[test]
+fn each_failure_costs_its_own_request_only() {
+    let server = serve(Handler::service(ServiceBuilder::new().timeout(Duration::from_millis(300)).service_fn(as_told)));
+    let messages: [&[u8]; 8] = [b"a", b"error", b"b", b"panic", b"c", b"silence", b"slow", b"d"];
+    let (replies, stats) = exchange(&server, &messages);
+    assert_eq!(replies, [b"a", b"b", b"c", b"d"]);
+    let expected =
+        [(Outcome::Replied, 4), (Outcome::Unanswered, 1), (Outcome::HandlerTimedOut, 1), (Outcome::HandlerFailed, 2)];
+    assert_eq!(nonzero(&stats), expected);
+}
+
+#[test]
+fn a_stack_of_layers_works_as_elsewhere() {
+    let handler = Handler::service_per_worker(|| {
+        ServiceBuilder::new()
+            .map_request(|request: Request| {
+                let message = [b"<", &request.message()[..]].concat();
+                Request::new(message, request.client_key().copied(), request.peer())
+            })
+            .map_response(|reply: Option<Reply>| reply.map(|reply| Reply::from([&reply.message()[..], b">"].concat())))
+            .rate_limit(1000, Duration::from_secs(1))
+            .concurrency_limit(2)
+            .timeout(Duration::from_secs(10))
+            .service_fn(as_told)
+    });
+    let (replies, _) = exchange(&serve(handler), &[b"a", b"b", b"c", b"d", b"e"]);
+    assert_eq!(replies, [b"<a>", b"<b>", b"<c>", b"<d>", b"<e>"]);
+}
+
+#[test]
+fn a_limit_on_concurrency_makes_requests_wait_and_never_more_run() {
+    let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let service = {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        tower::service_fn(move |request: Request| {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                running.fetch_sub(1, Ordering::Relaxed);
+                Ok::<_, BoxError>(Some(Reply::from(request.into_message())))
+            }
+        })
+    };
+    let server = serve(Handler::service(ServiceBuilder::new().concurrency_limit(3).service(service)));
+    let messages: Vec<[u8; 1]> = (0..20).map(|number| [number]).collect();
+    let messages: Vec<&[u8]> = messages.iter().map(<[u8; 1]>::as_slice).collect();
+    assert_eq!(exchange(&server, &messages).0.len(), 20);
+    assert_eq!(most.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn load_that_is_shed_counts_as_overload() {
+    let service = ServiceBuilder::new().load_shed().concurrency_limit(1).service_fn(async |request: Request| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, BoxError>(Some(Reply::from(request.into_message())))
+    });
+    let server = serve(Handler::service(service));
+    let (replies, stats) = exchange(&server, &[b"a", b"b", b"c"]);
+    // On a slow machine the second may come after the first.
+    assert!(!replies.is_empty() && replies.len() < 3, "{replies:?}");
+    assert_eq!(stats.count(Outcome::Overloaded), 3 - stats.count(Outcome::Replied));
+}
+
+/// Buffers run tasks of their own.
+#[test]
+fn services_may_spawn_tasks() {
+    let handler = Handler::service_per_worker(|| {
+        tower::buffer::Buffer::new(
+            tower::service_fn(|request: Request| {
+                Box::pin(async move { Ok::<_, BoxError>(Some(Reply::from(request.into_message()))) })
+                    as Pin<Box<dyn Future<Output = _> + Send>>
+            }),
+            10,
+        )
+    });
+    assert_eq!(exchange(&serve(handler), &[b"a", b"b"]).0, [b"a", b"b"]);
+    let boxed = tower::service_fn(|request: Request| ready(Ok(Some(Reply::from(request.into_message())))));
+    let boxed: tower::util::BoxCloneService<Request, Option<Reply>, BoxError> = boxed.boxed_clone();
+    assert_eq!(exchange(&serve(Handler::service(boxed)), &[b"a", b"b"]).0, [b"a", b"b"]);
+}
+
+/// Fails in whatever way before it has a future.
+#[derive(Clone)]
+struct Broken(&'static str);
+
+impl Service<Request> for Broken {
+    type Response = Option<Reply>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Option<Reply>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self.0 {
+            "not ready" => Poll::Ready(Err("as told".into())),
+            "panic when asked" => panic!("as told"),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, _: Request) -> Self::Future {
+        panic!("as told")
+    }
+}
+
+#[test]
+fn broken_services_do_not_end_the_server() {
+    for how in ["not ready", "panic when asked", "panic when called"] {
+        let server = serve(Handler::service(Broken(how)));
+        let (_, stats) = exchange(&server, &[b"a", b"b", b"c"]);
+        assert_eq!(nonzero(&stats), [(Outcome::HandlerFailed, 3)], "{how}");
+        server.replace_handler(echo());
+        let (reply, _) = ask(&socket(V4), server.local_addr(), &anonymous(), b"still there?");
+        assert_eq!(reply, b"still there?");
+    }
+}

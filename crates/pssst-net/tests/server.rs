@@ -1,0 +1,357 @@
+//! What the server does with one packet, or a few.
+
+mod common;
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::*;
+use pssst_net::pssst::{self, Client, KeyCheck, Keyring, OVERHEAD, SecretKey, Suite, SuiteSet};
+use pssst_net::{Handler, Outcome, RateLimit, Reply, Request, Server};
+
+const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+#[test]
+fn requests_of_every_kind_are_answered() {
+    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let socket = socket(V4);
+    for suite in Suite::ALL {
+        for client in [client(suite), client(suite).with_identity(&identity()).unwrap()] {
+            for len in [0, 1, 32, 1000, 2048 - 116] {
+                let message = vec![b'm'; len];
+                let (reply, from) = ask(&socket, server.local_addr(), &client, &message);
+                assert_eq!((reply, from), (message, server.local_addr()));
+            }
+        }
+    }
+    let stats = server.shutdown_blocking(PATIENCE);
+    assert_eq!((stats.anonymous_requests, stats.authenticated_requests), (10, 10));
+    assert_eq!(nonzero(&stats), [(Outcome::Replied, 20)]);
+    assert_eq!((stats.in_flight(), stats.kernel_drops), (0, Some(0)));
+    assert_eq!((stats.batch_size.sum(), stats.turnaround_nanos.count()), (20, 20));
+    assert!(stats.received_bytes > stats.sent_bytes && stats.requests_by_key == [20, 0, 0, 0]);
+}
+
+#[test]
+fn handlers_learn_who_asked_and_how() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let handler = {
+        let seen = Arc::clone(&seen);
+        Handler::function(move |request: Request| {
+            seen.lock().unwrap().push(request);
+            Some(Reply::default())
+        })
+    };
+    let old = SecretKey::from_bytes([8; 32]);
+    let keyring = Keyring::new(server_secret()).with_key(old.clone()).unwrap();
+    let server = Server::builder(keyring).bind("[::]:0").unwrap().serve(handler).unwrap();
+    let socket = socket(V4);
+    let address = (V4, server.local_addr().port()).into();
+    ask(&socket, address, &authenticated(), b"hello");
+    ask(&socket, address, &Client::new(old.public_key()).unwrap().with_suite(Suite::X25519Aes128GcmSiv), b"");
+
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[0].message(), "hello");
+    assert_eq!(seen[0].client_key(), Some(&identity().public_key()));
+    assert_eq!(seen[0].server_key(), Some(&server_secret().public_key()));
+    assert_eq!((seen[0].suite(), seen[1].suite()), (Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv));
+    assert_eq!((seen[1].client_key(), seen[1].server_key()), (None, Some(&old.public_key())));
+    // Not the mapped address that the socket sees.
+    assert!(seen.iter().all(|request| request.peer() == socket.local_addr().unwrap()));
+    assert!(seen[0].received() <= seen[1].received());
+    assert_eq!(server.stats().requests_by_key, [1, 1, 0, 0]);
+    let shown = format!("{:?}{:?}{server:?}", seen[0], Reply::from("secret answer"));
+    assert!(!shown.contains("hello") && !shown.contains("104, 101") && !shown.contains("secret answer"), "{shown}");
+}
+
+/// Every address of 127.0.0.0/8 is one of this machine's.
+#[test]
+#[cfg(target_os = "linux")]
+fn replies_leave_from_the_address_that_was_asked() {
+    let addresses: Vec<Ipv4Addr> = (1..9).map(|last| Ipv4Addr::new(127, 0, 0, last)).collect();
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        // A handler that waits, so that the requests to all addresses are answered in one batch as well.
+        let handler = Handler::service(tower::service_fn(async |request: Request| {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok::<_, std::io::Error>(Some(Reply::from(request.into_message())))
+        }));
+        let server = builder().bind(listen).unwrap().serve(handler).unwrap();
+        let port = server.local_addr().port();
+        let client = anonymous();
+        let mut asked: Vec<(UdpSocket, SocketAddr)> =
+            addresses.iter().map(|address| (socket(V4), (*address, port).into())).collect();
+        if listen.starts_with('[') {
+            asked.push((socket(Ipv6Addr::LOCALHOST), (Ipv6Addr::LOCALHOST, port).into()));
+        }
+        let pending: Vec<_> = asked
+            .iter()
+            .map(|(socket, address)| {
+                let (packet, pending) = sealed(&client, address.to_string().as_bytes());
+                socket.send_to(&packet, address).unwrap();
+                pending
+            })
+            .collect();
+        for ((socket, address), pending) in asked.iter().zip(pending) {
+            let (mut reply, from) = receive(socket);
+            assert_eq!(from, *address);
+            assert_eq!(pending.open(&mut reply).unwrap(), address.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_port_that_is_served_already_is_refused() {
+    for workers in [1, 2] {
+        let server = builder().workers(workers).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+        let error = builder().workers(2).bind(server.local_addr()).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains("another process"), "{error}");
+    }
+    assert!(builder().bind_sockets(Vec::new()).is_err());
+}
+
+/// Requests of one kind or another, and how each must end.
+#[test]
+fn every_packet_ends_in_exactly_one_way() {
+    let handler = Handler::function(|request: Request| match &request.message()[..] {
+        b"panic" => panic!("as asked"),
+        b"silence" => None,
+        b"flood" => Some(Reply::from(vec![0; 3 * (OVERHEAD + 5) - OVERHEAD + 1])),
+        b"three" => Some(Reply::from(vec![0; 3 * (OVERHEAD + 5) - OVERHEAD])),
+        message => Some(Reply::from(message.to_vec())),
+    });
+    let suites = SuiteSet::from_iter([Suite::X25519AesGcm128]);
+    let keys = pssst::Server::new(server_secret()).with_suites(suites);
+    let server = Server::builder(keys)
+        .workers(1)
+        .max_datagram(500)
+        .clients(|key| if *key == identity().public_key() { KeyCheck::Enrolled } else { KeyCheck::Refuse })
+        .bind((V4, 0))
+        .unwrap()
+        .serve(handler)
+        .unwrap();
+    let request = |message: &[u8]| sealed(&anonymous(), message).0;
+    let with = |change: fn(&mut Vec<u8>)| {
+        let mut packet = sealed(&authenticated(), b"hello").0;
+        change(&mut packet);
+        packet
+    };
+    let stranger = anonymous().with_identity(&SecretKey::from_bytes([1; 32])).unwrap();
+    let repeated = request(b"again");
+    let cases = [
+        (vec![], Outcome::Truncated),
+        (vec![0; 51], Outcome::Truncated),
+        (with(|packet| packet[0] |= 0x80), Outcome::NotRequest),
+        (with(|packet| packet[1] = 1), Outcome::ReservedFlags),
+        (sealed(&client(Suite::X25519Aes128GcmSiv), b"").0, Outcome::UnsupportedSuite),
+        (with(|packet| packet[4..36].fill(0)), Outcome::WeakKey),
+        (with(|packet| packet[40] ^= 1), Outcome::DecryptFailed),
+        (sealed(&stranger, b"hello").0, Outcome::ClientKeyAlias),
+        (vec![0; 501], Outcome::TooLong),
+        (vec![0; 65_507], Outcome::TooLong),
+        (request(b"panic"), Outcome::HandlerFailed),
+        (request(b"silence"), Outcome::Unanswered),
+        (request(b"flood"), Outcome::ReplyTooLarge),
+        (request(b"three"), Outcome::Replied),
+        (request(b"hello"), Outcome::Replied),
+        (sealed(&authenticated(), b"hello").0, Outcome::Replied),
+        (repeated.clone(), Outcome::Replied),
+        (repeated, Outcome::Repeated),
+        (request(&[0; 500 - OVERHEAD]), Outcome::Replied),
+    ];
+    let socket = socket(V4);
+    for (packet, _) in &cases {
+        socket.send_to(packet, server.local_addr()).unwrap();
+    }
+    let sent = cases.len() as u64;
+    let stats = wait_for(&server, |stats| stats.received == sent && stats.in_flight() == 0);
+    for (outcome, count) in stats.outcomes() {
+        let expected = cases.iter().filter(|(_, expected)| *expected == outcome).count() as u64;
+        assert_eq!(count, expected, "{}", outcome.name());
+    }
+    // What was refused was not answered.
+    for _ in 0..6 {
+        receive(&socket);
+    }
+    expect_silence(&socket);
+    assert_eq!(server.shutdown_blocking(PATIENCE).outcomes().map(|(_, count)| count).sum::<u64>(), sent);
+}
+
+/// Counts its calls, and never answers twice in the same way.
+fn counting() -> (Handler, Arc<AtomicU32>) {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&calls);
+    let handler = Handler::function(move |request: Request| {
+        let number = counter.fetch_add(1, Ordering::Relaxed);
+        // Fails the first time that it is asked to.
+        assert!(number > 0 || request.message() != "fail");
+        Some(Reply::from(number.to_string()))
+    });
+    (handler, calls)
+}
+
+///
+#[test]
+fn a_repeated_request_gets_the_same_bytes_wherever_it_comes_from() {
+    let (handler, calls) = counting();
+    let server = builder().workers(4).bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let (packet, pending) = sealed(&authenticated(), b"hello");
+    let mut replies = HashSet::new();
+    // From as many ports as it takes to come to every worker, surely.
+    for _ in 0..64 {
+        let socket = socket(V4);
+        socket.send_to(&packet, server.local_addr()).unwrap();
+        replies.insert(receive(&socket).0);
+    }
+    assert_eq!((replies.len(), calls.load(Ordering::Relaxed)), (1, 1));
+    assert_eq!(pending.open_to_vec(replies.iter().next().unwrap()).unwrap(), b"0");
+    assert!(server.worker_stats().iter().all(|worker| worker.received > 0));
+    let stats = wait_for(&server, |stats| stats.in_flight() == 0);
+    assert_eq!(nonzero(&stats), [(Outcome::Replied, 1), (Outcome::Repeated, 63)]);
+}
+
+#[test]
+fn the_memo_is_for_suite_1_unless_told_otherwise() {
+    let repeats = |suite, memo: Option<(usize, SuiteSet)>| {
+        let (handler, calls) = counting();
+        let builder = memo.into_iter().fold(builder(), |builder, (len, suites)| builder.memo(len, suites));
+        let server = builder.bind((V4, 0)).unwrap().serve(handler).unwrap();
+        let (packet, _) = sealed(&client(suite), b"hello");
+        let socket = socket(V4);
+        for _ in 0..2 {
+            socket.send_to(&packet, server.local_addr()).unwrap();
+            receive(&socket);
+        }
+        calls.load(Ordering::Relaxed)
+    };
+    let [suite_1, ours] = Suite::ALL;
+    assert_eq!((repeats(suite_1, None), repeats(ours, None)), (1, 2));
+    assert_eq!(repeats(suite_1, Some((0, SuiteSet::ALL))), 2);
+    assert_eq!(repeats(ours, Some((1 << 20, SuiteSet::ALL))), 1);
+}
+
+#[test]
+fn a_request_whose_handler_failed_is_handled_anew() {
+    let (handler, calls) = counting();
+    let server = builder().bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let (packet, pending) = sealed(&anonymous(), b"fail");
+    let socket = socket(V4);
+    socket.send_to(&packet, server.local_addr()).unwrap();
+    wait_for(&server, |stats| stats.count(Outcome::HandlerFailed) == 1);
+    socket.send_to(&packet, server.local_addr()).unwrap();
+    assert_eq!(pending.open(&mut receive(&socket).0).unwrap(), b"1");
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn while_a_request_is_answered_its_copies_are_dropped() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let handler = Handler::service(tower::service_fn(move |request: Request| {
+        let mut released = released.clone();
+        async move {
+            released.wait_for(|released| *released).await?;
+            Ok::<_, tokio::sync::watch::error::RecvError>(Some(Reply::from(request.into_message())))
+        }
+    }));
+    let server = builder().bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let (packet, pending) = sealed(&anonymous(), b"hello");
+    let socket = socket(V4);
+    for _ in 0..3 {
+        socket.send_to(&packet, server.local_addr()).unwrap();
+    }
+    let stats = wait_for(&server, |stats| stats.received == 3 && stats.count(Outcome::InProgress) == 2);
+    assert_eq!(stats.in_flight(), 1);
+    release.send(true).unwrap();
+    assert_eq!(pending.open(&mut receive(&socket).0).unwrap(), b"hello");
+    expect_silence(&socket);
+}
+
+#[test]
+fn replies_are_no_larger_than_their_requests_allow() {
+    let large = || Handler::function(|_| Some(Reply::from(vec![1; 1000])));
+    let answers = |server: &Server| {
+        [anonymous(), authenticated()].map(|client| {
+            let before = server.stats().count(Outcome::ReplyTooLarge);
+            let socket = socket(V4);
+            socket.send_to(&sealed(&client, b"hello").0, server.local_addr()).unwrap();
+            let stats = wait_for(server, |stats| stats.in_flight() == 0 && stats.requests() > 0);
+            if stats.count(Outcome::ReplyTooLarge) > before {
+                expect_silence(&socket);
+                return false;
+            }
+            receive(&socket).0.len() == 1000 + OVERHEAD
+        })
+    };
+    // One request at a time, so that the figures are about it.
+    for (builder, expected) in [
+        (builder(), [false, false]),
+        (builder().max_authenticated_amplification(None), [false, true]),
+        (builder().max_amplification(20), [true, false]),
+        (builder().max_amplification(None).max_authenticated_amplification(9), [true, true]),
+        (builder().max_amplification(None).max_authenticated_amplification(8), [true, false]),
+    ] {
+        let server = builder.bind((V4, 0)).unwrap().serve(large()).unwrap();
+        assert_eq!(answers(&server), expected);
+    }
+}
+
+#[test]
+fn a_prefix_that_asks_too_much_is_dropped_before_any_work() {
+    // Nothing is earned back while the test runs.
+    let limit = RateLimit::new(1).with_burst(5);
+    let server = builder().rate_limit(limit).bind("0.0.0.0:0").unwrap().serve(echo()).unwrap();
+    let address = (V4, server.local_addr().port()).into();
+    let start = std::time::Instant::now();
+    for last in [1, 2] {
+        let socket = socket(Ipv4Addr::new(127, 0, 0, last));
+        for _ in 0..10 {
+            socket
+                .send_to(&sealed(&anonymous(), b"").0, SocketAddr::new(V4.into(), server.local_addr().port()))
+                .unwrap();
+        }
+    }
+    let stats = wait_for(&server, |stats| stats.received == 20 && stats.in_flight() == 0);
+    let earned = start.elapsed().as_secs() + 1;
+    assert!((5..=5 + earned).contains(&stats.count(Outcome::Replied)), "{:?}", nonzero(&stats));
+    assert_eq!(stats.count(Outcome::Replied) + stats.count(Outcome::RateLimited), 20);
+    // Another prefix has its own.
+    ask(&socket(Ipv4Addr::new(127, 0, 1, 1)), address, &anonymous(), b"");
+}
+
+#[test]
+fn clients_that_leave_end_nothing() {
+    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    for _ in 0..2000 {
+        // Gone before the reply comes: the system tells the server so.
+        let (packet, _) = sealed(&anonymous(), b"");
+        UdpSocket::bind((V4, 0)).unwrap().send_to(&packet, server.local_addr()).unwrap();
+    }
+    let (reply, _) = ask(&socket(V4), server.local_addr(), &anonymous(), b"still there?");
+    assert_eq!(reply, b"still there?");
+    let stats = server.shutdown_blocking(PATIENCE);
+    assert_eq!(stats.received + stats.kernel_drops.unwrap_or_default(), 2001);
+}
+
+#[test]
+fn a_dropped_server_is_gone() {
+    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let address = server.local_addr();
+    drop(server);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while builder().bind(address).is_err() {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn small_socket_buffers_are_noticed() {
+    let bound = builder().socket_buffer(1 << 16).bind((V4, 0)).unwrap();
+    assert_eq!(bound.buffer_shortfall(), None);
+    let bound = builder().socket_buffer(1 << 30).bind((V4, 0)).unwrap();
+    let shortfall = bound.buffer_shortfall().unwrap();
+    assert!(shortfall.wanted == 1 << 30 && shortfall.to_string().contains("net.core.rmem_max=1073741824"));
+}
