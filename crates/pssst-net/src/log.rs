@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(test)]
+pub(crate) mod capture;
+
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Says something at most once a minute. Counters tell how often it happened.

@@ -21,6 +21,9 @@ use crate::log::Seldom;
 use crate::memo::{Claim, Entry};
 use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
 
+#[cfg(test)]
+mod tests;
+
 /// What a worker receives from and sends to. The server's is a [`BatchSocket`]; tests have a network of their own.
 pub(crate) trait Datagrams {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()>;

@@ -1,66 +1,10 @@
 //! What is printed and logged.
 
-use std::fmt::{self, Write as _};
-use std::sync::Mutex;
-
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing::Level;
 
 use super::*;
 use crate::client::tests::fake::Resolution;
-
-/// Takes every event of every level, as text.
-#[derive(Clone, Default)]
-struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
-
-impl Capture {
-    fn of(&self, level: Level) -> usize {
-        self.0.lock().unwrap().iter().filter(|(of, _)| *of == level).count()
-    }
-}
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, "{field}={value:?} ").unwrap();
-    }
-}
-
-impl Subscriber for Capture {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        let mut text = Text(String::new());
-        span.record(&mut text);
-        self.0.lock().unwrap().push((*span.metadata().level(), text.0));
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push((*event.metadata().level(), text.0));
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// Bytes in every form in which they may be printed.
-fn forms(bytes: &[u8]) -> Vec<String> {
-    let hex: String = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    let list = format!("{bytes:?}");
-    let list = list.trim_matches(['[', ']']).to_owned();
-    vec![hex.to_uppercase(), hex, list, String::from_utf8_lossy(bytes).into_owned()]
-}
-
-fn assert_absent(text: &str, secrets: &[&[u8]]) {
-    for form in secrets.iter().flat_map(|secret| forms(secret)) {
-        assert!(!text.contains(&form), "{form:?} is in {text}");
-    }
-}
+use crate::log::capture::{Capture, assert_absent};
 
 const IDENTITY: [u8; 32] = *b"an identity of thirty-two bytes.";
 const REQUEST: &[u8] = b"how high is the water?";
@@ -110,10 +54,8 @@ async fn nothing_secret_is_logged() {
     timeout(client.request(REQUEST).await);
 
     assert!(capture.of(Level::DEBUG) > 10);
-    let logged = capture.0.lock().unwrap().clone();
-    for (_, text) in logged {
-        assert_absent(&text, &[&IDENTITY, REQUEST, REPLY, &sent[4..36], &server_secret().expose_bytes()[..]]);
-    }
+    let secret = server_secret();
+    assert_absent(&capture.text(), &[&IDENTITY, REQUEST, REPLY, &sent[4..36], &secret.expose_bytes()[..]]);
 }
 
 #[tokio::test(start_paused = true)]

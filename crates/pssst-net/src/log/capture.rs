@@ -1,0 +1,67 @@
+//! What was logged, for tests.
+
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+/// Takes every event of every level, as text.
+#[derive(Clone, Default)]
+pub(crate) struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl Capture {
+    /// Events and spans of this level.
+    pub(crate) fn of(&self, level: Level) -> usize {
+        self.0.lock().unwrap().iter().filter(|(of, _)| *of == level).count()
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().iter().map(|(_, text)| text.as_str()).collect()
+    }
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{field}={value:?} ").unwrap();
+    }
+}
+
+impl Subscriber for Capture {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        let mut text = Text(String::new());
+        span.record(&mut text);
+        self.0.lock().unwrap().push((*span.metadata().level(), text.0));
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push((*event.metadata().level(), text.0));
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Bytes in every form in which they may be printed.
+fn forms(bytes: &[u8]) -> Vec<String> {
+    let hex: String = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let list = format!("{bytes:?}");
+    let list = list.trim_matches(['[', ']']).to_owned();
+    vec![hex.to_uppercase(), hex, list, String::from_utf8_lossy(bytes).into_owned()]
+}
+
+/// None of these bytes is in a text, in whatever form.
+pub(crate) fn assert_absent(text: &str, secrets: &[&[u8]]) {
+    for form in secrets.iter().flat_map(|secret| forms(secret)) {
+        assert!(!text.contains(&form), "{form:?} is in {text}");
+    }
+}

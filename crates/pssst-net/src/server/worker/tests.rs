@@ -1,0 +1,149 @@
+//! A worker whose socket fails as no real one can be made to.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::pending;
+use std::rc::Rc;
+
+use pssst::{Client, SecretKey, SysRng};
+
+use super::*;
+use crate::log::capture::{Capture, assert_absent};
+use crate::{Reply, Server, Stats};
+
+/// What happens when the worker receives, one thing after another; then nothing ever.
+type Script = VecDeque<io::Result<Vec<Vec<u8>>>>;
+
+#[derive(Clone, Default)]
+struct Scripted {
+    script: Rc<RefCell<Script>>,
+    /// Every how many datagrams one is refused, if any.
+    refuses: Option<usize>,
+    sent: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+impl Scripted {
+    fn next(&self, batch: &mut ReceiveBatch) -> Option<io::Result<()>> {
+        batch.clear();
+        Some(self.script.borrow_mut().pop_front()?.map(|packets| {
+            for packet in &packets {
+                batch.put(PEER, packet);
+            }
+        }))
+    }
+}
+
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+
+impl Datagrams for Scripted {
+    async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
+        match self.next(batch) {
+            Some(outcome) => outcome,
+            None => pending().await,
+        }
+    }
+
+    fn try_receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
+        self.next(batch).unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    async fn send<T>(&mut self, batch: &mut SendBatch<T>, mut each: impl FnMut(T, io::Result<()>)) {
+        let mut sent = self.sent.borrow_mut();
+        let mut number = 0;
+        batch.drain(|to, packet, context| {
+            assert_eq!(to, PEER);
+            number += 1;
+            if self.refuses.is_some_and(|every| number % every == 0) {
+                each(context, Err(io::ErrorKind::PermissionDenied.into()));
+            } else {
+                sent.push(packet.to_vec());
+                each(context, Ok(()));
+            }
+        });
+    }
+}
+
+fn request() -> Vec<u8> {
+    let client = Client::new(SecretKey::from_bytes([7; 32]).public_key()).unwrap();
+    client.seal_request_to_vec(&mut SysRng, b"hello").unwrap().0
+}
+
+/// Runs a worker through the script for an hour of virtual time, and then lets it stop.
+async fn run(socket: Scripted, handler: Handler) -> Stats {
+    let shared = Arc::new(Server::builder(SecretKey::from_bytes([7; 32])).shared(handler, false));
+    let counts = Arc::new(WorkerCounts::new());
+    let worker = Worker::new(socket, Arc::clone(&shared), Arc::clone(&counts));
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        shared.stop.request(Instant::now() + Duration::from_secs(1));
+    };
+    tokio::join!(worker.run(), stop);
+    counts.snapshot()
+}
+
+fn echo() -> Handler {
+    Handler::function(|request| Some(Reply::from(request.into_message())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_the_network_end_no_worker() {
+    let script: Script = [io::ErrorKind::ConnectionRefused, io::ErrorKind::PermissionDenied, io::ErrorKind::Other]
+        .into_iter()
+        .cycle()
+        .take(1000)
+        .map(|kind| Err(kind.into()))
+        .chain([Ok(vec![request()]), Err(io::ErrorKind::NotConnected.into()), Ok(vec![request()])])
+        .collect();
+    let socket = Scripted { script: Rc::new(RefCell::new(script)), ..Scripted::default() };
+    let stats = run(socket.clone(), echo()).await;
+    assert_eq!((stats.receive_errors, stats.count(Outcome::Replied)), (1001, 2));
+    assert_eq!(socket.sent.borrow().len(), 2);
+}
+
+#[test]
+fn the_first_errors_cost_no_time_and_none_costs_much() {
+    assert_eq!((1..=8).map(pause_after).max(), Some(Duration::from_millis(1)));
+    assert_eq!((1..8).map(pause_after).max(), Some(Duration::ZERO));
+    assert!((8..2000).map(pause_after).all(|pause| pause > Duration::ZERO && pause <= MAX_PAUSE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_that_the_system_refuses_are_counted_and_the_others_sent() {
+    let script = [Ok((0..10).map(|_| request()).collect())].into();
+    let socket = Scripted { script: Rc::new(RefCell::new(script)), refuses: Some(3), ..Scripted::default() };
+    let stats = run(socket.clone(), echo()).await;
+    assert_eq!((stats.count(Outcome::Replied), stats.count(Outcome::SendFailed)), (7, 3));
+    assert_eq!((socket.sent.borrow().len(), stats.in_flight(), stats.turnaround_nanos.count()), (7, 0, 7));
+}
+
+/// More than are sent together.
+#[tokio::test(start_paused = true)]
+async fn handlers_that_finish_all_at_once_are_all_answered() {
+    let script = (0..5).map(|_| Ok((0..64).map(|_| request()).collect())).collect();
+    let socket = Scripted { script: Rc::new(RefCell::new(script)), ..Scripted::default() };
+    let handler = Handler::service(tower::service_fn(async |request: Request| {
+        tokio::time::sleep_until(Instant::now() + Duration::from_secs(60)).await;
+        Ok::<_, io::Error>(Some(Reply::from(request.into_message())))
+    }));
+    let stats = run(socket.clone(), handler).await;
+    assert_eq!((stats.count(Outcome::Replied), socket.sent.borrow().len()), (320, 320));
+}
+
+/// Nothing of a request is in a log, at whatever level, but what anybody sees.
+#[tokio::test(start_paused = true)]
+async fn logs_hold_no_messages_and_no_secrets() {
+    let capture = Capture::default();
+    let _logging = tracing::subscriber::set_default(capture.clone());
+    let mut junk = request();
+    junk[50] ^= 1;
+    let script = [Ok(vec![request(), junk, request()]), Err(io::ErrorKind::Other.into())].into();
+    let socket = Scripted { script: Rc::new(RefCell::new(script)), refuses: Some(2), ..Scripted::default() };
+    let handler = Handler::service(tower::service_fn(async |request: Request| match request.message().len() {
+        5 => Ok(Some(Reply::from("the secret answer"))),
+        _ => Err(io::Error::other("no")),
+    }));
+    run(socket, handler).await;
+    let said = capture.text();
+    assert!(said.contains("refused") && said.contains("cannot send a reply"), "{said}");
+    assert_absent(&said, &[b"hello", b"the secret answer", &[7; 32]]);
+}
