@@ -77,7 +77,8 @@ impl BatchSocket {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when none waits; otherwise as for [`BatchSocket::receive`].
     pub fn try_receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
-        self.io.try_io(Interest::READABLE, || self.receive_now(batch))
+        // Not by way of tokio, which may not have heard yet of what has arrived.
+        self.receive_now(batch)
     }
 
     fn receive_now(&self, batch: &mut ReceiveBatch) -> io::Result<()> {

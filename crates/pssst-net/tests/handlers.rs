@@ -144,6 +144,28 @@ fn services_may_spawn_tasks() {
     assert_eq!(exchange(&serve(Handler::service(boxed)), &[b"a", b"b"]).0, [b"a", b"b"]);
 }
 
+#[test]
+fn a_handler_that_cannot_be_made_replaces_none() {
+    let server = serve(echo());
+    server.replace_handler(Handler::service_per_worker(|| -> Broken { panic!("as told") }));
+    for _ in 0..3 {
+        let (reply, _) = ask(&socket(V4), server.local_addr(), &anonymous(), b"still there?");
+        assert_eq!(reply, b"still there?");
+    }
+    let failed =
+        builder().bind((V4, 0)).unwrap().serve(Handler::service_per_worker(|| -> Broken { panic!("as told") }));
+    assert!(failed.is_err());
+}
+
+#[test]
+fn a_list_of_clients_that_fails_lets_nobody_in() {
+    let server = builder().clients(|_| panic!("as told")).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let socket = socket(V4);
+    socket.send_to(&sealed(&authenticated(), b"").0, server.local_addr()).unwrap();
+    wait_for(&server, |stats| stats.count(Outcome::ClientKeyAlias) == 1);
+    ask(&socket, server.local_addr(), &anonymous(), b"");
+}
+
 /// Fails in whatever way before it has a future.
 #[derive(Clone)]
 struct Broken(&'static str);

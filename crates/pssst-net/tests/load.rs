@@ -190,6 +190,24 @@ fn a_graceful_shutdown_loses_nothing_that_was_accepted() {
     }
 }
 
+/// Also what comes while the worker is busy and could not have heard of it.
+#[test]
+fn what_arrives_while_a_worker_is_busy_is_accepted_too() {
+    let handler = Handler::function(|request: Request| {
+        thread::sleep(Duration::from_millis(20));
+        Some(Reply::from(request.into_message()))
+    });
+    for _ in 0..5 {
+        let server = builder().bind((V4, 0)).unwrap().serve(handler.clone()).unwrap();
+        let socket = socket(V4);
+        let send = || socket.send_to(&sealed(&anonymous(), b"").0, server.local_addr()).unwrap();
+        send();
+        wait_for(&server, |stats| stats.received == 1);
+        (0..10).for_each(|_| assert!(send() > 0));
+        assert_eq!(nonzero(&server.shutdown_blocking(PATIENCE)), [(Outcome::Replied, 11)]);
+    }
+}
+
 #[test]
 fn what_takes_too_long_is_given_up_at_shutdown() {
     let server = builder().bind((V4, 0)).unwrap().serve(marked(0, Duration::from_secs(3600))).unwrap();
@@ -235,14 +253,7 @@ fn servers_replace_each_other_on_a_passed_socket_without_loss() {
 
 #[test]
 fn requests_beyond_the_limit_are_dropped_the_newest_first() {
-    let (release, released) = tokio::sync::watch::channel(false);
-    let handler = Handler::service(tower::service_fn(move |request: Request| {
-        let mut released = released.clone();
-        async move {
-            released.wait_for(|released| *released).await?;
-            Ok::<_, tokio::sync::watch::error::RecvError>(Some(Reply::from(request.into_message())))
-        }
-    }));
+    let (handler, release) = held();
     let server = builder().max_in_flight(10).bind((V4, 0)).unwrap().serve(handler).unwrap();
     let socket = socket(V4);
     let pending: Vec<_> = (0..25)

@@ -18,12 +18,12 @@ use pssst::{PublicKey, Suite};
 /// answers do no harm. See [the protocol's documentation](pssst#one-request-one-answer).
 #[derive(Clone)]
 pub struct Request {
-    message: Bytes,
-    client_key: Option<PublicKey>,
-    peer: SocketAddr,
-    received: Instant,
-    server_key: Option<PublicKey>,
-    suite: Suite,
+    pub(super) message: Bytes,
+    pub(super) client_key: Option<PublicKey>,
+    pub(super) peer: SocketAddr,
+    pub(super) received: Instant,
+    pub(super) server_key: Option<PublicKey>,
+    pub(super) suite: Suite,
 }
 
 impl Request {
@@ -31,10 +31,6 @@ impl Request {
     pub fn new(message: impl Into<Bytes>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
         let (received, suite) = (Instant::now(), Suite::default());
         Self { message: message.into(), client_key, peer, received, server_key: None, suite }
-    }
-
-    pub(super) fn with_origin(self, server_key: Option<PublicKey>, suite: Suite, received: Instant) -> Self {
-        Self { received, server_key, suite, ..self }
     }
 
     /// The message.

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use pssst::{BATCH_LEN, OVERHEAD, ReplySealer};
+use pssst::{BATCH_LEN, KeyCheck, OVERHEAD, PublicKey, ReplySealer};
 use tokio::time::Instant;
 
 use super::handler::{Failure, Finished, Handle};
@@ -193,8 +194,12 @@ impl<S: Datagrams> Worker<S> {
     async fn wind_up(&mut self) {
         let deadline = self.desk.shared.stop.deadline();
         if !self.desk.shared.is_inherited {
-            while Instant::now() < deadline && self.socket.try_receive(&mut self.received).is_ok() {
-                self.desk.open(&mut self.received);
+            while Instant::now() < deadline {
+                match self.socket.try_receive(&mut self.received) {
+                    Ok(()) => self.desk.open(&mut self.received),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => self.desk.counts.receive_errors.add(1),
+                }
                 self.answer().await;
             }
         }
@@ -245,7 +250,9 @@ impl Desk {
         self.counts.received_bytes.add(bytes);
 
         let serving = shared.serving.load();
-        let check = |key: &pssst::PublicKey| (serving.check)(key);
+        // The caller's code may panic, and that must end no worker: then nobody is let in.
+        let check =
+            |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| (serving.check)(key))).unwrap_or(KeyCheck::Refuse);
         serving.server.open_batch(packets, check, |place, outcome| {
             let source = sources[place];
             match outcome {
@@ -284,12 +291,14 @@ impl Desk {
             return self.counts.count(Outcome::Overloaded);
         }
 
-        let peer = SocketAddr::new(source.peer.ip().to_canonical(), source.peer.port());
-        let request = Request::new(Bytes::copy_from_slice(message), client_key, peer).with_origin(
-            serving.key(key_place),
+        let request = Request {
+            message: Bytes::copy_from_slice(message),
+            client_key,
+            peer: SocketAddr::new(source.peer.ip().to_canonical(), source.peer.port()),
+            received: received.into_std(),
+            server_key: serving.key(key_place),
             suite,
-            received.into_std(),
-        );
+        };
         let ticket = Ticket { sealer, source, received, is_authenticated, claim };
         self.in_flight += 1;
         if let Some(finished) = self.handlers.current.start(request, ticket) {
@@ -375,9 +384,13 @@ impl Handlers {
 
     fn use_newest(&mut self, newest: &Handler) {
         if !self.newest.is(newest) {
-            let before = mem::replace(self, Self::new(newest));
-            self.replaced = before.replaced;
-            self.replaced.push(before.current);
+            self.newest = newest.clone();
+            // The caller's code may panic. What works then goes on.
+            if let Ok(made) = catch_unwind(AssertUnwindSafe(|| newest.make())) {
+                self.replaced.push(mem::replace(&mut self.current, made));
+            } else {
+                tracing::error!("the new handler panicked as it was made; the old one stays");
+            }
         }
         self.replaced.retain(|handler| handler.in_flight() > 0);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pssst_net::pssst::{Client, PendingReply, SecretKey, Suite, SysRng};
 use pssst_net::{Handler, Outcome, Reply, Request, Server, ServerBuilder, Stats};
+use tokio::sync::watch;
 
 /// More than anything on loopback takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,6 +40,19 @@ pub(crate) fn authenticated() -> Client {
 
 pub(crate) fn echo() -> Handler {
     Handler::function(|request: Request| Some(Reply::from(request.into_message())))
+}
+
+/// An echo that answers nothing until it is told to go.
+pub(crate) fn held() -> (Handler, watch::Sender<bool>) {
+    let (release, released) = watch::channel(false);
+    let handler = Handler::service(tower::service_fn(move |request: Request| {
+        let mut released = released.clone();
+        async move {
+            released.wait_for(|released| *released).await?;
+            Ok::<_, watch::error::RecvError>(Some(Reply::from(request.into_message())))
+        }
+    }));
+    (handler, release)
 }
 
 pub(crate) fn sealed(client: &Client, message: &[u8]) -> (Vec<u8>, PendingReply) {
