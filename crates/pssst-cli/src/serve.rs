@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// server at anybody.
     #[arg(long, value_name = "TIMES", default_value_t = 3)]
     max_amplification: u32,
+    /// The same for authenticated clients, whose requests others can repeat as well [default: as --max-amplification].
+    #[arg(long, value_name = "TIMES")]
+    max_authenticated_amplification: Option<u32>,
     /// Take so many requests a second from each prefix of addresses (IPv4 /24, IPv6 /56) [default: no limit].
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,
@@ -90,8 +93,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn bind(args: &Args) -> Result<BoundServer, Failure> {
     let mut builder = Server::builder(server(args)?)
         .max_datagram(args.max_datagram as usize)
-        .max_amplification((args.max_amplification > 0).then_some(args.max_amplification))
-        .max_authenticated_amplification((args.max_amplification > 0).then_some(args.max_amplification))
+        .max_amplification(times(args.max_amplification))
+        .max_authenticated_amplification(times(args.max_authenticated_amplification.unwrap_or(args.max_amplification)))
         .rate_limit(args.rate_limit.map(RateLimit::new))
         .memo((args.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
     if let Some(workers) = args.workers {
@@ -114,6 +117,11 @@ fn bind(args: &Args) -> Result<BoundServer, Failure> {
             "choose another port, or find who has this one: `ss -lnup` shows it",
         )
     })
+}
+
+/// 0 is no limit.
+fn times(times: u32) -> Option<u32> {
+    (times > 0).then_some(times)
 }
 
 fn server(args: &Args) -> Result<pssst::Server, Failure> {

@@ -8,9 +8,11 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pssst::{Client, PublicKey, SecretKey, Server, SysRng};
+use pssst_net::{Retry, blocking};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,12 +77,12 @@ struct Serving {
 impl Serving {
     fn start(args: &[&str]) -> Self {
         let mut command = pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0"]);
-        command.args(args);
+        command.args(args).stderr(Stdio::piped());
         Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
@@ -366,7 +368,8 @@ fn serve_passed(socket: &UdpSocket, keys: &Keys) -> Serving {
             env!("CARGO_BIN_EXE_pssst"),
         ])
         .args(["serve", "--verbose", "--workers", "2", "--secret-key", &keys.path("server.key")])
-        .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+        .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())))
+        .stderr(Stdio::piped());
     Serving::spawn(command)
 }
 
@@ -402,6 +405,53 @@ fn a_passed_socket_is_served_and_what_waits_in_it_is_the_next_servers() {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && stderr.contains("pass UDP sockets only"), "{stderr}");
+}
+
+/// No request fails over it, though what the server had received, and what came meanwhile, is lost.
+#[test]
+fn a_server_is_killed_and_started_again_under_load() {
+    let keys = Keys::new();
+    let start = |listen: &str| {
+        let mut command = pssst(&["serve", "--verbose", "--listen", listen, "--secret-key", &keys.path("server.key")]);
+        command.stderr(Stdio::null());
+        Serving::spawn(command)
+    };
+    let mut serving = start("127.0.0.1:0");
+    let address = serving.address();
+    let client = blocking::Client::builder(keys.server_key.parse().unwrap())
+        .timeout(Duration::from_secs(30))
+        .retry(Retry { first_pause: Duration::from_millis(50), max_resends: 20 })
+        .connect(&address)
+        .unwrap();
+    let stop = AtomicBool::new(false);
+    let answered: u32 = std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..8)
+            .map(|asker: u32| {
+                let (client, stop) = (&client, &stop);
+                scope.spawn(move || {
+                    let mut number = 0_u32;
+                    while !stop.load(Ordering::Relaxed) {
+                        let message = [asker, number].map(u32::to_be_bytes).concat();
+                        assert_eq!(client.request(&message).unwrap(), message);
+                        number += 1;
+                    }
+                    number
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(200));
+            serving.child.kill().unwrap();
+            serving.child.wait().unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            serving = start(&address);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::Relaxed);
+        askers.into_iter().map(|asker| asker.join().unwrap()).sum()
+    });
+    let stats = client.stats();
+    assert!(answered > 100 && stats.timeouts == 0 && stats.resends > 0, "{answered} answered, {stats:?}");
 }
 
 #[test]
