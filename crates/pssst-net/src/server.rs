@@ -194,6 +194,7 @@ impl ServerBuilder {
             memo_suites: self.memo_suites,
             rate_limiter: self.rate_limit.map(RateLimiter::new),
             stop: Stop::default(),
+            max_waiting: listen::max_waiting(self.buffer_len),
             is_inherited,
         }
     }

@@ -4,6 +4,7 @@
 //! What the server stands on, and of use to whoever moves many datagrams. On Linux `recvmmsg` and `sendmmsg`; elsewhere what
 //! the system has, one by one if need be.
 
+use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
@@ -196,7 +197,6 @@ pub struct ReceiveBatch {
 }
 
 /// A datagram, in the buffer that it was received into.
-#[derive(Debug)]
 pub struct Received<'b> {
     /// Its bytes; `None` when it was longer than the batch's buffers, and so was not kept whole.
     pub bytes: Option<&'b mut [u8]>,
@@ -262,8 +262,8 @@ impl ReceiveBatch {
     }
 }
 
-impl std::fmt::Debug for ReceiveBatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ReceiveBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceiveBatch")
             .field("len", &self.len)
             .field("capacity", &self.metas.len())
@@ -278,14 +278,23 @@ fn is_answerable(address: IpAddr) -> bool {
     !address.is_multicast() && address != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
 
+/// Without the bytes, which may have been decrypted meanwhile.
+impl fmt::Debug for Received<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("len", &self.bytes.as_ref().map(|bytes| bytes.len()))
+            .field("peer", &self.peer)
+            .field("local", &self.local)
+            .finish()
+    }
+}
+
 /// Datagrams to be sent together, each with a context of the caller's that comes back with its outcome.
-#[derive(Debug)]
 pub struct SendBatch<T> {
     bytes: Vec<u8>,
     datagrams: Vec<Outgoing<T>>,
 }
 
-#[derive(Debug)]
 struct Outgoing<T> {
     place: Range<usize>,
     to: SocketAddr,
@@ -339,6 +348,13 @@ impl<T> SendBatch<T> {
             }
         }
         self.clear();
+    }
+}
+
+/// Without the bytes.
+impl<T> fmt::Debug for SendBatch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendBatch").field("len", &self.datagrams.len()).finish_non_exhaustive()
     }
 }
 

@@ -209,6 +209,30 @@ fn what_arrives_while_a_worker_is_busy_is_accepted_too() {
 }
 
 #[test]
+fn a_shutdown_ends_though_clients_go_on() {
+    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let (address, stop) = (server.local_addr(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let socket = socket(V4);
+                let packets: Vec<_> = (0..64).map(|_| sealed(&anonymous(), b"").0).collect();
+                for packet in packets.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                    // Once the server is gone the system says so.
+                    drop(socket.send_to(packet, address));
+                }
+            });
+        }
+        wait_for(&server, |stats| stats.received > 1000);
+        let (ended, end) = std::sync::mpsc::channel();
+        scope.spawn(move || drop(ended.send(server.shutdown_blocking(Duration::from_secs(3600)).in_flight())));
+        let in_flight = end.recv_timeout(PATIENCE);
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(in_flight, Ok(0));
+    });
+}
+
+#[test]
 fn what_takes_too_long_is_given_up_at_shutdown() {
     let server = builder().bind((V4, 0)).unwrap().serve(marked(0, Duration::from_secs(3600))).unwrap();
     let socket = socket(V4);

@@ -69,6 +69,12 @@ fn bind_another(first: &UdpSocket, _: SocketAddr, _: usize) -> io::Result<UdpSoc
     first.try_clone()
 }
 
+/// As many datagrams as can wait in a socket with this many bytes of buffer, or more: systems charge at least 256 bytes for
+/// each (Linux 512, of twice what it was asked for), and have smallest buffers of their own.
+pub(super) fn max_waiting(buffer_len: usize) -> usize {
+    buffer_len.max(1 << 16) / 256
+}
+
 fn explain(error: &io::Error, address: SocketAddr) -> io::Error {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "another process serves this port already",
@@ -174,6 +180,22 @@ mod tests {
         let address = |place: usize| spread[place].local_addr().unwrap();
         assert_eq!(spread.len(), 5);
         assert!(address(0) == address(2) && address(1) == address(3) && address(0) == address(4));
+    }
+
+    #[test]
+    fn no_more_datagrams_wait_in_a_socket_than_is_said() {
+        for buffer_len in [0, 1 << 16, 1 << 20] {
+            let receiver = open(ANY_PORT, buffer_len).unwrap();
+            receiver.bind(&ANY_PORT.into()).unwrap();
+            let receiver = UdpSocket::from(receiver);
+            let sender = UdpSocket::bind(ANY_PORT).unwrap();
+            for _ in 0..=max_waiting(buffer_len) {
+                sender.send_to(&[], receiver.local_addr().unwrap()).unwrap();
+            }
+            receiver.set_nonblocking(true).unwrap();
+            let waiting = std::iter::from_fn(|| receiver.recv(&mut []).ok()).count();
+            assert!((1..=max_waiting(buffer_len)).contains(&waiting), "{waiting} in {buffer_len} bytes");
+        }
     }
 
     #[test]

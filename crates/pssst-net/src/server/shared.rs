@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(super) memo_suites: SuiteSet,
     pub(super) rate_limiter: Option<RateLimiter>,
     pub(super) stop: Stop,
+    /// As many datagrams as can wait in a socket, or more.
+    pub(super) max_waiting: usize,
     /// The sockets were passed to us, so what waits in them is not lost when we end.
     pub(super) is_inherited: bool,
 }

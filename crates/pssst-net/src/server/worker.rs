@@ -117,7 +117,7 @@ impl<S: Datagrams> Worker<S> {
     /// Serves until the server is to stop, then finishes what it can.
     pub(crate) async fn run(mut self) {
         let stop = self.desk.shared.stop.clone();
-        let mut failures = 0;
+        let mut failures = 0_u32;
         loop {
             let received = tokio::select! {
                 biased;
@@ -138,7 +138,7 @@ impl<S: Datagrams> Worker<S> {
                 Err(error) => {
                     self.desk.counts.receive_errors.add(1);
                     self.desk.troubles.receive.say(|| tracing::warn!(%error, "cannot receive; going on"));
-                    failures += 1;
+                    failures = failures.saturating_add(1);
                     tokio::time::sleep(pause_after(failures)).await;
                 }
             }
@@ -189,19 +189,20 @@ impl<S: Datagrams> Worker<S> {
         counts.sent_bytes.add(sent_bytes);
     }
 
-    /// Reads what waits in the socket, unless another process goes on with it, and finishes what was accepted within the
+    /// Reads what waits in the socket, unless another process goes on with it, and finishes what was accepted, within the
     /// time that is given.
     async fn wind_up(&mut self) {
         let deadline = self.desk.shared.stop.deadline();
-        if !self.desk.shared.is_inherited {
-            while Instant::now() < deadline {
-                match self.socket.try_receive(&mut self.received) {
-                    Ok(()) => self.desk.open(&mut self.received),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => self.desk.counts.receive_errors.add(1),
-                }
-                self.answer().await;
+        // What waits in the socket now is among these. Clients that go on and on are left.
+        let mut waiting = if self.desk.shared.is_inherited { 0 } else { self.desk.shared.max_waiting };
+        while waiting > 0 && Instant::now() < deadline {
+            match self.socket.try_receive(&mut self.received) {
+                Ok(()) => self.desk.open(&mut self.received),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.desk.counts.receive_errors.add(1),
             }
+            waiting = waiting.saturating_sub(self.received.len().max(1));
+            self.answer().await;
         }
         while self.desk.in_flight > 0 {
             match tokio::time::timeout_at(deadline, self.desk.handlers.next_finished()).await {

@@ -150,6 +150,20 @@ fn what_was_sent_to_a_group_is_not_answered_under_its_address() {
     }
 }
 
+#[tokio::test]
+async fn what_is_shown_has_no_contents() {
+    let socket = batch_socket(V4);
+    UdpSocket::bind((V4, 0)).unwrap().send_to(b"secret", socket.local_addr().unwrap()).unwrap();
+    let mut received = ReceiveBatch::new(1, 10);
+    socket.receive(&mut received).await.unwrap();
+    let mut batch = SendBatch::new();
+    batch.push(socket.local_addr().unwrap(), None, 6, ()).copy_from_slice(b"secret");
+    let others = format!("{received:?} {batch:?} {socket:?}");
+    let shown = format!("{others} {:?}", received.datagrams().next().unwrap());
+    crate::log::capture::assert_absent(&shown, &[b"secret"]);
+    assert!(shown.contains("len: Some(6)"), "{shown}");
+}
+
 #[test]
 fn the_datagram_added_last_can_be_taken_back() {
     let to = SocketAddr::new(V4.into(), 1);
