@@ -225,7 +225,7 @@ fn a_shutdown_ends_though_clients_go_on() {
         }
         wait_for(&server, |stats| stats.received > 1000);
         let (ended, end) = std::sync::mpsc::channel();
-        scope.spawn(move || drop(ended.send(server.shutdown_blocking(Duration::from_secs(3600)).in_flight())));
+        scope.spawn(move || ended.send(server.shutdown_blocking(Duration::from_secs(3600)).in_flight()).unwrap());
         let in_flight = end.recv_timeout(PATIENCE);
         stop.store(true, Ordering::Relaxed);
         assert_eq!(in_flight, Ok(0));
