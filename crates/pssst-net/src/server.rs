@@ -168,7 +168,15 @@ impl ServerBuilder {
     /// Serves the UDP sockets that the service manager passed to this process (systemd's socket activation), if it did. Such
     /// sockets outlive the process: no datagram is lost while one server ends and the next one starts.
     ///
-    /// They are passed once: a second call finds none.
+    /// If none was passed, the settings come back as the inner error, for [`ServerBuilder::bind`]. They are passed once: a
+    /// second call finds none.
+    ///
+    /// ```no_run
+    /// # use pssst_net::{BoundServer, ServerBuilder};
+    /// fn take_port(builder: ServerBuilder) -> std::io::Result<BoundServer> {
+    ///     builder.bind_passed()?.or_else(|builder| builder.bind("[::]:45678"))
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When something other than a UDP socket was passed, and those of the system.
