@@ -31,6 +31,8 @@ const CACHE_LINE: usize = 64;
 /// Every datagram comes with the local address that it was sent to, and can be answered from there: a client of a host with
 /// several addresses takes an answer from no other (`IP_PKTINFO`). Datagrams are neither coalesced by the kernel
 /// (`UDP_GRO` is off: it would cut datagrams short without a word when buffers are small) nor fragmented.
+///
+/// It stays on the thread that made it.
 #[derive(Debug)]
 pub struct BatchSocket {
     io: tokio::net::UdpSocket,
