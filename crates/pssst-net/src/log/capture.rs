@@ -1,16 +1,28 @@
 //! What was logged, for tests.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber, span};
 
 /// Takes every event of every level, as text.
 #[derive(Clone, Default)]
 pub(crate) struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Capture {
+    /// Takes what this thread logs, as long as the guard lives.
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        // As long as there is a single subscriber, tracing asks that of whichever thread comes to an event first whether it is
+        // of interest, and remembers the answer for all of them. With more it asks them all.
+        static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [Dispatch::new(Self::default()), Dispatch::new(Self::default())]);
+        let capture = Self::default();
+        let guard = tracing::subscriber::set_default(capture.clone());
+        (capture, guard)
+    }
+
     /// Events and spans of this level.
     pub(crate) fn of(&self, level: Level) -> usize {
         self.0.lock().unwrap().iter().filter(|(of, _)| *of == level).count()

@@ -139,7 +139,9 @@ impl<S: Datagrams> Worker<S> {
                     self.desk.counts.receive_errors.add(1);
                     self.desk.troubles.receive.say(|| tracing::warn!(%error, "cannot receive; going on"));
                     failures = failures.saturating_add(1);
-                    tokio::time::sleep(pause_after(failures)).await;
+                    if let Some(pause) = pause_after(failures) {
+                        tokio::time::sleep(pause).await;
+                    }
                 }
             }
             self.answer().await;
@@ -215,11 +217,9 @@ impl<S: Datagrams> Worker<S> {
 }
 
 /// Errors that are pending on a socket go away by being read, so the first few in a row cost nothing.
-fn pause_after(failures: u32) -> Duration {
-    match failures.checked_sub(FREE_FAILURES) {
-        None => Duration::ZERO,
-        Some(more) => Duration::from_millis(1 << more.min(10)).min(MAX_PAUSE),
-    }
+fn pause_after(failures: u32) -> Option<Duration> {
+    let more = failures.checked_sub(FREE_FAILURES)?;
+    Some(Duration::from_millis(1 << more.min(10)).min(MAX_PAUSE))
 }
 
 impl Desk {

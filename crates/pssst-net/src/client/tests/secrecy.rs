@@ -35,8 +35,7 @@ async fn request_error(client: &Client) -> Error {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_secret_is_logged() {
-    let capture = Capture::default();
-    let _guard = tracing::subscriber::set_default(capture.clone());
+    let (capture, _guard) = Capture::start();
     let net = Fake::new(&[A, B]);
     let client = connect(&net, builder().identity(&SecretKey::from_bytes(IDENTITY))).await;
     net.state().resolutions = [Resolution::Fails].into();
@@ -60,8 +59,7 @@ async fn nothing_secret_is_logged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_does_not_resolve_is_warned_of_once_a_minute_at_most() {
-    let capture = Capture::default();
-    let _guard = tracing::subscriber::set_default(capture.clone());
+    let (capture, _guard) = Capture::start();
     let (net, client) = start(&[A]).await;
     net.state().resolutions = [Resolution::Fails, Resolution::Hangs, Resolution::To(vec![])].into();
     timeout(client.request("level?").await);

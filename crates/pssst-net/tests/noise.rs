@@ -1,0 +1,25 @@
+//! Clients that are gone when their replies come. By itself, since whoever gets their ports gets these replies.
+
+mod common;
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use common::*;
+
+const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+#[test]
+fn clients_that_leave_end_nothing() {
+    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    for _ in 0..2000 {
+        // Gone before the reply comes: the system tells the server so.
+        let (packet, _) = sealed(&anonymous(), b"");
+        UdpSocket::bind((V4, 0)).unwrap().send_to(&packet, server.local_addr()).unwrap();
+    }
+    let stats = wait_for(&server, |stats| stats.received + stats.kernel_drops.unwrap_or_default() == 2000);
+    assert_eq!(stats.in_flight(), 0);
+    let (reply, _) = ask(&socket(V4), server.local_addr(), &anonymous(), b"still there?");
+    assert_eq!(reply, b"still there?");
+    let stats = server.shutdown_blocking(PATIENCE);
+    assert_eq!(stats.received + stats.kernel_drops.unwrap_or_default(), 2001);
+}
