@@ -10,10 +10,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use pssst::{Client, SysRng};
+use pssst_net::udp::MAX_DATAGRAM;
 
 use crate::failure::Failure;
 use crate::stderr::say;
-use crate::udp::{MAX_DATAGRAM, connect, is_silence, resolve};
+use crate::udp::{connect, is_silence, resolve};
 use crate::{key_file, options};
 use args::Plan;
 use pool::Mix;

@@ -5,9 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 
 use crate::failure::Failure;
 
-/// Bytes of the largest payload of a UDP datagram over IPv4.
-pub(crate) const MAX_DATAGRAM: usize = 65_507;
-
 pub(crate) fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
     let addresses: Vec<_> = server.to_socket_addrs().map_err(|error| cannot_find(server, &error))?.collect();
     if addresses.is_empty() {

@@ -11,13 +11,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use pssst::{PendingReply, PublicKey, SecretKey, Suite, SysRng};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use backoff::Retry;
 pub use stats::ClientStats;
 
 use crate::Error;
+use crate::time::after;
+use crate::udp::MAX_DATAGRAM;
 use network::{Network, Udp};
 use path::{Path, copy_of};
 use pending::{Pending, Progress};
@@ -377,11 +379,6 @@ impl Trail {
     }
 }
 
-/// A time from now, not so far away that the clock overflows.
-fn after(time: Duration) -> Instant {
-    Instant::now() + time.min(Duration::from_secs(86_400 * 365))
-}
-
 /// How a client is to be. [`ClientBuilder::connect`] makes it.
 #[derive(Clone)]
 #[must_use]
@@ -465,9 +462,6 @@ impl ClientBuilder {
         Ok(Sealer { server_key, client })
     }
 }
-
-/// Bytes of the largest payload of a UDP datagram.
-const MAX_DATAGRAM: usize = 65_507;
 
 /// Without secrets.
 impl fmt::Debug for ClientBuilder {

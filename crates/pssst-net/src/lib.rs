@@ -80,3 +80,4 @@ mod rate_limit;
 mod server;
 #[cfg(test)]
 mod simulation;
+mod time;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pssst::{KeyCheck, Keyring, PublicKey, SecretKey, Suite, SuiteSet};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 pub use handler::Handler;
 pub use listen::BufferShortfall;
@@ -20,7 +19,8 @@ pub use stats::{Outcome, Stats};
 
 use crate::memo::Memo;
 use crate::rate_limit::{RateLimit, RateLimiter};
-use crate::udp::BatchSocket;
+use crate::time::after;
+use crate::udp::{BatchSocket, MAX_DATAGRAM};
 use kernel::KernelDrops;
 use shared::{Limits, Serving, Stop};
 
@@ -85,7 +85,7 @@ impl ServerBuilder {
 
     /// Bytes of the longest request datagram that is taken, 2,048 by default. Longer ones are dropped and counted.
     pub fn max_datagram(mut self, bytes: usize) -> Self {
-        self.limits.datagram = bytes.min(shared::MAX_DATAGRAM);
+        self.limits.datagram = bytes.min(MAX_DATAGRAM);
         self
     }
 
@@ -362,9 +362,7 @@ impl Server {
     }
 
     fn request_stop(&self, within: Duration) {
-        let now = Instant::now();
-        // Far enough away not to overflow.
-        self.shared.stop.request(now + within.min(Duration::from_secs(86_400 * 365)));
+        self.shared.stop.request(after(within));
     }
 
     fn start_worker(&mut self, place: usize, socket: UdpSocket, running: mpsc::Sender<()>) -> io::Result<()> {

@@ -23,6 +23,9 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
+/// Bytes of the largest payload of a UDP datagram, over IPv4.
+pub const MAX_DATAGRAM: usize = 65_507;
+
 /// Bytes that keep the buffers of a batch from starting in the same cache set, as powers of two would.
 const CACHE_LINE: usize = 64;
 

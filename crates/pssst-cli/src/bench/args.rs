@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::value_parser;
 use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD};
+use pssst_net::udp::MAX_DATAGRAM;
 
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::{SuiteOption, seconds};
-use crate::udp::MAX_DATAGRAM;
 
 /// Measure how many transactions a server answers, and how quickly.
 ///

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pssst::rand_core::TryRng;
 use pssst::{BATCH_LEN, SysRng};
-use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
+use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::args::{Args, Plan};
@@ -21,7 +21,7 @@ use super::schedule::Schedule;
 use super::tally::Tally;
 use super::watch;
 use crate::failure::Failure;
-use crate::udp::{MAX_DATAGRAM, connect};
+use crate::udp::connect;
 
 /// What came of the load.
 #[derive(Debug)]

@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Handler;
 use crate::memo::Memo;
 use crate::rate_limit::RateLimiter;
-
-/// Bytes of the largest payload of a UDP datagram.
-pub(super) const MAX_DATAGRAM: usize = 65_507;
+use crate::udp::MAX_DATAGRAM;
 
 pub(crate) struct Shared {
     pub(super) serving: ArcSwap<Serving>,
