@@ -123,12 +123,18 @@ fn every_packet_ends_in_exactly_one_way() {
         b"three" => Some(Reply::from(vec![0; 3 * (OVERHEAD + 5) - OVERHEAD])),
         message => Some(Reply::from(message.to_vec())),
     });
+    let suspended_secret = SecretKey::from_bytes([2; 32]);
+    let suspended = suspended_secret.public_key();
     let suites = SuiteSet::from_iter([Suite::X25519AesGcm128]);
     let keys = pssst::Server::new(server_secret()).with_suites(suites);
     let server = Server::builder(keys)
         .workers(1)
         .max_datagram(500)
-        .clients(|key| if *key == identity().public_key() { KeyCheck::Enrolled } else { KeyCheck::Refuse })
+        .clients(move |key| match *key {
+            key if key == identity().public_key() => KeyCheck::Enrolled,
+            key if key == suspended => KeyCheck::Deny,
+            _ => KeyCheck::Refuse,
+        })
         .bind((V4, 0))
         .unwrap()
         .serve(handler)
@@ -139,6 +145,7 @@ fn every_packet_ends_in_exactly_one_way() {
         change(&mut packet);
         packet
     };
+    let suspended = anonymous().with_identity(&suspended_secret).unwrap();
     let stranger = anonymous().with_identity(&SecretKey::from_bytes([1; 32])).unwrap();
     let repeated = request(b"again");
     let cases = [
@@ -150,6 +157,7 @@ fn every_packet_ends_in_exactly_one_way() {
         (with(|packet| packet[4..36].fill(0)), Outcome::WeakKey),
         (with(|packet| packet[40] ^= 1), Outcome::DecryptFailed),
         (sealed(&stranger, b"hello").0, Outcome::ClientKeyAlias),
+        (sealed(&suspended, b"hello").0, Outcome::ClientRefused),
         (vec![0; 501], Outcome::TooLong),
         (vec![0; 65_507], Outcome::TooLong),
         (request(b"panic"), Outcome::HandlerFailed),

@@ -28,6 +28,9 @@ pub enum Error {
         /// The packet's suite number.
         suite: u16,
     },
+    /// The request is anonymous, and the server serves authenticated clients only
+    /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an identity.
+    AnonymousRefused,
     /// The shared value is zero, because a public key or an exchange value has low order; anybody could compute it.
     /// No honest key does this: replace the key, or drop the packet.
     WeakKey,
@@ -40,6 +43,9 @@ pub enum Error {
     /// (specification, R-20), or the caller accepts enrolled keys only and this is none of them. Honest clients never
     /// send an alias.
     ClientKeyAlias,
+    /// The client proved its key, and the caller knows it and does not serve it
+    /// ([`KeyCheck::Deny`](crate::KeyCheck::Deny)): suspended, revoked or expired.
+    ClientRefused,
     /// A well-formed reply, but to another request. Keep waiting.
     ReplyMismatch,
     /// The caller's buffer does not hold the packet.
@@ -65,10 +71,12 @@ impl Error {
             Self::NotReply => "NotReply",
             Self::ReservedFlags { .. } => "ReservedFlags",
             Self::UnsupportedSuite { .. } => "UnsupportedSuite",
+            Self::AnonymousRefused => "AnonymousRefused",
             Self::WeakKey => "WeakKey",
             Self::DecryptFailed => "DecryptFailed",
             Self::ClientAuthFailed => "ClientAuthFailed",
             Self::ClientKeyAlias => "ClientKeyAlias",
+            Self::ClientRefused => "ClientRefused",
             Self::ReplyMismatch => "ReplyMismatch",
             Self::BufferTooSmall { .. } => "BufferTooSmall",
             Self::InvalidKey => "InvalidKey",
@@ -86,10 +94,12 @@ impl fmt::Display for Error {
             Self::NotReply => f.write_str("packet is a request, not a reply"),
             Self::ReservedFlags { bits } => write!(f, "reserved flags are set ({bits:#06x})"),
             Self::UnsupportedSuite { suite } => write!(f, "cipher suite {suite:#06x} is not in use here"),
+            Self::AnonymousRefused => f.write_str("only authenticated clients are served"),
             Self::WeakKey => f.write_str("a public key or exchange value has low order"),
             Self::DecryptFailed => f.write_str("packet was changed, or sealed for another key"),
             Self::ClientAuthFailed => f.write_str("the client did not prove its key"),
             Self::ClientKeyAlias => f.write_str("the client key is an alias, or not an enrolled one"),
+            Self::ClientRefused => f.write_str("the client is known, and not served"),
             Self::ReplyMismatch => f.write_str("reply to another request"),
             Self::BufferTooSmall { needed } => write!(f, "buffer too small: the packet takes {needed} bytes"),
             Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
@@ -116,10 +126,12 @@ mod tests {
             (Error::NotReply, "NotReply", "packet is a request, not a reply"),
             (Error::ReservedFlags { bits: 0x81 }, "ReservedFlags", "reserved flags are set (0x0081)"),
             (Error::UnsupportedSuite { suite: 2 }, "UnsupportedSuite", "cipher suite 0x0002 is not in use here"),
+            (Error::AnonymousRefused, "AnonymousRefused", "only authenticated clients are served"),
             (Error::WeakKey, "WeakKey", "a public key or exchange value has low order"),
             (Error::DecryptFailed, "DecryptFailed", "packet was changed, or sealed for another key"),
             (Error::ClientAuthFailed, "ClientAuthFailed", "the client did not prove its key"),
             (Error::ClientKeyAlias, "ClientKeyAlias", "the client key is an alias, or not an enrolled one"),
+            (Error::ClientRefused, "ClientRefused", "the client is known, and not served"),
             (Error::ReplyMismatch, "ReplyMismatch", "reply to another request"),
             (Error::BufferTooSmall { needed: 53 }, "BufferTooSmall", "buffer too small: the packet takes 53 bytes"),
             (Error::InvalidKey, "InvalidKey", "neither 64 hexadecimal digits nor a PEM key of the kind asked for"),

@@ -40,6 +40,7 @@ mod stage;
 pub struct Server {
     keyring: Keyring,
     suites: SuiteSet,
+    is_authenticated_only: bool,
     x25519: X25519,
 }
 
@@ -54,18 +55,39 @@ pub enum KeyCheck {
     Validate,
     /// Not on the list, and only listed keys are served: refuse the request as [`Error::ClientKeyAlias`]. [R-21]
     Refuse,
+    /// On the list, and not served now: suspended, revoked, expired. Refuse the request as
+    /// [`Error::ClientRefused`]. [R-21]
+    Deny,
 }
 
 impl Server {
     /// A server with these keys, which accepts every suite.
     pub fn new(keyring: impl Into<Keyring>) -> Self {
-        Self { keyring: keyring.into(), suites: SuiteSet::ALL, x25519: X25519::new() }
+        Self { keyring: keyring.into(), suites: SuiteSet::ALL, is_authenticated_only: false, x25519: X25519::new() }
     }
 
     /// The same server, which accepts these suites only. [R-04]
     #[must_use]
     pub fn with_suites(self, suites: SuiteSet) -> Self {
         Self { suites, ..self }
+    }
+
+    /// The same server, which refuses anonymous requests, by their flags and so before they cost anything. [R-33]
+    ///
+    /// ```
+    /// use pssst::{Client, Error, SecretKey, Server, SysRng};
+    ///
+    /// let secret = SecretKey::generate(&mut SysRng)?;
+    /// let client = Client::new(secret.public_key())?;
+    /// let server = Server::new(secret).authenticated_only();
+    ///
+    /// let (mut packet, _) = client.seal_request_to_vec(&mut SysRng, b"ping")?;
+    /// assert_eq!(server.open_request(&mut packet).err(), Some(Error::AnonymousRefused));
+    /// # Ok::<(), pssst::Error>(())
+    /// ```
+    #[must_use]
+    pub fn authenticated_only(self) -> Self {
+        Self { is_authenticated_only: true, ..self }
     }
 
     /// The same server, which multiplies by this backend instead of the best that the machine has: for tests, for
@@ -94,8 +116,9 @@ impl Server {
     ///
     /// # Errors
     /// In the order of the checks [R-22]: [`Error::Truncated`], [`Error::NotRequest`], [`Error::ReservedFlags`],
-    /// [`Error::UnsupportedSuite`], [`Error::WeakKey`], [`Error::DecryptFailed`], [`Error::Truncated`] again,
-    /// [`Error::ClientAuthFailed`], [`Error::ClientKeyAlias`]. Drop the packet, count the cause, answer nothing. [R-29]
+    /// [`Error::UnsupportedSuite`], [`Error::AnonymousRefused`], [`Error::WeakKey`], [`Error::DecryptFailed`],
+    /// [`Error::Truncated`] again, [`Error::ClientAuthFailed`], [`Error::ClientKeyAlias`]. Drop the packet, count the cause,
+    /// answer nothing. [R-29]
     pub fn open_request<'p>(&self, packet: &'p mut [u8]) -> Result<Request<'p>, Error> {
         self.open_request_with(packet, |_| KeyCheck::Validate)
     }
@@ -121,13 +144,13 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Server::open_request`].
+    /// Those of [`Server::open_request`], and [`Error::ClientRefused`].
     pub fn open_request_with<'p>(
         &self,
         packet: &'p mut [u8],
         check: impl Fn(&PublicKey) -> KeyCheck,
     ) -> Result<Request<'p>, Error> {
-        let mut stage = Stage::screen(packet, self.suites)?;
+        let mut stage = Stage::screen(packet, self)?;
         for (key_index, key) in self.keyring.iter().enumerate() {
             let Stage::Screened(packet) = stage else { break };
             let shared_value = self.x25519.multiply(key.secret.expose_bytes(), packet.exchange_value);

@@ -130,6 +130,55 @@ fn enrolled_keys_skip_the_check() {
     assert_eq!(asked.get(), 1);
 }
 
+/// By itself and in a batch.
+#[test]
+fn clients_on_the_list_can_be_denied() {
+    let mut pair = Pair::new(43, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let server = pair.server();
+    let mut packets: Vec<_> = (0..3).map(|_| pair.seal(b"hello").0).collect();
+    let denied = server.open_request_with(&mut packets[0], |_| KeyCheck::Deny).err();
+    assert_eq!(denied, Some(Error::ClientRefused));
+    server.open_batch(
+        packets[1..].iter_mut().map(Vec::as_mut_slice),
+        |_| KeyCheck::Deny,
+        |_, outcome| assert_eq!(outcome.err(), Some(Error::ClientRefused)),
+    );
+}
+
+/// By itself and in a batch. What is wrong with the header is said first; what is wrong with the rest costs a
+/// multiplication to find out, and so is not looked for.
+#[test]
+fn anonymous_requests_can_be_refused() {
+    for suite in [Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv] {
+        let mut pair = Pair::new(44, (suite, Mode::Authenticated));
+        let (mut authenticated, _) = pair.seal(b"hello");
+        pair.mode = Mode::Anonymous;
+        let anonymous = pair.seal(b"hello").0;
+        let mut weak = anonymous.clone();
+        weak[4..36].fill(0);
+        let mut reply = anonymous.clone();
+        reply[0] |= 0x80;
+        let server = pair.server().authenticated_only();
+
+        let mut cases = [
+            (anonymous, Error::AnonymousRefused),
+            (weak, Error::AnonymousRefused),
+            (vec![0, 0, 0, 2].into_iter().chain([7; 48]).collect(), Error::UnsupportedSuite { suite: 2 }),
+            (reply, Error::NotRequest),
+        ];
+        for (packet, cause) in &mut cases {
+            assert_eq!(server.open_request(packet).err(), Some(*cause));
+        }
+        let causes = cases.each_ref().map(|(_, cause)| *cause);
+        server.open_batch(
+            cases.iter_mut().map(|(packet, _)| packet.as_mut_slice()),
+            |_| KeyCheck::Validate,
+            |place, outcome| assert_eq!(outcome.err(), Some(causes[place])),
+        );
+        assert_eq!(server.open_request(&mut authenticated).unwrap().message(), b"hello");
+    }
+}
+
 /// The client's ephemeral secret, which would open its packets, does not stay in the buffer.
 #[test]
 fn the_proofs_secret_is_wiped_from_the_buffer() {

@@ -24,6 +24,8 @@ pub enum Outcome {
     ReservedFlags,
     /// Refused: a suite that is unknown or switched off ([`Error::UnsupportedSuite`]).
     UnsupportedSuite,
+    /// Refused: an anonymous request to a server for authenticated clients only ([`Error::AnonymousRefused`]).
+    AnonymousRefused,
     /// Refused: an exchange value of low order ([`Error::WeakKey`]).
     WeakKey,
     /// Refused: junk, or meant for another server ([`Error::DecryptFailed`]).
@@ -32,6 +34,8 @@ pub enum Outcome {
     ClientAuthFailed,
     /// Refused: the client's key is an alias, or is not enrolled ([`Error::ClientKeyAlias`]).
     ClientKeyAlias,
+    /// Refused: the client is known and not served, being suspended, revoked or expired ([`Error::ClientRefused`]).
+    ClientRefused,
     /// Dropped: longer than the server takes ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
     TooLong,
     /// Dropped before any work: its source sent too much ([`ServerBuilder::rate_limit`](crate::ServerBuilder::rate_limit)).
@@ -55,7 +59,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Replied,
         Self::Repeated,
         Self::Unanswered,
@@ -63,10 +67,12 @@ impl Outcome {
         Self::NotRequest,
         Self::ReservedFlags,
         Self::UnsupportedSuite,
+        Self::AnonymousRefused,
         Self::WeakKey,
         Self::DecryptFailed,
         Self::ClientAuthFailed,
         Self::ClientKeyAlias,
+        Self::ClientRefused,
         Self::TooLong,
         Self::RateLimited,
         Self::Overloaded,
@@ -88,10 +94,12 @@ impl Outcome {
             Self::NotRequest => "not_request",
             Self::ReservedFlags => "reserved_flags",
             Self::UnsupportedSuite => "unsupported_suite",
+            Self::AnonymousRefused => "anonymous_refused",
             Self::WeakKey => "weak_key",
             Self::DecryptFailed => "decrypt_failed",
             Self::ClientAuthFailed => "client_auth_failed",
             Self::ClientKeyAlias => "client_key_alias",
+            Self::ClientRefused => "client_refused",
             Self::TooLong => "too_long",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
@@ -111,9 +119,11 @@ impl Outcome {
             Error::NotRequest => Self::NotRequest,
             Error::ReservedFlags { .. } => Self::ReservedFlags,
             Error::UnsupportedSuite { .. } => Self::UnsupportedSuite,
+            Error::AnonymousRefused => Self::AnonymousRefused,
             Error::WeakKey => Self::WeakKey,
             Error::ClientAuthFailed => Self::ClientAuthFailed,
             Error::ClientKeyAlias => Self::ClientKeyAlias,
+            Error::ClientRefused => Self::ClientRefused,
             // Opening a request has no other causes.
             _ => Self::DecryptFailed,
         }

@@ -52,7 +52,7 @@ fn open_piece<'p>(
     let mut piece = [const { Err(Error::DecryptFailed) }; BATCH_LEN];
     let mut count = 0;
     for (outcome, packet) in piece.iter_mut().zip(packets) {
-        *outcome = Stage::screen(packet, server.suites);
+        *outcome = Stage::screen(packet, server);
         count += 1;
     }
     let piece = piece.get_mut(..count).unwrap_or_default();

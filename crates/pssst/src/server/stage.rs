@@ -5,11 +5,11 @@ use subtle::ConstantTimeEq;
 use x25519_batch::{PointClass, Product};
 use zeroize::Zeroize;
 
-use super::{KeyCheck, ReplySealer, Request};
+use super::{KeyCheck, ReplySealer, Request, Server};
 use crate::keyring::ServerKey;
 use crate::packet::{EXCHANGE_VALUE_LEN, Header, Parts, TAG_LEN};
 use crate::suite::{Agreement, Direction};
-use crate::{Error, PublicKey, Suite, SuiteSet};
+use crate::{Error, PublicKey, Suite};
 
 /// How far a packet got. What is refused at a stage goes no further.
 pub(super) enum Stage<'p> {
@@ -24,8 +24,8 @@ pub(super) enum Stage<'p> {
 }
 
 impl<'p> Stage<'p> {
-    /// Length, reply flag, reserved flags, suite.
-    pub(super) fn screen(packet: &'p mut [u8], suites: SuiteSet) -> Result<Self, Error> {
+    /// Length, reply flag, reserved flags, suite, and whether an anonymous request is welcome.
+    pub(super) fn screen(packet: &'p mut [u8], server: &Server) -> Result<Self, Error> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
         if header.is_reply() {
@@ -33,8 +33,12 @@ impl<'p> Stage<'p> {
         }
         header.refuse_reserved_bits()?;
         let suite = Suite::from_number(header.suite_number())?;
-        if !suites.contains(suite) {
+        if !server.suites.contains(suite) {
             return Err(Error::UnsupportedSuite { suite: suite.number() });
+        }
+        //
+        if server.is_authenticated_only && !header.has_client_auth() {
+            return Err(Error::AnonymousRefused);
         }
         Ok(Self::Screened(Screened { header, suite, exchange_value, body, tag }))
     }
@@ -112,6 +116,7 @@ impl<'p> Claimed<'p> {
             KeyCheck::Enrolled => Ok(Stage::Opened(request)),
             KeyCheck::Validate => Ok(Stage::Proven(Proven { client_key, request })),
             KeyCheck::Refuse => Err(Error::ClientKeyAlias),
+            KeyCheck::Deny => Err(Error::ClientRefused),
         }
     }
 }
