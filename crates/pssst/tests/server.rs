@@ -169,11 +169,11 @@ fn anonymous_requests_can_be_refused() {
         for (packet, cause) in &mut cases {
             assert_eq!(server.open_request(packet).err(), Some(*cause));
         }
-        let causes = cases.each_ref().map(|(_, cause)| *cause);
+        let expected = cases.each_ref().map(|(_, cause)| *cause);
         server.open_batch(
             cases.iter_mut().map(|(packet, _)| packet.as_mut_slice()),
             |_| KeyCheck::Validate,
-            |place, outcome| assert_eq!(outcome.err(), Some(causes[place])),
+            |place, outcome| assert_eq!(outcome.err(), Some(expected[place])),
         );
         assert_eq!(server.open_request(&mut authenticated).unwrap().message(), b"hello");
     }

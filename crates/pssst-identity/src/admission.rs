@@ -1,0 +1,148 @@
+//! Whom a server serves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use pssst::{KeyCheck, PublicKey};
+
+use crate::{IdentitySnapshot, State};
+
+/// What becomes of clients that prove a key which is not enrolled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownClients {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are served, once their key is known to be no alias. Handlers find no name for them.
+    Pass,
+}
+
+/// A server's policy: who of those in an [`IdentitySnapshot`] is served, and how often who was not.
+///
+/// Anonymous clients are another matter: a server refuses them by `pssst::Server::authenticated_only`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use pssst_identity::pssst::{KeyCheck, PublicKey};
+/// use pssst_identity::{Admission, IdentitySnapshot, UnknownClients};
+///
+/// let admission = Admission::new(Arc::new(IdentitySnapshot::new()), UnknownClients::Refuse);
+/// // What `pssst_net::ServerBuilder::clients` takes: `move |key| admission.check(key)`.
+/// assert_eq!(admission.check(&PublicKey::from_bytes([9; 32])), KeyCheck::Refuse);
+/// assert_eq!(admission.stats().unknown, 1);
+/// ```
+#[derive(Debug)]
+pub struct Admission {
+    snapshot: Arc<IdentitySnapshot>,
+    unknown_clients: UnknownClients,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    unknown: AtomicU64,
+    suspended: AtomicU64,
+    revoked: AtomicU64,
+    expired: AtomicU64,
+}
+
+/// How many requests came from clients that are not enrolled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AdmissionStats {
+    /// Of clients in no store, refused or not.
+    pub unknown: u64,
+    /// Of suspended clients, refused.
+    pub suspended: u64,
+    /// Of revoked clients, refused.
+    pub revoked: u64,
+    /// Of clients whose time is over, refused.
+    pub expired: u64,
+}
+
+impl Admission {
+    /// The policy over this snapshot.
+    pub fn new(snapshot: Arc<IdentitySnapshot>, unknown_clients: UnknownClients) -> Self {
+        Self { snapshot, unknown_clients, counts: Counts::default() }
+    }
+
+    /// What to do with a request of the client that proved this key. Takes no lock and allocates nothing.
+    pub fn check(&self, key: &PublicKey) -> KeyCheck {
+        self.check_at(key, Timestamp::now)
+    }
+
+    /// The snapshot, for the names of clients.
+    pub fn snapshot(&self) -> &IdentitySnapshot {
+        &self.snapshot
+    }
+
+    /// What was refused until now, by cause.
+    pub fn stats(&self) -> AdmissionStats {
+        let Counts { unknown, suspended, revoked, expired } = &self.counts;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        AdmissionStats {
+            unknown: read(unknown),
+            suspended: read(suspended),
+            revoked: read(revoked),
+            expired: read(expired),
+        }
+    }
+
+    /// The clock is asked only where a client expires at some time.
+    fn check_at(&self, key: &PublicKey, now: impl FnOnce() -> Timestamp) -> KeyCheck {
+        let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
+        let Some(client) = self.snapshot.admissibility(key) else {
+            count(&self.counts.unknown);
+            return match self.unknown_clients {
+                UnknownClients::Refuse => KeyCheck::Refuse,
+                UnknownClients::Pass => KeyCheck::Validate,
+            };
+        };
+        match client.state {
+            State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => return KeyCheck::Enrolled,
+            State::Enrolled => count(&self.counts.expired),
+            State::Suspended => count(&self.counts.suspended),
+            State::Revoked => count(&self.counts.revoked),
+        };
+        KeyCheck::Deny
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Change, Revision, Standing};
+
+    #[test]
+    fn each_cause_is_refused_and_counted() {
+        let time = |second| Timestamp::from_second(second).unwrap();
+        let clients = [
+            (1, State::Enrolled, None, KeyCheck::Enrolled),
+            (2, State::Enrolled, Some(time(1_001)), KeyCheck::Enrolled),
+            (3, State::Enrolled, Some(time(1_000)), KeyCheck::Deny),
+            (4, State::Suspended, None, KeyCheck::Deny),
+            (5, State::Revoked, Some(time(1)), KeyCheck::Deny),
+        ];
+        let snapshot = Arc::new(IdentitySnapshot::new());
+        let key = |number| PublicKey::from_bytes([number; 32]);
+        snapshot.apply(&clients.map(|(number, state, expires, _)| Change {
+            revision: Revision(number.into()),
+            key: key(number),
+            standing: Some(Standing { name: "a".into(), state, expires }),
+        }));
+
+        let refusing = Admission::new(Arc::clone(&snapshot), UnknownClients::Refuse);
+        for (number, .., expected) in clients {
+            assert_eq!(refusing.check_at(&key(number), || time(1_000)), expected, "{number}");
+        }
+        assert_eq!(refusing.check(&key(6)), KeyCheck::Refuse);
+        assert_eq!(refusing.stats(), AdmissionStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
+
+        let passing = Admission::new(snapshot, UnknownClients::Pass);
+        assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
+        assert_eq!(passing.check(&key(4)), KeyCheck::Deny);
+        assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, ..AdmissionStats::default() });
+    }
+}

@@ -1,0 +1,96 @@
+//! One error type, a variant for every cause.
+
+use std::fmt;
+use std::io;
+
+use pssst::PublicKey;
+
+use crate::State;
+
+/// Why an identity could not be stored, found or changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key must not be enrolled: see [`PublicKey::validate`].
+    Key(pssst::Error),
+    /// The name is empty, longer than 128 bytes, or has white space or control characters in it.
+    InvalidName(String),
+    /// The label's name is no name, its value is longer than 256 bytes or has control characters in it, or there are more
+    /// than 32 labels.
+    InvalidLabel(String),
+    /// The key is enrolled already.
+    KeyTaken(PublicKey),
+    /// Another identity has this name.
+    NameTaken(String),
+    /// No identity has this key.
+    NotFound(PublicKey),
+    /// A revoked identity stays revoked, whatever state is asked for. Remove it, and enrol another key.
+    Revoked(State),
+    /// A line of the file of identities cannot be used. The first line is 1.
+    Line {
+        /// Number of the line.
+        line: usize,
+        /// What is wrong with it.
+        cause: Box<Self>,
+    },
+    /// The text is none of what is expected here; the field says what was expected.
+    Syntax(&'static str),
+    /// The file of identities could not be read or written.
+    File(io::Error),
+    /// The database is away, or refuses.
+    Database(sqlx::Error),
+    /// What the database holds is not what this program writes; the field says where.
+    Corrupt(&'static str),
+    /// The random number generator failed.
+    RandomnessUnavailable,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(error) => write!(f, "this key cannot be enrolled: {error}"),
+            Self::InvalidName(name) => {
+                write!(f, "{name:?} is no name: a name has 1 to 128 bytes, without white space or control characters")
+            }
+            Self::InvalidLabel(label) => write!(
+                f,
+                "{label:?} is no label: its name is like a client's name without '=', its value has up to 256 bytes without \
+                 control characters, and there are up to 32"
+            ),
+            Self::KeyTaken(key) => write!(f, "the key {key} is enrolled already"),
+            Self::NameTaken(name) => write!(f, "another client has the name {name:?}"),
+            Self::NotFound(key) => write!(f, "no client has the key {key}"),
+            Self::Revoked(state) => write!(f, "the client is revoked for good, and cannot become {state}"),
+            Self::Line { line, cause } => write!(f, "line {line}: {cause}"),
+            Self::Syntax(expected) => write!(f, "expected {expected}"),
+            Self::File(error) => write!(f, "file of identities: {error}"),
+            Self::Database(error) => write!(f, "database: {error}"),
+            Self::Corrupt(place) => write!(f, "the database holds something else than expected in {place}"),
+            Self::RandomnessUnavailable => f.write_str("random number generator failed"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Key(error) => Some(error),
+            Self::Line { cause, .. } => Some(cause.as_ref()),
+            Self::File(error) => Some(error),
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}

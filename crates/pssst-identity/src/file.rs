@@ -1,0 +1,276 @@
+//! A text file of identities, in the spirit of `authorized_keys`.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use pssst::PublicKey;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::memory::table::Table;
+use crate::store::{now, random_store_name};
+use crate::{Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update};
+use disk::{Content, Stamp};
+
+mod disk;
+mod line;
+
+/// A store in a text file, one client a line, which people may edit as well.
+///
+/// ```text
+/// # The north wing.
+/// dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317 boiler-7
+/// 9a...41 pump-3 state=suspended expires=2027-01-01T00:00:00Z label:site=north label:room="pump room"
+/// ```
+///
+/// A line has a key (64 hexadecimal digits) and a name, and then, in any order, `state=suspended` or `state=revoked`,
+/// `created=`, `changed=` and `expires=` with times, and any number of `label:NAME=VALUE`. A value with white space in it, an
+/// empty one, and one that begins with a quotation mark stand in quotation marks, in which `\"` and `\\` stand for
+/// these characters. Blank lines and lines that begin with `#` stay as they are when the store changes another line. Who
+/// has written no times gets those of the file.
+///
+/// The file is looked at before each call. One that cannot be used is refused as a whole: what it had before stays in force,
+/// [`changes`](IdentityStore::changes) tells the error, and the store changes nothing until the file is repaired. Replace the
+/// file as a whole (as most editors do, and `mv`), since a half-written one may look as if clients were gone.
+///
+/// Writers in any number of processes take turns by a file `.lock` beside it, and replace the file at once. Every
+/// change writes the whole file, of 64 MiB at most: a database suits more than some thousand clients better.
+#[derive(Clone, Debug)]
+pub struct FileStore(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    /// Of those that write. Whoever waits for another process keeps nobody from looking.
+    turn: Mutex<()>,
+    known: Mutex<Known>,
+    hints: watch::Sender<()>,
+}
+
+/// What was in the file when it could be used last.
+#[derive(Debug)]
+struct Known {
+    table: Table,
+    stamp: Option<Stamp>,
+    hash: Option<[u8; 32]>,
+}
+
+impl FileStore {
+    /// Reads the file at this path. It is made if it is not there, for its owner only.
+    ///
+    /// # Errors
+    /// [`Error::File`], and [`Error::Line`] for a line that cannot be used.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        // Whoever changes the working directory later means the same file.
+        let path = std::path::absolute(path.into())?;
+        let known = Known { table: Table::new(random_store_name()?), stamp: None, hash: None };
+        let store = Self(Arc::new(Shared {
+            path,
+            turn: Mutex::new(()),
+            known: Mutex::new(known),
+            hints: watch::Sender::new(()),
+        }));
+        store
+            .blocking(|shared| disk::create(&shared.path).map_err(Error::File).and_then(|()| shared.refreshed().1))
+            .await?;
+        Ok(store)
+    }
+
+    /// Tables do not wait, files do.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.0);
+        let done = spawn_blocking(move || work(&shared)).await;
+        done.map_err(|error| Error::File(std::io::Error::other(error)))?
+    }
+
+    /// What is known, even if the file cannot be used now.
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Table) -> T + Send + 'static) -> Result<T, Error> {
+        self.blocking(move |shared| Ok(look(&shared.refreshed().0.table))).await
+    }
+
+    /// Changes the table, and then the lines of what is to be different.
+    async fn edit<T: Send + 'static>(
+        &self,
+        edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.blocking(move |shared| shared.edit(edit)).await
+    }
+}
+
+#[async_trait]
+impl IdentityStore for FileStore {
+    async fn add_all(&self, identities: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
+        self.edit(|table| {
+            let added = table.add_all(identities, now())?;
+            let keys = added.iter().map(|identity| identity.key).collect();
+            Ok((added, keys))
+        })
+        .await
+    }
+
+    async fn get(&self, key: &PublicKey) -> Result<Option<Identity>, Error> {
+        let key = *key;
+        self.look(move |table| table.get(&key).cloned()).await
+    }
+
+    async fn find_by_name(&self, name: &str) -> Result<Option<Identity>, Error> {
+        let name = name.to_owned();
+        self.look(move |table| table.find_by_name(&name).cloned()).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
+        let query = query.clone();
+        self.look(move |table| table.list(&query)).await
+    }
+
+    async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {
+        let key = *key;
+        self.edit(move |table| Ok((table.update(&key, update, now())?, vec![key]))).await
+    }
+
+    async fn remove(&self, key: &PublicKey) -> Result<(), Error> {
+        let key = *key;
+        self.edit(move |table| Ok((table.remove(&key)?, vec![key]))).await
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error> {
+        self.blocking(move |shared| {
+            let (known, refreshed) = shared.refreshed();
+            refreshed.map(|()| known.table.changes(after, limit))
+        })
+        .await
+    }
+
+    fn hints(&self) -> watch::Receiver<()> {
+        self.0.hints.subscribe()
+    }
+}
+
+impl Shared {
+    /// What is known after another look at the file, and whether the file could be used.
+    fn refreshed(&self) -> (MutexGuard<'_, Known>, Result<(), Error>) {
+        let mut known = self.known();
+        let is_same = known.stamp.as_ref().is_some_and(|stamp| stamp.still_holds(&self.path));
+        let refreshed = if is_same {
+            Ok(())
+        } else {
+            disk::read(&self.path).map_err(Error::File).and_then(|content| self.take(&mut known, &content))
+        };
+        (known, refreshed)
+    }
+
+    /// Believes the file, if all of it can be used.
+    fn take(&self, known: &mut Known, content: &Content) -> Result<(), Error> {
+        let hash = disk::hash(&content.bytes);
+        if known.hash != Some(hash) {
+            let identities = identities(text_of(&content.bytes)?, &known.table, content.modified)?;
+            known.hash = None;
+            known.table.replace_all(identities);
+            known.hash = Some(hash);
+            self.hints.send_replace(());
+        }
+        known.stamp = Some(content.stamp.clone());
+        Ok(())
+    }
+
+    fn edit<T>(&self, edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error>) -> Result<T, Error> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = disk::lock(&self.path)?;
+        let mut known = self.known();
+        let old = disk::read(&self.path)?;
+        self.take(&mut known, &old)?;
+        let old_text = text_of(&old.bytes)?;
+        let (result, keys) = edit(&mut known.table)?;
+        if keys.is_empty() {
+            return Ok(result);
+        }
+        let new_text = edited(old_text, &known.table, &keys);
+        known.stamp = None;
+        known.hash = None;
+        if let Err(error) = disk::replace(&self.path, &new_text) {
+            // As it was, until the next look at the file.
+            let identities = identities(old_text, &known.table, old.modified)?;
+            known.table.replace_all(identities);
+            return Err(error.into());
+        }
+        known.hash = Some(disk::hash(new_text.as_bytes()));
+        self.hints.send_replace(());
+        Ok(result)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Whoever panicked has left no hash, so the file is read again.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str, Error> {
+    str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = good.split(|&byte| byte == b'\n').count();
+        Error::Line { line, cause: Box::new(Error::Syntax("UTF-8 text")) }
+    })
+}
+
+/// All that the text says. Whoever was known before needs no other check of the key, and keeps times that are not written.
+fn identities(text: &str, known: &Table, modified: Timestamp) -> Result<Vec<Identity>, Error> {
+    let (mut identities, mut keys, mut names) = (Vec::new(), HashSet::new(), HashSet::new());
+    for (line, text) in (1..).zip(text.split_inclusive('\n')) {
+        let at_line = |cause| Error::Line { line, cause: Box::new(cause) };
+        let Some(parsed) = line::parse(text).map_err(at_line)? else { continue };
+        let before = known.get(&parsed.key);
+        if before.is_none() {
+            parsed.key.validate().map_err(|error| at_line(Error::Key(error)))?;
+        }
+        if !keys.insert(parsed.key) {
+            return Err(at_line(Error::KeyTaken(parsed.key)));
+        }
+        if !names.insert(parsed.name.clone()) {
+            return Err(at_line(Error::NameTaken(parsed.name)));
+        }
+        let mut identity = Identity {
+            key: parsed.key,
+            name: parsed.name,
+            labels: parsed.labels,
+            state: parsed.state,
+            created: parsed.created.or_else(|| before.map(|before| before.created)).unwrap_or(modified),
+            changed: modified,
+            expires: parsed.expires,
+        };
+        match (parsed.changed, before) {
+            (Some(changed), _) => identity.changed = changed,
+            (None, Some(before)) if (Identity { changed: before.changed, ..identity.clone() }) == *before => {
+                identity.changed = before.changed;
+            }
+            (None, _) => {}
+        }
+        identities.push(identity);
+    }
+    Ok(identities)
+}
+
+/// The text with the lines of these clients as the table has them now.
+fn edited(text: &str, table: &Table, keys: &[PublicKey]) -> String {
+    let mut lines: HashMap<_, _> = keys.iter().map(|key| (*key, table.get(key).map(line::print))).collect();
+    let mut edited = String::with_capacity(text.len() + keys.len() * 200);
+    for old in text.split_inclusive('\n') {
+        match line::key_of(old).and_then(|key| lines.remove(&key)) {
+            Some(new) => edited.extend(new),
+            None => edited.push_str(old),
+        }
+    }
+    // The new ones, in the order in which they were given.
+    for new in keys.iter().filter_map(|key| lines.remove(key).flatten()) {
+        if !edited.is_empty() && !edited.ends_with('\n') {
+            edited.push('\n');
+        }
+        edited.push_str(&new);
+    }
+    edited
+}

@@ -1,0 +1,304 @@
+//! An identity, and what may be said in one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use pssst::PublicKey;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Bytes of a name at most.
+pub(crate) const MAX_NAME_LEN: usize = 128;
+const MAX_LABELS: usize = 32;
+const MAX_LABEL_VALUE_LEN: usize = 256;
+
+/// Free-form labels, `name=value` each.
+pub type Labels = BTreeMap<String, String>;
+
+/// Whether a client is welcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum State {
+    /// It is.
+    Enrolled,
+    /// Not now: it is refused until it is enrolled again.
+    Suspended,
+    /// Never again.
+    Revoked,
+}
+
+impl State {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Enrolled, Self::Suspended, Self::Revoked];
+
+    /// `enrolled`, `suspended` or `revoked`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for State {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|state| state.name() == name).ok_or(Error::Syntax("enrolled, suspended or revoked"))
+    }
+}
+
+/// A client, as a store knows it. Times have milliseconds.
+///
+/// For serde it is a map with these names: the key as 64 hexadecimal digits, times as RFC 3339 has them, and nothing for a client
+/// that never expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The client's public key: canonical and of prime order, and no other identity has it.
+    #[serde(with = "key_digits")]
+    pub key: PublicKey,
+    /// Its name: 1 to 128 bytes without white space and control characters, and no other identity has it.
+    pub name: String,
+    /// Up to 32 labels.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Whether it is welcome.
+    pub state: State,
+    /// When it was enrolled.
+    pub created: Timestamp,
+    /// When any of this was changed last.
+    pub changed: Timestamp,
+    /// From when on it is refused, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+impl Identity {
+    /// What searches look into: name, labels as `name=value` and the key's hexadecimal digits, a line each, in lower case.
+    pub(crate) fn search_text(&self) -> String {
+        let mut text = self.name.to_lowercase();
+        for (name, value) in &self.labels {
+            text.extend(["\n", &name.to_lowercase(), "=", &value.to_lowercase()]);
+        }
+        text.push('\n');
+        text.push_str(&self.key.to_string());
+        text
+    }
+
+    /// What a server needs to know of it.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { name: self.name.clone(), state: self.state, expires: self.expires }
+    }
+
+    /// Makes the changes that the update asks for.
+    ///
+    /// # Errors
+    /// [`Error::Revoked`], [`Error::InvalidName`], [`Error::InvalidLabel`]; nothing is changed then.
+    pub(crate) fn apply(&mut self, update: Update, now: Timestamp) -> Result<(), Error> {
+        if let (State::Revoked, Some(state @ (State::Enrolled | State::Suspended))) = (self.state, update.state) {
+            return Err(Error::Revoked(state));
+        }
+        if let Some(name) = &update.name {
+            check_name(name)?;
+        }
+        if let Some(labels) = &update.labels {
+            check_labels(labels)?;
+        }
+        self.state = update.state.unwrap_or(self.state);
+        self.name = update.name.unwrap_or_else(|| std::mem::take(&mut self.name));
+        self.labels = update.labels.unwrap_or_else(|| std::mem::take(&mut self.labels));
+        self.expires = update.expires.unwrap_or(self.expires).map(to_milliseconds);
+        self.changed = to_milliseconds(now);
+        Ok(())
+    }
+}
+
+/// An identity that is to be enrolled: its key and all that is said in it were checked.
+///
+/// ```
+/// use pssst_identity::pssst::PublicKey;
+/// use pssst_identity::{Error, NewIdentity};
+///
+/// // Anybody knows the secret of this one.
+/// let weak = PublicKey::from_bytes([0; 32]);
+/// assert!(matches!(NewIdentity::new(weak, "boiler-7"), Err(Error::Key(pssst::Error::WeakKey))));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewIdentity {
+    pub(crate) key: PublicKey,
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) state: State,
+    pub(crate) created: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
+}
+
+impl NewIdentity {
+    /// An enrolled client with this key and name, without labels, that never expires.
+    ///
+    /// # Errors
+    /// [`Error::Key`] for a key that is an alias, not canonical or of low order ([`PublicKey::validate`]), and
+    /// [`Error::InvalidName`].
+    pub fn new(key: PublicKey, name: impl Into<String>) -> Result<Self, Error> {
+        let name = name.into();
+        key.validate().map_err(Error::Key)?;
+        check_name(&name)?;
+        Ok(Self { key, name, labels: Labels::new(), state: State::Enrolled, created: None, expires: None })
+    }
+
+    /// The same with one more label.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLabel`].
+    pub fn with_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Result<Self, Error> {
+        self.labels.insert(name.into(), value.into());
+        check_labels(&self.labels)?;
+        Ok(self)
+    }
+
+    /// The same with these labels.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLabel`].
+    pub fn with_labels(self, labels: Labels) -> Result<Self, Error> {
+        check_labels(&labels)?;
+        Ok(Self { labels, ..self })
+    }
+
+    /// The same in this state.
+    #[must_use]
+    pub fn with_state(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
+    /// The same, refused from this time on.
+    #[must_use]
+    pub fn with_expiry(self, expires: impl Into<Option<Timestamp>>) -> Self {
+        Self { expires: expires.into(), ..self }
+    }
+
+    /// The same, enrolled at this time instead of when it is added: for what is moved from another store.
+    #[must_use]
+    pub fn with_created(self, created: Timestamp) -> Self {
+        Self { created: Some(created), ..self }
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Enrols what another store knew: all but the time of its last change.
+    ///
+    /// # Errors
+    /// Those of [`NewIdentity::new`] and [`NewIdentity::with_labels`].
+    pub fn from_identity(identity: Identity) -> Result<Self, Error> {
+        let Identity { key, name, labels, state, created, expires, .. } = identity;
+        Ok(Self::new(key, name)?.with_labels(labels)?.with_state(state).with_expiry(expires).with_created(created))
+    }
+
+    pub(crate) fn into_identity(self, now: Timestamp) -> Identity {
+        Identity {
+            key: self.key,
+            name: self.name,
+            labels: self.labels,
+            state: self.state,
+            created: to_milliseconds(self.created.unwrap_or(now)),
+            changed: to_milliseconds(now),
+            expires: self.expires.map(to_milliseconds),
+        }
+    }
+}
+
+/// What is to be changed in an identity. What is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Update {
+    /// The new state. From revoked there is no way back.
+    pub state: Option<State>,
+    /// The new name.
+    pub name: Option<String>,
+    /// All the new labels.
+    pub labels: Option<Labels>,
+    /// The new time of expiry; `Some(None)` for never.
+    pub expires: Option<Option<Timestamp>>,
+}
+
+impl Update {
+    /// Changes the state only.
+    pub fn state(state: State) -> Self {
+        Self { state: Some(state), ..Self::default() }
+    }
+}
+
+/// What a server needs to know of a client when a packet comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: State,
+    /// From when on it is refused, if ever. A server looks at whole seconds.
+    pub expires: Option<Timestamp>,
+}
+
+mod key_digits {
+    use pssst::PublicKey;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(key: &PublicKey, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(key)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Stores keep milliseconds.
+pub(crate) fn to_milliseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let is_name =
+        (1..=MAX_NAME_LEN).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control());
+    if is_name { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
+}
+
+pub(crate) fn check_labels(labels: &Labels) -> Result<(), Error> {
+    for (name, value) in labels {
+        let is_label = check_name(name).is_ok()
+            && !name.contains('=')
+            && value.len() <= MAX_LABEL_VALUE_LEN
+            && !value.chars().any(char::is_control);
+        if !is_label {
+            return Err(Error::InvalidLabel(shortened(&format!("{name}={value}"))));
+        }
+    }
+    if labels.len() > MAX_LABELS {
+        return Err(Error::InvalidLabel(format!("{} labels", labels.len())));
+    }
+    Ok(())
+}
+
+/// So that a message does not carry a whole book.
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_NAME_LEN).collect()
+}

@@ -1,0 +1,48 @@
+//! Who the clients of a PSSST server are.
+//!
+//! The protocol proves that a request comes from whoever holds a client key. This crate says whose key that is and whether
+//! it is welcome: identities are kept in an [`IdentityStore`] (memory, a text file, SQLite, PostgreSQL), and servers ask an
+//! [`IdentitySnapshot`] in memory, for each packet, which a feed of changes keeps current.
+//!
+//! ```
+//! use pssst_identity::pssst::{SecretKey, SysRng};
+//! use pssst_identity::{IdentityStore, MemoryStore, NewIdentity, State, Update};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new();
+//! let key = SecretKey::generate(&mut SysRng)?.public_key();
+//! // The key is checked here, once: packets need an exact look-up only.
+//! store.add(NewIdentity::new(key, "boiler-7")?.with_label("site", "north")?).await?;
+//! assert_eq!(store.find_by_name("boiler-7").await?.map(|identity| identity.key), Some(key));
+//!
+//! store.update(&key, Update::state(State::Revoked)).await?;
+//! # Ok(()) }
+//! ```
+
+mod admission;
+mod audit;
+mod error;
+mod file;
+mod follower;
+mod identity;
+mod memory;
+mod open;
+mod snapshot;
+mod sql;
+mod store;
+mod token;
+
+pub use admission::{Admission, AdmissionStats, UnknownClients};
+pub use audit::{Action, AuditEntry, NewAuditEntry};
+pub use error::Error;
+pub use file::FileStore;
+pub use follower::{Follower, FollowerStatus};
+pub use identity::{Identity, Labels, NewIdentity, Standing, State, Update};
+pub use jiff;
+pub use memory::MemoryStore;
+pub use open::open;
+pub use pssst;
+pub use snapshot::IdentitySnapshot;
+pub use sql::SqlStore;
+pub use store::{Change, Changes, IdentityStore, ListQuery, Page, Revision};
+pub use token::{EnrollError, Token, TokenGrant, TokenId, TokenInfo};

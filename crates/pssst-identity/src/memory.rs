@@ -1,0 +1,80 @@
+//! Identities in memory: for tests, for programs that get them from elsewhere, and below the file.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use pssst::PublicKey;
+use tokio::sync::watch;
+
+use crate::store::{now, random_store_name};
+use crate::{Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update};
+use table::Table;
+
+pub(crate) mod table;
+
+/// A store that lives as long as the process.
+#[derive(Debug)]
+pub struct MemoryStore {
+    table: Mutex<Table>,
+    hints: watch::Sender<()>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        // Only to be told apart from other stores, which even an empty name does.
+        Self { table: Mutex::new(Table::new(random_store_name().unwrap_or_default())), hints: watch::Sender::new(()) }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Whoever panicked had checked everything before it changed anything.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl IdentityStore for MemoryStore {
+    async fn add_all(&self, identities: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
+        let added = self.table().add_all(identities, now())?;
+        self.hints.send_replace(());
+        Ok(added)
+    }
+
+    async fn get(&self, key: &PublicKey) -> Result<Option<Identity>, Error> {
+        Ok(self.table().get(key).cloned())
+    }
+
+    async fn find_by_name(&self, name: &str) -> Result<Option<Identity>, Error> {
+        Ok(self.table().find_by_name(name).cloned())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
+        Ok(self.table().list(query))
+    }
+
+    async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {
+        let identity = self.table().update(key, update, now())?;
+        self.hints.send_replace(());
+        Ok(identity)
+    }
+
+    async fn remove(&self, key: &PublicKey) -> Result<(), Error> {
+        self.table().remove(key)?;
+        self.hints.send_replace(());
+        Ok(())
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error> {
+        Ok(self.table().changes(after, limit))
+    }
+
+    fn hints(&self) -> watch::Receiver<()> {
+        self.hints.subscribe()
+    }
+}

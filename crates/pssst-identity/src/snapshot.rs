@@ -1,0 +1,293 @@
+//! What servers ask for each packet: the standing of a client, by exact key, from memory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use pssst::PublicKey;
+
+use crate::{Change, Standing, State};
+use shard::Shard;
+
+mod names;
+mod shard;
+
+/// 64 shards: few enough to stay in the fastest cache, many enough that making room in one of them is quickly done.
+const SHARD_BITS: u32 = 6;
+
+/// The clients of a store, in memory.
+///
+/// Looking up takes no lock and allocates nothing, while a writer sets clients in place, or puts a larger part where there is no more
+/// room. A client takes 50 bytes, and those of its name; in a snapshot that grows little by little, 53.
+///
+/// ```
+/// use pssst_identity::pssst::PublicKey;
+/// use pssst_identity::IdentitySnapshot;
+///
+/// let snapshot = IdentitySnapshot::new();
+/// assert_eq!(snapshot.get(&PublicKey::from_bytes([9; 32])), None);
+/// ```
+pub struct IdentitySnapshot {
+    table: Table,
+    /// Writers come one after another.
+    writing: Mutex<()>,
+}
+
+/// The part of a client's standing that decides whether it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admissibility {
+    pub(crate) state: State,
+    /// From when on it is refused, in seconds since 1970.
+    pub(crate) expires: Option<u32>,
+}
+
+impl Admissibility {
+    pub(crate) fn is_expired(self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| i64::from(expires) <= now.as_second())
+    }
+}
+
+impl IdentitySnapshot {
+    /// A snapshot without clients.
+    pub fn new() -> Self {
+        Self { table: Table::new(RandomState::new()), writing: Mutex::new(()) }
+    }
+
+    /// What is known of the client with exactly this key.
+    pub fn get(&self, key: &PublicKey) -> Option<Standing> {
+        let (shard, hash) = self.table.shard(key);
+        shard.load().get(key, hash)
+    }
+
+    /// [`IdentitySnapshot::get`] for the packet path.
+    pub(crate) fn admissibility(&self, key: &PublicKey) -> Option<Admissibility> {
+        let (shard, hash) = self.table.shard(key);
+        shard.load().admissibility(key, hash)
+    }
+
+    /// Takes these changes over, the later of two for one key last. Each is seen by whoever looks up its key when this
+    /// returns.
+    pub fn apply(&self, changes: &[Change]) {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.table.apply(changes);
+    }
+
+    /// A table into which [`IdentitySnapshot::replace`] can be prepared.
+    pub(crate) fn empty_table(&self) -> Table {
+        Table::new(self.table.hasher.clone())
+    }
+
+    /// Forgets every client, and takes these over instead: each key is seen as it was or as it is now, and never missed.
+    pub(crate) fn replace(&self, table: Table) {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for (shard, replacement) in self.table.shards.iter().zip(table.shards) {
+            shard.store(replacement.into_inner());
+        }
+    }
+
+    /// Clients in it, of every state.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether it holds no client.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.table.shards.iter().map(|shard| size_of::<ArcSwap<Shard>>() + shard.load().memory()).sum()
+    }
+}
+
+impl Default for IdentitySnapshot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for IdentitySnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdentitySnapshot").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// All shards, and the hash that assigns keys to them: by it nobody outside can choose keys that fall together.
+pub(crate) struct Table {
+    hasher: RandomState,
+    shards: Box<[ArcSwap<Shard>]>,
+}
+
+impl Table {
+    fn new(hasher: RandomState) -> Self {
+        let shards = (0..1 << SHARD_BITS).map(|_| ArcSwap::from_pointee(Shard::with_capacity(0))).collect();
+        Self { hasher, shards }
+    }
+
+    /// The leading bits of a key's hash choose the shard, the last ones the place in it.
+    fn shard(&self, key: &PublicKey) -> (&ArcSwap<Shard>, u64) {
+        let hash = self.hasher.hash_one(key.as_bytes());
+        (&self.shards[shard_place(hash)], hash)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.load().len()).sum()
+    }
+
+    pub(crate) fn apply(&self, changes: &[Change]) {
+        let mut by_shard: HashMap<usize, HashMap<&PublicKey, Option<&Standing>>> = HashMap::new();
+        for change in changes {
+            let place = shard_place(self.hasher.hash_one(change.key.as_bytes()));
+            by_shard.entry(place).or_default().insert(&change.key, change.standing.as_ref());
+        }
+        let hash = |key: &PublicKey| self.hasher.hash_one(key.as_bytes());
+        for (place, changes) in by_shard {
+            let shard = &self.shards[place];
+            if let Some(grown) = shard.load().grown(changes.keys().copied(), hash) {
+                shard.store(Arc::new(grown));
+            }
+            shard.load().set(changes.into_iter(), hash);
+        }
+    }
+}
+
+fn shard_place(hash: u64) -> usize {
+    (hash >> (u64::BITS - SHARD_BITS)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Revision;
+
+    fn key(number: u64) -> PublicKey {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        PublicKey::from_bytes(bytes)
+    }
+
+    fn change(number: u64, standing: Option<Standing>) -> Change {
+        Change { revision: Revision(0), key: key(number), standing }
+    }
+
+    fn standing(name: &str, state: State, expires: Option<i64>) -> Standing {
+        Standing { name: name.into(), state, expires: expires.map(|at| Timestamp::from_second(at).unwrap()) }
+    }
+
+    fn any_standing() -> impl Strategy<Value = Option<Standing>> {
+        let state = prop::sample::select(State::ALL.to_vec());
+        let expires = prop::option::of(1_i64..=u32::MAX.into());
+        prop::option::of(
+            ("[a-zé]{1,20}", state, expires).prop_map(|(name, state, expires)| standing(&name, state, expires)),
+        )
+    }
+
+    proptest! {
+        /// Whatever is set, changed and removed, the snapshot says what a plain map says.
+        #[test]
+        fn a_snapshot_is_a_map(batches in prop::collection::vec(prop::collection::vec((0_u64..300, any_standing()), 0..200), 1..8)) {
+            let (snapshot, mut map) = (IdentitySnapshot::new(), BTreeMap::new());
+            for batch in batches {
+                let changes: Vec<_> = batch.into_iter().map(|(number, standing)| change(number, standing)).collect();
+                snapshot.apply(&changes);
+                for Change { key, standing, .. } in changes {
+                    match standing {
+                        Some(standing) => map.insert(key, standing),
+                        None => map.remove(&key),
+                    };
+                }
+                prop_assert_eq!(snapshot.len(), map.len());
+                for number in 0..300 {
+                    let known = snapshot.get(&key(number));
+                    let admissibility = snapshot.admissibility(&key(number));
+                    prop_assert_eq!(admissibility.map(|known| known.state), known.as_ref().map(|known| known.state));
+                    prop_assert_eq!(known.as_ref(), map.get(&key(number)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_compared_whole() {
+        let snapshot = IdentitySnapshot::new();
+        snapshot.apply(&[change(1, Some(standing("one", State::Enrolled, None)))]);
+        for place in 0..32 {
+            let mut other = *key(1).as_bytes();
+            other[place] ^= 0x80;
+            assert_eq!(snapshot.get(&PublicKey::from_bytes(other)), None);
+        }
+    }
+
+    #[test]
+    fn expiry_counts_from_its_second() {
+        let snapshot = IdentitySnapshot::new();
+        let far = i64::from(u32::MAX) + 1_000;
+        for (number, expires) in [(1, None), (2, Some(1_000)), (3, Some(far)), (4, Some(0)), (5, Some(-5))] {
+            snapshot.apply(&[change(number, Some(standing("a", State::Enrolled, expires)))]);
+        }
+        let is_expired = |number, now| {
+            snapshot.admissibility(&key(number)).unwrap().is_expired(Timestamp::from_second(now).unwrap())
+        };
+        for now in [999, 1_000, far] {
+            assert!(!is_expired(1, now));
+            assert_eq!(is_expired(2, now), now >= 1_000);
+            assert!(is_expired(4, now) && is_expired(5, now));
+        }
+        // Times after the year 2105 count as its end.
+        assert!(!is_expired(3, far - 2_000) && is_expired(3, far));
+    }
+
+    /// What is not changed is found at every moment, whatever is written meanwhile.
+    #[test]
+    fn readers_never_miss_what_stays() {
+        let snapshot = IdentitySnapshot::new();
+        let stays: Vec<_> =
+            (0..2_000).map(|number| change(number, Some(standing("stays", State::Enrolled, None)))).collect();
+        snapshot.apply(&stays);
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        while !is_done.load(Ordering::Relaxed) {
+                            for number in 0..2_000 {
+                                assert_eq!(snapshot.get(&key(number)).unwrap().name, "stays");
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for round in 0..20_u64 {
+                let comes = standing("comes", State::Suspended, None);
+                let changes: Vec<_> =
+                    (10_000..14_000).map(|number| change(number, (round % 2 == 0).then(|| comes.clone()))).collect();
+                snapshot.apply(&changes);
+            }
+            is_done.store(true, Ordering::Relaxed);
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+        assert_eq!(snapshot.len(), 2_000);
+    }
+
+    #[test]
+    fn a_client_takes_50_bytes_and_its_name() {
+        let snapshot = IdentitySnapshot::new();
+        let clients: Vec<_> =
+            (0..1_000_000).map(|number| change(number, Some(standing("12345678", State::Enrolled, None)))).collect();
+        snapshot.apply(&clients);
+        let bytes = snapshot.memory() - IdentitySnapshot::new().memory();
+        assert!((57 * 1_000_000..59 * 1_000_000).contains(&bytes), "{bytes}");
+    }
+}

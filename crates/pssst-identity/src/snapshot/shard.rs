@@ -1,0 +1,223 @@
+//! A part of a snapshot: an open-addressing table whose slots are set in place, while readers look on.
+
+use std::collections::HashMap;
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use pssst::{KEY_LEN, PublicKey};
+
+use super::Admissibility;
+use super::names::Names;
+use crate::{Standing, State};
+
+/// Slots that are looked at together.
+const STRETCH: usize = 4;
+/// Slots whose names lie together, and are replaced together.
+const GROUP: usize = 512;
+
+/// Clients by key. A look-up waits for memory once: slots are found by the key's hash, and one after another until an empty one.
+pub(super) struct Shard {
+    slots: Box<[Slot]>,
+    /// Slots that are in use, or were.
+    taken: AtomicUsize,
+    /// Of those, the ones that are a client's.
+    len: AtomicUsize,
+    names: Box<[ArcSwap<Names>]>,
+}
+
+/// A client, 40 bytes. Once a slot has a key it keeps it, so that whoever reads it sees one key and never parts of two; what may
+/// change is the mark.
+#[derive(Default)]
+struct Slot {
+    key: [AtomicU64; KEY_LEN / 8],
+    mark: AtomicU64,
+}
+
+/// What a slot is, in its low 32 bits, and from when on its client is refused, in its high ones.
+const EMPTY: u64 = 0;
+/// The key is of no client. The slot stays taken: others were put behind it.
+const REMOVED: u64 = 1;
+const ENROLLED: u64 = 2;
+const SUSPENDED: u64 = 3;
+const REVOKED: u64 = 4;
+
+impl Shard {
+    /// An empty shard with room for so many clients: five of six slots are used at most.
+    pub(super) fn with_capacity(clients: usize) -> Self {
+        let slots = if clients == 0 { 0 } else { clients + clients.div_ceil(5) + 1 };
+        Self {
+            slots: iter::repeat_with(Slot::default).take(slots).collect(),
+            taken: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            names: iter::repeat_with(ArcSwap::default).take(slots.div_ceil(GROUP)).collect(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of this shard, with the two counters of its `Arc`.
+    pub(super) fn memory(&self) -> usize {
+        let names = self.names.iter().map(|names| size_of::<ArcSwap<Names>>() + names.load().memory()).sum::<usize>();
+        size_of::<Self>() + 2 * size_of::<usize>() + size_of_val(&*self.slots) + names
+    }
+
+    pub(super) fn admissibility(&self, key: &PublicKey, hash: u64) -> Option<Admissibility> {
+        self.find(words(key), hash).and_then(|(_, mark)| admissibility(mark))
+    }
+
+    pub(super) fn get(&self, key: &PublicKey, hash: u64) -> Option<Standing> {
+        let (place, mark) = self.find(words(key), hash)?;
+        let Admissibility { state, expires } = admissibility(mark)?;
+        let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
+        let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
+        Some(Standing { name, state, expires })
+    }
+
+    /// The same clients in a larger shard, if this one has no room for those of the keys that are not in it.
+    pub(super) fn grown<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k PublicKey>,
+        hash: impl Fn(&PublicKey) -> u64,
+    ) -> Option<Self> {
+        let more = keys.filter(|key| self.find(words(key), hash(key)).is_none()).count();
+        if more == 0 || (self.taken.load(Ordering::Relaxed) + more) * 6 <= self.slots.len() * 5 {
+            return None;
+        }
+        let len = self.len();
+        // By a sixteenth at least, so that it is not done for each client, and no more, so that little is empty.
+        let grown = Self::with_capacity(len + more.max(len / 16).max(4));
+        let clients: Vec<_> = (0..self.slots.len()).filter_map(|place| self.client(place)).collect();
+        grown.set(clients.iter().map(|(key, standing)| (key, Some(standing))), hash);
+        Some(grown)
+    }
+
+    /// Sets clients in place; `None` removes. There must be room for all of them, and only one caller at a time.
+    pub(super) fn set<'c>(
+        &self,
+        clients: impl Iterator<Item = (&'c PublicKey, Option<&'c Standing>)>,
+        hash: impl Fn(&PublicKey) -> u64,
+    ) {
+        // A new key is there first, still as that of nobody, then its name, then what it is.
+        let mut names: HashMap<usize, Vec<(usize, &str)>> = HashMap::new();
+        let mut marks = Vec::new();
+        for (key, standing) in clients {
+            let found = self.find(words(key), hash(key)).map(|(place, _)| place);
+            let Some(place) = found.or_else(|| standing.and_then(|_| self.take_slot(key, hash(key)))) else { continue };
+            names
+                .entry(place / GROUP)
+                .or_default()
+                .push((place % GROUP, standing.map_or("", |standing| &standing.name)));
+            marks.push((place, standing.map_or(REMOVED, mark)));
+        }
+        for (group, changed) in names {
+            let names = self.names[group].load().with(GROUP, &changed);
+            self.names[group].store(Arc::new(names));
+        }
+        for (place, mark) in marks {
+            let before = self.slots[place].mark.swap(mark, Ordering::AcqRel);
+            match (before > REMOVED, mark > REMOVED) {
+                (false, true) => self.len.fetch_add(1, Ordering::Relaxed),
+                (true, false) => self.len.fetch_sub(1, Ordering::Relaxed),
+                _ => continue,
+            };
+        }
+    }
+
+    /// Where a key is, and its slot's mark.
+    ///
+    /// A stretch of slots is compared whole before anything is decided: a branch for each would wait for the memory of one before
+    /// it asks for the next.
+    fn find(&self, key: [u64; 4], hash: u64) -> Option<(usize, u64)> {
+        let mut first = self.first(hash);
+        let mut looked_at = 0;
+        while looked_at < self.slots.len() {
+            let stretch = &self.slots[first..(first + STRETCH).min(self.slots.len())];
+            // Whoever set the mark had set the key before.
+            let mut marks = [EMPTY; STRETCH];
+            marks.iter_mut().zip(stretch).for_each(|(mark, slot)| *mark = slot.mark.load(Ordering::Acquire));
+            let mut differences = [u64::MAX; STRETCH];
+            for (difference, slot) in differences.iter_mut().zip(stretch) {
+                *difference = iter::zip(&slot.key, key)
+                    .fold(0, |all, (word, wanted)| all | (word.load(Ordering::Relaxed) ^ wanted));
+            }
+            for (place, (mark, difference)) in iter::zip(marks, differences).take(stretch.len()).enumerate() {
+                if mark == EMPTY {
+                    return None;
+                }
+                if difference == 0 {
+                    return Some((first + place, mark));
+                }
+            }
+            looked_at += stretch.len();
+            first = (first + stretch.len()) % self.slots.len();
+        }
+        None
+    }
+
+    /// Gives a key that is in no slot the first empty one.
+    fn take_slot(&self, key: &PublicKey, hash: u64) -> Option<usize> {
+        let is_empty = |place: &usize| self.slots[*place].mark.load(Ordering::Relaxed) == EMPTY;
+        let first = self.first(hash);
+        let place = (first..self.slots.len()).chain(0..first).find(is_empty)?;
+        let slot = &self.slots[place];
+        iter::zip(&slot.key, words(key)).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+        slot.mark.store(REMOVED, Ordering::Release);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Some(place)
+    }
+
+    /// The place that the last 32 bits of a hash choose.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "32 bits are what is wanted, and the product's are below the length"
+    )]
+    fn first(&self, hash: u64) -> usize {
+        ((u64::from(hash as u32) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    fn client(&self, place: usize) -> Option<(PublicKey, Standing)> {
+        let mut key = [0; KEY_LEN];
+        for (bytes, word) in key.chunks_exact_mut(8).zip(&self.slots[place].key) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        let Admissibility { state, expires } = admissibility(self.slots[place].mark.load(Ordering::Relaxed))?;
+        let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
+        let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
+        Some((PublicKey::from_bytes(key), Standing { name, state, expires }))
+    }
+}
+
+fn mark(standing: &Standing) -> u64 {
+    let state = match standing.state {
+        State::Enrolled => ENROLLED,
+        State::Suspended => SUSPENDED,
+        State::Revoked => REVOKED,
+    };
+    // 0 is never; what was over before 1970 counts as over in its first second.
+    let expires = standing.expires.map_or(0, |at| u32::try_from(at.as_second().max(1)).unwrap_or(u32::MAX));
+    u64::from(expires) << 32 | state
+}
+
+fn admissibility(mark: u64) -> Option<Admissibility> {
+    let state = match mark & u64::from(u32::MAX) {
+        ENROLLED => State::Enrolled,
+        SUSPENDED => State::Suspended,
+        REVOKED => State::Revoked,
+        _ => return None,
+    };
+    let expires = (mark >> 32) as u32;
+    Some(Admissibility { state, expires: (expires > 0).then_some(expires) })
+}
+
+fn words(key: &PublicKey) -> [u64; 4] {
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(key.as_bytes().as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
+}

@@ -1,0 +1,168 @@
+//! SQLite, and PostgreSQL for a pool of servers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pssst::PublicKey;
+use tokio::sync::watch;
+
+use crate::store::now;
+use crate::{
+    AuditEntry, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry, NewIdentity, Page,
+    Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
+};
+use database::Database;
+
+mod audit;
+mod connect;
+mod database;
+mod identities;
+mod listener;
+mod rows;
+mod tokens;
+mod write;
+
+/// Rows of a page at most, of tokens and of the audit log.
+const MAX_PAGE_LEN: usize = 1000;
+
+/// A store in a database. Cheap to clone: clones share the connections and the [`hints`](IdentityStore::hints).
+///
+/// Every change is written into the audit log in the same transaction. Nothing waits for a database for longer than some 20
+/// seconds; then it is an [`Error::Database`], and the next call tries again.
+#[derive(Clone)]
+pub struct SqlStore {
+    database: Arc<Database>,
+    actor: Arc<str>,
+}
+
+impl SqlStore {
+    /// Opens `sqlite:PATH` or `postgres://...`, and brings its tables up to date. Changes are ascribed to `pssst` until
+    /// [`acting_as`](Self::acting_as) says better.
+    ///
+    /// What follows `sqlite:` is the path itself, without escapes. The file is made if it is not there, for its owner only.
+    /// A database in memory would be another for each connection, so there is none: use [`MemoryStore`](crate::MemoryStore).
+    ///
+    /// A URL for PostgreSQL says all that its own programs' URLs do, TLS included (`sslmode=verify-full`,
+    /// `sslrootcert=...`); what it leaves out is taken from `PGHOST` and its like.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] for another URL, and [`Error::Database`]. Neither shows the URL, which may hold a password.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        Ok(Self { database: Arc::new(connect::open(url).await?), actor: "pssst".into() })
+    }
+
+    /// The same store, whose changes the audit log ascribes to this actor. Up to 128 bytes of it are kept.
+    #[must_use]
+    pub fn acting_as(&self, actor: impl Into<String>) -> Self {
+        Self { database: Arc::clone(&self.database), actor: audit::bounded(&actor.into(), audit::MAX_ACTOR_LEN).into() }
+    }
+
+    /// Makes a token. Those that were used, withdrawn or have expired more than 90 days ago are forgotten on the way.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::InvalidLabel`], [`Error::RandomnessUnavailable`], [`Error::Database`].
+    pub async fn create_token(&self, grant: TokenGrant) -> Result<Token, Error> {
+        tokens::check(&grant)?;
+        let token = Token::generate()?;
+        self.database.write(&self.actor, 0, async |write| tokens::create(write, &token, grant).await).await?;
+        Ok(token)
+    }
+
+    /// The tokens, newest first, up to 1,000. `open_only`: only those that can still be used.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn tokens(&self, open_only: bool, limit: usize) -> Result<Vec<TokenInfo>, Error> {
+        self.database.read(async |connection| tokens::list(connection, open_only, limit, now()).await).await
+    }
+
+    /// Takes a token back. `false` when there is none that can still be used.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn withdraw_token(&self, id: TokenId) -> Result<bool, Error> {
+        self.database.write(&self.actor, 0, async |write| tokens::withdraw(write, id).await).await
+    }
+
+    /// Enrols a key by a token, all at once or not at all. The caller has seen the proof of the key. The same token with the
+    /// same key again, while that identity is enrolled, gives the identity once more and stores nothing.
+    ///
+    /// A refusal leaves the token as it was. It is not in the audit log: whoever answers the device knows more of it, and
+    /// [records](Self::record) it.
+    ///
+    /// # Errors
+    /// Every [`EnrollError`].
+    pub async fn enroll(&self, token: &Token, key: &PublicKey, name: Option<&str>) -> Result<Identity, EnrollError> {
+        // A device with a bad token must not hold up those that write.
+        let seen = self.database.read(async |connection| tokens::examine(connection, token, key, now()).await).await?;
+        if let tokens::Examined::Repeated(identity) = seen {
+            return Ok(*identity);
+        }
+        self.database.write(&self.actor, 0, async |write| tokens::enroll(write, token, key, name).await).await
+    }
+
+    /// Writes an entry into the audit log.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn record(&self, entry: NewAuditEntry) -> Result<(), Error> {
+        self.database.write(&self.actor, 0, async |write| write.record(&[entry]).await).await
+    }
+
+    /// The latest entries of the audit log before this number (`None`: the latest of all), newest first, up to 1,000.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn audit_log(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        self.database.read(async |connection| audit::list(connection, before, limit).await).await
+    }
+}
+
+impl fmt::Debug for SqlStore {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore")
+            .field("dialect", &self.database.dialect)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl IdentityStore for SqlStore {
+    async fn add_all(&self, new: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.database.write(&self.actor, new.len(), async |write| identities::add_all(write, new).await).await
+    }
+
+    async fn get(&self, key: &PublicKey) -> Result<Option<Identity>, Error> {
+        self.database.read(async |connection| identities::get(connection, key).await).await
+    }
+
+    async fn find_by_name(&self, name: &str) -> Result<Option<Identity>, Error> {
+        self.database.read(async |connection| identities::find_by_name(connection, name).await).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
+        self.database.read(async |connection| identities::list(connection, query).await).await
+    }
+
+    async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {
+        self.database.write(&self.actor, 1, async |write| identities::update(write, key, update).await).await
+    }
+
+    async fn remove(&self, key: &PublicKey) -> Result<(), Error> {
+        self.database.write(&self.actor, 1, async |write| identities::remove(write, key).await).await
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error> {
+        self.database.read(async |connection| identities::changes(connection, after, limit).await).await
+    }
+
+    fn hints(&self) -> watch::Receiver<()> {
+        self.database.hints.subscribe()
+    }
+}

@@ -1,0 +1,88 @@
+//! The audit log's table.
+
+use jiff::Timestamp;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::MAX_PAGE_LEN;
+use super::rows::{column, key, placeholders, signed, time, unsigned};
+use crate::{Action, AuditEntry, Error, NewAuditEntry};
+
+pub(super) const MAX_ACTOR_LEN: usize = 128;
+const MAX_DETAIL_LEN: usize = 512;
+const PLACE: &str = "the audit log";
+
+pub(super) async fn insert(
+    connection: &mut AnyConnection,
+    at: Timestamp,
+    actor: &str,
+    entries: &[NewAuditEntry],
+) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let values = placeholders(entries.len(), 5);
+    let sql = format!("INSERT INTO pssst_audit (at, actor, action, client_key, detail) VALUES {values}");
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for entry in entries {
+        query = query
+            .bind(at.as_millisecond())
+            .bind(actor.to_owned())
+            .bind(entry.action.name())
+            .bind(entry.client_key.map(|key| key.as_bytes().to_vec()))
+            .bind(bounded(&entry.detail, MAX_DETAIL_LEN));
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn list(
+    connection: &mut AnyConnection,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, Error> {
+    let sql = "SELECT number, at, actor, action, client_key, detail FROM pssst_audit WHERE number < $1 \
+               ORDER BY number DESC LIMIT $2";
+    let rows = sqlx::query(sql)
+        .bind(before.map_or(i64::MAX, signed))
+        .bind(signed(limit.clamp(1, MAX_PAGE_LEN)))
+        .fetch_all(connection)
+        .await?;
+    let entry = |row| {
+        let action = column::<&str>(row, 3, PLACE)?;
+        Ok(AuditEntry {
+            number: unsigned(column(row, 0, PLACE)?, PLACE)?,
+            at: time(column(row, 1, PLACE)?, PLACE)?,
+            actor: column(row, 2, PLACE)?,
+            entry: NewAuditEntry {
+                action: Action::ALL.into_iter().find(|known| known.name() == action).ok_or(Error::Corrupt(PLACE))?,
+                client_key: column::<Option<&[u8]>>(row, 4, PLACE)?.map(|bytes| key(bytes, PLACE)).transpose()?,
+                detail: column(row, 5, PLACE)?,
+            },
+        })
+    };
+    rows.iter().map(entry).collect()
+}
+
+/// As much of a text as is kept, without control characters: a log is read on terminals, and databases refuse some.
+pub(super) fn bounded(text: &str, max_len: usize) -> String {
+    let mut kept = String::new();
+    for c in text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }) {
+        if kept.len() + c.len_utf8() > max_len {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(bounded("boiler-7", 6), "boiler");
+        assert_eq!(bounded("éé", 3), "é");
+        assert_eq!(bounded("a\0\u{1b}[2J", 100), "a\u{fffd}\u{fffd}[2J");
+    }
+}

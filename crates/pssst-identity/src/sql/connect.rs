@@ -1,0 +1,154 @@
+//! Opening a database, and bringing its tables up to date.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+use std::{fs, io};
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, SqlSafeStr};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::database::{Database, Dialect};
+use super::listener::Listener;
+use crate::Error;
+use crate::store::random_store_name;
+
+const MAX_CONNECTIONS: u32 = 8;
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// Later migrations may have to rewrite large tables.
+const MIGRATION_LIMIT: Duration = Duration::from_mins(5);
+/// For a SQLite file that somebody else holds.
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
+const MIGRATIONS_TABLE: &str = "pssst_migrations";
+
+/// For every connection. SQLite's time limit is [`BUSY_LIMIT`]; the file remembers that it is in WAL mode.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                               PRAGMA trusted_schema = OFF";
+const POSTGRES_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
+                                 SET idle_in_transaction_session_timeout = '15s'";
+/// Whoever comes second waits for the first.
+const POSTGRES_MIGRATION_SETTINGS: &str = "SET statement_timeout = '300s'";
+
+pub(super) async fn open(url: &str) -> Result<Database, Error> {
+    sqlx::any::install_default_drivers();
+    let hints = watch::Sender::new(());
+    let (dialect, options, listener) = if let Some(path) = url.strip_prefix("sqlite:") {
+        (Dialect::Sqlite, sqlite_options(path)?, None)
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let listener_options = PgConnectOptions::from_str(url)?;
+        (Dialect::Postgres, AnyConnectOptions::from_str(url)?, Some(listener_options))
+    } else {
+        return Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"));
+    };
+    let migration = timeout(MIGRATION_LIMIT, migrate(dialect, &options)).await;
+    migration.map_err(|_| sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)))??;
+    let settings = match dialect {
+        Dialect::Sqlite => SQLITE_SETTINGS,
+        Dialect::Postgres => POSTGRES_SETTINGS,
+    };
+    let pool = AnyPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_LIMIT)
+        .after_connect(move |connection, _| Box::pin(async move { connection.execute(settings).await.map(drop) }))
+        .connect_with(options)
+        .await?;
+    let listener = listener.map(|options| Listener::spawn(options, hints.clone()));
+    Ok(Database { dialect, pool, hints, turn: Mutex::new(()), _listener: listener })
+}
+
+async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Error> {
+    let connection = timeout(ACQUIRE_LIMIT, options.connect()).await;
+    let mut connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let store_name = random_store_name()?;
+    match dialect {
+        Dialect::Sqlite => {
+            connection.execute(SQLITE_SETTINGS).await?;
+            enter_wal_mode(&mut connection).await?;
+            // Whoever opens the file at the same time waits.
+            let mut transaction = connection.begin_with(dialect.begin_write().into_sql_str()).await?;
+            run_migrations(dialect, &mut transaction, store_name).await?;
+            transaction.commit().await?;
+        }
+        Dialect::Postgres => {
+            connection.execute(POSTGRES_MIGRATION_SETTINGS).await?;
+            // The migrator takes a lock of its own, and a transaction for each migration.
+            run_migrations(dialect, &mut connection, store_name).await?;
+        }
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_name: String) -> Result<(), Error> {
+    let first = match dialect {
+        Dialect::Sqlite => include_str!("../../migrations/sqlite/0001_identities.sql"),
+        Dialect::Postgres => include_str!("../../migrations/postgres/0001_identities.sql"),
+    };
+    let migration = Migration::new(1, "identities".into(), MigrationType::Simple, first.into_sql_str(), false);
+    let mut migrator = Migrator::with_migrations(vec![migration]);
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| Error::Database(error.into()))?;
+    sqlx::query("INSERT INTO pssst_store (id, name, revision) VALUES (1, $1, 0) ON CONFLICT DO NOTHING")
+        .bind(store_name)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Here SQLite does not always wait for others by itself.
+async fn enter_wal_mode(connection: &mut AnyConnection) -> Result<(), Error> {
+    let deadline = Instant::now() + BUSY_LIMIT;
+    loop {
+        match connection.execute("PRAGMA journal_mode = WAL").await {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= deadline || !is_busy(&error) => return Err(error.into()),
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, in the low byte of the extended code.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
+}
+
+fn sqlite_options(path: &str) -> Result<AnyConnectOptions, Error> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains(":memory:") {
+        return Err(Error::Syntax("the path of a file after sqlite:"));
+    }
+    let path = std::path::absolute(path).map_err(sqlx::Error::Io)?;
+    create_for_owner(&path).map_err(sqlx::Error::Io)?;
+    Ok(AnyConnectOptions::from_str(&sqlite_url(&path))?)
+}
+
+/// SQLite gives the files that it puts beside this one the same permissions.
+fn create_for_owner(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The path may have characters that mean something in a URL.
+fn sqlite_url(path: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in path.to_string_lossy().bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push('%');
+            url.push_str(&base16ct::upper::encode_string(&[byte]));
+        }
+    }
+    url
+}

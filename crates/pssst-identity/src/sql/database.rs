@@ -1,0 +1,99 @@
+//! Connections, and what is done on them in bounded time.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool};
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+
+use super::listener::Listener;
+use super::write::Write;
+use crate::Error;
+
+/// For one call, once it has a connection. The database itself gives up on a statement earlier.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// Identities that are written within one time limit, even by a slow disk.
+const IDENTITIES_IN_TIME: usize = 5000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// SQLite takes the right to write at once: taken after a read, it could be refused without waiting. For PostgreSQL,
+    /// the writers' lock needs no more than this level, whatever the database's default is.
+    pub(super) const fn begin_write(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        }
+    }
+}
+
+pub(super) struct Database {
+    pub(super) dialect: Dialect,
+    pub(super) pool: AnyPool,
+    pub(super) hints: watch::Sender<()>,
+    /// Writers get it in the order in which they came. Those that wait for it have no connection yet, so that readers find
+    /// one; and SQLite, left alone, lets whoever asks at the right moment write.
+    pub(super) turn: Mutex<()>,
+    pub(super) _listener: Option<Listener>,
+}
+
+impl Database {
+    pub(super) async fn read<T, E>(&self, work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
+        let mut connection = self.connection().await?;
+        let outcome = timeout(TIME_LIMIT, work(&mut connection)).await;
+        settle(connection, outcome.ok())
+    }
+
+    /// Does the work in a transaction that has the writers' lock and this many revisions, and commits it if all is well.
+    pub(super) async fn write<T, E>(
+        &self,
+        actor: &str,
+        revisions: usize,
+        work: impl AsyncFnOnce(&mut Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
+        let _turn = timeout(TIME_LIMIT, self.turn.lock()).await.map_err(|_| too_slow())?;
+        let mut connection = self.connection().await?;
+        let time_limit =
+            TIME_LIMIT.saturating_mul(u32::try_from(1 + revisions / IDENTITIES_IN_TIME).unwrap_or(u32::MAX));
+        let outcome = timeout(time_limit, async {
+            let mut write = Write::begin(&mut connection, self.dialect, actor, revisions).await?;
+            let result = work(&mut write).await?;
+            Ok::<_, E>((result, write.commit().await?))
+        });
+        let outcome = outcome.await.ok();
+        let (result, has_changed) = settle(connection, outcome)?;
+        if has_changed {
+            self.hints.send_replace(());
+        }
+        Ok(result)
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Any>, Error> {
+        Ok(self.pool.acquire().await?)
+    }
+}
+
+/// A connection on which something is still under way is of no use to anybody: its other end may be gone without a word.
+fn settle<T, E: From<Error>>(connection: PoolConnection<Any>, outcome: Option<Result<T, E>>) -> Result<T, E> {
+    outcome.unwrap_or_else(|| {
+        drop(connection.detach());
+        Err(too_slow().into())
+    })
+}
+
+fn too_slow() -> Error {
+    Error::Database(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
+}

@@ -1,0 +1,231 @@
+//! The table of identities and the feed of changes.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use pssst::PublicKey;
+use sqlx::error::DatabaseError;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::rows::{change, column, identity, identity_columns, placeholders, signed, to_json, unsigned};
+use super::write::Write;
+use crate::identity::check_name;
+use crate::{Action, Changes, Error, Identity, ListQuery, NewAuditEntry, NewIdentity, Page, Revision, State, Update};
+
+/// Rows that one statement inserts.
+const CHUNK_LEN: usize = 256;
+/// More bytes than what is searched can have (`Identity::search_text`, even if every letter grows in lower case).
+const MAX_SEARCH_LEN: usize = 24_000;
+
+/// The revisions have been reserved.
+pub(super) async fn add_all(write: &mut Write<'_>, new: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
+    let (mut keys, mut names) = (HashSet::new(), HashSet::new());
+    for identity in &new {
+        if !keys.insert(&identity.key) {
+            return Err(Error::KeyTaken(identity.key));
+        }
+        if !names.insert(&identity.name) {
+            return Err(Error::NameTaken(identity.name.clone()));
+        }
+    }
+    let now = write.now;
+    let added: Vec<_> = new.into_iter().map(|identity| identity.into_identity(now)).collect();
+    for chunk in added.chunks(CHUNK_LEN) {
+        insert(write, chunk).await?;
+        let entries: Vec<_> =
+            chunk.iter().map(|identity| entry(Action::Added, identity, identity.name.clone())).collect();
+        write.record(&entries).await?;
+    }
+    Ok(added)
+}
+
+/// Without a row in the audit log.
+pub(super) async fn insert(write: &mut Write<'_>, identities: &[Identity]) -> Result<(), Error> {
+    const COLUMNS: &str = "key, revision, name, labels, state, created, changed, expires, search";
+    let values = placeholders(identities.len(), 9);
+    let sql = format!("INSERT INTO pssst_identities ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING");
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    let mut first_revision = i64::MAX;
+    for identity in identities {
+        let revision = write.take_revision();
+        first_revision = first_revision.min(revision);
+        query = query
+            .bind(identity.key.as_bytes().to_vec())
+            .bind(revision)
+            .bind(identity.name.clone())
+            .bind(to_json(&identity.labels))
+            .bind(identity.state.name())
+            .bind(identity.created.as_millisecond())
+            .bind(identity.changed.as_millisecond())
+            .bind(identity.expires.map(Timestamp::as_millisecond))
+            .bind(identity.search_text());
+    }
+    let inserted = query.execute(&mut *write.transaction).await?.rows_affected();
+    if usize::try_from(inserted) != Ok(identities.len()) {
+        return Err(conflict(&mut write.transaction, identities, first_revision).await?);
+    }
+    let keys = placeholders(1, identities.len());
+    let mut query = sqlx::query(AssertSqlSafe(format!("DELETE FROM pssst_removed WHERE key IN {keys}")));
+    for identity in identities {
+        query = query.bind(identity.key.as_bytes().to_vec());
+    }
+    query.execute(&mut *write.transaction).await?;
+    Ok(())
+}
+
+pub(super) async fn get(connection: &mut AnyConnection, key: &PublicKey) -> Result<Option<Identity>, Error> {
+    let sql = concat!("SELECT ", identity_columns!(), " FROM pssst_identities WHERE key = $1");
+    let row = sqlx::query(sql).bind(key.as_bytes().to_vec()).fetch_optional(connection).await?;
+    row.as_ref().map(identity).transpose()
+}
+
+pub(super) async fn find_by_name(connection: &mut AnyConnection, name: &str) -> Result<Option<Identity>, Error> {
+    if check_name(name).is_err() {
+        return Ok(None);
+    }
+    let sql = concat!("SELECT ", identity_columns!(), " FROM pssst_identities WHERE name = $1");
+    let row = sqlx::query(sql).bind(name.to_owned()).fetch_optional(connection).await?;
+    row.as_ref().map(identity).transpose()
+}
+
+pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> Result<Page, Error> {
+    let sql = concat!(
+        "SELECT ",
+        identity_columns!(),
+        " FROM pssst_identities WHERE name > $1 AND ($2 IS NULL OR state = $2) \
+         AND ($3 IS NULL OR search LIKE $3 ESCAPE '\\') ORDER BY name LIMIT $4"
+    );
+    // PostgreSQL takes no NUL. No name has one, so the same names come after what is before it.
+    let after = query.after.as_deref().and_then(|after| after.split('\0').next()).unwrap_or_default();
+    let search = query.search.as_deref().map(str::to_lowercase);
+    if search.as_ref().is_some_and(|search| search.contains('\0') || search.len() > MAX_SEARCH_LEN) {
+        return Ok(Page::new(Vec::new(), query));
+    }
+    let rows = sqlx::query(sql)
+        .bind(after.to_owned())
+        .bind(query.state.map(State::name))
+        .bind(search.map(|search| containing(&search)))
+        .bind(signed(query.page_len() + 1))
+        .fetch_all(connection)
+        .await?;
+    Ok(Page::new(rows.iter().map(identity).collect::<Result<_, _>>()?, query))
+}
+
+/// The revision has been reserved.
+pub(super) async fn update(write: &mut Write<'_>, key: &PublicKey, update: Update) -> Result<Identity, Error> {
+    let old = get(&mut write.transaction, key).await?.ok_or(Error::NotFound(*key))?;
+    let mut identity = old.clone();
+    let changes_more = update.name.is_some() || update.labels.is_some() || update.expires.is_some();
+    identity.apply(update, write.now)?;
+    let sql = "UPDATE pssst_identities SET revision = $2, name = $3, labels = $4, state = $5, changed = $6, expires = $7, \
+               search = $8 WHERE key = $1";
+    let updated = sqlx::query(sql)
+        .bind(key.as_bytes().to_vec())
+        .bind(write.take_revision())
+        .bind(identity.name.clone())
+        .bind(to_json(&identity.labels))
+        .bind(identity.state.name())
+        .bind(identity.changed.as_millisecond())
+        .bind(identity.expires.map(Timestamp::as_millisecond))
+        .bind(identity.search_text())
+        .execute(&mut *write.transaction)
+        .await;
+    if let Err(error) = updated {
+        let is_taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
+        return Err(if is_taken { Error::NameTaken(identity.name) } else { error.into() });
+    }
+    let mut entries = Vec::new();
+    let action = match identity.state {
+        State::Enrolled => Action::Resumed,
+        State::Suspended => Action::Suspended,
+        State::Revoked => Action::Revoked,
+    };
+    if identity.state != old.state {
+        entries.push(entry(action, &identity, identity.name.clone()));
+    }
+    if changes_more || entries.is_empty() {
+        let is_renamed = identity.name != old.name;
+        let detail = if is_renamed { format!("{} -> {}", old.name, identity.name) } else { identity.name.clone() };
+        entries.push(entry(Action::Changed, &identity, detail));
+    }
+    write.record(&entries).await?;
+    Ok(identity)
+}
+
+/// The revision has been reserved.
+pub(super) async fn remove(write: &mut Write<'_>, key: &PublicKey) -> Result<(), Error> {
+    let identity = get(&mut write.transaction, key).await?.ok_or(Error::NotFound(*key))?;
+    let bytes = key.as_bytes().to_vec();
+    let revision = write.take_revision();
+    sqlx::query("DELETE FROM pssst_identities WHERE key = $1")
+        .bind(bytes.clone())
+        .execute(&mut *write.transaction)
+        .await?;
+    sqlx::query("INSERT INTO pssst_removed (key, revision) VALUES ($1, $2)")
+        .bind(bytes)
+        .bind(revision)
+        .execute(&mut *write.transaction)
+        .await?;
+    write.record(&[entry(Action::Removed, &identity, identity.name.clone())]).await
+}
+
+/// One statement, so that what it tells was true at one moment. The limit within each half keeps SQLite from sorting all that
+/// comes later.
+pub(super) async fn changes(connection: &mut AnyConnection, after: Revision, limit: usize) -> Result<Changes, Error> {
+    const PLACE: &str = "the row of the store";
+    let sql = "SELECT s.name, s.revision, f.revision, f.key, f.name, f.state, f.expires \
+               FROM pssst_store s LEFT JOIN (\
+                   SELECT * FROM (\
+                       SELECT revision, key, name, state, expires FROM pssst_identities \
+                       WHERE revision > $1 ORDER BY revision LIMIT $2) present \
+                   UNION ALL \
+                   SELECT * FROM (\
+                       SELECT revision, key, NULL, NULL, CAST(NULL AS BIGINT) FROM pssst_removed \
+                       WHERE revision > $1 ORDER BY revision LIMIT $2) removed \
+                   ORDER BY revision LIMIT $2) f \
+               ON s.id = 1 ORDER BY f.revision";
+    let rows = sqlx::query(sql).bind(signed(after.0)).bind(signed(limit)).fetch_all(connection).await?;
+    let first = rows.first().ok_or(Error::Corrupt(PLACE))?;
+    Ok(Changes {
+        store: column(first, 0, PLACE)?,
+        latest: Revision(unsigned(column(first, 1, PLACE)?, PLACE)?),
+        changes: rows.iter().filter_map(|row| change(row).transpose()).collect::<Result<_, _>>()?,
+    })
+}
+
+fn entry(action: Action, identity: &Identity, detail: String) -> NewAuditEntry {
+    NewAuditEntry { action, client_key: Some(identity.key), detail }
+}
+
+/// Which of these could not be inserted, and why. The writers' lock is held, so the cause is still there.
+async fn conflict(
+    connection: &mut AnyConnection,
+    identities: &[Identity],
+    first_revision: i64,
+) -> Result<Error, Error> {
+    for identity in identities {
+        let row = sqlx::query("SELECT revision FROM pssst_identities WHERE key = $1")
+            .bind(identity.key.as_bytes().to_vec())
+            .fetch_optional(&mut *connection)
+            .await?;
+        match row.map(|row| column::<i64>(&row, 0, "the identities")).transpose()? {
+            Some(revision) if revision >= first_revision => {}
+            Some(_) => return Ok(Error::KeyTaken(identity.key)),
+            None => return Ok(Error::NameTaken(identity.name.clone())),
+        }
+    }
+    Ok(Error::Corrupt("the identities"))
+}
+
+/// A pattern for LIKE.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

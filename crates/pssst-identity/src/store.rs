@@ -1,0 +1,167 @@
+//! What every store of identities can do.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use pssst::PublicKey;
+use tokio::sync::watch;
+
+use crate::{Error, Identity, NewIdentity, Standing, State, Update};
+
+/// How far a store has come: each change of an identity has a number, and later ones have larger ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// Where identities are kept.
+///
+/// Every method either does all that it says, durably, or nothing. Methods may be called from many tasks and, but for
+/// [`MemoryStore`](crate::MemoryStore), from many processes at once.
+#[async_trait]
+pub trait IdentityStore: Send + Sync {
+    /// Adds all of these, or none.
+    ///
+    /// # Errors
+    /// [`Error::KeyTaken`], [`Error::NameTaken`], or the store's own failure.
+    async fn add_all(&self, identities: Vec<NewIdentity>) -> Result<Vec<Identity>, Error>;
+
+    /// The identity with exactly this key.
+    ///
+    /// # Errors
+    /// The store's own failure.
+    async fn get(&self, key: &PublicKey) -> Result<Option<Identity>, Error>;
+
+    /// The identity with exactly this name.
+    ///
+    /// # Errors
+    /// The store's own failure.
+    async fn find_by_name(&self, name: &str) -> Result<Option<Identity>, Error>;
+
+    /// A page of identities, in the byte order of their names.
+    ///
+    /// # Errors
+    /// The store's own failure.
+    async fn list(&self, query: &ListQuery) -> Result<Page, Error>;
+
+    /// Changes an identity, and returns what it is now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Revoked`], [`Error::NameTaken`], [`Error::InvalidName`], [`Error::InvalidLabel`], or
+    /// the store's own failure.
+    async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error>;
+
+    /// Forgets an identity. Its key and its name can be enrolled again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or the store's own failure.
+    async fn remove(&self, key: &PublicKey) -> Result<(), Error>;
+
+    /// The first `limit` changes after this revision, oldest first, the latest of each identity only. After revision 0,
+    /// that is every identity there is.
+    ///
+    /// # Errors
+    /// The store's own failure.
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error>;
+
+    /// Marked as changed soon after something has changed, as far as the store is told; where it is not (another process
+    /// changed a file), only asking for [`changes`](Self::changes) tells.
+    fn hints(&self) -> watch::Receiver<()>;
+
+    /// Adds one identity.
+    ///
+    /// # Errors
+    /// Those of [`add_all`](Self::add_all).
+    async fn add(&self, identity: NewIdentity) -> Result<Identity, Error> {
+        self.add_all(vec![identity]).await?.pop().ok_or(Error::Corrupt("what was added"))
+    }
+}
+
+/// What to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only names after this one: [`Page::next`] of the page before.
+    pub after: Option<String>,
+    /// Identities of a page at most; above 1,000 counts as 1,000, and 0 as 1.
+    pub limit: usize,
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`) has this in it, whatever
+    /// the case.
+    pub search: Option<String>,
+}
+
+impl Default for ListQuery {
+    fn default() -> Self {
+        Self { after: None, limit: 100, state: None, search: None }
+    }
+}
+
+impl ListQuery {
+    /// The limit that holds.
+    pub(crate) fn page_len(&self) -> usize {
+        self.limit.clamp(1, 1000)
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// The identities, by name.
+    pub identities: Vec<Identity>,
+    /// What [`ListQuery::after`] is for the next page; `None` when this is the last.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// From up to one more than fits.
+    pub(crate) fn new(mut identities: Vec<Identity>, query: &ListQuery) -> Self {
+        let has_next = identities.len() > query.page_len();
+        identities.truncate(query.page_len());
+        let next = identities.last().filter(|_| has_next).map(|identity| identity.name.clone());
+        Self { identities, next }
+    }
+}
+
+/// Some of a store's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Drawn at random when the store was made: with another one, all revisions seen before mean nothing.
+    pub store: String,
+    /// The store's latest revision. One that is older than what was seen before means that the store was set back, for
+    /// instance from a backup: start from revision 0 again.
+    pub latest: Revision,
+    /// The changes, oldest first.
+    pub changes: Vec<Change>,
+}
+
+/// What became of one identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The number of this change.
+    pub revision: Revision,
+    /// Whose.
+    pub key: PublicKey,
+    /// What it is now; `None` when it was removed.
+    pub standing: Option<Standing>,
+}
+
+impl Change {
+    /// A change, for stores and tests.
+    pub const fn new(revision: Revision, key: PublicKey, standing: Option<Standing>) -> Self {
+        Self { revision, key, standing }
+    }
+}
+
+/// A name that no other store has.
+pub(crate) fn random_store_name() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    pssst::rand_core::TryRng::try_fill_bytes(&mut pssst::SysRng, &mut bytes)
+        .map_err(|_| Error::RandomnessUnavailable)?;
+    Ok(base16ct::lower::encode_string(&bytes))
+}
+
+/// The time that stores write down.
+pub(crate) fn now() -> Timestamp {
+    crate::identity::to_milliseconds(Timestamp::now())
+}

@@ -1,0 +1,187 @@
+//! One-time tokens, by which a device may enrol a key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use pssst::{PublicKey, SysRng};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::{Error, Labels};
+
+const PREFIX: &str = "pssst-token-";
+const ID_LEN: usize = 8;
+const SECRET_LEN: usize = 32;
+
+/// The name of a token, 8 bytes: shown and logged, since it lets nobody enrol.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId(pub(crate) [u8; ID_LEN]);
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base16ct::lower::encode_string(&self.0))
+    }
+}
+
+impl fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenId({self})")
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut id = [0; ID_LEN];
+        decode(text, &mut id)?;
+        Ok(Self(id))
+    }
+}
+
+/// A token: whoever has it can enrol one key. `pssst-token-`, the id and a secret of 32 bytes, in hexadecimal digits.
+///
+/// Wiped when dropped; `Debug` shows its id only.
+#[derive(Clone)]
+pub struct Token {
+    id: TokenId,
+    secret: Zeroizing<[u8; SECRET_LEN]>,
+}
+
+impl Token {
+    /// Draws a token.
+    ///
+    /// # Errors
+    /// [`Error::RandomnessUnavailable`].
+    pub(crate) fn generate() -> Result<Self, Error> {
+        use pssst::rand_core::TryRng;
+
+        let (mut id, mut secret) = ([0; ID_LEN], Zeroizing::new([0; SECRET_LEN]));
+        let drawn = SysRng.try_fill_bytes(&mut id).and_then(|()| SysRng.try_fill_bytes(&mut *secret));
+        drawn.map_err(|_| Error::RandomnessUnavailable)?;
+        Ok(Self { id: TokenId(id), secret })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// The token itself, for handing it to a device.
+    pub fn expose(&self) -> Zeroizing<String> {
+        let digits = Zeroizing::new(base16ct::lower::encode_string(&*self.secret));
+        Zeroizing::new(format!("{PREFIX}{}-{}", self.id, *digits))
+    }
+
+    /// What is stored of the secret. It has 256 random bits, so nothing slower than a hash is needed.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        Sha256::digest(*self.secret).into()
+    }
+
+    /// Whether this is the token with that hash, in constant time.
+    pub(crate) fn matches(&self, hash: &[u8]) -> bool {
+        self.hash().ct_eq(hash).into()
+    }
+}
+
+impl FromStr for Token {
+    type Err = Error;
+
+    /// Reads what [`Token::expose`] gives. White space around it is ignored.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let text = text.trim().strip_prefix(PREFIX).ok_or(NO_TOKEN)?;
+        let (id, secret_digits) = text.split_once('-').ok_or(NO_TOKEN)?;
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        decode(secret_digits, &mut *secret)?;
+        Ok(Self { id: id.parse()?, secret })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}, ..)", self.id)
+    }
+}
+
+const NO_TOKEN: Error =
+    Error::Syntax("a token: pssst-token-, 16 hexadecimal digits, a hyphen and 64 hexadecimal digits");
+
+fn decode(digits: &str, bytes: &mut [u8]) -> Result<(), Error> {
+    let len = bytes.len();
+    match base16ct::lower::decode(digits, bytes) {
+        Ok(decoded) if decoded.len() == len => Ok(()),
+        _ => Err(NO_TOKEN),
+    }
+}
+
+/// What a token allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenGrant {
+    /// The name that the device gets. With `None` it proposes one itself.
+    pub name: Option<String>,
+    /// The labels that the device gets.
+    pub labels: Labels,
+    /// Until when the token is good.
+    pub expires: Timestamp,
+    /// When the enrolled client expires, if ever.
+    pub client_expires: Option<Timestamp>,
+}
+
+/// A token as its store knows it: all but its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// Its name.
+    pub id: TokenId,
+    /// What it allows.
+    pub grant: TokenGrant,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was used, and for which key.
+    pub used: Option<(Timestamp, PublicKey)>,
+    /// When an operator took it back.
+    pub withdrawn: Option<Timestamp>,
+}
+
+/// Why a device was not enrolled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EnrollError {
+    /// No such token. (Or a right id with a wrong secret.)
+    UnknownToken,
+    /// The token has expired.
+    TokenExpired,
+    /// An operator took the token back.
+    TokenWithdrawn,
+    /// The token was used before, for another key; or for this one, which is not enrolled any more.
+    TokenUsed,
+    /// The token leaves the name to the device, which proposed none; or it names the client, and the device proposed another.
+    NameMismatch,
+    /// The key, the name or the store.
+    Store(Error),
+}
+
+impl fmt::Display for EnrollError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownToken => f.write_str("there is no such token"),
+            Self::TokenExpired => f.write_str("the token has expired"),
+            Self::TokenWithdrawn => f.write_str("the token was withdrawn"),
+            Self::TokenUsed => f.write_str("the token was used already"),
+            Self::NameMismatch => f.write_str("the token asks for another name, or for one at all"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for EnrollError {}
+
+impl From<Error> for EnrollError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
