@@ -58,7 +58,7 @@ pub use tower;
 pub use client::{Client, ClientBuilder, ClientStats, Retry};
 pub use error::Error;
 pub use histogram::Histogram;
-pub use rate_limit::RateLimit;
+pub use rate_limit::{RateLimit, RateLimiter};
 pub use server::{
     BoundServer, BufferShortfall, Handler, Outcome, Reply, Request, Server, ServerBuilder, ServerKeys, Stats,
 };

@@ -1,5 +1,6 @@
 //! A rate limit for each source, in a table that does not grow.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,11 +74,21 @@ impl RateLimit {
     }
 }
 
-/// A [`RateLimit`] at work, shared by all workers.
+/// A [`RateLimit`] at work, shared by all who admit requests. The server has one of its own.
 ///
 /// It is the generic cell rate algorithm: a bucket holds the time at which its next request is due, were they evenly
 /// spaced, and a request may come before that by as much as the burst allows. Refusing writes nothing.
-pub(crate) struct RateLimiter {
+///
+/// ```
+/// use std::time::Instant;
+/// use pssst_net::{RateLimit, RateLimiter};
+///
+/// let limiter = RateLimiter::new(RateLimit::new(1).with_burst(2));
+/// let (source, now) = ("192.0.2.1".parse().unwrap(), Instant::now());
+/// assert!(limiter.admits(source, now) && limiter.admits(source, now));
+/// assert!(!limiter.admits(source, now));
+/// ```
+pub struct RateLimiter {
     hasher: RandomState,
     created: Instant,
     /// Nanoseconds between two requests. `None` admits nothing.
@@ -92,7 +103,7 @@ pub(crate) struct RateLimiter {
 
 impl RateLimiter {
     /// A limiter whose whole memory is allocated here.
-    pub(crate) fn new(limit: RateLimit) -> Self {
+    pub fn new(limit: RateLimit) -> Self {
         let interval = (limit.requests_per_second > 0).then(|| NANOSECONDS.div_ceil(limit.requests_per_second.into()));
         Self {
             hasher: RandomState::new(),
@@ -108,7 +119,7 @@ impl RateLimiter {
 
     /// Whether to take a request from this source now, which then counts. A time before the limiter was made counts as
     /// that time.
-    pub(crate) fn admits(&self, source: IpAddr, now: Instant) -> bool {
+    pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
         let Some(interval) = self.interval else { return false };
         let now = u64::try_from(now.saturating_duration_since(self.created).as_nanos()).unwrap_or(u64::MAX);
         let next = |due: u64| {
@@ -131,6 +142,12 @@ impl RateLimiter {
             IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & self.ipv4_mask).into(),
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & self.ipv6_mask).into(),
         }
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter").field("buckets", &self.due.len()).finish_non_exhaustive()
     }
 }
 

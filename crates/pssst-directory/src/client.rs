@@ -1,0 +1,313 @@
+//! The client of the directory: keeps up with the server's keys, and enrols a device's.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pssst::PublicKey;
+use pssst::rand_core::TryRng;
+use tokio::sync::watch;
+
+use crate::{Clock, Error, KeyDocument, Pin, atomic_file};
+use check_in::Timing;
+use http::Http;
+use reckoning::Reckoning;
+use trust::Trust;
+
+pub(crate) use trust::authorities;
+
+mod check_in;
+mod enroll;
+mod http;
+mod reckoning;
+mod trust;
+
+/// No sleep is longer, since a machine that is suspended meanwhile sleeps on for as long afterwards.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone: all clones are one.
+///
+/// The last good document stays in memory and in a file, so it serves on when the directory is away, and after a restart. Which
+/// of its keys is current depends on the time alone: a rotation that was announced needs no network when its moment comes.
+///
+/// # The time
+///
+/// A clock that shows a time between the document's issue and its check-in time is believed. When a document comes that was
+/// issued later than the clock shows, or should have been replaced already, the clock is wrong: then time is reckoned from that
+/// document on, until the next one comes. (Certificates are checked by the clock of the system all the same, unless the
+/// directory is known by its [`Pin`].)
+///
+/// ```no_run
+/// use pssst_directory::DirectoryClient;
+/// use pssst_net::Client;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = DirectoryClient::builder("https://keys.example.com")
+///     .pin("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".parse()?)
+///     .cache("/var/lib/gauge/keys.json")
+///     .build()?;
+/// if directory.server_key().is_err() {
+///     directory.fetch().await?;
+/// }
+/// let client = Client::builder(directory.server_key()?).connect("gauges.example.com:45678").await?;
+///
+/// let (follower, fed) = (directory.clone(), client.clone());
+/// tokio::spawn(async move { tokio::join!(follower.follow(), follower.keep(&fed)) });
+///
+/// client.request("level?").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct DirectoryClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    http: Http,
+    cache: Option<PathBuf>,
+    clock: Clock,
+    held: Mutex<Option<Held>>,
+    documents: watch::Sender<Option<Arc<KeyDocument>>>,
+    /// One at a time, so that documents and files are replaced in order.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Held {
+    document: Arc<KeyDocument>,
+    reckoning: Reckoning,
+    etag: Option<String>,
+}
+
+impl DirectoryClient {
+    /// A client of the directory at this URL: `https://` and a host, perhaps with a port.
+    pub fn builder(url: impl Into<String>) -> DirectoryClientBuilder {
+        DirectoryClientBuilder {
+            url: url.into(),
+            trust: Trust::Platform,
+            cache: None,
+            clock: Clock::default(),
+            timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// The document that is held, the last good one.
+    pub fn document(&self) -> Option<Arc<KeyDocument>> {
+        self.held().map(|held| held.document)
+    }
+
+    /// The documents from here on, the one that is held first. `None` before the first.
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<KeyDocument>>> {
+        self.shared.documents.subscribe()
+    }
+
+    /// The server's key for this moment.
+    ///
+    /// # Errors
+    /// [`Error::NoCurrentKey`] without a document, or when its keys are all over.
+    pub fn server_key(&self) -> Result<PublicKey, Error> {
+        let held = self.held().ok_or(Error::NoCurrentKey)?;
+        held.document.current_key(held.reckoning.now(&self.shared.clock))
+    }
+
+    /// Asks the directory for its document, which is held from here on. If it has not changed, little is sent.
+    ///
+    /// # Errors
+    /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeyDocument::parse`]; [`Error::OldDocument`]; and
+    /// [`Error::NoCurrentKey`] for a document of which no key was good when it was issued. What was held stays then.
+    pub async fn fetch(&self) -> Result<Arc<KeyDocument>, Error> {
+        let shared = &*self.shared;
+        let _turn = shared.fetching.lock().await;
+        let held = self.held();
+        let etag = held.as_ref().and_then(|held| held.etag.as_deref());
+        let answer = shared.http.get("/.well-known/pssst/keys", etag, KeyDocument::MAX_LEN).await?;
+        match (answer.status, held) {
+            (200, held) => {
+                let document = KeyDocument::parse(&answer.body)?;
+                document.current_key(document.issued)?;
+                if let Some(held) = held.filter(|held| document.issued < held.document.issued) {
+                    return Err(Error::OldDocument { held: held.document.issued, sent: document.issued });
+                }
+                Ok(self.hold(document, answer.etag).await)
+            }
+            (304, Some(held)) if held.etag.is_some() => Ok(held.document),
+            (status, _) => Err(Error::Status(status)),
+        }
+    }
+
+    /// Comes back to the directory as its documents ask for: at a moment drawn at random from the second half of the time until
+    /// the check-in, so that a fleet spreads itself; after failures soon, then less and less often. Never ends: drop it.
+    pub async fn follow(&self) -> Infallible {
+        let timing = || {
+            let held = self.held()?;
+            let until = held.document.check_in.duration_since(held.reckoning.now(&self.shared.clock));
+            let interval = held.document.check_in.duration_since(held.document.issued);
+            Some(Timing {
+                until_check_in: Duration::try_from(until).unwrap_or_default(),
+                interval: Duration::try_from(interval).unwrap_or_default(),
+            })
+        };
+        check_in::keep_on(timing, || self.fetch(), random_fraction).await
+    }
+
+    /// Keeps the server's key of a client current: at once, at the time of each switch, network or not, and with each new
+    /// document. Never ends: drop it. [`DirectoryClient::follow`] gets the documents.
+    pub async fn keep(&self, client: &pssst_net::Client) -> Infallible {
+        let mut documents = self.watch();
+        loop {
+            // Without a key in force the last one stays: a server may still accept it, or nobody can be reached anyway.
+            documents.mark_unchanged();
+            if let Ok(key) = self.server_key()
+                && key != client.server_key()
+            {
+                match client.set_server_key(key) {
+                    Ok(()) => tracing::info!(%key, "the server's key is another one from now on"),
+                    Err(error) => tracing::error!(%error, "the server's key cannot be used"),
+                }
+            }
+            tokio::select! {
+                changed = documents.changed() => drop(changed),
+                () = tokio::time::sleep(self.until_switch().min(LONGEST_SLEEP)) => {}
+            }
+        }
+    }
+
+    fn until_switch(&self) -> Duration {
+        let until_switch = || {
+            let held = self.held()?;
+            let now = held.reckoning.now(&self.shared.clock);
+            Duration::try_from(held.document.next_switch(now)?.duration_since(now)).ok()
+        };
+        until_switch().unwrap_or(Duration::MAX)
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn hold(&self, document: KeyDocument, etag: Option<String>) -> Arc<KeyDocument> {
+        let shared = &*self.shared;
+        let reckoning = Reckoning::from_fetched(&document, shared.clock.now());
+        if let Reckoning::Since { .. } = reckoning {
+            tracing::warn!(clock = %shared.clock.now(), directory = %document.issued, "the clock is wrong, and not used");
+        }
+        let document = Arc::new(document);
+        let held = Held { document: Arc::clone(&document), reckoning, etag };
+        *shared.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        shared.documents.send_replace(Some(Arc::clone(&document)));
+        if let Some(path) = shared.cache.clone() {
+            let text = document.to_json();
+            let write = move || {
+                if let Err(error) = atomic_file::replace(&path, 0o644, text.as_bytes()) {
+                    tracing::warn!(path = %path.display(), %error, "the keys could not be written, and are in memory only");
+                }
+            };
+            drop(tokio::task::spawn_blocking(write).await);
+        }
+        document
+    }
+}
+
+impl fmt::Debug for DirectoryClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryClient")
+            .field("url", &self.shared.http.base())
+            .field("cache", &self.shared.cache)
+            .field("document", &self.document())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a client of the directory is to be.
+#[derive(Debug)]
+#[must_use]
+pub struct DirectoryClientBuilder {
+    url: String,
+    trust: Trust,
+    cache: Option<PathBuf>,
+    clock: Clock,
+    timeout: Duration,
+}
+
+impl DirectoryClientBuilder {
+    /// Trusts the authorities in this PEM file, instead of those that the system trusts.
+    pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { trust: Trust::File(path.into()), ..self }
+    }
+
+    /// Trusts these authorities, PEM, instead of those that the system trusts.
+    pub fn ca_pem(self, pem: impl Into<Vec<u8>>) -> Self {
+        Self { trust: Trust::Pem(pem.into()), ..self }
+    }
+
+    /// Trusts the directory whose certificate has this pin and no other: whatever its name is, whoever signed it, and whenever
+    /// it expires.
+    pub fn pin(self, pin: Pin) -> Self {
+        Self { trust: Trust::Pin(pin), ..self }
+    }
+
+    /// Where the last good document is kept. It holds nothing secret, but whoever can write it chooses the server's key.
+    pub fn cache(self, path: impl Into<PathBuf>) -> Self {
+        Self { cache: Some(path.into()), ..self }
+    }
+
+    /// Another clock than the system's.
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// How long a request to the directory may take, to the last byte of its answer; 30 seconds by default. A connection has a
+    /// third of it.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Makes the client, and reads the files that were given. A document on disk that cannot be used counts as none, and is
+    /// logged. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] for another URL than is expected; [`Error::File`] and [`Error::Trust`] for authorities that cannot be
+    /// used.
+    pub fn build(self) -> Result<DirectoryClient, Error> {
+        let http = Http::new(&self.url, self.trust.config()?, self.timeout)?;
+        let held = self.cache.as_deref().and_then(read_cache).map(|document| Held {
+            reckoning: Reckoning::from_stored(&document, self.clock.now()),
+            document: Arc::new(document),
+            etag: None,
+        });
+        let (documents, _) = watch::channel(held.as_ref().map(|held| Arc::clone(&held.document)));
+        let (held, fetching) = (Mutex::new(held), tokio::sync::Mutex::default());
+        let shared = Shared { http, cache: self.cache, clock: self.clock, held, documents, fetching };
+        Ok(DirectoryClient { shared: Arc::new(shared) })
+    }
+}
+
+fn read_cache(path: &Path) -> Option<KeyDocument> {
+    let read = || {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(KeyDocument::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
+        KeyDocument::parse(&bytes)
+    };
+    match read() {
+        Ok(document) => Some(document),
+        Err(Error::File(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the stored keys cannot be used");
+            None
+        }
+    }
+}
+
+/// From 0 to 1.
+fn random_fraction() -> f64 {
+    // In the middle when the system has no randomness: only the spreading suffers.
+    let number = pssst::SysRng.try_next_u32().unwrap_or(u32::MAX / 2);
+    f64::from(number) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! How a device has its key enrolled.
+
+use std::time::Duration;
+
+use pssst::{SecretKey, Suite, SysRng};
+use pssst_identity::Token;
+
+use super::{DirectoryClient, random_fraction};
+use crate::{EnrollmentRequest, EnrollmentResponse, Error, Problem, Refusal};
+
+/// How often a request is sent at most, with pauses of about 1, 2 and 4 seconds.
+const ATTEMPTS: u32 = 4;
+
+impl DirectoryClient {
+    /// Enrols the public key of `identity` by a token, under the name that the token gives or, if it leaves that to the device,
+    /// this one. The server's keys are fetched first.
+    ///
+    /// While the directory cannot be reached, or cannot do it now, the same request is sent again, up to three times. If no
+    /// answer came in spite of all, call this again with the same token and identity: it has the same outcome.
+    ///
+    /// # Errors
+    /// Those of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or [`Error::Syntax`] for an answer that
+    /// does not come from a server of the pool.
+    pub async fn enroll(
+        &self,
+        token: &Token,
+        identity: &SecretKey,
+        name: Option<&str>,
+    ) -> Result<EnrollmentResponse, Error> {
+        self.fetch().await?;
+        // A proof of the key, in the only suite whose replies may differ when a request is answered twice.
+        let client =
+            pssst::Client::new(self.server_key()?)?.with_identity(identity)?.with_suite(Suite::X25519Aes128GcmSiv);
+        let message = EnrollmentRequest { token: token.clone(), name: name.map(str::to_owned) }.to_json();
+        let (packet, pending) = client.seal_request_to_vec(&mut SysRng, &message)?;
+
+        let mut reply = self.post_enrollment(&packet).await?;
+        let enrolled = EnrollmentResponse::parse(pending.open(&mut reply)?)?;
+        if enrolled.key == identity.public_key() {
+            Ok(enrolled)
+        } else {
+            Err(Error::Syntax("the key that was enrolled"))
+        }
+    }
+
+    /// The sealed reply.
+    async fn post_enrollment(&self, packet: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut pause = Duration::from_secs(1);
+        for _ in 1..ATTEMPTS {
+            match self.try_enrollment(packet).await {
+                Err(error) if may_pass(&error) => tracing::warn!(%error, "the enrolment is tried again"),
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause.mul_f64(0.5 + random_fraction() / 2.0)).await;
+            pause *= 2;
+        }
+        self.try_enrollment(packet).await
+    }
+
+    async fn try_enrollment(&self, packet: &[u8]) -> Result<Vec<u8>, Error> {
+        let limit = EnrollmentResponse::MAX_LEN + pssst::OVERHEAD;
+        let answer = self.shared.http.post("/v1/enroll", packet.to_vec(), limit).await?;
+        if answer.status == 200 {
+            return Ok(answer.body);
+        }
+        let problem = Problem::parse(&answer.body).map_err(|_| Error::Status(answer.status))?;
+        Err(Error::Refused { refusal: problem.error, message: problem.message })
+    }
+}
+
+/// Whether it may be otherwise in a moment.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Connection(_) | Error::Refused { refusal: Refusal::Unavailable, .. } => true,
+        Error::Status(status) => *status >= 500,
+        _ => false,
+    }
+}

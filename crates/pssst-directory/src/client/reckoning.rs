@@ -1,0 +1,40 @@
+//! What time it is where the keys are, whatever the clock shows here.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{Clock, KeyDocument};
+
+/// How the time is known while a document is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reckoning {
+    /// By the clock, which goes with the document.
+    Clock,
+    /// The clock is wrong, and may be set right at any time: by what has passed since it was this time.
+    Since { time: Timestamp, at: Instant },
+}
+
+impl Reckoning {
+    /// For a document that has just come. (It may have been issued a while ago, if it was cached on its way: so a clock that
+    /// shows a time within its term is as good as any.)
+    pub(super) fn from_fetched(document: &KeyDocument, clock: Timestamp) -> Self {
+        let is_plausible = (document.issued..=document.check_in).contains(&clock);
+        if is_plausible { Self::Clock } else { Self::since(document) }
+    }
+
+    /// For a document from the disk, which may be old. But it does not come from the future.
+    pub(super) fn from_stored(document: &KeyDocument, clock: Timestamp) -> Self {
+        if document.issued <= clock { Self::Clock } else { Self::since(document) }
+    }
+
+    pub(super) fn now(&self, clock: &Clock) -> Timestamp {
+        match *self {
+            Self::Clock => clock.now(),
+            Self::Since { time, at } => time.checked_add(at.elapsed()).unwrap_or(Timestamp::MAX),
+        }
+    }
+
+    fn since(document: &KeyDocument) -> Self {
+        Self::Since { time: document.issued, at: Instant::now() }
+    }
+}

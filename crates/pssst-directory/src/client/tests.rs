@@ -1,0 +1,155 @@
+use jiff::Timestamp;
+use pssst::{SecretKey, Suite};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::Schedule;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const YEAR: Duration = Duration::from_hours(366 * 24);
+
+fn secret(seed: u8) -> SecretKey {
+    SecretKey::from_bytes([seed; 32])
+}
+
+fn begun() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+/// A clock that goes with tokio's time.
+fn clock_from(begun: Timestamp) -> Clock {
+    let start = Instant::now();
+    Clock::from_fn(move || begun + start.elapsed())
+}
+
+/// Issued at the beginning; the second key takes over after 30 minutes.
+fn document() -> KeyDocument {
+    let mut schedule = Schedule::new(secret(1), begun());
+    schedule.rotate(secret(2), begun(), 30 * MINUTE, 120 * MINUTE).unwrap();
+    schedule.document(begun(), 60 * MINUTE, &[Suite::X25519Aes128GcmSiv]).unwrap()
+}
+
+fn builder() -> DirectoryClientBuilder {
+    DirectoryClient::builder("https://localhost:1").ca_pem(rcgen::generate_simple_self_signed([]).unwrap().cert.pem())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_changes_keys_at_the_right_time_without_any_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    std::fs::write(&path, document().to_json()).unwrap();
+    let directory = builder().cache(&path).clock(clock_from(begun() + 10 * MINUTE + MINUTE / 2)).build().unwrap();
+    assert_eq!(directory.watch().borrow().as_deref(), Some(&document()));
+    let client = pssst_net::Client::builder(secret(9).public_key()).connect("127.0.0.1:9").await.unwrap();
+    let keeper = tokio::spawn({
+        let client = client.clone();
+        async move { directory.keep(&client).await }
+    });
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(client.server_key(), secret(1).public_key());
+    sleep(Duration::from_millis(19 * 60_000 + 30_000 - 5)).await;
+    assert_eq!(client.server_key(), secret(1).public_key());
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(client.server_key(), secret(2).public_key());
+    keeper.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_document_is_used_at_once() {
+    let directory = builder().clock(clock_from(begun())).build().unwrap();
+    assert!(matches!(directory.server_key(), Err(Error::NoCurrentKey)));
+    let client = pssst_net::Client::builder(secret(9).public_key()).connect("127.0.0.1:9").await.unwrap();
+    let keeper = tokio::spawn({
+        let (directory, client) = (directory.clone(), client.clone());
+        async move { directory.keep(&client).await }
+    });
+    sleep(MINUTE).await;
+    assert_eq!(client.server_key(), secret(9).public_key());
+    directory.hold(document(), None).await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(client.server_key(), secret(1).public_key());
+    keeper.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_that_are_wrong_are_not_used() {
+    let (first, second) = (secret(1).public_key(), secret(2).public_key());
+    for (clock, is_wrong) in [
+        (Timestamp::UNIX_EPOCH, true),
+        (begun() - Duration::from_millis(1), true),
+        (begun(), false),
+        (begun() + 60 * MINUTE, false),
+        (begun() + 61 * MINUTE, true),
+        (begun() + 50 * YEAR, true),
+    ] {
+        let directory = builder().clock(clock_from(clock)).build().unwrap();
+        directory.hold(document(), None).await;
+        assert_eq!(matches!(directory.held().unwrap().reckoning, Reckoning::Since { .. }), is_wrong, "{clock}");
+        if is_wrong {
+            assert_eq!(directory.server_key().unwrap(), first, "{clock}");
+            sleep(29 * MINUTE).await;
+            assert_eq!(directory.server_key().unwrap(), first, "{clock}");
+            sleep(2 * MINUTE).await;
+            assert_eq!(directory.server_key().unwrap(), second, "{clock}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_right_changes_nothing() {
+    let offset = Arc::new(Mutex::new(Duration::ZERO));
+    let clock = {
+        let offset = Arc::clone(&offset);
+        let from_1970 = clock_from(Timestamp::UNIX_EPOCH);
+        Clock::from_fn(move || from_1970.now() + *offset.lock().unwrap())
+    };
+    let directory = builder().clock(clock).build().unwrap();
+    directory.hold(document(), None).await;
+    sleep(MINUTE).await;
+    *offset.lock().unwrap() = Duration::try_from(begun().as_duration()).unwrap();
+    assert_eq!(directory.server_key().unwrap(), secret(1).public_key());
+    assert_eq!(directory.until_switch(), 29 * MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_documents_that_are_old_are_used_and_others_count_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let held = |clock| builder().cache(&path).clock(clock_from(clock)).build().unwrap();
+    assert!(held(begun()).document().is_none());
+    std::fs::write(&path, document().to_json()).unwrap();
+    assert_eq!(held(begun() + 3 * YEAR).server_key().unwrap(), secret(2).public_key());
+    assert_eq!(held(Timestamp::UNIX_EPOCH).server_key().unwrap(), secret(1).public_key());
+    for bad in [&document().to_json().as_bytes()[..200], b"\xff", &vec![b' '; 100_000]] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(held(begun()).document().is_none());
+    }
+}
+
+#[test]
+fn unusable_settings_are_refused() {
+    for url in [
+        "http://localhost",
+        "localhost",
+        "https://",
+        "https://a.example/b",
+        "https://a.example/?b",
+        "https://a.example/#b",
+        "https://a@a.example",
+        "",
+    ] {
+        let outcome = DirectoryClient::builder(url).pin(pin()).build();
+        assert!(matches!(outcome, Err(Error::Syntax(_))), "{url}");
+    }
+    let builder = || DirectoryClient::builder("https://a.example:8443/");
+    assert!(builder().pin(pin()).build().is_ok());
+    assert!(matches!(builder().ca_pem("").build(), Err(Error::Syntax(_))));
+    assert!(matches!(builder().ca_pem(secret(1).expose_pem().as_bytes()).build(), Err(Error::Syntax(_))));
+    let broken = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    assert!(matches!(builder().ca_pem(broken).build(), Err(Error::Trust(_))));
+    assert!(matches!(builder().ca_file("/nowhere/ca.pem").build(), Err(Error::File(_))));
+}
+
+fn pin() -> Pin {
+    format!("sha256:{}", "00".repeat(32)).parse().unwrap()
+}

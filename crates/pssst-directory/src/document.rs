@@ -1,0 +1,339 @@
+//! The document that tells clients the server's public keys.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use pssst::{PublicKey, Suite};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+const VERSION: u32 = 1;
+const MAX_KEYS: usize = 16;
+const MAX_INTERVAL: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// Where a key is on its way: `next -> current -> previous`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum KeyState {
+    /// Servers accept it already; clients use it from its time on.
+    Next,
+    /// Clients use it.
+    Current,
+    /// Servers still accept it, for clients that have not heard of its successor.
+    Previous,
+}
+
+impl KeyState {
+    /// `next`, `current` or `previous`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A key of the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishedKey {
+    /// The key.
+    pub key: PublicKey,
+    /// What it was when the document was issued.
+    pub state: KeyState,
+    /// From when on clients use it.
+    pub not_before: Timestamp,
+    /// Until when servers accept it; `None` while no successor is known.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What clients are told.
+///
+/// ```
+/// use pssst_directory::KeyDocument;
+///
+/// let document = KeyDocument::parse(br#"{
+///     "version": 1,
+///     "issued": "2026-03-01T12:00:00Z",
+///     "check_in": "2026-03-01T13:00:00Z",
+///     "suites": ["0xf001", "0x0001"],
+///     "keys": [{
+///         "key": "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317",
+///         "state": "current",
+///         "not_before": "2026-01-01T00:00:00Z",
+///         "not_after": null
+///     }]
+/// }"#)?;
+/// assert_eq!(document.current_key(document.issued)?, document.keys[0].key);
+/// # Ok::<(), pssst_directory::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyDocument {
+    /// When this was written.
+    pub issued: Timestamp,
+    /// When clients should come again, at the latest.
+    pub check_in: Timestamp,
+    /// The suites that the servers accept, the preferred one first.
+    pub suites: Vec<Suite>,
+    /// The keys, by the times from which they are used.
+    pub keys: Vec<PublishedKey>,
+}
+
+impl KeyDocument {
+    /// Bytes of the longest document that is read.
+    pub const MAX_LEN: usize = 16 * 1024;
+
+    /// Reads a document. Fields that this version does not know are passed over, and so are suites.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] above [`KeyDocument::MAX_LEN`] bytes; [`Error::Protocol`] for a key that nobody must use
+    /// ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of version 1 with 1 to 16 keys, at least one
+    /// suite that this version knows, and times in their order.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(Error::TooLong { limit: Self::MAX_LEN });
+        }
+        // The version first: another one may look different in all else.
+        let WireVersion { version } = from_json(bytes, "a JSON document of server keys with its version")?;
+        if version != VERSION {
+            return Err(Error::Syntax("a document of server keys of version 1"));
+        }
+        let wire: Wire = from_json(bytes, "the fields of a document of server keys")?;
+        let suites = wire.suites.iter().filter_map(|suite| suite_from_text(suite).transpose());
+        let document = Self {
+            issued: wire.issued,
+            check_in: wire.check_in,
+            suites: suites.collect::<Result<_, _>>()?,
+            keys: wire.keys.into_iter().map(WireKey::publish).collect::<Result<_, _>>()?,
+        };
+        document.check()?;
+        Ok(document)
+    }
+
+    /// The document as [`KeyDocument::parse`] reads it.
+    pub fn to_json(&self) -> String {
+        let wire = Wire {
+            version: VERSION,
+            issued: self.issued,
+            check_in: self.check_in,
+            suites: self.suites.iter().map(|suite| format!("{:#06x}", suite.number())).collect(),
+            keys: self.keys.iter().map(WireKey::of).collect(),
+        };
+        // Strings, numbers and lists cannot fail.
+        serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
+    }
+
+    /// The key that clients use at this time: of those whose time has come and has not passed, the latest.
+    ///
+    /// # Errors
+    /// [`Error::NoCurrentKey`] when there is none.
+    pub fn current_key(&self, now: Timestamp) -> Result<PublicKey, Error> {
+        let in_force =
+            self.keys.iter().filter(|key| key.not_before <= now && key.not_after.is_none_or(|end| now < end));
+        in_force.max_by_key(|key| key.not_before).map(|key| key.key).ok_or(Error::NoCurrentKey)
+    }
+
+    /// When [`KeyDocument::current_key`] may change next.
+    pub fn next_switch(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = self.keys.iter().flat_map(|key| [Some(key.not_before), key.not_after]);
+        times.flatten().filter(|time| *time > now).min()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.issued >= self.check_in || self.check_in.duration_since(self.issued) > MAX_INTERVAL {
+            return Err(Error::Syntax("a check-in time after the time of issue, within a year"));
+        }
+        if self.suites.is_empty() {
+            return Err(Error::Syntax("a suite that this version knows"));
+        }
+        if !(1..=MAX_KEYS).contains(&self.keys.len()) {
+            return Err(Error::Syntax("1 to 16 server keys"));
+        }
+        for key in &self.keys {
+            key.key.validate()?;
+            if key.not_after.is_some_and(|end| end <= key.not_before) {
+                return Err(Error::Syntax("a server key that is used before it ends"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8], expected: &'static str) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|_| Error::Syntax(expected))
+}
+
+/// `None` for a suite that this version does not know.
+fn suite_from_text(text: &str) -> Result<Option<Suite>, Error> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 4 && !digits.starts_with('+'));
+    let number = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    let number = number.ok_or(Error::Syntax("a suite: 0x and four hexadecimal digits"))?;
+    Ok(Suite::from_number(number).ok())
+}
+
+#[derive(Deserialize)]
+struct WireVersion {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    version: u32,
+    issued: Timestamp,
+    check_in: Timestamp,
+    suites: Vec<String>,
+    keys: Vec<WireKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireKey {
+    key: String,
+    state: KeyState,
+    not_before: Timestamp,
+    not_after: Option<Timestamp>,
+}
+
+impl WireKey {
+    fn of(key: &PublishedKey) -> Self {
+        let PublishedKey { key, state, not_before, not_after } = *key;
+        Self { key: key.to_string(), state, not_before, not_after }
+    }
+
+    fn publish(self) -> Result<PublishedKey, Error> {
+        let Self { key, state, not_before, not_after } = self;
+        Ok(PublishedKey { key: key.parse()?, state, not_before, not_after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use pssst::SecretKey;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn key(seed: u8) -> PublicKey {
+        SecretKey::from_bytes([seed; 32]).public_key()
+    }
+
+    fn sample() -> Value {
+        json!({
+            "version": 1,
+            "issued": "2026-03-01T12:00:00Z",
+            "check_in": "2026-03-01T13:00:00Z",
+            "suites": ["0xf001", "0x0001"],
+            "keys": [
+                { "key": key(1).to_string(), "state": "previous",
+                  "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:00:00Z" },
+                { "key": key(2).to_string(), "state": "current",
+                  "not_before": "2026-03-01T00:00:00Z", "not_after": "2026-03-09T00:00:00Z" },
+                { "key": key(3).to_string(), "state": "next", "not_before": "2026-03-08T00:00:00Z", "not_after": null },
+            ],
+        })
+    }
+
+    fn parse(value: &Value) -> Result<KeyDocument, Error> {
+        KeyDocument::parse(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn documents_survive_their_text() {
+        let document = parse(&sample()).unwrap();
+        assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128]);
+        assert_eq!(document.keys[2].state, KeyState::Next);
+        assert_eq!(KeyDocument::parse(document.to_json().as_bytes()).unwrap(), document);
+        assert_eq!(serde_json::from_str::<Value>(&document.to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn the_key_in_use_follows_from_the_time() {
+        let document = parse(&sample()).unwrap();
+        for (time, current, switch) in [
+            ("2026-01-01T00:00:00Z", Some(key(1)), Some("2026-03-01T00:00:00Z")),
+            ("2026-03-01T12:00:00Z", Some(key(2)), Some("2026-03-02T00:00:00Z")),
+            ("2026-03-07T23:59:59.999Z", Some(key(2)), Some("2026-03-08T00:00:00Z")),
+            ("2026-03-08T00:00:00Z", Some(key(3)), Some("2026-03-09T00:00:00Z")),
+            ("2036-03-08T00:00:00Z", Some(key(3)), None),
+            ("2025-12-31T00:00:00Z", None, Some("2026-01-01T00:00:00Z")),
+        ] {
+            let now = time.parse().unwrap();
+            assert_eq!(document.current_key(now).ok(), current, "{time}");
+            assert_eq!(document.next_switch(now), switch.map(|time| time.parse().unwrap()), "{time}");
+        }
+        let ended = KeyDocument { keys: document.keys[..2].to_vec(), ..document };
+        assert!(matches!(ended.current_key("2026-03-09T00:00:00Z".parse().unwrap()), Err(Error::NoCurrentKey)));
+    }
+
+    #[test]
+    fn later_versions_may_add_to_it() {
+        let mut value = sample();
+        value["later"] = json!({ "a": [1, 2] });
+        value["keys"][0]["later"] = json!(null);
+        value["suites"] = json!(["0xf00f", "0xf001"]);
+        assert_eq!(parse(&value).unwrap().suites, [Suite::X25519Aes128GcmSiv]);
+    }
+
+    #[test]
+    fn whatever_else_comes_is_refused() {
+        let low_order = PublicKey::from_bytes([0; 32]).to_string();
+        // Twice the order's cofactor apart from a true key's encoding: its top bit.
+        let mut alias = *key(1).as_bytes();
+        alias[31] |= 0x80;
+        let alias = PublicKey::from_bytes(alias).to_string();
+        for (pointer, wrong) in [
+            ("/version", json!(2)),
+            ("/version", json!("1")),
+            ("/issued", json!("2026-03-01T13:00:00Z")),
+            ("/issued", json!("2024-03-01T13:00:00Z")),
+            ("/issued", json!(12)),
+            ("/check_in", json!("tomorrow")),
+            ("/suites", json!([])),
+            ("/suites", json!(["0xffff"])),
+            ("/suites/0", json!("f001")),
+            ("/suites/0", json!("0x+001")),
+            ("/suites/0", json!("0x1")),
+            ("/keys", json!([])),
+            ("/keys", Value::Array(vec![sample()["keys"][0].clone(); 17])),
+            ("/keys/0/key", json!(low_order)),
+            ("/keys/0/key", json!(alias)),
+            ("/keys/0/key", json!("00")),
+            ("/keys/0/state", json!("retired")),
+            ("/keys/0/not_after", json!("2026-01-01T00:00:00Z")),
+            ("/keys/0/not_before", json!(null)),
+        ] {
+            let mut value = sample();
+            *value.pointer_mut(pointer).unwrap() = wrong.clone();
+            assert!(parse(&value).is_err(), "{pointer} {wrong}");
+        }
+        let mut long = sample();
+        long["later"] = json!("x".repeat(KeyDocument::MAX_LEN));
+        assert!(matches!(parse(&long), Err(Error::TooLong { limit: KeyDocument::MAX_LEN })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_disturb_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(KeyDocument::parse(&bytes).is_err());
+        }
+
+        #[test]
+        fn no_change_disturbs_it(place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+            let mut text = sample().to_string().into_bytes();
+            let place = place.index(text.len());
+            text[place] = byte;
+            drop(KeyDocument::parse(&text));
+            drop(KeyDocument::parse(&text[..cut.index(text.len())]));
+        }
+    }
+}

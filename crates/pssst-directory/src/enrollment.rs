@@ -1,0 +1,403 @@
+//! What a device and the directory say to each other when a key is enrolled (docs/directory.md).
+//!
+//! The whole exchange is one PSSST transaction inside HTTPS: the body of `POST /v1/enroll` is an authenticated request of suite
+//! 0xf001, sealed for one of the pool's keys, and the body of a good answer is its reply. The client key is the one that the
+//! request proves, so it cannot differ from the proof; the message names its purpose and holds the token, so that no other
+//! request can pass for an enrolment, and a proof is good for one token only.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use pssst::PublicKey;
+use pssst_identity::{EnrollError, Identity, Labels, Token};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::Error;
+
+/// What the message of an enrolment says that it is for.
+pub const PURPOSE: &str = "pssst-enroll-v1";
+
+/// The message of the sealed request: `{"purpose": "pssst-enroll-v1", "token": "pssst-token-...", "name": "..."}`.
+#[derive(Clone, Debug)]
+pub struct EnrollmentRequest {
+    /// What lets the device enrol.
+    pub token: Token,
+    /// The name that the device asks for, if the token leaves that to it.
+    pub name: Option<String>,
+}
+
+impl EnrollmentRequest {
+    /// Bytes of the longest message that is read. (With a name of 128 bytes, each written as an escape, it is under 1 KiB.)
+    pub const MAX_LEN: usize = 2048;
+
+    /// Reads the message of a request that was opened. Whether the name is one is for the store to say.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; [`Error::Syntax`] for anything but a request of this purpose.
+    pub fn parse(message: &[u8]) -> Result<Self, Error> {
+        const EXPECTED: Error = Error::Syntax("an enrolment in JSON: purpose, token and perhaps name");
+        if message.len() > Self::MAX_LEN {
+            return Err(Error::TooLong { limit: Self::MAX_LEN });
+        }
+        // Not the parser's own error, which may quote the token.
+        let wire: WireRequest<'_> = serde_json::from_slice(message).map_err(|_| EXPECTED)?;
+        if wire.purpose != PURPOSE {
+            return Err(EXPECTED);
+        }
+        Ok(Self { token: wire.token.parse().map_err(|_| EXPECTED)?, name: wire.name })
+    }
+
+    /// The message.
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        let token = self.token.expose();
+        let wire = WireRequest { purpose: PURPOSE, token: &token, name: self.name.clone() };
+        // Sized at once, since growing would leave copies of the token behind. Strings cannot fail.
+        let escaped = self.name.as_ref().map_or(0, |name| 6 * name.len());
+        let mut text = Zeroizing::new(Vec::with_capacity(256 + escaped));
+        serde_json::to_writer(&mut *text, &wire).unwrap_or_default();
+        text
+    }
+}
+
+/// Borrowed, so that no copy of the token is left behind.
+#[derive(Serialize, Deserialize)]
+struct WireRequest<'a> {
+    purpose: &'a str,
+    token: &'a str,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+/// The message of the sealed reply: the client as it is enrolled now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "WireResponse", try_from = "WireResponse")]
+#[non_exhaustive]
+pub struct EnrollmentResponse {
+    /// The key that was enrolled: the device's.
+    pub key: PublicKey,
+    /// The name that the client has.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it was enrolled.
+    pub created: Timestamp,
+    /// From when on it is refused, if ever.
+    pub expires: Option<Timestamp>,
+}
+
+impl EnrollmentResponse {
+    /// Bytes of the longest message that is read.
+    pub const MAX_LEN: usize = 64 * 1024;
+
+    /// Reads the message of a reply that was opened.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], [`Error::Syntax`].
+    pub fn parse(message: &[u8]) -> Result<Self, Error> {
+        if message.len() > Self::MAX_LEN {
+            return Err(Error::TooLong { limit: Self::MAX_LEN });
+        }
+        serde_json::from_slice(message).map_err(|_| Error::Syntax("an enrolled client in JSON"))
+    }
+
+    /// The message.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and maps of them cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl From<Identity> for EnrollmentResponse {
+    fn from(identity: Identity) -> Self {
+        let Identity { key, name, labels, created, expires, .. } = identity;
+        Self { key, name, labels, created, expires }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireResponse {
+    key: String,
+    name: String,
+    #[serde(default)]
+    labels: Labels,
+    created: Timestamp,
+    #[serde(default)]
+    expires: Option<Timestamp>,
+}
+
+impl From<EnrollmentResponse> for WireResponse {
+    fn from(response: EnrollmentResponse) -> Self {
+        let EnrollmentResponse { key, name, labels, created, expires } = response;
+        Self { key: key.to_string(), name, labels, created, expires }
+    }
+}
+
+impl TryFrom<WireResponse> for EnrollmentResponse {
+    type Error = pssst::Error;
+
+    fn try_from(wire: WireResponse) -> Result<Self, pssst::Error> {
+        let WireResponse { key, name, labels, created, expires } = wire;
+        Ok(Self { key: key.parse()?, name, labels, created, expires })
+    }
+}
+
+/// Why the directory enrols nobody by a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no such token.
+    UnknownToken,
+    /// The token has expired.
+    TokenExpired,
+    /// An operator took the token back.
+    TokenWithdrawn,
+    /// The token was used already.
+    TokenUsed,
+    /// Another client has the name.
+    NameTaken,
+    /// The key is enrolled already.
+    KeyTaken,
+    /// The token asks for another name, or for one at all.
+    NameMismatch,
+    /// It is no name.
+    InvalidName,
+    /// It is no sealed request for an enrolment, or not for a key of this pool, or its client key must not be enrolled.
+    InvalidRequest,
+    /// Too many requests came from there: try later.
+    RateLimited,
+    /// The directory cannot do it now: try later.
+    Unavailable,
+    /// Something that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::UnknownToken,
+        Self::TokenExpired,
+        Self::TokenWithdrawn,
+        Self::TokenUsed,
+        Self::NameTaken,
+        Self::KeyTaken,
+        Self::NameMismatch,
+        Self::InvalidName,
+        Self::InvalidRequest,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Other,
+    ];
+
+    /// As it is in a problem: `unknown_token` and so on.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownToken => "unknown_token",
+            Self::TokenExpired => "token_expired",
+            Self::TokenWithdrawn => "token_withdrawn",
+            Self::TokenUsed => "token_used",
+            Self::NameTaken => "name_taken",
+            Self::KeyTaken => "key_taken",
+            Self::NameMismatch => "name_mismatch",
+            Self::InvalidName => "invalid_name",
+            Self::InvalidRequest => "invalid_request",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Other => "other",
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::UnknownToken | Self::TokenExpired | Self::TokenWithdrawn | Self::TokenUsed => 403,
+            Self::NameTaken | Self::KeyTaken => 409,
+            Self::NameMismatch | Self::InvalidName => 422,
+            Self::InvalidRequest | Self::Other => 400,
+            Self::RateLimited => 429,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl From<&EnrollError> for Refusal {
+    fn from(error: &EnrollError) -> Self {
+        use pssst_identity::Error;
+
+        match error {
+            EnrollError::UnknownToken => Self::UnknownToken,
+            EnrollError::TokenExpired => Self::TokenExpired,
+            EnrollError::TokenWithdrawn => Self::TokenWithdrawn,
+            EnrollError::TokenUsed => Self::TokenUsed,
+            EnrollError::NameMismatch => Self::NameMismatch,
+            EnrollError::Store(Error::NameTaken(_)) => Self::NameTaken,
+            EnrollError::Store(Error::KeyTaken(_)) => Self::KeyTaken,
+            EnrollError::Store(Error::InvalidName(_)) => Self::InvalidName,
+            EnrollError::Store(Error::Key(_)) => Self::InvalidRequest,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+/// The body of an answer that is not 200: `{"error": "token_expired", "message": "the token has expired"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Why.
+    pub error: Refusal,
+    /// The same for people.
+    pub message: String,
+}
+
+impl Problem {
+    /// Bytes of the longest problem that is read.
+    pub const MAX_LEN: usize = 4096;
+
+    /// One of this cause.
+    pub fn new(error: Refusal, message: impl Into<String>) -> Self {
+        Self { error, message: message.into() }
+    }
+
+    /// Reads a problem. Its message is cut at 200 characters and cleared of control characters, so that it can be shown.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], [`Error::Syntax`].
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        if body.len() > Self::MAX_LEN {
+            return Err(Error::TooLong { limit: Self::MAX_LEN });
+        }
+        let mut problem: Self = serde_json::from_slice(body).map_err(|_| Error::Syntax("a problem in JSON"))?;
+        problem.message = problem.message.chars().filter(|c| !c.is_control()).take(200).collect();
+        Ok(problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use pssst::SecretKey;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn token() -> String {
+        format!("pssst-token-{}-{}", "01".repeat(8), "5c".repeat(32))
+    }
+
+    #[test]
+    fn requests_survive_their_text() {
+        for name in [None, Some("boiler-7".to_owned()), Some("\u{1}\"".repeat(64))] {
+            let request = EnrollmentRequest { token: token().parse().unwrap(), name };
+            let text = request.to_json();
+            assert!(text.len() <= EnrollmentRequest::MAX_LEN);
+            let read = EnrollmentRequest::parse(&text).unwrap();
+            assert_eq!((read.token.expose(), &read.name), (request.token.expose(), &request.name));
+            assert!(!format!("{request:?}").contains("5c5c"));
+        }
+        let read = EnrollmentRequest::parse(
+            json!({ "purpose": PURPOSE, "token": token(), "name": null, "later": 1 }).to_string().as_bytes(),
+        );
+        assert_eq!(read.unwrap().name, None);
+    }
+
+    #[test]
+    fn requests_for_anything_else_are_refused() {
+        let good = json!({ "purpose": PURPOSE, "token": token(), "name": "boiler-7" });
+        for (field, wrong) in [
+            ("purpose", json!("pssst-enroll-v2")),
+            ("purpose", json!(null)),
+            ("token", json!("pssst-token-")),
+            ("token", json!([token()])),
+            ("name", json!(7)),
+            ("later", json!("x".repeat(EnrollmentRequest::MAX_LEN))),
+        ] {
+            let mut value = good.clone();
+            value[field] = wrong.clone();
+            let error = EnrollmentRequest::parse(value.to_string().as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains("5c5c"), "{error}");
+        }
+        for field in ["purpose", "token"] {
+            let mut value = good.clone();
+            value.as_object_mut().unwrap().remove(field);
+            assert!(EnrollmentRequest::parse(value.to_string().as_bytes()).is_err(), "{field}");
+        }
+    }
+
+    #[test]
+    fn responses_and_problems_survive_their_text() {
+        let response = EnrollmentResponse {
+            key: SecretKey::from_bytes([1; 32]).public_key(),
+            name: "boiler-7".into(),
+            labels: [("site".into(), "north".into())].into(),
+            created: "2026-03-01T12:00:00Z".parse().unwrap(),
+            expires: None,
+        };
+        assert_eq!(EnrollmentResponse::parse(&response.to_json()).unwrap(), response);
+        assert!(EnrollmentResponse::parse(br#"{"key":"00"}"#).is_err());
+        assert!(EnrollmentResponse::parse(&vec![b' '; EnrollmentResponse::MAX_LEN + 1]).is_err());
+
+        let problem = Problem::new(Refusal::TokenExpired, "the token has expired");
+        let text = serde_json::to_string(&problem).unwrap();
+        assert_eq!(text, r#"{"error":"token_expired","message":"the token has expired"}"#);
+        assert_eq!(Problem::parse(text.as_bytes()).unwrap(), problem);
+    }
+
+    #[test]
+    fn problems_of_others_can_be_shown() {
+        let text = json!({ "error": "too_cold", "message": "\u{1b}[2J".repeat(100) }).to_string();
+        let problem = Problem::parse(text.as_bytes()).unwrap();
+        assert_eq!((problem.error, problem.message.len()), (Refusal::Other, 200));
+        assert!(!problem.message.contains('\u{1b}'));
+        assert!(Problem::parse(b"<html>").is_err());
+        assert!(Problem::parse(&vec![b' '; Problem::MAX_LEN + 1]).is_err());
+    }
+
+    #[test]
+    fn refusals_have_one_name() {
+        use Refusal::*;
+
+        for refusal in [
+            UnknownToken,
+            TokenExpired,
+            TokenWithdrawn,
+            TokenUsed,
+            NameTaken,
+            KeyTaken,
+            NameMismatch,
+            InvalidName,
+            InvalidRequest,
+            RateLimited,
+            Unavailable,
+            Other,
+        ] {
+            assert_eq!(serde_json::to_value(refusal).unwrap(), Value::from(refusal.name()));
+            assert_eq!(serde_json::from_value::<Refusal>(refusal.name().into()).unwrap(), refusal);
+            assert!((400..600).contains(&refusal.status()));
+        }
+        assert_eq!(Refusal::from(&EnrollError::Store(pssst_identity::Error::NameTaken("a".into()))), NameTaken);
+        assert_eq!(Refusal::from(&EnrollError::TokenUsed), TokenUsed);
+        assert_eq!(Refusal::from(&EnrollError::Store(pssst_identity::Error::RandomnessUnavailable)), Unavailable);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_disturb_them(bytes in prop::collection::vec(any::<u8>(), 0..200), place in any::<prop::sample::Index>()) {
+            let mut text = json!({ "purpose": PURPOSE, "token": token(), "name": "boiler-7" }).to_string().into_bytes();
+            let place = place.index(text.len());
+            text.splice(place..place, bytes.iter().copied().take(2));
+            for bytes in [&bytes[..], &text[..], &text[..place]] {
+                drop(EnrollmentRequest::parse(bytes));
+                drop(EnrollmentResponse::parse(bytes));
+                drop(Problem::parse(bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,413 @@
+"""Tests the pages for operators in a real browser.
+
+Usage: test_page.py EXAMPLE [FOLDER]
+
+EXAMPLE is the built example `directory`, which serves a made-up fleet on loopback. Screenshots go to FOLDER, or to a new one.
+"""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from os import geteuid
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import expect, sync_playwright
+
+POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+PAGES = ["/", "/tokens", "/tokens?all=true", "/keys", "/keys/rotate", "/audit"]
+HOSTILE = "<script>alert(1)</script>"
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 320, "height": 640}
+
+# Each text with less contrast to what is behind it than WCAG 2 asks for (level AA).
+LOW_CONTRAST = """() => {
+    const channels = color => color.match(/[0-9.]+/g).map(Number);
+    const luminance = ([r, g, b]) => [r, g, b].map(value => value / 255)
+        .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, value, place) => sum + value * [0.2126, 0.7152, 0.0722][place], 0);
+    const background = element => {
+        for (let at = element; at; at = at.parentElement) {
+            const color = channels(getComputedStyle(at).backgroundColor);
+            if (color.length === 3 || color[3] === 1) return color;
+        }
+        return [255, 255, 255];
+    };
+    const found = [];
+    for (const element of document.querySelectorAll('body *')) {
+        const has_text = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+        if (!has_text && !element.matches('input, textarea, select')) continue;
+        const pair = [luminance(channels(getComputedStyle(element).color)), luminance(background(element))];
+        const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+        if (ratio < 4.5) found.push(`${element.tagName} ${element.className} ${element.textContent.trim()}: ${ratio.toFixed(2)}`);
+    }
+    return found;
+}"""
+
+UNLABELLED = """() => [...document.querySelectorAll('input, select, textarea')]
+    .filter(field => !field.labels.length).map(field => field.outerHTML)"""
+
+
+class Directory:
+    """The example, while it runs."""
+
+    def __init__(self, program):
+        self.process = subprocess.Popen([program], stdout=subprocess.PIPE, text=True)
+        printed = {}
+        while "token" not in printed:
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit(f"{program} ended early")
+            name, value = line.split(":", 1)
+            printed[name] = value.strip()
+        self.origin = printed["admin"]
+        self.credentials = {"username": printed["name"], "password": printed["token"]}
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=30)
+
+
+class Session:
+    """A browser that an operator has opened, watched all the time."""
+
+    def __init__(self, browser, directory, **options):
+        options = {"viewport": DESKTOP, **options}
+        self.origin = directory.origin
+        self.context = browser.new_context(
+            base_url=directory.origin, http_credentials=directory.credentials, ignore_https_errors=True, **options
+        )
+        self.context.set_default_timeout(15_000)
+        self.complaints = []
+        self.context.on("request", self._check_request)
+        self.context.on("response", self._check_response)
+        self.context.on("console", self._check_console)
+        self.context.on("dialog", self._check_dialog)
+        self.context.on("weberror", lambda error: self.complaints.append(f"error: {error.error}"))
+        self.page = self.context.new_page()
+
+    def close(self):
+        self.context.close()
+        assert not self.complaints, self.complaints
+
+    def _check_request(self, request):
+        parts = urlsplit(request.url)
+        if f"{parts.scheme}://{parts.netloc}" != self.origin:
+            self.complaints.append(f"another origin: {request.url}")
+
+    def _check_response(self, response):
+        headers = response.headers
+        if headers.get("content-security-policy") != POLICY or headers.get("cache-control") != "no-store":
+            self.complaints.append(f"headers of {response.url}: {headers}")
+
+    def _check_console(self, message):
+        # The first answer asks for the credential, and a test may ask for what is not there.
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            self.complaints.append(f"console: {message.text}")
+
+    def _check_dialog(self, dialog):
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+
+def names(page):
+    return page.locator("tbody th a").all_inner_texts()
+
+
+def search(page, text="", state=""):
+    page.goto("/")
+    page.get_by_label("Name, label or key").fill(text)
+    page.get_by_label("State", exact=True).select_option(state)
+    page.get_by_role("button", name="Search").click()
+
+
+def open_client(page, name):
+    search(page, name)
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def tab_to(page, text, limit=120):
+    """Presses the tab key until the focus is on what has this text, and sees that each step shows where it is."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        label, outline = page.evaluate(
+            """() => { const at = document.activeElement, style = getComputedStyle(at);
+            return [at.labels?.[0]?.textContent ?? at.textContent, style.outlineStyle + ' ' + style.outlineWidth]; }"""
+        )
+        if label.strip() == text:
+            assert outline == "solid 3px", outline
+            return
+    raise AssertionError(f"the tab key does not lead to {text!r}")
+
+
+def test_fleet_is_listed_in_pages(session):
+    page, seen = session.page, []
+    page.goto("/")
+    expect(page).to_have_title("Clients – PSSST directory")
+    while True:
+        seen += names(page)
+        following = page.get_by_role("link", name="Next page")
+        if not following.count():
+            break
+        following.click()
+    assert len(seen) == 123 and seen == sorted(seen), seen
+    page.get_by_role("link", name="First page").click()
+    assert names(page) == seen[:50]
+
+
+def test_fleet_is_searched(session):
+    page = session.page
+    search(page, "GAUGE-01")
+    assert all(re.fullmatch("gauge-01[0-9]", name) for name in names(page)) and names(page), names(page)
+    search(page, "site=oslo", "suspended")
+    assert all(state == "suspended" for state in page.locator("tbody .badge").all_inner_texts())
+    search(page, state="revoked")
+    assert len(names(page)) == 1
+    search(page, "nobody & <nothing>")
+    expect(page.get_by_text("No client is like that.")).to_be_visible()
+    assert page.get_by_label("Name, label or key").input_value() == "nobody & <nothing>"
+    page.get_by_role("link", name="Show all clients").click()
+    assert len(names(page)) == 50
+    search(page, "pump-001")
+    assert page.locator("tbody .badge").all_inner_texts() == ["enrolled", "expired"]
+
+
+def test_client_is_revoked_after_a_question(session):
+    page = session.page
+    open_client(page, "valve-006")
+    page.get_by_role("link", name="Revoke").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Revoke valve-006?")
+    page.get_by_role("link", name="Cancel").click()
+    assert page.locator("dd .badge").inner_text() == "enrolled"
+    page.get_by_role("link", name="Revoke").click()
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("status")).to_have_text("The client is revoked.")
+    assert page.locator("dd .badge").inner_text() == "revoked"
+    assert page.locator(".buttons a").all_inner_texts() == ["Remove"]
+    # Reloading sends nothing again.
+    page.reload()
+    assert page.locator("dd .badge").inner_text() == "revoked"
+
+
+def test_client_is_suspended_resumed_and_removed(session):
+    page = session.page
+    open_client(page, "valve-007")
+    for verb, state in [("Suspend", "suspended"), ("Resume", "enrolled")]:
+        page.get_by_role("link", name=verb).click()
+        page.get_by_role("button", name=verb).click()
+        assert page.locator("dd .badge").inner_text() == state
+    page.get_by_role("link", name="Remove").click()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("status")).to_have_text("The client was removed.")
+    search(page, "valve-007")
+    assert names(page) == []
+
+
+def test_token_is_created_shown_once_and_withdrawn(session):
+    page = session.page
+    page.goto("/tokens")
+    page.get_by_label("Name of the client").fill("pump 9")
+    page.get_by_label("Labels of the client").fill("site=oslo\nfloor=2")
+    page.get_by_label("The client expires on").fill("2100-01-01")
+    page.get_by_label("The token is valid for").select_option("7 days")
+    page.get_by_role("button", name="Create token").click()
+    expect(page.get_by_role("alert")).to_contain_text("is no name")
+    assert page.get_by_label("Name of the client").input_value() == "pump 9"
+    assert page.get_by_label("Labels of the client").input_value() == "site=oslo\nfloor=2"
+    page.get_by_label("Name of the client").fill("pump-9")
+    page.get_by_role("button", name="Create token").click()
+    token = page.locator("#token").inner_text()
+    assert re.fullmatch("pssst-token-[0-9a-f]{16}-[0-9a-f]{64}", token), token
+    assert token not in page.url
+    page.get_by_role("link", name="Back to the tokens").click()
+    name, secret = token.split("-")[2:]
+    assert secret not in page.content()
+    row = page.get_by_role("row").filter(has_text=name)
+    expect(row).to_contain_text("pump-9")
+    expect(row).to_contain_text("floor=2")
+    row.get_by_role("link", name="Withdraw").click()
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_role("status")).to_have_text("The token was withdrawn.")
+    assert page.get_by_role("row").filter(has_text=name).count() == 0
+    page.get_by_role("link", name="Show all tokens").click()
+    expect(page.get_by_role("row").filter(has_text=name)).to_contain_text("withdrawn")
+
+
+def test_keys_are_shown_and_rotated(session):
+    page = session.page
+    page.goto("/keys")
+    assert page.locator("tbody .badge").all_inner_texts() == ["current"]
+    page.get_by_role("link", name="Start a rotation").click()
+    page.get_by_label("Lead").fill("1")
+    page.get_by_label("Overlap").fill("1")
+    page.get_by_role("button", name="Start the rotation").click()
+    expect(page.get_by_role("alert")).to_contain_text("twice the check-in interval")
+    page.get_by_label("Lead").fill("60")
+    page.get_by_label("Overlap").fill("1440")
+    page.get_by_role("button", name="Start the rotation").click()
+    expect(page.get_by_role("status")).to_contain_text("rotation has begun")
+    assert page.locator("tbody .badge").all_inner_texts() == ["current", "next"]
+
+
+def test_audit_log_names_the_operator(session):
+    page = session.page
+    page.goto("/audit")
+    row = page.get_by_role("row").filter(has_text="rotation started")
+    expect(row).to_contain_text("alice")
+    page.get_by_role("link", name="Older entries").click()
+    expect(page.locator("tbody")).to_contain_text("added")
+    page.get_by_role("link", name="Latest entries").click()
+    assert page.url.endswith("/audit")
+
+
+def test_keyboard_is_enough_to_revoke(session):
+    page = session.page
+    page.goto("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    tab_to(page, "Name, label or key contains")
+    page.keyboard.type("valve-008")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    tab_to(page, "valve-008")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    tab_to(page, "Revoke")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.get_by_role("heading", level=1).inner_text() == "Revoke valve-008?"
+    tab_to(page, "Revoke")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The client is revoked.")
+
+
+def all_pages(page):
+    """Every page there is, one after the other."""
+    search(page, HOSTILE)
+    client = page.get_by_role("link", name=HOSTILE).get_attribute("href")
+    for path in [*PAGES, client, f"{client}/suspend", "/nowhere"]:
+        page.goto(path)
+        yield path
+
+
+def test_hostile_names_are_text(session):
+    page = session.page
+    for path in all_pages(page):
+        assert page.locator("script, main img").count() == 0, path
+        assert page.evaluate("document.querySelectorAll('[style], [onclick], [onload]').length") == 0, path
+    open_client(page, HOSTILE)
+    page.get_by_role("link", name="Suspend").click()
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+
+
+def test_pages_can_be_understood(session):
+    page = session.page
+    for path in all_pages(page):
+        assert page.locator("html").get_attribute("lang") == "en", path
+        assert page.locator("h1").count() == 1 and page.locator("main").count() == 1, path
+        assert page.evaluate(UNLABELLED) == [], path
+        assert page.evaluate(LOW_CONTRAST) == [], path
+        if path in PAGES and "?" not in path and path.count("/") == 1:
+            assert page.locator("nav [aria-current=page]").get_attribute("href") == path, path
+
+
+def test_pages_fit_the_screen(session):
+    page = session.page
+    for path in all_pages(page):
+        width, visible = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert width <= visible, f"{path}: {width} > {visible}"
+
+
+def test_other_origins_cannot_send_forms(session):
+    page = session.page
+    open_client(page, "valve-016")
+    target = f"{session.origin}{urlsplit(page.url).path}/revoke"
+    other = session.context.new_page()
+    # A page of no origin of ours, in the same browser, that knows the address.
+    other.set_content(f'<form method="post" action="{target}"><button>Win a prize</button></form>')
+    with other.expect_response(target) as answer:
+        other.get_by_role("button").click()
+    assert answer.value.status == 403, answer.value.status
+    other.close()
+    page.reload()
+    assert page.locator("dd .badge").inner_text() == "enrolled"
+
+
+def take_screenshots(session, folder, kind):
+    for place, path in enumerate(all_pages(session.page)):
+        # The fleet is long.
+        session.page.screenshot(path=folder / f"{kind}-{place}.png", full_page=path not in ("/", "/audit"))
+    session.page.goto("/tokens")
+    session.page.get_by_role("button", name="Create token").click()
+    session.page.screenshot(path=folder / f"{kind}-token.png")
+
+
+def main():
+    program = sys.argv[1]
+    folder = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp(prefix="pssst-pages-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        raise SystemExit("there is no chromium on the path")
+    # Its sandbox does not run as root.
+    arguments = ["--no-sandbox"] if geteuid() == 0 else []
+    without_script = {"java_script_enabled": False}
+    phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    dark = {"color_scheme": "dark"}
+    runs = [
+        (test_fleet_is_listed_in_pages, {}),
+        (test_fleet_is_searched, without_script),
+        (test_client_is_revoked_after_a_question, without_script),
+        (test_client_is_suspended_resumed_and_removed, without_script),
+        (test_token_is_created_shown_once_and_withdrawn, without_script),
+        (test_keys_are_shown_and_rotated, without_script),
+        (test_audit_log_names_the_operator, without_script),
+        (test_keyboard_is_enough_to_revoke, without_script),
+        (test_hostile_names_are_text, {}),
+        (test_pages_can_be_understood, {}),
+        (test_pages_can_be_understood, dark),
+        (test_pages_fit_the_screen, phone),
+        (test_pages_fit_the_screen, {**phone, "viewport": {"width": 390, "height": 844}}),
+        (test_pages_fit_the_screen, {"viewport": {"width": 900, "height": 700}}),
+        (test_other_origins_cannot_send_forms, {}),
+    ]
+    failed = 0
+    directory = Directory(program)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+            print(f"Chromium {browser.version}")
+            for test, options in runs:
+                label = " ".join([test.__name__, *map(str, options)])
+                try:
+                    with contextlib.closing(Session(browser, directory, **options)) as session:
+                        test(session)
+                    print(f"ok      {label}")
+                except Exception:
+                    failed += 1
+                    print(f"FAILED  {label}")
+                    traceback.print_exc()
+            for kind, options in [("desktop", {}), ("dark", dark), ("phone", {**phone, **without_script})]:
+                # They are for people. What can be tested was tested.
+                with contextlib.suppress(PlaywrightError), contextlib.closing(Session(browser, directory, **options)) as session:
+                    take_screenshots(session, folder, kind)
+            browser.close()
+    finally:
+        directory.stop()
+    print(f"screenshots in {folder}")
+    print(f"{len(runs) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
