@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use pssst::{Client, SysRng};
+use pssst::{Client, PublicKey, SysRng};
 use pssst_net::udp::MAX_DATAGRAM;
 
 use crate::failure::Failure;
+use crate::key_file;
 use crate::stderr::say;
 use crate::udp::{connect, is_silence, resolve};
-use crate::{key_file, options};
 use args::Plan;
 use pool::Mix;
 use report::Report;
@@ -29,20 +29,25 @@ mod lane;
 mod load;
 mod plot;
 mod pool;
+mod renewal;
 mod report;
 mod schedule;
+mod supply;
 mod tally;
 mod watch;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let plan = args.plan()?;
-    let mix = mix(args, &plan)?;
+    let key = args.key_source.server_key()?;
+    let mix = mix(args, &plan, key)?;
     let addresses = resolve(&args.server)?;
     let plot =
         args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
     let server = answering(args, &addresses, &mix)?;
 
-    let outcome = load::run(args, &plan, &mix, server)?;
+    let directory = args.key_source.directory()?;
+    let renewals = directory.map(|directory| renewal::start(directory, args, &plan, key)).unwrap_or_default();
+    let outcome = load::run(args, &plan, &mix, server, renewals)?;
     if outcome.tally.replies == 0 {
         let Tally { requests, refused, strays, last_network_error, .. } = outcome.tally;
         let error = last_network_error.map(|error| format!(", last error: {error}")).unwrap_or_default();
@@ -62,14 +67,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn mix(args: &Args, plan: &Plan) -> Result<Mix, Failure> {
+fn mix(args: &Args, plan: &Plan, server_key: PublicKey) -> Result<Mix, Failure> {
     let weak = |error: pssst::Error| {
         Failure::new(
             format!("this server key must not be used: {error}"),
             "anybody could read the requests; ask the server's owner for the true key",
         )
     };
-    let server_key = options::public_key(&args.server_key)?;
     let client = || Client::new(server_key).map(|client| client.with_suite(args.suite.into())).map_err(weak);
     let authenticated = match &args.identity {
         Some(file) if plan.authenticated_share > 0.0 => {

@@ -1,5 +1,6 @@
 //! Why a command failed, and what the user can do about it.
 
+use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
@@ -34,6 +35,11 @@ impl Failure {
 
     pub(crate) fn with_remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: remedy.into(), ..self }
+    }
+
+    /// The same, with where it happened.
+    pub(crate) fn with_context(self, context: impl Display) -> Self {
+        Self { what: format!("{context}: {}", self.what), ..self }
     }
 
     /// The system's random number generator failed.

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const MAX_LEN: usize = 16 * 1024;
 
 /// How a secret key file is read.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Access {
     /// Read secret key files even when other users can read them too, as in some containers' secret mounts.
     #[arg(long)]
@@ -22,7 +22,7 @@ pub(crate) struct Access {
 
 /// Reads a secret key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
-    let text = read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })?;
+    let text = read_secret_text(path, access)?;
     SecretKey::from_text(&text).map_err(|_| {
         if PublicKey::from_pem(&text).is_ok() {
             Failure::new(
@@ -33,6 +33,11 @@ pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Fai
             no_key_in(path)
         }
     })
+}
+
+/// Reads a file that only its owner may read. `-` is standard input.
+pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing<String>, Failure> {
+    read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })
 }
 
 /// Reads a public key, PEM or hexadecimal. `-` is standard input.
@@ -88,7 +93,7 @@ fn refuse_exposed(path: &Path, file: &File) -> Result<(), Failure> {
     let mode = metadata.mode() & 0o777;
     if metadata.is_file() && mode & 0o077 != 0 {
         return Err(Failure::new(
-            format!("other users can read the secret key in {} (mode {mode:04o})", path.display()),
+            format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
             format!(
                 "count it as exposed and make a new one; or, if nobody else has had access to it: chmod 600 {}",
                 path.display()

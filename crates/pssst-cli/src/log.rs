@@ -14,6 +14,9 @@ pub(crate) fn to_stderr(is_verbose: bool) {
         .without_time()
         .with_target(false)
         .log_internal_errors(false);
-    let filter = Targets::new().with_target("pssst_net", level);
+    let filter = Targets::new()
+        .with_target("pssst_net", level)
+        .with_target("pssst_identity", LevelFilter::WARN)
+        .with_target("pssst_directory", LevelFilter::INFO);
     drop(tracing_subscriber::registry().with(lines).with(filter).try_init());
 }

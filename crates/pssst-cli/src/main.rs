@@ -6,17 +6,27 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod bench;
+mod clients;
 mod compat;
 mod demo;
+mod directory;
+mod enroll;
 mod failure;
 mod key_file;
 mod keygen;
+mod keys;
 mod log;
+mod operator;
 mod options;
 mod pubkey;
+mod reach;
 mod request;
+mod runtime;
 mod serve;
+mod signals;
 mod stderr;
+mod store;
+mod token;
 mod udp;
 mod words;
 
@@ -43,6 +53,12 @@ enum Command {
     Compat(compat::Args),
     Demo(demo::Args),
     Bench(bench::Args),
+    Clients(clients::Args),
+    Token(token::Args),
+    Keys(keys::Args),
+    Enroll(enroll::Args),
+    Directory(Box<directory::Args>),
+    Operator(operator::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +70,12 @@ fn main() -> ExitCode {
         Command::Compat(args) => compat::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Clients(args) => clients::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Directory(args) => directory::run(&args),
+        Command::Operator(args) => operator::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

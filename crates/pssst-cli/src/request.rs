@@ -12,6 +12,7 @@ use pssst_net::{Error, Retry};
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::{self, SuiteOption};
+use crate::reach::KeySource;
 use crate::stderr::say;
 use crate::udp::cannot_find;
 
@@ -24,9 +25,8 @@ pub(crate) struct Args {
     /// The server's name or address, and its port.
     #[arg(long, value_name = "HOST:PORT")]
     server: String,
-    /// The server's public key, 64 hexadecimal digits or a file.
-    #[arg(long, value_name = "HEX|FILE")]
-    server_key: String,
+    #[command(flatten)]
+    key_source: KeySource,
     /// Prove to the server that this is the client with this secret key.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn connect(args: &Args) -> Result<Client, Failure> {
-    let mut builder = Client::builder(options::public_key(&args.server_key)?)
+    let mut builder = Client::builder(args.key_source.server_key()?)
         .suite(args.suite.into())
         .timeout(args.timeout)
         .retry(Retry { first_pause: FIRST_PAUSE, max_resends: u32::MAX })
@@ -111,7 +111,7 @@ fn failure(error: &Error, args: &Args) -> Failure {
 fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
     let message = args.file.is_none() && args.message.as_ref().is_none_or(|message| message == "-");
     let identity = args.identity.as_ref().is_some_and(|identity| identity.as_os_str() == "-");
-    let server_key = args.server_key == "-";
+    let server_key = args.key_source.reads_stdin();
     if [message, identity, server_key].into_iter().filter(|&reads| reads).count() > 1 {
         return Err(Failure::usage(
             "more than one thing is to be read from standard input",

@@ -1,19 +1,28 @@
 //! `pssst serve`: answers every request with its own message, over UDP.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pssst::{Keyring, PublicKey, SuiteSet};
+use pssst::{Keyring, PublicKey, SecretKey, SuiteSet};
+use pssst_directory::ScheduleFile;
+use pssst_identity::{Admission, AdmissionStats};
 use pssst_net::{BoundServer, Handler, RateLimit, Reply, Request, Server, Stats};
 
 use crate::failure::Failure;
 use crate::key_file;
 use crate::log;
 use crate::options::{self, SuiteOption};
+use crate::runtime;
+use crate::signals::Signals;
 use crate::stderr::say;
 use crate::words::sender;
+use policy::{Clients, Policy};
+
+mod policy;
 
 /// Answer every request with its own message.
 ///
@@ -26,8 +35,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
     listen: SocketAddr,
     /// The server's secret key. Give more files, most used first, while one key replaces another.
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "keys", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
+    /// A schedule of secret keys (`pssst keys init`), which is followed: keys change at the times that it says.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    #[command(flatten)]
+    policy: Policy,
     /// Accept this suite only; give it again for more. All of them are accepted by default.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
@@ -62,36 +76,36 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     log::to_stderr(args.verbose);
-    let bound = bind(args)?;
-    let (is_verbose, keys) = (args.verbose, bound.public_keys());
-    let address = bound.local_addr();
-
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot wait for signals: {error}"), "are too many files open?"))?;
-    let stats = runtime.block_on(async {
+    runtime::run(async {
+        let clients = args.policy.clients().await?;
+        let keys = Keys::read(args)?;
+        let bound = bind(args, &keys, clients.as_ref())?;
         let signals = Signals::new()?;
-        announce(address, &keys).map_err(|error| Failure::output(&error))?;
+        announce(bound.local_addr(), &bound.public_keys()).map_err(|error| Failure::output(&error))?;
+
+        let (is_verbose, admission) = (args.verbose, clients.as_ref().map(Clients::admission));
         // The same request always gets the same bytes, as suite 1 needs.
         let echo = move |request: Request| {
             if is_verbose {
-                describe(&request, &keys);
+                describe(&request, admission.as_deref());
             }
             Some(Reply::from(request.into_message()))
         };
         let server = bound
             .serve(Handler::function(echo))
             .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
-        signals.stop().await;
-        Ok(server.shutdown(args.stop_within).await)
-    })?;
-    say(Summary(stats));
-    Ok(())
+        tokio::select! {
+            () = signals.stop() => {}
+            never = keys.keep(args, &server) => match never {},
+        }
+        let stats = server.shutdown(args.stop_within).await;
+        say(Summary { stats, clients: clients.map(|clients| clients.admission().stats()) });
+        Ok(())
+    })
 }
 
-fn bind(args: &Args) -> Result<BoundServer, Failure> {
-    let mut builder = Server::builder(server(args)?)
+fn bind(args: &Args, keys: &Keys, clients: Option<&Clients>) -> Result<BoundServer, Failure> {
+    let mut builder = Server::builder(configured(args, keys.now()?))
         .max_datagram(args.max_datagram as usize)
         .max_amplification(times(args.max_amplification))
         .max_authenticated_amplification(times(args.max_authenticated_amplification.unwrap_or(args.max_amplification)))
@@ -99,6 +113,10 @@ fn bind(args: &Args) -> Result<BoundServer, Failure> {
         .memo((args.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
     if let Some(workers) = args.workers {
         builder = builder.workers(workers.into());
+    }
+    if let Some(clients) = clients {
+        let admission = clients.admission();
+        builder = builder.clients(move |key| admission.check(key));
     }
     #[cfg(unix)]
     let builder = match builder.bind_passed() {
@@ -124,25 +142,74 @@ fn times(times: u32) -> Option<u32> {
     (times > 0).then_some(times)
 }
 
-fn server(args: &Args) -> Result<pssst::Server, Failure> {
-    let mut secrets = Vec::new();
-    for file in &args.secret_key {
-        secrets.push(key_file::read_secret(file, &args.access)?);
+/// Where the server's keys are from.
+enum Keys {
+    /// Files that are read once.
+    Fixed(Vec<SecretKey>),
+    /// A file that is followed.
+    Schedule(Arc<ScheduleFile>),
+}
+
+impl Keys {
+    fn read(args: &Args) -> Result<Self, Failure> {
+        if let Some(path) = &args.keys {
+            let file = ScheduleFile::open(path, args.access.allow_exposed_keys)
+                .map_err(|error| crate::keys::of_file(path, &error))?;
+            return Ok(Self::Schedule(Arc::new(file)));
+        }
+        args.secret_key
+            .iter()
+            .map(|file| key_file::read_secret(file, &args.access))
+            .collect::<Result<_, _>>()
+            .map(Self::Fixed)
     }
-    let mut secrets = secrets.into_iter();
+
+    /// The keys of this moment.
+    fn now(&self) -> Result<Keyring, Failure> {
+        match self {
+            Self::Fixed(secrets) => keyring(secrets),
+            Self::Schedule(file) => {
+                file.load().keyring(file.now()).map_err(|error| crate::keys::of_file(file.path(), &error))
+            }
+        }
+    }
+
+    /// Changes the server's keys when their time comes.
+    async fn keep(&self, args: &Args, server: &Server) -> Infallible {
+        match self {
+            Self::Fixed(_) => std::future::pending().await,
+            Self::Schedule(file) => {
+                file.follow(|schedule, now| match schedule.keyring(now) {
+                    Ok(keyring) => server.replace_keys(configured(args, keyring)),
+                    Err(error) => say(format_args!("the server keeps its keys: {error}")),
+                })
+                .await
+            }
+        }
+    }
+}
+
+fn keyring(secrets: &[SecretKey]) -> Result<Keyring, Failure> {
+    let mut secrets = secrets.iter().cloned();
     let first = secrets.next().ok_or_else(|| Failure::usage("no secret key", "give one with --secret-key FILE"))?;
-    let keyring = secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
+    secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
         Failure::usage(
             format!("more than {} secret keys", Keyring::CAPACITY),
             "every further key makes junk dearer to refuse: give the ones that clients still use",
         )
-    })?;
-    let server = pssst::Server::new(keyring);
-    Ok(if args.suite.is_empty() {
-        server
-    } else {
-        server.with_suites(args.suite.iter().map(|&suite| suite.into()).collect::<SuiteSet>())
     })
+}
+
+/// A server with these keys, that accepts what the options say.
+fn configured(args: &Args, keyring: Keyring) -> pssst::Server {
+    let mut server = pssst::Server::new(keyring);
+    if !args.suite.is_empty() {
+        server = server.with_suites(args.suite.iter().map(|&suite| suite.into()).collect::<SuiteSet>());
+    }
+    if args.policy.refuses_anonymous() {
+        server = server.authenticated_only();
+    }
+    server
 }
 
 fn announce(address: SocketAddr, keys: &[PublicKey]) -> io::Result<()> {
@@ -154,66 +221,33 @@ fn announce(address: SocketAddr, keys: &[PublicKey]) -> io::Result<()> {
     stdout.flush()
 }
 
-fn describe(request: &Request, keys: &[PublicKey]) {
+fn describe(request: &Request, admission: Option<&Admission>) {
+    let known = request.client_key().and_then(|key| admission?.snapshot().get(key));
+    let name = known.map(|standing| format!(", {}", standing.name)).unwrap_or_default();
     let sender = sender(request.client_key());
-    let place = keys.iter().position(|key| Some(key) == request.server_key()).unwrap_or_default();
     let (peer, len, suite) = (request.peer(), request.message().len(), request.suite().number());
-    say(format_args!("{peer}: a message of {len} bytes {sender} (suite {suite:#06x}, server key {place})"));
-}
-
-/// The signals that ask to stop. They are caught from here on, not only once they are waited for.
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let catch = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(format!("cannot wait for signals: {error}"), "does a sandbox forbid signal handlers?")
-            })
-        };
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
-    }
-
-    async fn stop(mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        Ok(Self)
-    }
-
-    async fn stop(self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
+    let server_key = request.server_key().map(|key| format!(", server key {key}")).unwrap_or_default();
+    say(format_args!("{peer}: a message of {len} bytes {sender}{name} (suite {suite:#06x}{server_key})"));
 }
 
 /// What became of the packets.
-struct Summary(Stats);
+struct Summary {
+    stats: Stats,
+    clients: Option<AdmissionStats>,
+}
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(stats) = self;
+        let Self { stats, clients } = self;
         write!(f, "received {}", stats.received)?;
         for (outcome, count) in stats.outcomes().filter(|(_, count)| *count > 0) {
             write!(f, ", {} {count}", outcome.name())?;
+        }
+        if let Some(AdmissionStats { unknown, suspended, revoked, expired, .. }) = clients {
+            let causes = [("unknown", unknown), ("suspended", suspended), ("revoked", revoked), ("expired", expired)];
+            for (cause, count) in causes.into_iter().filter(|(_, count)| **count > 0) {
+                write!(f, ", clients_{cause} {count}")?;
+            }
         }
         for (name, count) in
             [("receive_errors", stats.receive_errors), ("kernel_drops", stats.kernel_drops.unwrap_or_default())]

@@ -10,20 +10,20 @@ use pssst_net::udp::MAX_DATAGRAM;
 use crate::failure::Failure;
 use crate::key_file;
 use crate::options::{SuiteOption, seconds};
+use crate::reach::KeySource;
 
 /// Measure how many transactions a server answers, and how quickly.
 ///
 /// Requests are sealed before the clock starts, so that this program is seldom the limit. Without --rate, a number of requests
 /// is always in flight (closed loop). With it, requests leave at fixed times whether or not replies come (open loop), and
 /// latency counts from these times: a server that stalls is charged for every request that it kept waiting.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// The server's name or address, and its port.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) server: String,
-    /// The server's public key, 64 hexadecimal digits or a file.
-    #[arg(long, value_name = "HEX|FILE")]
-    pub(super) server_key: String,
+    #[command(flatten)]
+    pub(super) key_source: KeySource,
     /// The secret key that authenticated requests prove to hold.
     #[arg(long, value_name = "FILE")]
     pub(super) identity: Option<PathBuf>,
@@ -72,7 +72,7 @@ pub(crate) struct Args {
 }
 
 /// The figures that follow from the options together.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
     /// Sockets, never more than requests that may be in flight.
     pub(super) lanes: u32,

@@ -8,15 +8,16 @@ use pssst::{BATCH_LEN, HEADER_LEN};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
 
 use super::clock::{Alarm, Clock, Moment};
-use super::pool::{Answer, Pool};
+use super::pool::Answer;
 use super::schedule::Schedule;
+use super::supply::Supply;
 use super::tally::Tally;
 
 /// A socket, its share of the requests, and when they leave.
 pub(super) struct Lane {
     pub(super) server: SocketAddr,
     pub(super) socket: BatchSocket,
-    pub(super) pool: Pool,
+    pub(super) supply: Supply,
     /// Requests that may be in flight.
     pub(super) concurrency: usize,
     /// When requests leave; `None` for as soon as fewer than `concurrency` are in flight.
@@ -38,6 +39,7 @@ impl Lane {
         loop {
             // One look at the clock for a batch each way.
             let now = self.clock.now();
+            self.supply.renew();
             self.give_up_lost(now, &mut tally.borrow_mut());
             self.fill(now, &mut tally.borrow_mut());
             if !self.outgoing.is_empty() {
@@ -67,7 +69,7 @@ impl Lane {
 
     fn give_up_lost(&mut self, now: Moment, tally: &mut Tally) {
         let Some(sent_by) = now.checked_sub(self.timeout) else { return };
-        while let Some(start) = self.pool.give_up(sent_by) {
+        while let Some(start) = self.supply.give_up(sent_by) {
             tally.lost(start);
         }
     }
@@ -83,14 +85,14 @@ impl Lane {
                 tally.junk(now);
                 continue;
             }
-            let has_room = self.pool.in_flight() < self.concurrency;
+            let has_room = self.supply.in_flight() < self.concurrency;
             let start = match &mut self.schedule {
                 Some(schedule) => schedule.take(now),
                 None => (has_room && now < self.end).then_some(now),
             };
             let Some(start) = start else { break };
             let is_in_time = now - start <= self.timeout;
-            match (has_room && is_in_time).then(|| self.pool.send(start, now)).flatten() {
+            match (has_room && is_in_time).then(|| self.supply.send(start, now)).flatten() {
                 Some(packet) => {
                     self.outgoing.push(self.server, None, packet.len(), ()).copy_from_slice(packet);
                     self.junk.accompany(packet);
@@ -103,11 +105,11 @@ impl Lane {
 
     /// When there is something to do even if nothing is received; `None` when all is done.
     fn next_event(&mut self, now: Moment) -> Option<Moment> {
-        let lost = self.pool.oldest().map(|sent| sent.saturating_add(self.timeout));
+        let lost = self.supply.oldest().map(|sent| sent.saturating_add(self.timeout));
         let send = match &self.schedule {
             Some(schedule) => schedule.next(),
             None if now >= self.end => None,
-            None if self.pool.in_flight() < self.concurrency => Some(now),
+            None if self.supply.in_flight() < self.concurrency => Some(now),
             None => Some(self.end),
         };
         lost.into_iter().chain(send).chain(self.junk.is_owed().then_some(now)).min()
@@ -117,7 +119,7 @@ impl Lane {
         let now = self.clock.now();
         for received in self.incoming.datagrams() {
             let answer = match received.bytes {
-                Some(packet) if received.peer == self.server => self.pool.answer(packet),
+                Some(packet) if received.peer == self.server => self.supply.answer(packet),
                 _ => Answer::Stray,
             };
             tally.answered(&answer, now);

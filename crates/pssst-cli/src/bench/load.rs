@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::mpsc::Receiver;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -18,6 +19,7 @@ use super::clock::{Alarm, Clock, moment};
 use super::lane::{Junk, Lane};
 use super::pool::{Mix, Pool};
 use super::schedule::Schedule;
+use super::supply::Supply;
 use super::tally::Tally;
 use super::watch;
 use crate::failure::Failure;
@@ -33,7 +35,13 @@ pub(super) struct Outcome {
 }
 
 /// Prepares requests, lets the load run, and waits for the last replies.
-pub(super) fn run(args: &Args, plan: &Plan, mix: &Mix, server: SocketAddr) -> Result<Outcome, Failure> {
+pub(super) fn run(
+    args: &Args,
+    plan: &Plan,
+    mix: &Mix,
+    server: SocketAddr,
+    renewals: Vec<Receiver<Pool>>,
+) -> Result<Outcome, Failure> {
     let pools = (0..plan.lanes)
         .map(|lane| Pool::seal(mix, share(plan.prepared, lane, plan.lanes)).map_err(Failure::no_randomness))
         .collect::<Result<Vec<_>, _>>()?;
@@ -49,12 +57,13 @@ pub(super) fn run(args: &Args, plan: &Plan, mix: &Mix, server: SocketAddr) -> Re
     let tally =
         Tally::new(begin..end, longest).map_err(|error| Failure::new(error.to_string(), "please report this"))?;
     let tally = RefCell::new(tally);
+    let mut renewals = renewals.into_iter();
     let clock = Clock::start();
     let lanes = (0..plan.lanes).zip(pools.into_iter().zip(sockets)).map(|(lane, (pool, socket))| {
         Ok(Lane {
             server,
             socket,
-            pool,
+            supply: Supply::new(pool, renewals.next()),
             concurrency: share(plan.concurrency, lane, plan.lanes).len(),
             schedule: args.rate.map(|rate| Schedule::new(rate, lane, plan.lanes, end)),
             junk: Junk::new(Rc::clone(&noise), share(JUNK_PACKETS, lane, plan.lanes).start, plan.junk_per_request),
@@ -82,7 +91,7 @@ const RECEIVE_BUFFER_LEN: usize = 4 << 20;
 const JUNK_PACKETS: usize = 65_536;
 
 /// What falls to a lane when `total` are shared evenly. More to share is less to none of them.
-fn share(total: usize, lane: u32, lanes: u32) -> Range<usize> {
+pub(super) fn share(total: usize, lane: u32, lanes: u32) -> Range<usize> {
     let [lane, lanes] = [lane, lanes].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     let first = |lane: usize| total / lanes * lane + lane.min(total % lanes);
     first(lane)..first(lane + 1)
