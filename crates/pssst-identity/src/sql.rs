@@ -28,8 +28,9 @@ const MAX_PAGE_LEN: usize = 1000;
 
 /// A store in a database. Cheap to clone: clones share the connections and the [`hints`](IdentityStore::hints).
 ///
-/// Every change is written into the audit log in the same transaction. Nothing waits for a database for longer than some 20
-/// seconds; then it is an [`Error::Database`], and the next call tries again.
+/// Every change is written into the audit log in the same transaction. A call waits for other writers, for a connection and
+/// for the database, 35 seconds in all at most and 5 when the database cannot be reached; then it is an
+/// [`Error::Database`], and the next call tries again. Only adding very many identities at once may take longer.
 #[derive(Clone)]
 pub struct SqlStore {
     database: Arc<Database>,

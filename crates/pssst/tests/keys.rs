@@ -87,7 +87,8 @@ fn debug_shows_no_secret() {
     assert_eq!(
         format!("{server:?}"),
         format!(
-            "Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3), x25519: {:?} }}",
+            "Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3), \
+             is_authenticated_only: false, x25519: {:?} }}",
             pssst::X25519::new()
         )
     );

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::process::{Fleet, start_directory};
 
-/// Two servers and a directory follow one schedule, which is rotated three times while `pssst bench` keeps the first server busy and
-/// follows the directory. `PSSST_ROTATION_SECONDS` is how long, at least 15, and `PSSST_ROTATION_RATE` how many requests a second.
+/// Two servers and a directory follow one schedule, which is rotated three times. `pssst bench` keeps the first server busy and follows
+/// the directory meanwhile. `PSSST_ROTATION_SECONDS` is how long, at least 15, and `PSSST_ROTATION_RATE` how many requests a second.
 #[test]
 fn no_transaction_fails_while_keys_rotate() {
     let seconds = std::env::var("PSSST_ROTATION_SECONDS").ok().map_or(16, |text| text.parse::<u32>().unwrap().max(15));
@@ -18,8 +18,8 @@ fn no_transaction_fails_while_keys_rotate() {
     fleet.stdout(&["keygen", "--out", "client.key"]);
     let (_directory, url, pin) = start_directory(&fleet, &[]);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--workers", "1"];
-    let mut server = fleet.start(&serve, 2);
-    let address = server.line("listening on ");
+    let mut servers = [fleet.start(&serve, 2), fleet.start(&serve, 2)];
+    let [address, other_address] = servers.each_mut().map(|server| server.line("listening on "));
 
     let span = seconds.to_string();
     let bench = [
@@ -50,8 +50,14 @@ fn no_transaction_fails_while_keys_rotate() {
         let load = scope.spawn(|| fleet.output(&bench, ""));
         // The load begins, and each key is in force for a while.
         for _ in 0..3 {
-            thread::sleep(Duration::from_secs((seconds / 4).into()));
+            thread::sleep(Duration::from_secs((seconds / 5).into()));
             fleet.stdout(&["keys", "rotate", "keys.json", "--lead", "1500ms", "--overlap", "1500ms"]);
+            // The other server, by a client that has just come, before and after the change.
+            for pause in [0, 1700] {
+                thread::sleep(Duration::from_millis(pause));
+                let request = ["request", "--server", &other_address, "--directory", &url, "--pin", &pin, "hello"];
+                assert_eq!(fleet.stdout(&request), "hello");
+            }
         }
         load.join().unwrap()
     });
@@ -68,6 +74,8 @@ fn no_transaction_fails_while_keys_rotate() {
     }
     let last_key = fleet.stdout(&["keys", "fetch", "--directory", &url, "--pin", &pin]);
     assert_ne!(first_key, last_key);
-    let said = server.stop();
-    assert!(!said.contains("decrypt_failed"), "{said}");
+    for server in servers {
+        let said = server.stop();
+        assert!(!said.contains("decrypt_failed"), "{said}");
+    }
 }

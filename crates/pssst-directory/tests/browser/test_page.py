@@ -378,7 +378,7 @@ def main():
         (test_pages_can_be_understood, dark),
         (test_pages_fit_the_screen, phone),
         (test_pages_fit_the_screen, {**phone, "viewport": {"width": 390, "height": 844}}),
-        (test_pages_fit_the_screen, {"viewport": {"width": 900, "height": 700}}),
+        (test_pages_fit_the_screen, {"viewport": {"width": 1000, "height": 700}}),
         (test_other_origins_cannot_send_forms, {}),
     ]
     failed = 0

@@ -23,6 +23,8 @@ async fn opened(path: &Path) -> Arc<dyn IdentityStore> {
     Arc::new(FileStore::open(path).await.expect("it opens"))
 }
 
+type Check = fn(&Error) -> bool;
+
 /// As editors do.
 fn save(path: &Path, text: impl AsRef<[u8]>) {
     let new = path.with_extension("edited");
@@ -106,9 +108,6 @@ async fn what_people_wrote_stays() {
     assert!(mine.is_some() && mine == other);
 }
 
-/// A line, and what is wrong with it.
-type Case = (Vec<u8>, fn(&Error) -> bool);
-
 #[tokio::test]
 async fn a_bad_file_changes_nothing() {
     let (_directory, path) = directory_and_path();
@@ -119,9 +118,8 @@ async fn a_bad_file_changes_nothing() {
     let mut alias = *key(3).as_bytes();
     alias[31] |= 0x80;
     let alias = PublicKey::from_bytes(alias);
-    let is_line_3 =
-        |error: &Error, check: fn(&Error) -> bool| matches!(error, Error::Line { line: 3, cause } if check(cause));
-    let cases: [Case; 9] = [
+    let is_line_3 = |error: &Error, check: Check| matches!(error, Error::Line { line: 3, cause } if check(cause));
+    let cases: [(Vec<u8>, Check); 9] = [
         (format!("{alias} three").into(), |cause| matches!(cause, Error::Key(PssstError::ClientKeyAlias))),
         (format!("{} three", "0".repeat(64)).into(), |cause| matches!(cause, Error::Key(PssstError::WeakKey))),
         (format!("{} three", key(1)).into(), |cause| matches!(cause, Error::KeyTaken(_))),
