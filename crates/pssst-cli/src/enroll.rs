@@ -33,9 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let Some(directory) = args.directory.client()? else {
-        return Err(Failure::usage("no directory", "give it with --directory"));
-    };
+    let directory = args.directory.required()?;
     // First, so that no key is made for nothing.
     let token = token(&args.token, &args.access)?;
     let identity = identity(args)?;

@@ -127,9 +127,7 @@ fn rotate(args: &Rotate) -> Result<(), Failure> {
 }
 
 fn fetch(args: &Fetch) -> Result<(), Failure> {
-    let Some(directory) = args.directory.client()? else {
-        return Err(Failure::usage("no directory", "give it with --directory"));
-    };
+    let directory = args.directory.required()?;
     let text = runtime::run(async {
         let key = current_key(&directory).await?;
         let document = directory.document().as_deref().map(KeyDocument::to_json).unwrap_or_default();

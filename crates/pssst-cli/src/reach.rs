@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use pssst::PublicKey;
+use pssst_directory::jiff::Timestamp;
 use pssst_directory::{DirectoryClient, Error, Pin};
 
 use crate::failure::Failure;
-use crate::options;
+use crate::{options, runtime};
 
 /// Where the server's key is from.
 #[derive(clap::Args, Clone, Debug)]
@@ -53,11 +54,18 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
     }
 }
 
+impl DirectoryOptions<true> {
+    /// A client of the directory.
+    pub(crate) fn required(&self) -> Result<DirectoryClient, Failure> {
+        self.client()?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
+    }
+}
+
 impl KeySource {
     /// The key for now.
     pub(crate) fn server_key(&self) -> Result<PublicKey, Failure> {
         match (&self.server_key, self.directory()?) {
-            (_, Some(directory)) => crate::runtime::run(current_key(&directory)),
+            (_, Some(directory)) => runtime::run(current_key(&directory)),
             (Some(key), None) => options::public_key(key),
             (None, None) => Err(Failure::usage("no server key", "give it with --server-key, or a --directory")),
         }
@@ -76,8 +84,7 @@ impl KeySource {
 
 /// The key for now: from the cache, while what is in it is not overdue, or else from the directory.
 pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
-    let is_fresh =
-        directory.document().is_some_and(|document| pssst_directory::jiff::Timestamp::now() < document.check_in);
+    let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.check_in);
     if !is_fresh && let Err(error) = directory.fetch().await {
         // What was known before may still be good.
         return directory.server_key().map_err(|_| failure(&error));

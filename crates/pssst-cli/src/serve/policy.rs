@@ -14,7 +14,7 @@ use crate::store::{self, failure};
 pub(super) struct Policy {
     /// Serve the clients that are enrolled here: `file:PATH`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. Changes are followed;
     /// while the store is away, those last known are served.
-    #[arg(long, value_name = "LOCATION", env = "PSSST_STORE", hide_env_values = true)]
+    #[arg(long, value_name = "LOCATION", env = "PSSST_CLIENTS", hide_env_values = true)]
     clients: Option<String>,
     /// What becomes of clients that prove another key [default: refuse].
     #[arg(long, value_enum, requires = "clients")]

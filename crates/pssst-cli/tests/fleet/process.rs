@@ -23,7 +23,7 @@ impl Fleet {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
-        command.args(args).current_dir(self.folder.path()).env_remove("PSSST_STORE");
+        command.args(args).current_dir(self.folder.path()).env_remove("PSSST_STORE").env_remove("PSSST_CLIENTS");
         command
     }
 
