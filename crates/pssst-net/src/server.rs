@@ -319,6 +319,12 @@ impl Server {
         self.counts.iter().map(|counts| counts.snapshot()).collect()
     }
 
+    /// How long the worker that has been at it the longest is in its present turn: receiving a batch, answering it, and waiting
+    /// for the next one, though for no more than a second. Much more than a second means that a handler blocks its worker.
+    pub fn longest_turn(&self) -> Duration {
+        self.counts.iter().map(|counts| counts.turning()).max().unwrap_or_default()
+    }
+
     /// The public keys in use, in the order in which they are tried.
     pub fn public_keys(&self) -> Vec<PublicKey> {
         self.shared.serving.load().public_keys()

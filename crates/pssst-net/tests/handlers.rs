@@ -199,3 +199,40 @@ fn broken_services_do_not_end_the_server() {
         assert_eq!(reply, b"still there?");
     }
 }
+
+/// For what must happen once: a request that is repeated shows the same exchange value, any other shows another.
+#[test]
+fn a_handler_sees_the_exchange_value() {
+    let server = serve(Handler::function(|request: Request| Some(Reply::from(request.exchange_value().to_vec()))));
+    let (socket, client) = (socket(V4), client(Suite::X25519Aes128GcmSiv));
+    let requests = [sealed(&client, b"once"), sealed(&client, b"once")];
+    for (packet, pending) in [&requests[0], &requests[1], &requests[0]] {
+        socket.send_to(packet, server.local_addr()).unwrap();
+        assert_eq!(pending.open_to_vec(&receive(&socket).0).unwrap(), packet[4..36]);
+    }
+    assert_ne!(requests[0].0[4..36], requests[1].0[4..36]);
+}
+
+#[test]
+fn a_handler_that_blocks_its_worker_is_noticed() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let server = serve(Handler::function(move |_| {
+        let _released = released.lock().unwrap().recv();
+        None
+    }));
+    let until = |is_so: fn(Duration) -> bool| {
+        for _ in 0..3000 {
+            if is_so(server.longest_turn()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{:?}", server.longest_turn());
+    };
+    until(|turn| turn < Duration::from_secs(1));
+    socket(V4).send_to(&sealed(&client(Suite::X25519Aes128GcmSiv), b"wait").0, server.local_addr()).unwrap();
+    until(|turn| turn > Duration::from_millis(1500));
+    drop(release);
+    until(|turn| turn < Duration::from_secs(1));
+}

@@ -24,13 +24,15 @@ pub struct Request {
     pub(super) received: Instant,
     pub(super) server_key: Option<PublicKey>,
     pub(super) suite: Suite,
+    pub(super) exchange_value: [u8; 32],
 }
 
 impl Request {
-    /// A request as a server would hand it out, for tests of handlers: received now, under suite 1.
+    /// A request as a server would hand it out, for tests of handlers: received now, under suite 1, with an exchange value of
+    /// zeros.
     pub fn new(message: impl Into<Bytes>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
         let (received, suite) = (Instant::now(), Suite::default());
-        Self { message: message.into(), client_key, peer, received, server_key: None, suite }
+        Self { message: message.into(), client_key, peer, received, server_key: None, suite, exchange_value: [0; 32] }
     }
 
     /// The message.
@@ -65,6 +67,12 @@ impl Request {
     /// made by [`Request::new`].
     pub const fn server_key(&self) -> Option<&PublicKey> {
         self.server_key.as_ref()
+    }
+
+    /// The packet's exchange value, 32 bytes: the same when the request is repeated, and new for every other request, so that
+    /// what must happen once can be told by it. It is not secret. Only the client could have made another message for it.
+    pub const fn exchange_value(&self) -> &[u8; 32] {
+        &self.exchange_value
     }
 
     /// The suite that the client chose.

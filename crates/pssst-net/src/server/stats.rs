@@ -1,8 +1,11 @@
 //! What became of the packets.
 
 use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pssst::{Error, Keyring};
+use tokio::time::Instant;
 
 use crate::histogram::{AtomicHistogram, Counter, Histogram, Scale};
 
@@ -142,6 +145,9 @@ pub(crate) struct WorkerCounts {
     pub(super) batch_size: AtomicHistogram,
     pub(super) turnaround: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
+    started: Instant,
+    /// Nanoseconds from then to the beginning of the worker's present turn.
+    turned: AtomicU64,
     outcomes: [Counter; Outcome::ALL.len()],
 }
 
@@ -157,12 +163,25 @@ impl WorkerCounts {
             batch_size: AtomicHistogram::new(Scale::BATCH_SIZES),
             turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
             by_key: array::from_fn(|_| Counter::default()),
+            started: Instant::now(),
+            turned: AtomicU64::new(0),
             outcomes: array::from_fn(|_| Counter::default()),
         }
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
         self.outcomes[outcome as usize].add(1);
+    }
+
+    /// A turn begins.
+    pub(super) fn turn(&self) {
+        let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.turned.store(nanos, Ordering::Relaxed);
+    }
+
+    /// How long the present turn has lasted.
+    pub(super) fn turning(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_nanos(self.turned.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn snapshot(&self) -> Stats {

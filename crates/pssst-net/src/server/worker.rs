@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use pssst::{BATCH_LEN, KeyCheck, OVERHEAD, PublicKey, ReplySealer};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::handler::{Failure, Finished, Handle};
 use super::shared::{Serving, Shared};
@@ -52,6 +52,8 @@ const RECEIVE_LEN: usize = BATCH_LEN;
 const FREE_FAILURES: u32 = 8;
 /// The longest such pause.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
+/// How often a worker turns that has nothing to do.
+const IDLE_TURN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Worker<S> {
     socket: S,
@@ -118,7 +120,10 @@ impl<S: Datagrams> Worker<S> {
     pub(crate) async fn run(mut self) {
         let stop = self.desk.shared.stop.clone();
         let mut failures = 0_u32;
+        let mut idle = tokio::time::interval(IDLE_TURN);
+        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.desk.counts.turn();
             let received = tokio::select! {
                 biased;
                 () = stop.requested() => break,
@@ -127,6 +132,7 @@ impl<S: Datagrams> Worker<S> {
                     self.socket.try_receive(&mut self.received)
                 }
                 received = self.socket.receive(&mut self.received) => received,
+                _ = idle.tick() => continue,
             };
             match received {
                 Ok(()) => {
@@ -299,6 +305,7 @@ impl Desk {
             received: received.into_std(),
             server_key: serving.key(key_place),
             suite,
+            exchange_value: *sealer.exchange_value(),
         };
         let ticket = Ticket { sealer, source, received, is_authenticated, claim };
         self.in_flight += 1;

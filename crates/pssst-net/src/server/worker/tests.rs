@@ -146,3 +146,20 @@ async fn logs_hold_no_messages_and_no_secrets() {
     assert!(said.contains("refused") && said.contains("cannot send a reply"), "{said}");
     assert_absent(&said, &[b"hello", b"the secret answer", &[7; 32]]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_turns_every_second() {
+    let shared = Arc::new(Server::builder(SecretKey::from_bytes([7; 32])).shared(echo(), false));
+    let counts = Arc::new(WorkerCounts::new());
+    let worker = Worker::new(Scripted::default(), Arc::clone(&shared), Arc::clone(&counts));
+    let watch = async {
+        for _ in 0..1000 {
+            tokio::time::sleep(Duration::from_millis(370)).await;
+            assert!(counts.turning() <= Duration::from_millis(1001), "{:?}", counts.turning());
+        }
+        shared.stop.request(Instant::now());
+    };
+    tokio::join!(worker.run(), watch);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(counts.turning() >= Duration::from_secs(60));
+}
