@@ -4,13 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pssst::{KeyCheck, Keyring, PublicKey, SecretKey, Suite, SuiteSet};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 pub use handler::Handler;
 pub use listen::BufferShortfall;
@@ -252,10 +252,16 @@ impl BoundServer {
         let Self { settings, sockets, is_inherited, local_addr, .. } = self;
         let shared = Arc::new(settings.shared(handler, is_inherited));
         let kernel_drops = KernelDrops::of(&sockets)?;
-        let (running, ended) = mpsc::channel(1);
-        let mut server = Server { shared, counts: Vec::new(), kernel_drops, local_addr, ended };
+        let mut server = Server {
+            shared,
+            counts: Vec::new(),
+            kernel_drops: Mutex::new(kernel_drops),
+            local_addr,
+            running: watch::Sender::default(),
+            threads: Mutex::default(),
+        };
         for (place, socket) in sockets.into_iter().enumerate() {
-            server.start_worker(place, socket, running.clone())?;
+            server.start_worker(place, socket)?;
         }
         tracing::info!(address = %local_addr, workers = server.counts.len(), "serving");
         Ok(server)
@@ -268,10 +274,11 @@ impl BoundServer {
 pub struct Server {
     shared: Arc<Shared>,
     counts: Vec<Arc<WorkerCounts>>,
-    kernel_drops: KernelDrops,
+    kernel_drops: Mutex<KernelDrops>,
     local_addr: SocketAddr,
     /// Closed when the last worker has ended.
-    ended: mpsc::Receiver<()>,
+    running: watch::Sender<()>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Server {
@@ -310,7 +317,7 @@ impl Server {
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::new();
         self.worker_stats().iter().for_each(|worker| stats.add(worker));
-        stats.kernel_drops = self.kernel_drops.count();
+        stats.kernel_drops = lock(&self.kernel_drops).count();
         stats
     }
 
@@ -351,19 +358,28 @@ impl Server {
 
     /// Stops: reads what waits in the sockets (unless they were passed to this process and live on), finishes what was
     /// accepted, as far as `within` allows, and closes. Returns what the server has done in its life.
-    pub async fn shutdown(mut self, within: Duration) -> Stats {
+    ///
+    /// Whoever calls it again waits for the same end.
+    pub async fn shutdown(&self, within: Duration) -> Stats {
         self.request_stop(within);
-        while self.ended.recv().await.is_some() {}
-        self.stats()
+        self.running.closed().await;
+        self.end()
     }
 
-    /// [`Server::shutdown`] for programs without async.
-    ///
-    /// # Panics
-    /// Within an async runtime, which it would block.
-    pub fn shutdown_blocking(mut self, within: Duration) -> Stats {
+    /// [`Server::shutdown`] for programs without async: blocks its thread.
+    pub fn shutdown_blocking(&self, within: Duration) -> Stats {
         self.request_stop(within);
-        while self.ended.blocking_recv().is_some() {}
+        // Whoever comes second waits for the first.
+        for thread in lock(&self.threads).drain(..) {
+            // What made it panic was said when it did.
+            drop(thread.join());
+        }
+        self.end()
+    }
+
+    /// Lets go of the port.
+    fn end(&self) -> Stats {
+        lock(&self.kernel_drops).close();
         self.stats()
     }
 
@@ -371,7 +387,8 @@ impl Server {
         self.shared.stop.request(after(within));
     }
 
-    fn start_worker(&mut self, place: usize, socket: UdpSocket, running: mpsc::Sender<()>) -> io::Result<()> {
+    fn start_worker(&mut self, place: usize, socket: UdpSocket) -> io::Result<()> {
+        let running = self.running.subscribe();
         let counts = Arc::new(WorkerCounts::new());
         let (shared, its_counts) = (Arc::clone(&self.shared), Arc::clone(&counts));
         let (report, started) = std::sync::mpsc::sync_channel(1);
@@ -392,11 +409,16 @@ impl Server {
             }
             drop(running);
         };
-        thread::Builder::new().name(format!("pssst-worker-{place}")).spawn(work)?;
+        let thread = thread::Builder::new().name(format!("pssst-worker-{place}")).spawn(work)?;
+        lock(&self.threads).push(thread);
         started.recv().unwrap_or_else(|_| Err(io::Error::other("a worker did not start")))?;
         self.counts.push(counts);
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stops the workers, which give up what they have not finished.

@@ -190,6 +190,21 @@ fn a_graceful_shutdown_loses_nothing_that_was_accepted() {
     }
 }
 
+#[test]
+fn whoever_shares_a_server_stops_it_and_frees_its_port() {
+    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let stats = thread::scope(|scope| {
+        let others = [(); 2].map(|()| scope.spawn(|| server.shutdown_blocking(PATIENCE)));
+        runtime.block_on(server.shutdown(PATIENCE));
+        others.map(|other| other.join().unwrap())
+    });
+    // While the old one still tells what it did.
+    let next = builder().bind(server.local_addr()).unwrap();
+    assert_eq!(next.local_addr(), server.local_addr());
+    assert!(stats.iter().chain([&server.stats()]).all(|stats| stats.received == 0 && stats.kernel_drops == Some(0)));
+}
+
 /// Also what comes while the worker is busy and could not have heard of it.
 #[test]
 fn what_arrives_while_a_worker_is_busy_is_accepted_too() {

@@ -6,8 +6,9 @@ use std::net::UdpSocket;
 /// The sockets whose drops are asked for. They are kept open, so that there is an answer after the workers have ended.
 #[derive(Debug)]
 pub(super) struct KernelDrops {
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems do not tell"))]
     sockets: Vec<UdpSocket>,
+    /// What the answer was when they were closed.
+    last: Option<u64>,
     /// Those of whoever had the sockets before us.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems do not tell"))]
     before: u64,
@@ -16,9 +17,15 @@ pub(super) struct KernelDrops {
 impl KernelDrops {
     pub(super) fn of(sockets: &[UdpSocket]) -> io::Result<Self> {
         let sockets = sockets.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?;
-        let mut drops = Self { sockets, before: 0 };
+        let mut drops = Self { sockets, last: None, before: 0 };
         drops.before = drops.count().unwrap_or_default();
         Ok(drops)
+    }
+
+    /// Closes the sockets, and keeps the answer.
+    pub(super) fn close(&mut self) {
+        self.last = self.count();
+        self.sockets.clear();
     }
 }
 
@@ -26,6 +33,9 @@ impl KernelDrops {
 impl KernelDrops {
     /// Datagrams dropped for want of room in the sockets' buffers, since we have them.
     pub(super) fn count(&self) -> Option<u64> {
+        if self.sockets.is_empty() {
+            return self.last;
+        }
         let inodes: Vec<_> = self.sockets.iter().filter_map(inode).collect();
         let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
         let tables: Vec<_> = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok()).collect();
@@ -87,5 +97,8 @@ mod tests {
         assert_eq!((of_quiet.count(), of_none.count()), (Some(0), None));
         // Whoever takes the socket over starts anew.
         assert_eq!(KernelDrops::of(&[full]).unwrap().count(), Some(0));
+        let mut closed = of_full;
+        closed.close();
+        assert_eq!(closed.count(), Some(sent - received));
     }
 }
