@@ -236,3 +236,18 @@ fn a_handler_that_blocks_its_worker_is_noticed() {
     drop(release);
     until(|turn| turn < Duration::from_secs(1));
 }
+
+#[test]
+fn an_onlooker_sees_every_request_and_one_that_panics_costs_its_own() {
+    let seen = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&seen);
+    let handler = Handler::service(tower::service_fn(as_told)).inspect(move |request| {
+        count.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(&request.message()[..], b"look away");
+    });
+    let server = serve(handler);
+    let (replies, stats) = exchange(&server, &[b"hello", b"look away", b"silence", b"error"]);
+    assert_eq!(replies, [b"hello"]);
+    assert_eq!((stats.count(Outcome::HandlerFailed), stats.count(Outcome::Unanswered)), (2, 1));
+    assert_eq!(seen.load(Ordering::Relaxed), 4);
+}

@@ -77,6 +77,13 @@ impl Handler {
         Self { make: Arc::new(move || Box::new(ServiceHandle::new(make()))) }
     }
 
+    /// The same handler, and somebody who sees every request before it.
+    #[must_use]
+    pub fn inspect(self, look: impl Fn(&Request) + Send + Sync + 'static) -> Self {
+        let look = Arc::new(look);
+        Self { make: Arc::new(move || Box::new(Inspected { look: Arc::clone(&look), inner: self.make() })) }
+    }
+
     pub(super) fn make(&self) -> Box<dyn Handle> {
         (self.make)()
     }
@@ -138,6 +145,32 @@ impl Failure {
     fn from_panic(_: Box<dyn Any + Send>) -> Self {
         // The panic hook has told the story.
         Self::Failed
+    }
+}
+
+struct Inspected<F> {
+    look: Arc<F>,
+    inner: Box<dyn Handle>,
+}
+
+impl<F: Fn(&Request)> Handle for Inspected<F> {
+    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished> {
+        match catch_unwind(AssertUnwindSafe(|| (self.look)(&request))) {
+            Ok(()) => self.inner.start(request, ticket),
+            Err(panic) => Some(Finished { ticket, outcome: Err(Failure::from_panic(panic)) }),
+        }
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        self.inner.poll_finished(cx)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.inner.in_flight()
+    }
+
+    fn abandon(&mut self) -> Vec<Ticket> {
+        self.inner.abandon()
     }
 }
 

@@ -1,0 +1,45 @@
+//! What is wrong with how a gateway is to be.
+
+use std::fmt;
+use std::io;
+
+/// Why a gateway cannot be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A text is no location of an upstream; it says what was expected. The text is not shown, since it may hold a password.
+    Upstream(&'static str),
+    /// An option does not fit the kind of the upstream, or cannot be.
+    Option(&'static str),
+    /// A file cannot be read.
+    File(io::Error),
+    /// Certificates of authorities, or TLS itself, are of no use.
+    Trust(rustls::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(expected) => write!(f, "expected {expected}"),
+            Self::Option(what) => f.write_str(what),
+            Self::File(error) => error.fmt(f),
+            Self::Trust(error) => write!(f, "no use as authorities: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::Trust(error) => Some(error),
+            Self::Upstream(_) | Self::Option(_) => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}

@@ -1,0 +1,220 @@
+//! The proxy: a client for programs that know nothing of PSSST.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pssst_net::{Client, ClientStats};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use counts::Counts;
+pub use counts::{Drop as ProxyDrop, ProxyStats};
+use desk::Desk;
+
+mod counts;
+mod desk;
+
+/// How a proxy is to be.
+#[derive(Debug)]
+#[must_use]
+pub struct ProxyBuilder {
+    client: Client,
+    terms: Terms,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    max_in_flight: usize,
+    is_one_way: bool,
+    allows_other_hosts: bool,
+}
+
+impl ProxyBuilder {
+    /// Datagrams that are carried at a time, at each address; 1,024 by default, at least 1. Beyond them the newest are dropped and
+    /// counted.
+    pub fn max_in_flight(mut self, datagrams: usize) -> Self {
+        self.terms.max_in_flight = datagrams.max(1);
+        self
+    }
+
+    /// Sends datagrams on and waits for no replies.
+    pub fn one_way(mut self, is_one_way: bool) -> Self {
+        self.terms.is_one_way = is_one_way;
+        self
+    }
+
+    /// Takes datagrams from other machines, too. What is between them and the proxy is unprotected, and whoever reaches the proxy speaks
+    /// with the client's identity.
+    pub fn allow_other_hosts(mut self, allow: bool) -> Self {
+        self.terms.allows_other_hosts = allow;
+        self
+    }
+
+    /// Takes these ports: from here on datagrams wait for the proxy. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] without any address, and for one that other machines reach, unless
+    /// [`ProxyBuilder::allow_other_hosts`] allows it; and whatever the system has against an address.
+    pub fn bind(self, addresses: &[SocketAddr]) -> io::Result<BoundProxy> {
+        let reached = addresses.iter().find(|address| !address.ip().is_loopback());
+        if let Some(address) = reached.filter(|_| !self.terms.allows_other_hosts) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{address} is no loopback address: other machines could use the proxy"),
+            ));
+        }
+        let sockets = addresses.iter().map(UdpSocket::bind).collect::<io::Result<Vec<_>>>()?;
+        if sockets.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at"));
+        }
+        let local_addrs = sockets.iter().map(UdpSocket::local_addr).collect::<io::Result<_>>()?;
+        Ok(BoundProxy { settings: self, sockets, local_addrs })
+    }
+}
+
+/// A proxy that has its ports and does not serve yet.
+#[derive(Debug)]
+#[must_use]
+pub struct BoundProxy {
+    settings: ProxyBuilder,
+    sockets: Vec<UdpSocket>,
+    local_addrs: Vec<SocketAddr>,
+}
+
+impl BoundProxy {
+    /// The addresses and ports that programs send to.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Starts a thread for each address.
+    ///
+    /// # Errors
+    /// When the system has no thread or no event queue left.
+    pub fn serve(self) -> io::Result<Proxy> {
+        let ProxyBuilder { client, terms } = self.settings;
+        let shared = Arc::new(Shared {
+            client: ArcSwap::from_pointee(client),
+            counts: Counts::default(),
+            terms,
+            stop: Stop::default(),
+        });
+        let running = watch::Sender::default();
+        let proxy = Proxy { shared, running };
+        for socket in self.sockets {
+            proxy.start(socket)?;
+        }
+        Ok(proxy)
+    }
+}
+
+/// What the threads share.
+struct Shared {
+    client: ArcSwap<Client>,
+    counts: Counts,
+    terms: Terms,
+    stop: Stop,
+}
+
+/// The word to stop, and until when what is under way may take.
+#[derive(Default)]
+struct Stop {
+    requested: CancellationToken,
+    deadline: OnceLock<Instant>,
+}
+
+/// Carries datagrams of programs on its machine as requests to a pool of servers, and their replies back.
+///
+/// Each datagram is a request of its own, also one that a program sends again by itself. The reply goes to where the datagram came
+/// from, and leaves from where it was sent to. When no reply comes the program hears nothing, as with UDP. Dropping a proxy stops it
+/// at once. See the [crate's documentation](crate) for an example.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    /// Closed when the last thread has ended.
+    running: watch::Sender<()>,
+}
+
+impl Proxy {
+    /// A proxy whose requests are this client's.
+    pub fn builder(client: Client) -> ProxyBuilder {
+        let terms = Terms { max_in_flight: 1024, is_one_way: false, allows_other_hosts: false };
+        ProxyBuilder { client, terms }
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> ProxyStats {
+        self.shared.counts.snapshot()
+    }
+
+    /// What its present client has done so far.
+    pub fn client_stats(&self) -> ClientStats {
+        self.shared.client.load().stats()
+    }
+
+    /// Takes another client for what comes from now on. What is under way ends with the one that began it.
+    pub fn replace_client(&self, client: Client) {
+        self.shared.client.store(Arc::new(client));
+    }
+
+    /// Stops: takes nothing more, and finishes what is under way, as far as `within` allows. Returns what it has done in its life.
+    pub async fn shutdown(&self, within: Duration) -> ProxyStats {
+        self.shared.stop.request(Instant::now() + within);
+        self.running.closed().await;
+        self.stats()
+    }
+
+    fn start(&self, socket: UdpSocket) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let (shared, running) = (Arc::clone(&self.shared), self.running.subscribe());
+        let (report, started) = std::sync::mpsc::sync_channel(1);
+        let work = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let desk = runtime.and_then(|runtime| {
+                let entered = runtime.enter();
+                let desk = Desk::new(socket, shared)?;
+                drop(entered);
+                Ok((runtime, desk))
+            });
+            match desk {
+                Ok((runtime, desk)) => {
+                    drop(report.send(Ok(())));
+                    runtime.block_on(desk.run());
+                }
+                Err(error) => drop(report.send(Err(error))),
+            }
+            drop(running);
+        };
+        thread::Builder::new().name("pssst-proxy".into()).spawn(work)?;
+        started.recv().unwrap_or_else(|_| Err(io::Error::other("a thread did not start")))
+    }
+}
+
+impl Stop {
+    /// The first request counts.
+    fn request(&self, deadline: Instant) {
+        self.deadline.get_or_init(|| deadline);
+        self.requested.cancel();
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline.get().copied().unwrap_or_else(Instant::now)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stop.request(Instant::now());
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("terms", &self.shared.terms).finish_non_exhaustive()
+    }
+}

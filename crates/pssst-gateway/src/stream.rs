@@ -1,0 +1,173 @@
+//! Upstreams that take messages over a connection, each with its length before it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use pssst_net::Reply;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+use crate::guard::{Answer, Failure};
+use crate::stats::GatewayOutcome;
+use crate::target::Target;
+
+/// Connections that are kept for the next request.
+const MAX_IDLE: usize = 64;
+
+/// Where connections lead.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Tcp(Target),
+    Unix(PathBuf),
+}
+
+/// An upstream, and a worker's connections to it that nobody uses at the moment.
+///
+/// A connection carries one request at a time. One that failed, or whose answer did not come in time, is closed: what still comes
+/// on it would be taken for the answer to somebody else's request.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    place: Place,
+    idle: Mutex<Vec<Connection>>,
+}
+
+#[derive(Debug)]
+enum Connection {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(crate) const fn new(place: Place) -> Self {
+        Self { place, idle: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) async fn ask(&self, message: &Bytes, max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
+        let Ok(len) = u16::try_from(message.len()) else { return Err(Failure(GatewayOutcome::TooLarge)) };
+        let frame = [&len.to_be_bytes(), &message[..]].concat();
+        while let Some(mut connection) = self.take_idle() {
+            match connection.exchange(&frame, max_reply, is_one_way).await {
+                // It was closed while nobody used it: the upstream has seen nothing, or may see it again.
+                Err(Trouble::Stale) => {}
+                outcome => return self.settle(connection, outcome),
+            }
+        }
+        let mut connection = self.connect().await?;
+        let outcome = connection.exchange(&frame, max_reply, is_one_way).await;
+        self.settle(connection, outcome)
+    }
+
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let unreachable = |error: io::Error| {
+            tracing::debug!(%error, "cannot connect to the upstream");
+            if let Place::Tcp(target) = &self.place {
+                target.forget();
+            }
+            Failure(GatewayOutcome::Unreachable)
+        };
+        match &self.place {
+            Place::Tcp(target) => {
+                let address = target.address().await.map_err(unreachable)?;
+                let connection = TcpStream::connect(address).await.map_err(unreachable)?;
+                connection.set_nodelay(true).map_err(unreachable)?;
+                Ok(Connection::Tcp(connection))
+            }
+            #[cfg(unix)]
+            Place::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix).map_err(unreachable),
+            #[cfg(not(unix))]
+            Place::Unix(_) => Err(unreachable(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Keeps a connection that is as good as new.
+    fn settle(&self, connection: Connection, outcome: Result<Answer, Trouble>) -> Result<Answer, Failure> {
+        match outcome {
+            Ok(answer) => {
+                let mut idle = self.idle();
+                if idle.len() < MAX_IDLE {
+                    idle.push(connection);
+                }
+                Ok(answer)
+            }
+            Err(Trouble::TooLarge) => Err(Failure(GatewayOutcome::TooLarge)),
+            Err(Trouble::Stale | Trouble::Broken) => Err(Failure(GatewayOutcome::Broken)),
+        }
+    }
+
+    /// The connection that was used last and is still silent and open.
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        while let Some(connection) = idle.pop() {
+            if connection.is_silent() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Trouble {
+    /// The connection ended before the first byte of an answer.
+    Stale,
+    /// It ended later.
+    Broken,
+    /// The answer is longer than may be.
+    TooLarge,
+}
+
+impl Connection {
+    /// Whether nothing has come that nobody asked for, and no end.
+    fn is_silent(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut byte),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_read(&mut byte),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    async fn exchange(&mut self, frame: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Trouble> {
+        self.write_all(frame).await.map_err(|_| Trouble::Stale)?;
+        if is_one_way {
+            return Ok(Answer::Delivered);
+        }
+        let mut len = [0; 2];
+        self.read_exact(&mut len[..1]).await.map_err(|_| Trouble::Stale)?;
+        self.read_exact(&mut len[1..]).await.map_err(|_| Trouble::Broken)?;
+        let len = usize::from(u16::from_be_bytes(len));
+        if len > max_reply {
+            return Err(Trouble::TooLarge);
+        }
+        let mut answer = vec![0; len];
+        self.read_exact(&mut answer).await.map_err(|_| Trouble::Broken)?;
+        Ok(Answer::Reply(Reply::from(answer)))
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes).await,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.write_all(bytes).await,
+        }
+    }
+
+    async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read_exact(buffer).await,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.read_exact(buffer).await,
+        }
+    }
+}

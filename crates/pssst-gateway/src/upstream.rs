@@ -1,0 +1,122 @@
+//! Where a service is.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use reqwest::Url;
+
+use crate::Error;
+
+/// A service that a gateway asks.
+///
+/// `http://HOST/PATH` and `https://HOST/PATH`, `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:/PATH`. Over TCP and Unix sockets a message has its
+/// length before it, in two bytes, the higher first, as DNS has it over TCP (RFC 1035, section 4.2.2).
+///
+/// ```
+/// use pssst_gateway::Upstream;
+///
+/// let upstream: Upstream = "udp://localhost:53".parse()?;
+/// assert_eq!(upstream.to_string(), "udp://localhost:53");
+/// assert!("ftp://localhost".parse::<Upstream>().is_err());
+/// # Ok::<(), pssst_gateway::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream(pub(crate) Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Http(Url),
+    /// Host and port.
+    Udp(String),
+    /// Host and port.
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+const EXPECTED: Error =
+    Error::Upstream("http://HOST/PATH, https://HOST/PATH, udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH");
+
+impl FromStr for Upstream {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') { Ok(Self(Kind::Unix(path.into()))) } else { Err(EXPECTED) };
+        }
+        let url = Url::parse(text).map_err(|_| EXPECTED)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::Upstream(
+                "a URL without user and password, which would be shown: there is a file for these",
+            ));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(EXPECTED)?;
+        let kind = match url.scheme() {
+            "http" | "https" if url.fragment().is_none() => Kind::Http(url),
+            scheme @ ("udp" | "tcp")
+                if matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() =>
+            {
+                let port = url.port().filter(|port| *port > 0).ok_or(EXPECTED)?;
+                let address = format!("{host}:{port}");
+                if scheme == "udp" { Kind::Udp(address) } else { Kind::Tcp(address) }
+            }
+            _ => return Err(EXPECTED),
+        };
+        Ok(Self(kind))
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Http(url) => url.fmt(f),
+            Kind::Udp(address) => write!(f, "udp://{address}"),
+            Kind::Tcp(address) => write!(f, "tcp://{address}"),
+            Kind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_read_and_shown() {
+        for text in [
+            "http://localhost/",
+            "http://127.0.0.1:8080/readings?from=gateway",
+            "https://[::1]:8443/",
+            "udp://127.0.0.1:53",
+            "tcp://[::1]:9",
+            "udp://dns.example:53",
+            "unix:/run/service",
+        ] {
+            assert_eq!(text.parse::<Upstream>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_locations_are_refused_and_not_repeated() {
+        for text in [
+            "",
+            "localhost:53",
+            "ftp://localhost",
+            "http://",
+            "http://localhost/#part",
+            "udp://localhost",
+            "udp://localhost:0",
+            "udp://localhost:70000",
+            "udp://localhost:53/path",
+            "udp://localhost:53?query",
+            "tcp://:53",
+            "unix:",
+            "unix:relative",
+            "http://user:secret@localhost/",
+            "udp://secret@localhost:53",
+        ] {
+            let error = text.parse::<Upstream>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{text}");
+        }
+    }
+}
