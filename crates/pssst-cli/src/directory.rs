@@ -1,5 +1,6 @@
 //! `pssst directory`: keys for clients, clients for servers, over TLS.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,17 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pssst_directory::{
-    BoundDirectory, Directory, DirectoryEvent, Error, Operators, Refusal, ScheduleFile, ServerCertificate,
+    BoundDirectory, Directory, DirectoryEvent, Error, Operators, Pin, Refusal, ScheduleFile, ServerCertificate,
 };
 use pssst_net::RateLimit;
 
 use crate::failure::Failure;
 use crate::key_file::Access;
+use crate::observe::Observed;
+use crate::observe::page::Page;
 use crate::options::{self, SuiteOption};
-use crate::signals::Signals;
-use crate::stderr::say;
+use crate::service::{self, Service};
 use crate::store::Location;
-use crate::{keys, log, reach, runtime};
+use crate::words::counted;
+use crate::{Cli, Command, keys, reach};
 
 /// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators look after both.
 ///
@@ -69,35 +72,112 @@ pub(crate) struct Args {
     /// Their overlap.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = options::duration)]
     overlap: Duration,
-    /// How long to go on with requests at hand, once asked to stop.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = options::seconds)]
-    stop_within: Duration,
     #[command(flatten)]
     location: Location,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    service: service::ServiceOptions,
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    log::to_stderr(false);
-    runtime::run(async {
-        let signals = Signals::new()?;
+/// A directory that serves.
+pub(crate) struct Serving {
+    directory: Arc<Directory>,
+    public_addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    pin: Pin,
+}
+
+/// What can be seen of it.
+struct View(Arc<Directory>);
+
+impl Observed for View {
+    fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
+        let stats = self.0.stats();
+        page.counters(
+            "pssst_directory_events",
+            "What devices and operators did",
+            "event",
+            DirectoryEvent::ALL.map(|event| (event.name(), stats.count(event))),
+        )?;
+        page.counters(
+            "pssst_directory_refusals",
+            "Requests that were refused",
+            "cause",
+            Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal))),
+        )
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        let stats = self.0.stats();
+        Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal))).to_vec()
+    }
+}
+
+impl Service for Serving {
+    type Args = Args;
+
+    const NAME: &'static str = "directory";
+
+    /// What its options name is followed by itself.
+    fn reloadable() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn args(cli: &Cli) -> Option<&Args> {
+        if let Command::Directory(args) = &cli.command { Some(args) } else { None }
+    }
+
+    fn options(args: &Args) -> &service::ServiceOptions {
+        &args.service
+    }
+
+    fn is_verbose(_: &Args) -> bool {
+        false
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        schedule(args)?;
+        operators(args)?;
+        args.location.check()
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
         let bound = bind(args).await?;
-        announce(&bound).map_err(|error| Failure::output(&error))?;
-        let directory = bound.serve();
-        signals.stop().await;
-        let stats = directory.shutdown(args.stop_within).await;
+        let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());
+        Ok(Self { directory: Arc::new(bound.serve()), public_addr, admin_addr, pin })
+    }
+
+    async fn reload(&mut self, _: &Args) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn files(_: &Args) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "clients come to https://{}", self.public_addr)?;
+        if let Some(address) = self.admin_addr {
+            writeln!(out, "operators come to https://{address}")?;
+        }
+        writeln!(out, "pin {}", self.pin)
+    }
+
+    fn view(&self) -> Arc<dyn Observed> {
+        Arc::new(View(Arc::clone(&self.directory)))
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        let stats = self.directory.shutdown(within).await;
         let events = DirectoryEvent::ALL.map(|event| (event.name(), stats.count(event)));
         let refusals = Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal)));
-        let counts = events.into_iter().chain(refusals).filter(|(_, count)| *count > 0);
-        say(counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", "));
-        Ok(())
-    })
+        counted(events.into_iter().chain(refusals)).trim_start_matches(", ").to_owned()
+    }
 }
 
 async fn bind(args: &Args) -> Result<BoundDirectory, Failure> {
-    let exposed = args.access.allow_exposed_keys;
-    let schedule = ScheduleFile::open(&args.keys, exposed).map_err(|error| keys::of_file(&args.keys, &error))?;
+    let schedule = schedule(args)?;
     let certificate = certificate(args).map_err(|error| reach::failure(&error).with_context("the certificate"))?;
     let store = args.location.open_database().await?;
 
@@ -106,8 +186,8 @@ async fn bind(args: &Args) -> Result<BoundDirectory, Failure> {
     let mut builder = Directory::builder(store, Arc::new(schedule), certificate)
         .enrollment_limits(each, all)
         .rotation(args.lead, args.overlap);
-    if let Some(path) = &args.operators {
-        builder = builder.operators(Operators::open(path).map_err(|error| keys::of_file(path, &error))?);
+    if let Some(operators) = operators(args)? {
+        builder = builder.operators(operators);
     }
     if let Some(path) = &args.client_ca {
         builder = builder.client_ca(path);
@@ -132,12 +212,12 @@ fn certificate(args: &Args) -> Result<ServerCertificate, Error> {
     }
 }
 
-fn announce(bound: &BoundDirectory) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    writeln!(stdout, "clients come to https://{}", bound.public_addr())?;
-    if let Some(address) = bound.admin_addr() {
-        writeln!(stdout, "operators come to https://{address}")?;
-    }
-    writeln!(stdout, "pin {}", bound.pin())?;
-    stdout.flush()
+fn schedule(args: &Args) -> Result<ScheduleFile, Failure> {
+    ScheduleFile::open(&args.keys, args.access.allow_exposed_keys)
+        .map_err(|error| keys::of_file(&args.keys, &error).of_option("keys"))
+}
+
+fn operators(args: &Args) -> Result<Option<Operators>, Failure> {
+    let Some(path) = &args.operators else { return Ok(None) };
+    Operators::open(path).map(Some).map_err(|error| keys::of_file(path, &error).of_option("operators"))
 }

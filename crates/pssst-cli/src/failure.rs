@@ -12,6 +12,10 @@ pub(crate) struct Failure {
     what: String,
     remedy: String,
     kind: Kind,
+    /// The option, or the key of a configuration file, that it is about.
+    option: Option<&'static str>,
+    /// What else is wrong.
+    others: Vec<Self>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +30,7 @@ enum Kind {
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into(), kind: Kind::Failed }
+        Self { what: what.into(), remedy: remedy.into(), kind: Kind::Failed, option: None, others: Vec::new() }
     }
 
     pub(crate) fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -40,6 +44,37 @@ impl Failure {
     /// The same, with where it happened.
     pub(crate) fn with_context(self, context: impl Display) -> Self {
         Self { what: format!("{context}: {}", self.what), ..self }
+    }
+
+    /// The same, about this option.
+    pub(crate) fn of_option(self, option: &'static str) -> Self {
+        Self { option: Some(option), ..self }
+    }
+
+    /// The option that it is about.
+    pub(crate) const fn option(&self) -> Option<&'static str> {
+        self.option
+    }
+
+    /// All that went well, or else all that did not.
+    pub(crate) fn collect<T>(outcomes: impl Iterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
+        let mut done = Vec::new();
+        let mut failures = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(value) => done.push(value),
+                Err(mut failure) => {
+                    let others = std::mem::take(&mut failure.others);
+                    failures.push(failure);
+                    failures.extend(others);
+                }
+            }
+        }
+        let mut failures = failures.into_iter();
+        match failures.next() {
+            None => Ok(done),
+            Some(first) => Err(Self { others: failures.collect(), ..first }),
+        }
     }
 
     /// The system's random number generator failed.
@@ -60,7 +95,15 @@ impl Failure {
             Kind::Failed => ExitCode::from(1),
             Kind::Usage => ExitCode::from(2),
         };
-        say(format_args!("error: {}\n help: {}", self.what, self.remedy));
+        say(self);
         code
+    }
+}
+
+/// As it is told.
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error: {}\n help: {}", self.what, self.remedy)?;
+        self.others.iter().try_for_each(|other| write!(f, "\n{other}"))
     }
 }

@@ -1,22 +1,95 @@
-//! What the libraries have to say.
+//! What the program says on standard error: its own lines, and those of the libraries.
 
+use std::io;
+
+use clap::ValueEnum;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Prints warnings to standard error; when verbose, what happens to every packet.
-pub(crate) fn to_stderr(is_verbose: bool) {
-    let level = if is_verbose { LevelFilter::TRACE } else { LevelFilter::WARN };
-    // If nobody reads standard error any more, nothing is said, and nothing else changes.
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .log_internal_errors(false);
-    let filter = Targets::new()
-        .with_target("pssst_net", level)
-        .with_target("pssst_identity", LevelFilter::WARN)
-        .with_target("pssst_directory", LevelFilter::INFO);
-    drop(tracing_subscriber::registry().with(lines).with(filter).try_init());
+use crate::stderr;
+
+/// How a service logs.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct LogOptions {
+    /// Log lines of text, or of JSON.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
+    /// Log what is as grave as this, or graver.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    log_level: Level,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// The crates that are heard. Those that they stand on have their own, endless stories.
+const HEARD: [&str; 5] = ["pssst", "pssst_net", "pssst_identity", "pssst_directory", "pssst_gateway"];
+
+impl LogOptions {
+    /// Logs from here on; when verbose, what happens to every packet.
+    pub(crate) fn start(&self, is_verbose: bool) {
+        let level = LevelFilter::from(self.log_level);
+        let mut filter = Targets::new().with_targets(HEARD.map(|target| (target, level)));
+        if is_verbose {
+            filter = filter.with_target("pssst_net", LevelFilter::TRACE);
+        }
+        // If nobody reads standard error any more, nothing is said, and nothing else changes.
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(false)
+            .with_target(false)
+            .log_internal_errors(false);
+        let registry = tracing_subscriber::registry().with(filter);
+        let started = match self.log_format {
+            Format::Text => registry.with(lines.with_timer(Clock::new())).try_init(),
+            Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        };
+        if started.is_ok() && matches!(self.log_format, Format::Json) {
+            stderr::use_log();
+        }
+    }
+}
+
+/// The time of day, unless whoever reads the lines has a clock.
+struct Clock {
+    is_journal: bool,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { is_journal: std::env::var_os("JOURNAL_STREAM").is_some() }
+    }
+}
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        if self.is_journal { Ok(()) } else { SystemTime.format_time(writer) }
+    }
 }

@@ -6,23 +6,30 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod bench;
+mod check_config;
 mod clients;
 mod compat;
+mod config;
 mod demo;
 mod directory;
 mod enroll;
 mod failure;
+mod gateway;
 mod key_file;
 mod keygen;
 mod keys;
 mod log;
+mod observe;
 mod operator;
 mod options;
+mod proxy;
 mod pubkey;
 mod reach;
 mod request;
 mod runtime;
 mod serve;
+mod server;
+mod service;
 mod signals;
 mod stderr;
 mod store;
@@ -33,6 +40,12 @@ mod words;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use config::Invocation;
+use failure::Failure;
+use gateway::Gatewaying;
+use proxy::Proxying;
+use serve::Serve;
 
 /// Small encrypted requests over UDP, and their replies, without any state at the server.
 ///
@@ -49,6 +62,8 @@ enum Command {
     Keygen(keygen::Args),
     Pubkey(pubkey::Args),
     Serve(serve::Args),
+    Gateway(Box<gateway::Args>),
+    Proxy(Box<proxy::Args>),
     Request(request::Args),
     Compat(compat::Args),
     Demo(demo::Args),
@@ -59,26 +74,34 @@ enum Command {
     Enroll(enroll::Args),
     Directory(Box<directory::Args>),
     Operator(operator::Args),
+    CheckConfig(check_config::Args),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Keygen(args) => keygen::run(&args),
-        Command::Pubkey(args) => pubkey::run(&args),
-        Command::Serve(args) => serve::run(&args),
-        Command::Request(args) => request::run(&args),
-        Command::Compat(args) => compat::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Clients(args) => clients::run(&args),
-        Command::Token(args) => token::run(&args),
-        Command::Keys(args) => keys::run(&args),
-        Command::Enroll(args) => enroll::run(&args),
-        Command::Directory(args) => directory::run(&args),
-        Command::Operator(args) => operator::run(&args),
-    };
-    match outcome {
+    match run(&Invocation::of_this_process()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+fn run(invocation: &Invocation) -> Result<(), Failure> {
+    let configured = invocation.read()?;
+    match &configured.cli.command {
+        Command::Keygen(args) => keygen::run(args),
+        Command::Pubkey(args) => pubkey::run(args),
+        Command::Serve(_) => service::run::<Serve>(invocation, configured),
+        Command::Gateway(_) => service::run::<Gatewaying>(invocation, configured),
+        Command::Proxy(_) => service::run::<Proxying>(invocation, configured),
+        Command::Request(args) => request::run(args),
+        Command::Compat(args) => compat::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Clients(args) => clients::run(args),
+        Command::Token(args) => token::run(args),
+        Command::Keys(args) => keys::run(args),
+        Command::Enroll(args) => enroll::run(args),
+        Command::Directory(_) => service::run::<directory::Serving>(invocation, configured),
+        Command::Operator(args) => operator::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
     }
 }

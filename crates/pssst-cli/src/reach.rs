@@ -50,7 +50,7 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
         if let Some(file) = &self.key_cache {
             builder = builder.cache(file);
         }
-        builder.build().map(Some).map_err(|error| failure(&error))
+        builder.build().map(Some).map_err(|error| failure(&error).of_option("directory"))
     }
 }
 
@@ -64,11 +64,32 @@ impl DirectoryOptions<true> {
 impl KeySource {
     /// The key for now.
     pub(crate) fn server_key(&self) -> Result<PublicKey, Failure> {
-        match (&self.server_key, self.directory()?) {
-            (_, Some(directory)) => runtime::run(current_key(&directory)),
-            (Some(key), None) => options::public_key(key),
-            (None, None) => Err(Failure::usage("no server key", "give it with --server-key, or a --directory")),
+        match self.directory()? {
+            Some(directory) => runtime::run(current_key(&directory)),
+            None => self.fixed_key(),
         }
+    }
+
+    /// The key that is given for good.
+    pub(crate) fn fixed_key(&self) -> Result<PublicKey, Failure> {
+        let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
+        let key = options::public_key(self.server_key.as_ref().ok_or_else(missing)?);
+        key.map_err(|failure| failure.of_option("server-key"))
+    }
+
+    /// What can be checked without asking a directory.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.directory()? {
+            Some(_) => Ok(()),
+            None => self.fixed_key().map(drop),
+        }
+    }
+
+    /// The files that are read.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let is_file = |key: &&String| key.parse::<PublicKey>().is_err() && *key != "-";
+        let key = self.server_key.iter().filter(is_file).map(PathBuf::from);
+        key.chain(self.directory.directory_ca.clone())
     }
 
     /// The directory, if the key is from one.

@@ -1,12 +1,13 @@
-//! When to stop.
+//! When to stop, and when to read the configuration again.
 
 use crate::failure::Failure;
 
-/// The signals that ask to stop. They are caught from here on, not only once they are waited for.
+/// The signals that a service listens to. They are caught from here on, not only once they are waited for.
 #[cfg(unix)]
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -19,15 +20,36 @@ impl Signals {
                 Failure::new(format!("cannot wait for signals: {error}"), "does a sandbox forbid signal handlers?")
             })
         };
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
     }
 
-    pub(crate) async fn stop(mut self) {
+    /// SIGINT or SIGTERM.
+    pub(crate) async fn stop(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// What is asked next.
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}
+
+/// What a signal asks for.
+pub(crate) enum Signal {
+    Stop,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "other systems have no such signal"))]
+    Reload,
 }
 
 #[cfg(not(unix))]
@@ -39,9 +61,14 @@ impl Signals {
         Ok(Self)
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    pub(crate) async fn next(&mut self) -> Signal {
+        self.stop().await;
+        Signal::Stop
     }
 }

@@ -2,8 +2,21 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether lines go to the log, since others than people read them.
+static USES_LOG: AtomicBool = AtomicBool::new(false);
+
+/// From here on, what is said is logged.
+pub(crate) fn use_log() {
+    USES_LOG.store(true, Ordering::Relaxed);
+}
 
 /// Writes a line to standard error. Whether anybody still reads it changes nothing: `eprintln!` would panic.
 pub(crate) fn say(line: impl Display) {
-    drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
+    if USES_LOG.load(Ordering::Relaxed) {
+        tracing::info!("{line}");
+    } else {
+        drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
+    }
 }

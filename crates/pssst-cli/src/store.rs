@@ -23,20 +23,37 @@ impl Location {
 
     /// A database, which alone has tokens and an audit log.
     pub(crate) async fn open_database(&self) -> Result<SqlStore, Failure> {
+        self.check()?;
+        let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
+        Ok(store.acting_as(actor()))
+    }
+
+    /// Whether it may be a database, without opening it.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.store.starts_with("file:") {
             return Err(Failure::usage(
                 "a file of clients has no tokens and no audit log",
                 "use sqlite:PATH or postgres://..., and move the clients there by `pssst clients export` and `import`",
-            ));
+            )
+            .of_option("store"));
         }
-        let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
-        Ok(store.acting_as(actor()))
+        check(&self.store).map_err(|failure| failure.of_option("store"))
     }
 }
 
 /// Opens `file:`, `sqlite:` or `postgres:`.
 pub(crate) async fn open(location: &str) -> Result<Arc<dyn IdentityStore>, Failure> {
     pssst_identity::open(location, &actor()).await.map_err(|error| failure(&error))
+}
+
+/// Whether a location may be one, without opening it.
+pub(crate) fn check(location: &str) -> Result<(), Failure> {
+    let schemes = ["file:", "sqlite:", "postgres:", "postgresql:"];
+    if schemes.iter().any(|scheme| location.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) {
+        return Ok(());
+    }
+    // It may hold a password, so it is not shown.
+    Err(Failure::usage("this is no location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
 }
 
 /// A client by its name or its key.

@@ -9,3 +9,9 @@ pub(crate) fn sender(client_key: Option<&PublicKey>) -> String {
         None => "from an anonymous client".into(),
     }
 }
+
+/// Those of the counts that are not zero, each with its name, as `, name 7`.
+pub(crate) fn counted<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> String {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.fold(String::new(), |text, (name, count)| text + ", " + name + " " + &count.to_string())
+}

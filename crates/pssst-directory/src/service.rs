@@ -119,7 +119,7 @@ impl Directory {
 
     /// Stops: accepts nothing more, finishes the requests at hand as far as `within` allows, and closes. Returns what it has done in
     /// its life.
-    pub async fn shutdown(self, within: Duration) -> DirectoryStats {
+    pub async fn shutdown(&self, within: Duration) -> DirectoryStats {
         self.ending.stop.cancel();
         if timeout(within, self.ending.tasks.wait()).await.is_err() {
             self.ending.abort.cancel();

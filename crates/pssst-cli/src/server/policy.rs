@@ -1,9 +1,11 @@
-//! Whom the server serves.
+//! Whom a server serves.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use clap::ValueEnum;
-use pssst_identity::{Admission, Follower, UnknownClients};
+use pssst::{KeyCheck, PublicKey};
+use pssst_identity::{Admission, AdmissionStats, Follower, UnknownClients};
 
 use crate::failure::Failure;
 use crate::stderr::say;
@@ -14,7 +16,7 @@ use crate::store::{self, failure};
 pub(super) struct Policy {
     /// Serve the clients that are enrolled here: `file:PATH`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. Changes are followed;
     /// while the store is away, those last known are served.
-    #[arg(long, value_name = "LOCATION", env = "PSSST_CLIENTS", hide_env_values = true)]
+    #[arg(long, value_name = "LOCATION", hide_env_values = true)]
     clients: Option<String>,
     /// What becomes of clients that prove another key [default: refuse].
     #[arg(long, value_enum, requires = "clients")]
@@ -41,24 +43,35 @@ enum Anonymous {
 }
 
 /// The enrolled clients, as they are from moment to moment.
-pub(super) struct Clients {
-    admission: Arc<Admission>,
-    _follower: Follower,
+pub(crate) struct Clients {
+    location: String,
+    admission: Admission,
+    follower: Arc<Follower>,
 }
 
+/// Whoever is enrolled where the options say, which may change at a reload; nothing where everybody is served.
+pub(crate) type SharedClients = Arc<ArcSwapOption<Clients>>;
+
 impl Policy {
-    /// Reads who is enrolled, and follows that from here on.
-    pub(super) async fn clients(&self) -> Result<Option<Clients>, Failure> {
+    /// What can be checked without the store.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let Some(location) = &self.clients else { return Ok(()) };
+        store::check(location).map_err(|failure| failure.of_option("clients"))
+    }
+
+    /// Reads who is enrolled, and follows that from here on; unless that is done already.
+    pub(super) async fn clients(&self, before: Option<&Clients>) -> Result<Option<Arc<Clients>>, Failure> {
         let Some(location) = &self.clients else { return Ok(None) };
-        let store = store::open(location).await?;
-        let follower = Follower::start(store).await.map_err(|error| failure(&error))?;
-        say(format_args!("{} clients are known", follower.snapshot().len()));
+        let follower = match before.filter(|before| before.location == *location) {
+            Some(before) => Arc::clone(&before.follower),
+            None => Arc::new(follow(location).await.map_err(|failure| failure.of_option("clients"))?),
+        };
         let unknown = match self.unknown_clients {
             Some(Unknown::Pass) => UnknownClients::Pass,
             Some(Unknown::Refuse) | None => UnknownClients::Refuse,
         };
-        let admission = Arc::new(Admission::new(Arc::clone(follower.snapshot()), unknown));
-        Ok(Some(Clients { admission, _follower: follower }))
+        let admission = Admission::new(Arc::clone(follower.snapshot()), unknown);
+        Ok(Some(Arc::new(Clients { location: location.clone(), admission, follower })))
     }
 
     pub(super) fn refuses_anonymous(&self) -> bool {
@@ -69,8 +82,28 @@ impl Policy {
     }
 }
 
+async fn follow(location: &str) -> Result<Follower, Failure> {
+    let store = store::open(location).await?;
+    let follower = Follower::start(store).await.map_err(|error| failure(&error))?;
+    say(format_args!("{} clients are known", follower.snapshot().len()));
+    Ok(follower)
+}
+
 impl Clients {
-    pub(super) fn admission(&self) -> Arc<Admission> {
-        Arc::clone(&self.admission)
+    pub(crate) fn check(&self, key: &PublicKey) -> KeyCheck {
+        self.admission.check(key)
+    }
+
+    /// The name under which a client is enrolled.
+    pub(crate) fn name(&self, key: &PublicKey) -> Option<String> {
+        self.follower.snapshot().get(key).map(|standing| standing.name)
+    }
+
+    pub(crate) fn stats(&self) -> AdmissionStats {
+        self.admission.stats()
+    }
+
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.follower
     }
 }

@@ -1,8 +1,12 @@
 //! A fleet from its beginning: keys, directory, tokens, devices, servers, all as processes of the program on loopback.
 #![cfg(unix)]
 
+mod configuration;
 mod crash;
+mod manager;
+mod metrics;
 mod process;
+mod reload;
 mod rotation;
 mod stores;
 mod story;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -23,8 +24,19 @@ impl Fleet {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
-        command.args(args).current_dir(self.folder.path()).env_remove("PSSST_STORE").env_remove("PSSST_CLIENTS");
+        command.args(args).current_dir(self.folder.path());
+        // What is tested is in the arguments.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PSSST_")) {
+            command.env_remove(name);
+        }
         command
+    }
+
+    /// Writes a file, in one step.
+    pub(crate) fn write(&self, name: &str, contents: &str) {
+        let new = self.path("new");
+        std::fs::write(&new, contents).unwrap();
+        std::fs::rename(new, self.path(name)).unwrap();
     }
 
     /// Runs a command to its end.
@@ -70,8 +82,15 @@ impl Fleet {
     /// Starts a command that prints so many lines once it serves.
     #[track_caller]
     pub(crate) fn start(&self, args: &[&str], lines: usize) -> Serving {
-        let mut child =
-            self.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.start_in(&[], args, lines)
+    }
+
+    /// The same with these variables in its environment.
+    #[track_caller]
+    pub(crate) fn start_in(&self, environment: &[(&str, &str)], args: &[&str], lines: usize) -> Serving {
+        let mut command = self.command(args);
+        command.envs(environment.iter().copied());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = collect(child.stderr.take().unwrap());
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         let lines = (0..lines).map_while(|_| output.next()?.ok()).collect();
@@ -102,17 +121,29 @@ impl Serving {
         })
     }
 
+    /// Waits until it ends by itself, and returns what it said on standard error.
+    pub(crate) fn wait(mut self) -> String {
+        self.child.wait().unwrap();
+        self.said.take().unwrap().join().unwrap()
+    }
+
     /// Kills it without a warning.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -$0 $1", name, &pid]).status().unwrap().success());
+    }
+
     /// Asks it to stop, and returns what it said on standard error.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status().unwrap().success());
+        self.signal("TERM");
         let status = self.child.wait().unwrap();
         let said = self.said.take().unwrap().join().unwrap();
         assert_eq!(status.code(), Some(0), "{said}");
@@ -124,6 +155,16 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let _already_gone = self.child.kill();
         let _already_reaped = self.child.wait();
+    }
+}
+
+/// Repeats a check until it holds.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -148,7 +189,8 @@ pub(crate) fn start_directory(fleet: &Fleet, more: &[&str]) -> (Serving, String,
         "--rate-limit",
         "100000",
     ];
-    let mut directory = fleet.start(&[&args[..], more].concat(), 2 + usize::from(more.contains(&"--operators")));
+    let lines = 2 + ["--operators", "--metrics"].iter().filter(|option| more.contains(option)).count();
+    let mut directory = fleet.start(&[&args[..], more].concat(), lines);
     let (url, pin) = (directory.line("clients come to "), directory.line("pin "));
     (directory, url, pin)
 }

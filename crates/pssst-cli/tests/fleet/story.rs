@@ -1,20 +1,8 @@
 //! What the documentation tells a new user to do, and what comes after.
 
-use std::time::{Duration, Instant};
-
-use crate::process::{Fleet, start_directory};
+use crate::process::{Fleet, start_directory, wait_for};
 
 const STORE: &str = "sqlite:clients.db";
-
-/// Repeats a check until it holds.
-#[track_caller]
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_device_enrols_is_served_and_is_revoked() {

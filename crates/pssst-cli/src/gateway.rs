@@ -1,0 +1,298 @@
+//! `pssst gateway`: a server whose answers come from a service that knows nothing of PSSST.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use clap::ValueEnum;
+use pssst::{Suite, SuiteSet};
+use pssst_gateway::{CircuitBreaker, Gateway, HttpVersion, StatusRule, Upstream};
+use pssst_net::Handler;
+
+use crate::failure::Failure;
+use crate::observe::page::Page;
+use crate::observe::{self, Observed};
+use crate::options::{self, SuiteOption};
+use crate::server::{self, Serving, SharedClients, describe};
+use crate::service::{self, Service};
+use crate::words::counted;
+use crate::{Cli, Command, key_file};
+
+/// Answer requests with what an existing service says: over HTTP, UDP, TCP or a Unix socket.
+///
+/// Each message becomes one request to the service, and its answer becomes the reply. See docs/gateway.md for what the service is
+/// told about the client.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: server::ServerOptions,
+    /// Accept this suite; give it again for more [default: f001]. Under suite 1 a service must answer the same message with the same
+    /// bytes, or replies can be forged.
+    #[arg(long, value_enum, value_name = "SUITE")]
+    suite: Vec<SuiteOption>,
+    #[command(flatten)]
+    upstream: UpstreamOptions,
+    #[command(flatten)]
+    service: service::ServiceOptions,
+}
+
+/// The service, and how to speak with it.
+#[derive(clap::Args, Debug)]
+struct UpstreamOptions {
+    /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, or, for messages with their length in two bytes before
+    /// them, `tcp://HOST:PORT` and `unix:/PATH`.
+    #[arg(long, value_name = "URL")]
+    upstream: Upstream,
+    /// How long to wait for the service.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = options::seconds)]
+    upstream_timeout: Duration,
+    /// Ask the service for so many answers at a time, over all workers. Requests beyond that are dropped; clients send them again.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    upstream_concurrency: u32,
+    /// Leave the service alone for a while after so many failures in a row; 0 for never.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    circuit_failures: u32,
+    /// For how long at first; it doubles while the service goes on failing, up to 30 times as much.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = options::seconds)]
+    circuit_pause: Duration,
+    /// Hand messages over and never answer.
+    #[arg(long)]
+    one_way: bool,
+    /// Pass on no answer that is longer than this, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 65_455, value_parser = clap::value_parser!(u32).range(0..=65_455))]
+    max_reply: u32,
+    /// Put the 32 bytes of the client's public key before each message to udp:, tcp: and unix: services; zeros for anonymous clients.
+    #[arg(long)]
+    prefix_client_key: bool,
+    /// The Content-Type of requests over HTTP.
+    #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
+    content_type: String,
+    /// Send the line in this file as Authorization over HTTP, so that the service knows the gateway. Nobody else may read the file.
+    #[arg(long, value_name = "FILE")]
+    authorization_file: Option<PathBuf>,
+    /// Trust the authorities in this PEM file for https:, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// The version of HTTP: what both sides speak best, or 1, or 2.
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "auto")]
+    http_version: Version,
+    /// What becomes of the statuses of HTTP.
+    #[arg(long, value_enum, value_name = "RULE", default_value = "ok")]
+    http_status: Status,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Version {
+    /// What both sides speak best.
+    Auto,
+    /// HTTP/1.1.
+    #[value(name = "1")]
+    Http1,
+    /// HTTP/2.
+    #[value(name = "2")]
+    Http2,
+}
+
+impl From<Version> for HttpVersion {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::Auto => Self::Auto,
+            Version::Http1 => Self::Http1,
+            Version::Http2 => Self::Http2,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Status {
+    /// 2xx is answered with the body, and others are not answered.
+    Ok,
+    /// All are answered, with the status in two bytes and then the body.
+    Prefix,
+}
+
+impl From<Status> for StatusRule {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Ok => Self::Ok,
+            Status::Prefix => Self::Prefix,
+        }
+    }
+}
+
+/// The names of the fields above, which a reload may all change.
+const UPSTREAM: [&str; 13] = [
+    "upstream",
+    "upstream_timeout",
+    "upstream_concurrency",
+    "circuit_failures",
+    "circuit_pause",
+    "one_way",
+    "max_reply",
+    "prefix_client_key",
+    "content_type",
+    "authorization_file",
+    "upstream_ca",
+    "http_version",
+    "http_status",
+];
+
+impl Args {
+    fn suites(&self) -> SuiteSet {
+        if self.suite.is_empty() {
+            [Suite::X25519Aes128GcmSiv].into_iter().collect()
+        } else {
+            self.suite.iter().map(|&suite| suite.into()).collect()
+        }
+    }
+
+    /// The upstream, with everything that is said of it checked.
+    fn gateway(&self, clients: &SharedClients) -> Result<Gateway, Failure> {
+        let options = &self.upstream;
+        let clients = Arc::clone(clients);
+        let mut builder = Gateway::builder(options.upstream.clone())
+            .timeout(options.upstream_timeout)
+            .max_concurrency(options.upstream_concurrency as usize)
+            .circuit_breaker(CircuitBreaker { failures: options.circuit_failures, pause: options.circuit_pause })
+            .one_way(options.one_way)
+            .max_reply(options.max_reply as usize)
+            .prefix_client_key(options.prefix_client_key)
+            .content_type(&options.content_type)
+            .http_version(options.http_version.into())
+            .status_rule(options.http_status.into())
+            .names(move |key| clients.load().as_ref()?.name(key));
+        if let Some(path) = &options.authorization_file {
+            let text = key_file::read_secret_text(path, &self.server.access);
+            builder = text
+                .and_then(|text| builder.authorization(text.trim()).map_err(|error| failure(&error)))
+                .map_err(|failure| failure.of_option("authorization-file"))?;
+        }
+        if let Some(path) = &options.upstream_ca {
+            builder = builder.ca_file(path);
+        }
+        builder.build().map_err(|error| failure(&error).of_option("upstream"))
+    }
+
+    /// What answers requests.
+    fn handler(&self, gateway: &Gateway, clients: &SharedClients) -> Handler {
+        if !self.server.verbose {
+            return gateway.handler();
+        }
+        let clients = Arc::clone(clients);
+        gateway.handler().inspect(move |request| describe(request, &clients))
+    }
+}
+
+/// What went wrong, and what to do.
+fn failure(error: &pssst_gateway::Error) -> Failure {
+    let remedy = match error {
+        pssst_gateway::Error::Upstream(_) => "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53",
+        pssst_gateway::Error::Trust(_) => "--upstream-ca takes a PEM file of certificates",
+        pssst_gateway::Error::File(_) => "check the path and its permissions",
+        _ => "`pssst gateway --help` tells what belongs together",
+    };
+    Failure::new(error.to_string(), remedy)
+}
+
+/// A gateway that serves.
+pub(crate) struct Gatewaying {
+    serving: Serving,
+    /// Replaced at reloads.
+    gateway: Arc<ArcSwap<Gateway>>,
+}
+
+/// What can be seen of it.
+struct View {
+    server: server::View,
+    gateway: Arc<ArcSwap<Gateway>>,
+}
+
+impl Observed for View {
+    fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
+        self.server.metrics(page)?;
+        observe::gateway::gateway(page, &self.gateway.load().stats())
+    }
+
+    fn not_live(&self) -> Vec<String> {
+        self.server.not_live()
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        self.server.not_ready()
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.server.refusals()
+    }
+}
+
+impl Service for Gatewaying {
+    type Args = Args;
+
+    const NAME: &'static str = "gateway";
+
+    fn reloadable() -> Vec<&'static str> {
+        [&server::RELOADABLE[..], &UPSTREAM, &["suite"]].concat()
+    }
+
+    fn args(cli: &Cli) -> Option<&Args> {
+        if let Command::Gateway(args) = &cli.command { Some(args) } else { None }
+    }
+
+    fn options(args: &Args) -> &service::ServiceOptions {
+        &args.service
+    }
+
+    fn is_verbose(args: &Args) -> bool {
+        args.server.verbose
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        args.server.check()?;
+        args.gateway(&SharedClients::default()).map(drop)
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        let clients = SharedClients::default();
+        let gateway = args.gateway(&clients)?;
+        let prepared = args.server.prepare(args.suites(), &clients).await?;
+        let handler = args.handler(&gateway, &clients);
+        let serving = Serving::start(&args.server, prepared, clients, handler)?;
+        Ok(Self { serving, gateway: Arc::new(ArcSwap::from_pointee(gateway)) })
+    }
+
+    async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
+        let clients = self.serving.clients();
+        let gateway = args.gateway(clients)?;
+        let prepared = args.server.prepare(args.suites(), clients).await?;
+        let handler = args.handler(&gateway, clients);
+        self.serving.apply(prepared, Some(handler));
+        self.gateway.store(Arc::new(gateway));
+        Ok(())
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        let options = &args.upstream;
+        let files = options.authorization_file.iter().chain(&options.upstream_ca).cloned();
+        args.server.files().chain(files).collect()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.serving.announce(out)?;
+        writeln!(out, "upstream {}", self.gateway.load().upstream())
+    }
+
+    fn view(&self) -> Arc<dyn Observed> {
+        Arc::new(View { server: self.serving.view(), gateway: Arc::clone(&self.gateway) })
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        let served = self.serving.stop(within).await;
+        let stats = self.gateway.load().stats();
+        let outcomes = counted(stats.outcomes().map(|(outcome, count)| (outcome.name(), count)));
+        format!("{served}; upstream{}", outcomes.replacen(',', "", 1))
+    }
+}

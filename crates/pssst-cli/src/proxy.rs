@@ -1,0 +1,208 @@
+//! `pssst proxy`: the client's side, for programs that know nothing of PSSST.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pssst_gateway::Proxy;
+use pssst_net::{Client, Error, Retry};
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+use crate::observe::page::Page;
+use crate::observe::{self, Observed};
+use crate::options::{self, SuiteOption};
+use crate::reach::{KeySource, current_key};
+use crate::service::{self, Service};
+use crate::udp::cannot_find;
+use crate::words::counted;
+use crate::{Cli, Command, key_file};
+
+/// Carry plain UDP datagrams as requests to a pool of servers, and their replies back.
+///
+/// Programs on this machine send to the proxy what they would send to the service behind the pool's gateways, and need not know.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// An address and port to take datagrams at; give it again for more. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45679")]
+    listen: Vec<SocketAddr>,
+    /// Take datagrams from other machines, too: everything between them and the proxy is unprotected.
+    #[arg(long)]
+    allow_other_hosts: bool,
+    /// The pool's name or address, and its port.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: String,
+    #[command(flatten)]
+    key_source: KeySource,
+    /// Prove to the servers that this is the client with this secret key.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The cipher suite.
+    #[arg(long, value_enum, default_value = "f001")]
+    suite: SuiteOption,
+    /// How long a reply is waited for, over all attempts.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = options::seconds)]
+    timeout: Duration,
+    /// How long to wait before a request is sent again the first time, or up to half as long again; the pause doubles each time.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = options::seconds)]
+    first_pause: Duration,
+    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
+    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
+    max_datagram: u32,
+    /// Carry so many datagrams at a time; more are dropped.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_in_flight: u32,
+    /// Send datagrams on and wait for no replies.
+    #[arg(long)]
+    one_way: bool,
+    #[command(flatten)]
+    access: key_file::Access,
+    #[command(flatten)]
+    service: service::ServiceOptions,
+}
+
+/// A proxy that serves.
+pub(crate) struct Proxying {
+    proxy: Arc<Proxy>,
+    addresses: Vec<SocketAddr>,
+    /// Follows the directory.
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What can be seen of it.
+struct View(Arc<Proxy>);
+
+impl Observed for View {
+    fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
+        observe::gateway::proxy(page, &self.0.stats())?;
+        observe::client::metrics(page, &self.0.client_stats())
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.0.stats().drops().map(|(cause, count)| (cause.name(), count)).collect()
+    }
+}
+
+impl Service for Proxying {
+    type Args = Args;
+
+    const NAME: &'static str = "proxy";
+
+    fn reloadable() -> Vec<&'static str> {
+        vec![
+            "server",
+            "server_key",
+            "directory",
+            "pin",
+            "directory_ca",
+            "key_cache",
+            "identity",
+            "suite",
+            "timeout",
+            "first_pause",
+            "max_datagram",
+            "allow_exposed_keys",
+        ]
+    }
+
+    fn args(cli: &Cli) -> Option<&Args> {
+        if let Command::Proxy(args) = &cli.command { Some(args) } else { None }
+    }
+
+    fn options(args: &Args) -> &service::ServiceOptions {
+        &args.service
+    }
+
+    fn is_verbose(_: &Args) -> bool {
+        false
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        if let Some(file) = &args.identity {
+            key_file::read_secret(file, &args.access).map_err(|failure| failure.of_option("identity"))?;
+        }
+        args.key_source.check()
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        let (client, keeper) = connect(args).await?;
+        let bound = Proxy::builder(client)
+            .max_in_flight(args.max_in_flight as usize)
+            .one_way(args.one_way)
+            .allow_other_hosts(args.allow_other_hosts)
+            .bind(&args.listen)
+            .map_err(|error| {
+                Failure::new(
+                    format!("cannot listen: {error}"),
+                    "choose a free port of an address of this machine; others than 127.0.0.1 and [::1] need --allow-other-hosts",
+                )
+                .of_option("listen")
+            })?;
+        let addresses = bound.local_addrs().to_vec();
+        let proxy = bound
+            .serve()
+            .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
+        Ok(Self { proxy: Arc::new(proxy), addresses, keeper })
+    }
+
+    async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
+        let (client, keeper) = connect(args).await?;
+        self.proxy.replace_client(client);
+        if let Some(before) = std::mem::replace(&mut self.keeper, keeper) {
+            before.abort();
+        }
+        Ok(())
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.identity.iter().cloned().chain(args.key_source.files()).collect()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.addresses.iter().try_for_each(|address| writeln!(out, "listening on {address}"))
+    }
+
+    fn view(&self) -> Arc<dyn Observed> {
+        Arc::new(View(Arc::clone(&self.proxy)))
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        let stats = self.proxy.shutdown(within).await;
+        let drops = counted(stats.drops().map(|(cause, count)| (cause.name(), count)));
+        format!("received {}, replied {}{drops}", stats.received, stats.replies)
+    }
+}
+
+/// A client of the pool, and what keeps its key current.
+async fn connect(args: &Args) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
+    let directory = args.key_source.directory()?;
+    let key = match &directory {
+        Some(directory) => current_key(directory).await.map_err(|failure| failure.of_option("directory"))?,
+        None => args.key_source.fixed_key()?,
+    };
+    let mut builder = Client::builder(key)
+        .suite(args.suite.into())
+        .timeout(args.timeout)
+        .retry(Retry { first_pause: args.first_pause, ..Retry::default() })
+        .max_in_flight(args.max_in_flight as usize)
+        .max_datagram(args.max_datagram as usize);
+    if let Some(file) = &args.identity {
+        let identity = key_file::read_secret(file, &args.access).map_err(|failure| failure.of_option("identity"))?;
+        builder = builder.identity(&identity);
+    }
+    let client = builder.connect(&args.server).await.map_err(|error| {
+        match error {
+            Error::Network(error) => cannot_find(&args.server, &error),
+            error => Failure::new(error.to_string(), "ask the server's owner for the true key"),
+        }
+        .of_option("server")
+    })?;
+    let keeper = directory.map(|directory| {
+        let client = client.clone();
+        tokio::spawn(async move { match directory.keep(&client).await {} })
+    });
+    Ok((client, keeper))
+}

@@ -1,0 +1,114 @@
+//! Notices that files have other contents. Names and times tell too little: secret mounts change by links to folders.
+
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is read of a file at most.
+const MAX_LEN: u64 = 1 << 20;
+
+/// Files, and what was last seen in them.
+pub(super) struct Watch {
+    files: Vec<PathBuf>,
+    hasher: RandomState,
+    seen: u64,
+    looked: Instant,
+}
+
+impl Watch {
+    pub(super) fn new(files: Vec<PathBuf>) -> Self {
+        let mut watch = Self { files: Vec::new(), hasher: RandomState::new(), seen: 0, looked: Instant::now() };
+        watch.see(files);
+        watch
+    }
+
+    /// From now on, only what is other than now counts.
+    pub(super) fn see(&mut self, files: Vec<PathBuf>) {
+        self.files = files;
+        self.seen = self.contents();
+        self.looked = Instant::now();
+    }
+
+    /// Looks every so often, and returns once something has changed; at the next look when `is_owed`. Dropped and called again,
+    /// it goes on where it was.
+    pub(super) async fn changed(&mut self, every: Duration, is_owed: bool) {
+        loop {
+            tokio::time::sleep_until(self.looked + every).await;
+            self.looked = Instant::now();
+            if is_owed || self.contents() != self.seen {
+                return;
+            }
+        }
+    }
+
+    /// A number that other contents would almost surely change, and from which nobody learns anything.
+    fn contents(&self) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for path in &self.files {
+            let mut contents = zeroize::Zeroizing::new(Vec::new());
+            match File::open(path).and_then(|file| file.take(MAX_LEN).read_to_end(&mut contents)) {
+                Ok(len) => hasher.write_usize(len),
+                Err(error) => hasher.write(format!("{:?}", error.kind()).as_bytes()),
+            }
+            hasher.write(&contents);
+        }
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_mins(1);
+
+    async fn is_changed(watch: &mut Watch) -> bool {
+        tokio::time::timeout(Duration::from_secs(150), watch.changed(EVERY, false)).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_contents_are_noticed_however_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["one", "two"].map(|name| folder.path().join(name));
+        let [one, two] = &files;
+        fs::write(one, "1").unwrap();
+        let mut watch = Watch::new(files.to_vec());
+
+        // The same again, in another file.
+        fs::remove_file(one).unwrap();
+        fs::write(one, "1").unwrap();
+        assert!(!is_changed(&mut watch).await);
+
+        let changes: [&dyn Fn() -> std::io::Result<()>; 3] =
+            [&|| fs::write(one, "2"), &|| fs::write(two, ""), &|| fs::remove_file(one)];
+        for change in changes {
+            change().unwrap();
+            assert!(is_changed(&mut watch).await);
+            watch.see(files.to_vec());
+            assert!(!is_changed(&mut watch).await);
+        }
+        // What was refused is tried again.
+        tokio::time::timeout(Duration::from_secs(61), watch.changed(EVERY, true)).await.unwrap();
+    }
+
+    /// As a watchdog does.
+    #[tokio::test(start_paused = true)]
+    async fn interruptions_put_no_look_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(vec![folder.path().join("one")]);
+        fs::write(folder.path().join("one"), "1").unwrap();
+        for seconds in (0..55).step_by(5) {
+            assert!(watch.changed(EVERY, false).now_or_never().is_none(), "{seconds}");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        tokio::time::timeout(Duration::from_secs(6), watch.changed(EVERY, false)).await.unwrap();
+    }
+}

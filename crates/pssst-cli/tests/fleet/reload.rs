@@ -1,0 +1,132 @@
+//! Configuration that changes under a running server: all of it or none, and no packet is lost.
+
+use serde_json::Value;
+
+use crate::process::{Fleet, Serving, wait_for};
+
+/// A server whose configuration is in a file, its address, and a fleet with two keys.
+fn start(every: &str) -> (Fleet, Serving, String) {
+    let fleet = Fleet::new();
+    for key in ["one", "two", "client"] {
+        let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
+        fleet.write(&format!("{key}.pub"), &public);
+    }
+    configure(&fleet, "secret-key = \"one.key\"");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-every", every];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.line("listening on ");
+    (fleet, server, address)
+}
+
+fn configure(fleet: &Fleet, contents: &str) {
+    fleet.write("pssst.toml", &format!("[serve]\n{contents}\n"));
+}
+
+fn answers(fleet: &Fleet, address: &str, key: &str, more: &[&str]) -> bool {
+    let key = format!("{key}.pub");
+    let args = ["request", "--server", address, "--server-key", &key, "--timeout", "0.7"];
+    fleet.output(&[&args, more, &["hello"]].concat(), "").status.success()
+}
+
+#[test]
+fn a_signal_has_the_configuration_read_again() {
+    let (fleet, server, address) = start("1d");
+    assert!(answers(&fleet, &address, "one", &[]) && !answers(&fleet, &address, "two", &[]));
+
+    configure(&fleet, "secret-key = [\"two.key\", \"one.key\"]\nanonymous = \"refuse\"");
+    server.signal("HUP");
+    let identity = ["--identity", "client.key"];
+    wait_for("the other key", || answers(&fleet, &address, "two", &identity));
+    assert!(answers(&fleet, &address, "one", &identity) && !answers(&fleet, &address, "one", &[]));
+
+    // Clients, and a suite.
+    let client = fleet.stdout(&["pubkey", "client.key"]);
+    fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "sqlite:clients.db"]);
+    configure(&fleet, "secret-key = \"two.key\"\nclients = \"sqlite:clients.db\"\nsuite = \"f001\"");
+    server.signal("HUP");
+    let ours = ["--identity", "client.key", "--suite", "f001"];
+    wait_for("the first key is over", || !answers(&fleet, &address, "one", &ours));
+    assert!(answers(&fleet, &address, "two", &ours) && !answers(&fleet, &address, "two", &identity));
+    let stranger = ["--identity", "one.key", "--suite", "f001"];
+    assert!(!answers(&fleet, &address, "two", &stranger));
+    let said = server.stop();
+    assert!(said.contains("clients_unknown "), "{said}");
+}
+
+#[test]
+fn a_configuration_that_is_not_right_changes_nothing() {
+    let (fleet, server, address) = start("1d");
+    let bad = [
+        ("secret-key = [\"two.key\"]\nanonymus = \"refuse\"", "pssst.toml:3: serve has no option"),
+        ("secret-key = [\"two.key\", \"none.key\"]", "pssst.toml:2: cannot open none.key"),
+        ("secret-key = \"two.key\"\nworkers = 7", "workers cannot change while it runs"),
+        ("secret-key = \"two.key\"\nclients = \"sqlite:/none/none.db\"", "pssst.toml:3: "),
+        ("secret-key = \"two.key\"\nkeys = \"keys.json\"", "cannot be used with"),
+    ];
+    for (contents, _) in bad {
+        configure(&fleet, contents);
+        server.signal("HUP");
+        // The signal is heard at some time; until then and after it the first key is in force.
+        for _ in 0..3 {
+            assert!(answers(&fleet, &address, "one", &[]), "{contents}");
+        }
+    }
+    configure(&fleet, "secret-key = [\"one.key\", \"two.key\"]");
+    server.signal("HUP");
+    wait_for("what is right is taken", || answers(&fleet, &address, "two", &[]));
+    let said = server.stop();
+    assert!(said.contains("nothing was changed") && said.contains("error: "), "{said}");
+    for (_, words) in bad {
+        assert!(said.contains(words), "no {words:?}: {said}");
+    }
+}
+
+/// As Kubernetes changes secrets: nobody sends a signal.
+#[test]
+fn changed_files_are_noticed_without_a_signal() {
+    let (fleet, server, address) = start("1s");
+    // The file keeps its name, and the configuration does not change.
+    std::fs::copy(fleet.path("two.key"), fleet.path("one.key")).unwrap();
+    wait_for("the other key", || answers(&fleet, &address, "two", &[]));
+    // Refused at first, and tried again until it is right.
+    std::fs::write(fleet.path("one.key"), "no key").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(answers(&fleet, &address, "two", &[]));
+    std::fs::copy(fleet.path("client.key"), fleet.path("one.key")).unwrap();
+    wait_for("the third key", || answers(&fleet, &address, "client", &[]));
+    server.stop();
+}
+
+#[test]
+fn no_packet_is_lost_to_reloads() {
+    let (fleet, server, address) = start("1d");
+    let bench =
+        ["bench", "--server", &address, "--server-key", "one.pub", "--rate", "300", "--duration", "4", "--json"];
+    let report = std::thread::scope(|scope| {
+        let load = scope.spawn(|| fleet.stdout(&bench));
+        for more in 0..30 {
+            configure(&fleet, &format!("secret-key = [\"one.key\", \"two.key\"]\ndrain = {}", more % 3));
+            server.signal("HUP");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        load.join().unwrap()
+    });
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["replies"].as_u64() > Some(900) && report["lost"] == 0 && report["refused"] == 0, "{report}");
+    let said = server.stop();
+    assert!(!said.contains("nothing was changed") && !said.contains("decrypt_failed"), "{said}");
+}
+
+/// `--drain`: it serves on for a while, and a second signal ends that.
+#[test]
+fn a_server_that_drains_serves_on() {
+    let (fleet, server, address) = start("1d");
+    configure(&fleet, "secret-key = \"one.key\"\ndrain = 3600");
+    server.signal("HUP");
+    wait_for("it serves", || answers(&fleet, &address, "one", &[]));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.signal("TERM");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(answers(&fleet, &address, "one", &[]));
+    server.stop();
+}
