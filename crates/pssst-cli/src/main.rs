@@ -15,6 +15,7 @@ mod directory;
 mod enroll;
 mod failure;
 mod gateway;
+mod inspect;
 mod key_file;
 mod keygen;
 mod keys;
@@ -68,6 +69,7 @@ enum Command {
     Compat(compat::Args),
     Demo(demo::Args),
     Bench(bench::Args),
+    Inspect(inspect::Args),
     Clients(clients::Args),
     Token(token::Args),
     Keys(keys::Args),
@@ -102,6 +104,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Enroll(args) => enroll::run(args),
         Command::Directory(_) => service::run::<directory::Serving>(invocation, configured),
         Command::Operator(args) => operator::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::CheckConfig(args) => check_config::run(args),
     }
 }

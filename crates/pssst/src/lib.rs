@@ -105,7 +105,7 @@ pub use packet::{
     exchange_value,
 };
 pub use rand_core;
-pub use server::{KeyCheck, ReplySealer, Request, Server};
+pub use server::{KeyCheck, RecordedReply, ReplySealer, Request, Server};
 pub use suite::{Suite, SuiteSet};
 pub use x25519_batch::{Backend as X25519Backend, X25519};
 

@@ -81,6 +81,11 @@ impl Header {
         Self { flags: self.flags | FLAG_REPLY, suite: self.suite }
     }
 
+    /// The header of the request that a reply with this header is for.
+    pub(crate) const fn into_request(self) -> Self {
+        Self { flags: self.flags & !FLAG_REPLY, suite: self.suite }
+    }
+
     ///
     pub(crate) const fn refuse_reserved_bits(self) -> Result<(), Error> {
         match self.reserved_bits() {
@@ -143,6 +148,7 @@ mod tests {
         let request = Header::request(Suite::X25519Aes128GcmSiv, true);
         assert_eq!(request.to_bytes(), [0x40, 0x00, 0xf0, 0x01]);
         assert_eq!(request.into_reply().to_bytes(), [0xc0, 0x00, 0xf0, 0x01]);
+        assert_eq!(request.into_reply().into_request(), request);
         let request = Header::request(Suite::X25519AesGcm128, false);
         assert_eq!(request.to_bytes(), [0x00, 0x00, 0x00, 0x01]);
         assert_eq!(request.into_reply().to_bytes(), [0x80, 0x00, 0x00, 0x01]);

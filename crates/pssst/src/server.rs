@@ -1,5 +1,6 @@
 //! The server's end: open requests, seal at most one reply to each.
 
+pub use recorded::RecordedReply;
 pub use request::{ReplySealer, Request};
 use stage::Stage;
 use x25519_batch::X25519;
@@ -8,6 +9,7 @@ use crate::keyring::Keyring;
 use crate::{Error, PublicKey, SuiteSet};
 
 mod batch;
+mod recorded;
 mod request;
 mod stage;
 
