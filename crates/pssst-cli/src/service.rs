@@ -1,10 +1,13 @@
 //! What `serve`, `gateway`, `proxy` and `directory` share: how they start, are told to read their configuration again, and stop.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Interval;
 
 use crate::Cli;
 use crate::config::{Configured, Invocation, Source};
@@ -87,8 +90,11 @@ pub(crate) trait Service: Sized {
 }
 
 /// Runs a service to its end.
-pub(crate) fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Result<(), Failure> {
+pub(crate) fn run<S: Service>(invocation: &Invocation, configured: &Configured) -> Result<(), Failure> {
     runtime::run(async {
+        let watch = Watch::new(files::<S>(configured));
+        // Once more, so that nothing can have changed between its reading and the watch.
+        let configured = invocation.read()?;
         let args = args::<S>(&configured)?;
         let options = S::options(args);
         options.log.start(S::is_verbose(args));
@@ -108,11 +114,11 @@ pub(crate) fn run<S: Service>(invocation: &Invocation, configured: Configured) -
         notify::ready();
 
         let view = service.view();
-        let mut running = Running { invocation, configured, service, status };
+        let mut running = Running { invocation, configured, service, status, watch, well: Pulse::new(&*view) };
         let say = |cause: &str, count| tracing::info!(cause, count, "refused in the last minute");
         tokio::select! {
             () = refusals::report(Arc::clone(&view), say) => {}
-            stopped = running.until_stop(&mut signals, &*view) => stopped?,
+            stopped = running.until_stop(&mut signals) => stopped?,
         }
         notify::stopping();
         running.stop(&mut signals).await
@@ -133,63 +139,44 @@ struct Running<'a, S> {
     configured: Configured,
     service: S,
     status: Arc<Status>,
+    watch: Watch,
+    well: Pulse<'a>,
 }
 
 impl<S: Service> Running<'_, S> {
-    async fn until_stop(&mut self, signals: &mut Signals, view: &dyn Observed) -> Result<(), Failure> {
-        let mut watch = Watch::new(self.files());
-        let mut well = notify::interval().map(tokio::time::interval);
+    async fn until_stop(&mut self, signals: &mut Signals) -> Result<(), Failure> {
         loop {
             let every = S::options(args::<S>(&self.configured)?).reload_every;
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => return Ok(()),
-                    Signal::Reload => self.reload().await,
+                    Signal::Reload => {}
                 },
-                () = watch.changed(every, self.status.is_refused()) => self.reload().await,
-                () = next(&mut well) => {
-                    if view.not_live().is_empty() {
-                        notify::alive();
-                    }
-                    continue;
+                () = self.watch.changed(every) => {}
+                never = self.well.beat() => match never {},
+            }
+            // What it waits for, a database for instance, may take long.
+            let (well, reload) =
+                (&mut self.well, reload::<S>(self.invocation, &self.configured, &mut self.service, &mut self.watch));
+            notify::reloading();
+            let outcome = tokio::select! {
+                outcome = reload => outcome,
+                () = signals.stop() => return Ok(()),
+                never = well.beat() => match never {},
+            };
+            notify::ready();
+            self.status.reloaded(outcome.is_ok());
+            match outcome {
+                Ok(newer) => {
+                    tracing::info!("read the configuration again");
+                    self.configured = newer;
+                }
+                Err(failure) => {
+                    say(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
+                    self.watch.owe();
                 }
             }
-            watch.see(self.files());
         }
-    }
-
-    /// Reads everything again, and goes on with it, if all of it is right.
-    async fn reload(&mut self) {
-        notify::reloading();
-        let outcome = self.try_reload().await;
-        match &outcome {
-            Ok(()) => tracing::info!("read the configuration again"),
-            Err(failure) => say(format_args!("nothing was changed, since the configuration is not right\n{failure}")),
-        }
-        self.status.reloaded(outcome.is_ok());
-        notify::ready();
-    }
-
-    async fn try_reload(&mut self) -> Result<(), Failure> {
-        let newer = self.invocation.read()?;
-        let reloadable = S::reloadable();
-        let fixed: Vec<_> = self
-            .configured
-            .changes(&newer, S::NAME)
-            .into_iter()
-            .filter(|id| !reloadable.contains(&&**id) && !RELOADABLE.contains(&&**id))
-            .map(|id| id.replace('_', "-"))
-            .collect();
-        if !fixed.is_empty() {
-            return Err(Failure::new(
-                format!("{} cannot change while it runs", fixed.join(", ")),
-                "restart it; with sockets from the service manager not even a packet is lost",
-            ));
-        }
-        let outcome = self.service.reload(args::<S>(&newer)?).await;
-        outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
-        self.configured = newer;
-        Ok(())
     }
 
     /// Is not ready, but serves, for a while; then ends.
@@ -204,18 +191,62 @@ impl<S: Service> Running<'_, S> {
         say(self.service.stop(options.stop_within).await);
         Ok(())
     }
-
-    fn files(&self) -> Vec<PathBuf> {
-        let named = args::<S>(&self.configured).map(S::files).unwrap_or_default();
-        self.configured.path().into_iter().chain(named).collect()
-    }
 }
 
-/// The next time, if there are any.
-async fn next(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => drop(interval.tick().await),
-        None => std::future::pending().await,
+/// Reads everything again, and goes on with it, if all of it is right.
+async fn reload<S: Service>(
+    invocation: &Invocation,
+    configured: &Configured,
+    service: &mut S,
+    watch: &mut Watch,
+) -> Result<Configured, Failure> {
+    // Before anything is read: what changes from here on is noticed.
+    watch.see();
+    let newer = invocation.read()?;
+    let reloadable = S::reloadable();
+    let fixed: Vec<_> = configured
+        .changes(&newer, S::NAME)
+        .into_iter()
+        .filter(|id| !reloadable.contains(&&**id) && !RELOADABLE.contains(&&**id))
+        .map(|id| id.replace('_', "-"))
+        .collect();
+    if !fixed.is_empty() {
+        return Err(Failure::new(
+            format!("{} cannot change while it runs", fixed.join(", ")),
+            "restart it; with sockets from the service manager not even a packet is lost",
+        ));
+    }
+    let outcome = service.reload(args::<S>(&newer)?).await;
+    outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
+    watch.look_at(files::<S>(&newer));
+    Ok(newer)
+}
+
+/// The files that the configuration is read from.
+fn files<S: Service>(configured: &Configured) -> Vec<PathBuf> {
+    let named = args::<S>(configured).map(S::files).unwrap_or_default();
+    configured.path().into_iter().chain(named).collect()
+}
+
+/// Signs of life for the service manager, while the service is well.
+struct Pulse<'a> {
+    interval: Option<Interval>,
+    service: &'a dyn Observed,
+}
+
+impl<'a> Pulse<'a> {
+    fn new(service: &'a dyn Observed) -> Self {
+        Self { interval: notify::interval().map(tokio::time::interval), service }
+    }
+
+    async fn beat(&mut self) -> Infallible {
+        let Some(interval) = &mut self.interval else { return std::future::pending().await };
+        loop {
+            interval.tick().await;
+            if self.service.not_live().is_empty() {
+                notify::alive();
+            }
+        }
     }
 }
 

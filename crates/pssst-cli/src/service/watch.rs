@@ -16,30 +16,42 @@ pub(super) struct Watch {
     files: Vec<PathBuf>,
     hasher: RandomState,
     seen: u64,
+    /// Whether they are to be read again whatever is in them.
+    is_owed: bool,
     looked: Instant,
 }
 
 impl Watch {
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        let mut watch = Self { files: Vec::new(), hasher: RandomState::new(), seen: 0, looked: Instant::now() };
-        watch.see(files);
+        let mut watch = Self { files, hasher: RandomState::new(), seen: 0, is_owed: false, looked: Instant::now() };
+        watch.see();
         watch
     }
 
     /// From now on, only what is other than now counts.
-    pub(super) fn see(&mut self, files: Vec<PathBuf>) {
-        self.files = files;
+    pub(super) fn see(&mut self) {
         self.seen = self.contents();
+        self.is_owed = false;
         self.looked = Instant::now();
     }
 
-    /// Looks every so often, and returns once something has changed; at the next look when `is_owed`. Dropped and called again,
-    /// it goes on where it was.
-    pub(super) async fn changed(&mut self, every: Duration, is_owed: bool) {
+    /// These files count. If they are others, it is not known what was in them when they were read, so they are read once more.
+    pub(super) fn look_at(&mut self, files: Vec<PathBuf>) {
+        self.is_owed |= files != self.files;
+        self.files = files;
+    }
+
+    /// The next look finds a change, whatever it sees.
+    pub(super) fn owe(&mut self) {
+        self.is_owed = true;
+    }
+
+    /// Looks every so often, and returns once something has changed. Dropped and called again, it goes on where it was.
+    pub(super) async fn changed(&mut self, every: Duration) {
         loop {
             tokio::time::sleep_until(self.looked + every).await;
             self.looked = Instant::now();
-            if is_owed || self.contents() != self.seen {
+            if self.is_owed || self.contents() != self.seen {
                 return;
             }
         }
@@ -71,7 +83,7 @@ mod tests {
     const EVERY: Duration = Duration::from_mins(1);
 
     async fn is_changed(watch: &mut Watch) -> bool {
-        tokio::time::timeout(Duration::from_secs(150), watch.changed(EVERY, false)).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(150), watch.changed(EVERY)).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
@@ -92,11 +104,17 @@ mod tests {
         for change in changes {
             change().unwrap();
             assert!(is_changed(&mut watch).await);
-            watch.see(files.to_vec());
+            watch.see();
             assert!(!is_changed(&mut watch).await);
         }
-        // What was refused is tried again.
-        tokio::time::timeout(Duration::from_secs(61), watch.changed(EVERY, true)).await.unwrap();
+        // What was refused is tried again, and so is what is looked at for the first time.
+        watch.owe();
+        assert!(is_changed(&mut watch).await);
+        watch.see();
+        watch.look_at(files.to_vec());
+        assert!(!is_changed(&mut watch).await);
+        watch.look_at(vec![one.clone()]);
+        assert!(is_changed(&mut watch).await);
     }
 
     /// As a watchdog does.
@@ -106,9 +124,9 @@ mod tests {
         let mut watch = Watch::new(vec![folder.path().join("one")]);
         fs::write(folder.path().join("one"), "1").unwrap();
         for seconds in (0..55).step_by(5) {
-            assert!(watch.changed(EVERY, false).now_or_never().is_none(), "{seconds}");
+            assert!(watch.changed(EVERY).now_or_never().is_none(), "{seconds}");
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
-        tokio::time::timeout(Duration::from_secs(6), watch.changed(EVERY, false)).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(6), watch.changed(EVERY)).await.unwrap();
     }
 }
