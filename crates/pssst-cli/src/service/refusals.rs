@@ -55,6 +55,8 @@ mod tests {
             tokio::time::sleep(10 * INTERVAL).await;
         };
         tokio::select! {
+            // The report begins before the flood.
+            biased;
             () = report(service.clone(), |cause, count| said.push((cause.to_owned(), count))) => {}
             () = flood => {}
         }

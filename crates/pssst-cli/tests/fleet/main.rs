@@ -5,6 +5,7 @@ mod configuration;
 mod crash;
 mod manager;
 mod metrics;
+mod pool;
 mod process;
 mod reload;
 mod rotation;

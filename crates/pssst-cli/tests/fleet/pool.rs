@@ -1,0 +1,216 @@
+//! A pool for real: three gateways behind nginx, which balances packet by packet, PostgreSQL, and clients that do not stop asking.
+//! Meanwhile a gateway is killed and started, nginx is restarted, and the database is away.
+
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pssst_net::pssst::{PublicKey, SecretKey, Suite};
+use pssst_net::{Client, Error};
+use pssst_test_postgres::Postgres;
+
+use crate::process::{Fleet, Serving};
+
+const CLIENTS: usize = 100;
+/// Debian's place for it.
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// A free port of UDP.
+fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// nginx with the balancer's configuration that is deployed, on ports of the test.
+struct Nginx {
+    process: Child,
+}
+
+impl Nginx {
+    fn start(fleet: &Fleet, port: u16, gateways: &[u16]) -> Self {
+        let deployed =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/balancers/nginx-stream.conf"));
+        let server = |port: &u16| format!("server 127.0.0.1:{port} max_fails=3 fail_timeout=2s;");
+        let servers = gateways.iter().map(server).collect::<Vec<_>>().join(
+            "
+",
+        );
+        let mut stream = deployed.unwrap();
+        let (start, end) = (stream.find("server 10.0.0.11").unwrap(), stream.rfind("fail_timeout=2s;").unwrap());
+        stream.replace_range(start..end + "fail_timeout=2s;".len(), &servers);
+        stream = stream.replace("listen 45678 udp reuseport;", &format!("listen 127.0.0.1:{port} udp reuseport;"));
+        let head = format!(
+            "load_module {STREAM_MODULE};\ndaemon off;\npid nginx.pid;\nerror_log stderr crit;\nevents {{ worker_connections 8192; }}\n"
+        );
+        fleet.write("nginx.conf", &format!("{head}{stream}"));
+        let prefix = fleet.path("");
+        let program =
+            ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].into_iter().find(|path| std::path::Path::new(path).exists());
+        let process = Command::new(program.expect("nginx (Debian: nginx-light, libnginx-mod-stream)"))
+            .args(["-p", prefix.to_str().unwrap(), "-c", "nginx.conf"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
+    /// At once, as when a machine reboots.
+    fn stop(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status().unwrap().success());
+        self.process.wait().unwrap();
+    }
+}
+
+/// A service that answers with what it is asked.
+fn echo() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
+            drop(socket.send_to(&buffer[..len], peer));
+        }
+    });
+    port
+}
+
+/// What the clients of the pool have seen.
+#[derive(Default)]
+struct Seen {
+    answered: AtomicU64,
+    failed: AtomicU64,
+    slowest_millis: AtomicU64,
+    resent: AtomicU64,
+}
+
+/// Asks about once every fifth of a second until the pool is to rest.
+async fn ask(client: Client, number: usize, seen: Arc<Seen>, rest: Arc<AtomicBool>) {
+    tokio::time::sleep(Duration::from_millis(2 * number as u64)).await;
+    let mut turn = 0_u32;
+    while !rest.load(Ordering::Relaxed) {
+        turn += 1;
+        let message = format!("client {number}, turn {turn}");
+        let start = Instant::now();
+        match client.request(&message).await {
+            Ok(reply) => {
+                assert_eq!(reply, message.as_bytes());
+                seen.answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Error::Timeout { .. }) => {
+                seen.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        seen.slowest_millis.fetch_max(start.elapsed().as_millis().try_into().unwrap(), Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    seen.resent.fetch_add(client.stats().resends, Ordering::Relaxed);
+}
+
+/// `PSSST_POOL_SECONDS` is how long, at least 20.
+#[test]
+fn a_pool_loses_no_transaction_whatever_is_taken_away() {
+    let seconds = std::env::var("PSSST_POOL_SECONDS").ok().map_or(20, |text| text.parse::<u32>().unwrap().max(20));
+    let pass = |share: f64| thread::sleep(Duration::from_secs(seconds.into()).mul_f64(share));
+    let fleet = Fleet::new();
+    let mut database = Postgres::start();
+    let store = database.url();
+    let secrets: Vec<_> =
+        (0..CLIENTS).map(|number| SecretKey::from_bytes([u8::try_from(number + 1).unwrap(); 32])).collect();
+    let line = |(number, secret): (usize, &SecretKey)| {
+        format!("{{\"key\":\"{}\",\"name\":\"client-{number}\"}}\n", secret.public_key())
+    };
+    fleet.write("clients.jsonl", &secrets.iter().enumerate().map(line).collect::<String>());
+    fleet.stdout(&["clients", "import", "--store", &store, "clients.jsonl"]);
+    let server_key: PublicKey = fleet.stdout(&["keygen", "--out", "server.key"]).trim().parse().unwrap();
+
+    let upstream = format!("udp://127.0.0.1:{}", echo());
+    let ports = [free_port(), free_port(), free_port()];
+    let start_gateway = |port: u16| -> Serving {
+        let listen = format!("127.0.0.1:{port}");
+        let gateway = [
+            "gateway",
+            "--listen",
+            &listen,
+            "--secret-key",
+            "server.key",
+            "--clients",
+            &store,
+            "--upstream",
+            &upstream,
+        ];
+        let mut gateway = fleet.start(&[&gateway[..], &["--workers", "1", "--log-level", "error"]].concat(), 3);
+        gateway.line("listening on ");
+        gateway
+    };
+    let [mut first, second, third] = ports.map(start_gateway);
+    let port = free_port();
+    let mut nginx = Nginx::start(&fleet, port, &ports);
+
+    let (seen, rest) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let load = thread::spawn({
+        let (seen, rest) = (Arc::clone(&seen), Arc::clone(&rest));
+        move || {
+            runtime.block_on(async {
+                let mut asking = Vec::new();
+                for (number, secret) in secrets.iter().enumerate() {
+                    let builder = Client::builder(server_key).identity(secret).suite(Suite::X25519Aes128GcmSiv);
+                    let client =
+                        builder.timeout(Duration::from_secs(30)).connect(format!("127.0.0.1:{port}")).await.unwrap();
+                    asking.push(tokio::spawn(ask(client, number, Arc::clone(&seen), Arc::clone(&rest))));
+                }
+                for asked in asking {
+                    asked.await.unwrap();
+                }
+            });
+        }
+    });
+
+    let so_far = |what: &str| {
+        println!(
+            "{what}: {} answered, {} failed",
+            seen.answered.load(Ordering::Relaxed),
+            seen.failed.load(Ordering::Relaxed)
+        );
+    };
+    pass(0.1);
+    so_far("a gateway is killed");
+    first.kill();
+    pass(0.15);
+    so_far("it is started again");
+    first = start_gateway(ports[0]);
+    pass(0.1);
+    so_far("nginx is stopped");
+    nginx.stop();
+    thread::sleep(Duration::from_millis(500));
+    nginx = Nginx::start(&fleet, port, &ports);
+    so_far("and started again");
+    pass(0.15);
+    so_far("the database is stopped");
+    database.stop();
+    thread::sleep(Duration::from_secs(10));
+    database.start_again();
+    so_far("and started again, after ten seconds");
+    pass(0.1);
+    rest.store(true, Ordering::Relaxed);
+    load.join().unwrap();
+    so_far("the end");
+    println!(
+        "slowest {} ms, {} sent again",
+        seen.slowest_millis.load(Ordering::Relaxed),
+        seen.resent.load(Ordering::Relaxed)
+    );
+    nginx.stop();
+    for (name, gateway) in [("first, after its restart", first), ("second", second), ("third", third)] {
+        println!("{name}: {}", gateway.stop().trim());
+    }
+    assert!(seen.answered.load(Ordering::Relaxed) > u64::from(seconds) * 100);
+    assert_eq!(seen.failed.load(Ordering::Relaxed), 0);
+    // All of them had their share, and the others' did not break off.
+    assert!(seen.resent.load(Ordering::Relaxed) > 0, "nothing was taken away");
+}
