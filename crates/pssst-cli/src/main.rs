@@ -9,6 +9,7 @@ mod bench;
 mod check_config;
 mod clients;
 mod compat;
+mod completions;
 mod config;
 mod demo;
 mod directory;
@@ -20,6 +21,7 @@ mod key_file;
 mod keygen;
 mod keys;
 mod log;
+mod man;
 mod observe;
 mod operator;
 mod options;
@@ -77,6 +79,8 @@ enum Command {
     Directory(Box<directory::Args>),
     Operator(operator::Args),
     CheckConfig(check_config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -106,5 +110,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Operator(args) => operator::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::CheckConfig(args) => check_config::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }

@@ -1,0 +1,58 @@
+//! Completions and manual pages, made from the definition of the command line.
+
+use std::process::{Command, Output};
+
+fn pssst(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pssst")).args(args).output().unwrap()
+}
+
+/// The commands that `pssst help` lists.
+fn commands() -> Vec<String> {
+    let help = String::from_utf8(pssst(&["--help"]).stdout).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What goes on from the line before is indented further.
+    let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(Into::into).collect()
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_its_options() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(pssst(&["man", "--out", folder.path().to_str().unwrap()]).status.success());
+    let commands = commands();
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in &commands {
+        let page = std::fs::read_to_string(folder.path().join(format!("pssst-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{command}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("pssst-gateway.1")).unwrap();
+    assert!(page.contains("upstream\\-timeout"), "{page}");
+    let program = std::fs::read_to_string(folder.path().join("pssst.1")).unwrap();
+    assert!(program.contains("Exit codes: 0 done, 1 failed, 2 usage"), "{program}");
+}
+
+#[test]
+fn completions_are_made_for_every_shell_and_bash_takes_its_own() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = String::from_utf8(pssst(&["completions", shell]).stdout).unwrap();
+        assert!(script.contains("upstream-timeout") && script.contains("check-config"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("pssst.bash");
+    std::fs::write(&script, pssst(&["completions", "bash"]).stdout).unwrap();
+    // What it completes to, asked of bash itself.
+    let ask = format!(
+        "source {}; COMP_WORDS=(pssst gateway --upst); COMP_CWORD=2; _pssst pssst --upst gateway; echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let output = Command::new("bash").args(["-ec", &ask]).output().unwrap();
+    let completed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(completed.trim(), "--upstream --upstream-timeout --upstream-concurrency --upstream-ca");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let output = pssst(&["man", "--out", "/none/at/all"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write into /none/at/all"));
+}
