@@ -18,6 +18,7 @@ use crate::observe::{self, Observed};
 use crate::options::{self, SuiteOption};
 use crate::server::{self, Serving, SharedClients, describe};
 use crate::service::{self, Service};
+use crate::traces::{self, TraceOptions};
 use crate::words::counted;
 use crate::{Cli, Command, key_file};
 
@@ -37,6 +38,8 @@ pub(crate) struct Args {
     upstream: UpstreamOptions,
     #[command(flatten)]
     service: service::ServiceOptions,
+    #[command(flatten)]
+    traces: TraceOptions,
 }
 
 /// The service, and how to speak with it.
@@ -163,6 +166,7 @@ impl Args {
             .content_type(&options.content_type)
             .http_version(options.http_version.into())
             .status_rule(options.http_status.into())
+            .trace_parent(traces::parent)
             .names(move |key| clients.load().as_ref()?.name(key));
         if let Some(path) = &options.authorization_file {
             let text = key_file::read_secret_text(path, &self.server.access);
@@ -248,6 +252,10 @@ impl Service for Gatewaying {
 
     fn is_verbose(args: &Args) -> bool {
         args.server.verbose
+    }
+
+    fn traces(args: &Args) -> Option<&TraceOptions> {
+        Some(&args.traces)
     }
 
     fn check(args: &Args) -> Result<(), Failure> {

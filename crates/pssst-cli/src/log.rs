@@ -3,10 +3,11 @@
 use std::io;
 
 use clap::ValueEnum;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::stderr;
@@ -53,8 +54,8 @@ impl From<Level> for LevelFilter {
 const HEARD: [&str; 5] = ["pssst", "pssst_net", "pssst_identity", "pssst_directory", "pssst_gateway"];
 
 impl LogOptions {
-    /// Logs from here on; when verbose, what happens to every packet.
-    pub(crate) fn start(&self, is_verbose: bool) {
+    /// Logs from here on; when verbose, what happens to every packet. `traces` hears of the same.
+    pub(crate) fn start(&self, is_verbose: bool, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) {
         let level = LevelFilter::from(self.log_level);
         let mut filter = Targets::new().with_targets(HEARD.map(|target| (target, level)));
         if is_verbose {
@@ -66,11 +67,12 @@ impl LogOptions {
             .with_ansi(false)
             .with_target(false)
             .log_internal_errors(false);
-        let registry = tracing_subscriber::registry().with(filter);
-        let started = match self.log_format {
-            Format::Text => registry.with(lines.with_timer(Clock::new())).try_init(),
-            Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        let lines = match self.log_format {
+            Format::Text => lines.with_timer(Clock::new()).with_filter(filter).boxed(),
+            Format::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
         };
+        let layers: Vec<_> = std::iter::once(lines).chain(traces).collect();
+        let started = tracing_subscriber::registry().with(layers).try_init();
         if started.is_ok() && matches!(self.log_format, Format::Json) {
             stderr::use_log();
         }

@@ -37,6 +37,11 @@ mod signals;
 mod stderr;
 mod store;
 mod token;
+#[cfg(feature = "otel")]
+mod traces;
+#[cfg(not(feature = "otel"))]
+#[path = "traces/absent.rs"]
+mod traces;
 mod udp;
 mod words;
 

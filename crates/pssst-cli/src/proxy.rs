@@ -17,6 +17,7 @@ use crate::observe::{self, Observed};
 use crate::options::{self, SuiteOption};
 use crate::reach::{KeySource, current_key};
 use crate::service::{self, Service};
+use crate::traces::TraceOptions;
 use crate::udp::cannot_find;
 use crate::words::counted;
 use crate::{Cli, Command, key_file};
@@ -62,6 +63,8 @@ pub(crate) struct Args {
     access: key_file::Access,
     #[command(flatten)]
     service: service::ServiceOptions,
+    #[command(flatten)]
+    traces: TraceOptions,
 }
 
 /// A proxy that serves.
@@ -118,6 +121,10 @@ impl Service for Proxying {
 
     fn is_verbose(_: &Args) -> bool {
         false
+    }
+
+    fn traces(args: &Args) -> Option<&TraceOptions> {
+        Some(&args.traces)
     }
 
     fn check(args: &Args) -> Result<(), Failure> {

@@ -18,6 +18,7 @@ use crate::options;
 use crate::runtime;
 use crate::signals::{Signal, Signals};
 use crate::stderr::say;
+use crate::traces::{TraceOptions, Traces};
 pub(crate) use status::{Status, seconds_since_1970};
 use watch::Watch;
 
@@ -68,6 +69,11 @@ pub(crate) trait Service: Sized {
     /// Whether every packet is worth a line.
     fn is_verbose(args: &Self::Args) -> bool;
 
+    /// What is traced of its work, if anything can be.
+    fn traces(_: &Self::Args) -> Option<&TraceOptions> {
+        None
+    }
+
     /// What can be checked of the options without starting.
     fn check(args: &Self::Args) -> Result<(), Failure>;
 
@@ -97,7 +103,8 @@ pub(crate) fn run<S: Service>(invocation: &Invocation, configured: &Configured) 
         let configured = invocation.read()?;
         let args = args::<S>(&configured)?;
         let options = S::options(args);
-        options.log.start(S::is_verbose(args));
+        let traces = S::traces(args).map(|traces| Traces::start(traces, S::NAME)).transpose()?.flatten();
+        options.log.start(S::is_verbose(args), traces.as_ref().map(Traces::layer));
         // From here on signals wait until they are heard.
         let mut signals = Signals::new()?;
         let locate = |failure| configured.locate(S::NAME, failure);

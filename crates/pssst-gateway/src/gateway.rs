@@ -157,6 +157,14 @@ impl GatewayBuilder {
         self
     }
 
+    /// What the header `traceparent` says over HTTP (W3C Trace Context), by which the upstream's spans join those of this program. It is asked for
+    /// within the span `upstream` of each request, a child of the server's span `request`; none leaves the header out, and so does a value
+    /// that cannot stand in one.
+    pub fn trace_parent(mut self, parent: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.http.trace_parent = Some(Arc::new(parent));
+        self
+    }
+
     /// The gateway, if all of this fits together. The upstream is not asked for anything yet.
     ///
     /// # Errors
@@ -244,6 +252,7 @@ impl Gateway {
                 ca_file: None,
                 version: HttpVersion::Auto,
                 status_rule: StatusRule::Ok,
+                trace_parent: None,
             },
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tower::load_shed::error::Overloaded;
 use tower::timeout::error::Elapsed;
 use tower::{BoxError, Layer, Service};
+use tracing::{Instrument, Span};
 
 use crate::circuit::Circuit;
 use crate::stats::{Counts, GatewayOutcome, GatewayStats};
@@ -102,8 +103,9 @@ where
             guard.counts.count(GatewayOutcome::CircuitOpen);
             return Box::pin(std::future::ready(Err(Failure(GatewayOutcome::CircuitOpen).into())));
         };
-        let answer = self.upstream.call(request);
-        let mut ending = Ending { guard, outcome: GatewayOutcome::Abandoned, start: Instant::now() };
+        let span = tracing::debug_span!("upstream", otel.kind = "client", outcome = tracing::field::Empty);
+        let answer = span.in_scope(|| self.upstream.call(request)).instrument(span.clone());
+        let mut ending = Ending { guard, span, outcome: GatewayOutcome::Abandoned, start: Instant::now() };
         Box::pin(async move {
             let _permit = permit;
             let ending = &mut ending;
@@ -142,12 +144,14 @@ fn outcome_of(error: &BoxError) -> GatewayOutcome {
 /// Counts when a request ends, however it does.
 struct Ending {
     guard: Arc<Guard>,
+    span: Span,
     outcome: GatewayOutcome,
     start: Instant,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        self.span.record("outcome", self.outcome.name());
         self.guard.counts.count(self.outcome);
         self.guard.counts.took(self.start.elapsed());
     }

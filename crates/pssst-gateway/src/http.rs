@@ -21,6 +21,7 @@ use crate::stats::GatewayOutcome;
 const CLIENT_KEY: HeaderName = HeaderName::from_static("pssst-client-key");
 const CLIENT_NAME: HeaderName = HeaderName::from_static("pssst-client-name");
 const REQUEST_ID: HeaderName = HeaderName::from_static("pssst-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is encoded in a name: all that is not printable ASCII, and the sign of the encoding itself.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
@@ -38,17 +39,21 @@ pub(crate) struct Http {
     content_type: HeaderValue,
     authorization: Option<HeaderValue>,
     status_rule: StatusRule,
+    trace_parent: Option<TraceParent>,
     timeout: Duration,
 }
 
+/// Where a request's trace goes on.
+pub(crate) type TraceParent = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What a gateway's builder was told about HTTP.
-#[derive(Debug)]
 pub(crate) struct HttpOptions {
     pub(crate) content_type: String,
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) version: HttpVersion,
     pub(crate) status_rule: StatusRule,
+    pub(crate) trace_parent: Option<TraceParent>,
 }
 
 impl Http {
@@ -61,8 +66,8 @@ impl Http {
         };
         let content_type = HeaderValue::from_str(&options.content_type)
             .map_err(|_| Error::Option("this content type cannot stand in a header"))?;
-        let HttpOptions { authorization, version, status_rule, .. } = options;
-        let http = Self { url, tls, version, content_type, authorization, status_rule, timeout };
+        let HttpOptions { authorization, version, status_rule, trace_parent, .. } = options;
+        let http = Self { url, tls, version, content_type, authorization, status_rule, trace_parent, timeout };
         http.client().map(|_| http).map_err(|_| Error::Option("the system gives no client of HTTP"))
     }
 
@@ -107,6 +112,10 @@ impl Http {
         }
         if let Some(name) = name {
             post = post.header(CLIENT_NAME, utf8_percent_encode(&name, ENCODED).to_string());
+        }
+        let parent = self.trace_parent.as_ref().and_then(|parent| parent());
+        if let Some(parent) = parent.and_then(|parent| HeaderValue::try_from(parent).ok()) {
+            post = post.header(TRACE_PARENT, parent);
         }
         let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error))?;
         let status = response.status();

@@ -11,3 +11,5 @@ mod reload;
 mod rotation;
 mod stores;
 mod story;
+#[cfg(feature = "otel")]
+mod traces;

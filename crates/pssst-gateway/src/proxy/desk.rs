@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch};
 use pssst_net::{Client, Error};
+use tracing::Instrument;
 
 use super::Shared;
 use super::counts::{Drop, add};
@@ -97,10 +98,14 @@ impl Desk {
             }
             let (message, client) = (Bytes::copy_from_slice(message), Arc::clone(&client));
             let (peer, local, is_one_way) = (datagram.peer, datagram.local, terms.is_one_way);
-            self.carried.push(Box::pin(async move {
+            let span =
+                tracing::debug_span!("request", otel.kind = "client", is_one_way, outcome = tracing::field::Empty);
+            let carry = async move {
                 let outcome = carry(&client, message, is_one_way).await;
+                tracing::Span::current().record("outcome", if outcome.is_ok() { "carried" } else { "failed" });
                 Carried { peer, local, outcome }
-            }));
+            };
+            self.carried.push(Box::pin(carry.instrument(span)));
         }
     }
 

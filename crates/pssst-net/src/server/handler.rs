@@ -252,6 +252,7 @@ where
     fn call(&mut self, request: Request) -> Pin<Box<dyn Future<Output = Outcome>>> {
         let span = tracing::debug_span!(
             "request",
+            otel.kind = "server",
             peer = %request.peer(),
             suite = request.suite().number(),
             is_authenticated = request.client_key().is_some(),

@@ -1,0 +1,181 @@
+//! Traces of requests, sent to an OpenTelemetry collector over HTTP.
+//!
+//! What is traced is the work on a request: when it and the question to the upstream began and ended, the peer's address, the suite,
+//! whether a client proved who it is, and what came of it. No messages, no keys.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
+};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::Layer;
+
+use crate::failure::Failure;
+
+/// Spans that wait to be sent. Those that are too many are left out.
+const MAX_WAITING: usize = 2048;
+const MAX_IN_BATCH: usize = 512;
+const SEND_EVERY: Duration = Duration::from_secs(5);
+const SEND_TIMEOUT: Duration = Duration::from_secs(3);
+/// For the last ones, when the program stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two complaints.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// What is traced, and where to.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct TraceOptions {
+    /// Send traces of requests to the OpenTelemetry collector at this URL of HTTP or HTTPS; where it has no path, that is /v1/traces.
+    /// Headers are taken from the environment: `OTEL_EXPORTER_OTLP_HEADERS`.
+    #[arg(long, value_name = "URL", value_parser = url)]
+    otlp_endpoint: Option<String>,
+    /// Which part of the requests is traced, from 0 to 1.
+    #[arg(long, value_name = "RATIO", default_value = "0.01", value_parser = ratio)]
+    trace_sample: f64,
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(|| "give a number from 0 to 1".to_owned())
+}
+
+/// Traces at work. When this is dropped, what is left is sent, which blocks for some seconds at most.
+pub(crate) struct Traces(SdkTracerProvider);
+
+impl Traces {
+    /// Starts to send, in a thread of its own, if there is somewhere to send to.
+    pub(crate) fn start(options: &TraceOptions, service: &'static str) -> Result<Option<Self>, Failure> {
+        let Some(endpoint) = &options.otlp_endpoint else { return Ok(None) };
+        let failure = |error: String| {
+            Failure::usage(
+                format!("cannot send traces to {endpoint}: {error}"),
+                "is that an OpenTelemetry collector, as in --otlp-endpoint http://localhost:4318?",
+            )
+        };
+        let exporter = exporter(endpoint).map_err(failure)?;
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(MAX_WAITING)
+            .with_max_export_batch_size(MAX_IN_BATCH)
+            .with_scheduled_delay(SEND_EVERY)
+            .build();
+        let resource = Resource::builder()
+            .with_service_name(format!("pssst-{service}"))
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        // Whoever asks has no trace that this could belong to: what is sampled is decided here.
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(BatchSpanProcessor::new(Reported { exporter, said: Mutex::default() }, config))
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(options.trace_sample))))
+            .with_resource(resource)
+            .build();
+        Ok(Some(Self(provider)))
+    }
+
+    /// What takes the spans of the program.
+    pub(crate) fn layer(&self) -> Box<dyn Layer<Registry> + Send + Sync> {
+        let spans = Targets::new()
+            .with_target("pssst_net", LevelFilter::DEBUG)
+            .with_target("pssst_gateway", LevelFilter::DEBUG);
+        tracing_opentelemetry::layer()
+            .with_tracer(self.0.tracer("pssst"))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(spans)
+            .boxed()
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        // What cannot be sent has been told of.
+        drop(self.0.shutdown_with_timeout(FLUSH_TIMEOUT));
+    }
+}
+
+/// The span at work, as the header `traceparent` names it: W3C Trace Context, section 3.2.
+pub(crate) fn parent() -> Option<String> {
+    let context = tracing::Span::current().context();
+    let span = context.span().span_context().clone();
+    let flags = span.trace_flags().to_u8();
+    span.is_valid().then(|| format!("00-{}-{}-{flags:02x}", span.trace_id(), span.span_id()))
+}
+
+/// Where the collector takes traces.
+fn url(endpoint: &str) -> Result<String, String> {
+    let mut url = reqwest::Url::parse(endpoint).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its scheme is neither http nor https".into());
+    }
+    if url.path() == "/" {
+        url.set_path("/v1/traces");
+    }
+    Ok(url.into())
+}
+
+fn exporter(url: &str) -> Result<opentelemetry_otlp::SpanExporter, String> {
+    opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_http_client(client()?)
+        .with_endpoint(url)
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(SEND_TIMEOUT)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// A client that trusts whom the system trusts. It blocks, and so is made where nothing else waits.
+fn client() -> Result<reqwest::blocking::Client, String> {
+    let make = || {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(|it| it.to_string())?;
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        let builder = reqwest::blocking::Client::builder().tls_backend_preconfigured(tls);
+        // Spans go nowhere but to the endpoint.
+        let builder = builder.redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(SEND_TIMEOUT);
+        builder.build().map_err(|error| error.to_string())
+    };
+    thread::scope(|scope| scope.spawn(make).join()).unwrap_or_else(|_| Err("no HTTP client can be made".into()))
+}
+
+/// An exporter whose failures are logged, at most once a minute.
+#[derive(Debug)]
+struct Reported {
+    exporter: opentelemetry_otlp::SpanExporter,
+    said: Mutex<Option<Instant>>,
+}
+
+impl SpanExporter for Reported {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let outcome = self.exporter.export(batch).await;
+        if let Err(error) = &outcome {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.is_none_or(|at| at.elapsed() >= QUIET) {
+                *said = Some(Instant::now());
+                tracing::warn!(%error, "traces cannot be sent, and are lost");
+            }
+        }
+        outcome
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
