@@ -26,9 +26,10 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pauses before each resend, for a random number between 0 and 1.
-    pub(super) fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
+    /// The pauses before each resend, for a random number between 0 and 1; what is outside counts as the nearer of them.
+    pub fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
         let least = self.first_pause.max(MIN_PAUSE);
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         let first = least.checked_add(least.mul_f64(fraction / 2.0)).unwrap_or(Duration::MAX);
         iter::successors(Some(first), |pause| Some(pause.saturating_mul(2))).take(self.max_resends as usize)
     }
@@ -43,6 +44,9 @@ mod tests {
         let millis = |fraction| Retry::default().pauses(fraction).map(|pause| pause.as_millis()).collect::<Vec<_>>();
         assert_eq!(millis(0.0), [1000, 2000, 4000, 8000]);
         assert_eq!(millis(1.0), [1500, 3000, 6000, 12_000]);
+        assert_eq!(millis(7.0), millis(1.0));
+        assert_eq!(millis(-1.0), millis(0.0));
+        assert_eq!(millis(f64::NAN), millis(0.0));
         let endless = Retry { first_pause: Duration::from_secs(u64::MAX / 4), max_resends: u32::MAX };
         assert_eq!(endless.pauses(1.0).nth(100), Some(Duration::MAX));
         let hasty = Retry { first_pause: Duration::ZERO, max_resends: 9 };
