@@ -179,8 +179,8 @@ impl GatewayBuilder {
         }
         let way = match &self.upstream.0 {
             Kind::Http(url) => Way::Http(Box::new(Http::new(url.clone(), self.http, self.timeout)?)),
-            Kind::Udp(address) => Way::Udp(address.clone()),
-            Kind::Tcp(address) => Way::Tcp(address.clone()),
+            Kind::Udp(address) => Way::Udp(Target::new(address.clone())),
+            Kind::Tcp(address) => Way::Tcp(Target::new(address.clone())),
             Kind::Unix(path) => Way::Unix(path.clone()),
         };
         let guard = Guard::new(self.max_concurrency, Circuit::new(self.circuit.failures, self.circuit.pause));
@@ -222,8 +222,8 @@ struct Shared {
 /// How to get to the upstream.
 enum Way {
     Http(Box<Http>),
-    Udp(String),
-    Tcp(String),
+    Udp(Arc<Target>),
+    Tcp(Arc<Target>),
     Unix(PathBuf),
 }
 
@@ -285,7 +285,7 @@ impl Gateway {
 /// A worker's line to the upstream.
 enum Line {
     Http(Option<reqwest::Client>),
-    Udp(Target),
+    Udp(Arc<Target>),
     Stream(Stream),
 }
 
@@ -294,8 +294,8 @@ impl Line {
         match &shared.way {
             // That it can be made was seen when the gateway was built.
             Way::Http(http) => Self::Http(http.client().ok()),
-            Way::Udp(address) => Self::Udp(Target::new(address.clone())),
-            Way::Tcp(address) => Self::Stream(Stream::new(Place::Tcp(Target::new(address.clone())))),
+            Way::Udp(target) => Self::Udp(Arc::clone(target)),
+            Way::Tcp(target) => Self::Stream(Stream::new(Place::Tcp(Arc::clone(target)))),
             Way::Unix(path) => Self::Stream(Stream::new(Place::Unix(path.clone()))),
         }
     }

@@ -17,6 +17,7 @@ use crate::Error;
 use crate::gateway::{HttpVersion, StatusRule};
 use crate::guard::{Answer, Failure};
 use crate::stats::GatewayOutcome;
+use crate::target::{Resolver, Target};
 
 const CLIENT_KEY: HeaderName = HeaderName::from_static("pssst-client-key");
 const CLIENT_NAME: HeaderName = HeaderName::from_static("pssst-client-name");
@@ -40,6 +41,7 @@ pub(crate) struct Http {
     authorization: Option<HeaderValue>,
     status_rule: StatusRule,
     trace_parent: Option<TraceParent>,
+    resolver: Arc<Resolver>,
     timeout: Duration,
 }
 
@@ -66,8 +68,13 @@ impl Http {
         };
         let content_type = HeaderValue::from_str(&options.content_type)
             .map_err(|_| Error::Option("this content type cannot stand in a header"))?;
+        // It is asked for names only; an address in a URL is its own.
+        let host =
+            format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let resolver = Arc::new(Resolver(Target::new(host)));
         let HttpOptions { authorization, version, status_rule, trace_parent, .. } = options;
-        let http = Self { url, tls, version, content_type, authorization, status_rule, trace_parent, timeout };
+        let http =
+            Self { url, tls, version, content_type, authorization, status_rule, trace_parent, resolver, timeout };
         http.client().map(|_| http).map_err(|_| Error::Option("the system gives no client of HTTP"))
     }
 
@@ -81,6 +88,7 @@ impl Http {
             HttpVersion::Http2 => builder.http2_prior_knowledge(),
         };
         builder
+            .dns_resolver(Arc::clone(&self.resolver))
             .redirect(redirect::Policy::none())
             .referer(false)
             .no_proxy()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pssst_net::Reply;
@@ -17,7 +18,7 @@ use crate::target::Target;
 /// A socket for each request costs some microseconds, and a late answer to one request can then never be taken for the answer to
 /// another, which may be somebody else's. Its port is one that nobody can foresee.
 pub(crate) async fn ask(
-    target: &Target,
+    target: &Arc<Target>,
     message: &Bytes,
     max_reply: usize,
     is_one_way: bool,
@@ -25,7 +26,7 @@ pub(crate) async fn ask(
     let address = target.address().await.map_err(|_| Failure(GatewayOutcome::Unreachable))?;
     let outcome = exchange(address, message, max_reply, is_one_way).await.map_err(|error| failure(&error));
     if matches!(outcome, Err(Failure(GatewayOutcome::Unreachable))) {
-        target.forget();
+        target.avoid(address);
     }
     outcome?.ok_or(Failure(GatewayOutcome::TooLarge))
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use pssst_net::Reply;
@@ -21,7 +21,7 @@ const MAX_IDLE: usize = 64;
 /// Where connections lead.
 #[derive(Debug)]
 pub(crate) enum Place {
-    Tcp(Target),
+    Tcp(Arc<Target>),
     Unix(PathBuf),
 }
 
@@ -65,15 +65,15 @@ impl Stream {
     async fn connect(&self) -> Result<Connection, Failure> {
         let unreachable = |error: io::Error| {
             tracing::debug!(%error, "cannot connect to the upstream");
-            if let Place::Tcp(target) = &self.place {
-                target.forget();
-            }
             Failure(GatewayOutcome::Unreachable)
         };
         match &self.place {
             Place::Tcp(target) => {
                 let address = target.address().await.map_err(unreachable)?;
-                let connection = TcpStream::connect(address).await.map_err(unreachable)?;
+                let connection = TcpStream::connect(address).await.map_err(|error| {
+                    target.avoid(address);
+                    unreachable(error)
+                })?;
                 connection.set_nodelay(true).map_err(unreachable)?;
                 Ok(Connection::Tcp(connection))
             }

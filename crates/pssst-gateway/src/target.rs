@@ -1,76 +1,250 @@
-//! The address behind a name, looked up now and then.
+//! The addresses behind an upstream's name, looked up now and then.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long an address is used without looking for another.
+/// How long addresses are used without looking for others.
 const LIFETIME: Duration = Duration::from_secs(30);
+/// How long after a lookup the next one begins at the earliest.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Addresses of a name that are used at most.
+const MAX_ADDRESSES: usize = 16;
 
-/// A host and a port. Lookups happen beside the worker, and nobody but the first waits for one.
-#[derive(Debug)]
+/// A host and a port, for all workers.
+///
+/// There is one lookup at a time, however many requests there are and however long it takes: the system's own would each hold a thread
+/// while name servers are slow. Requests go on with what is known, and wait for nothing but the first lookup.
 pub(crate) struct Target {
-    name: String,
-    known: Mutex<Option<(SocketAddr, Instant)>>,
+    look_up: LookUp,
+    known: watch::Sender<Known>,
+}
+
+type LookUp = Box<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
+
+#[derive(Default)]
+struct Known {
+    /// The preferred one first. Empty until something is known.
+    addresses: Vec<SocketAddr>,
+    is_looking: bool,
+    /// When to look again; at once, if there is no such time.
+    due: Option<Instant>,
+    /// The last lookup's end.
+    looked: Option<Instant>,
 }
 
 impl Target {
-    pub(crate) const fn new(name: String) -> Self {
-        Self { name, known: Mutex::new(None) }
+    /// For `HOST:PORT`.
+    pub(crate) fn new(name: String) -> Arc<Self> {
+        Self::with(Box::new(move || {
+            let name = name.clone();
+            Box::pin(async move { Ok(tokio::net::lookup_host(name).await?.collect()) })
+        }))
     }
 
-    pub(crate) async fn address(&self) -> io::Result<SocketAddr> {
-        if let Ok(address) = self.name.parse() {
-            return Ok(address);
-        }
-        let known = *self.known();
-        match known {
-            Some((address, since)) if since.elapsed() < LIFETIME => Ok(address),
-            Some((address, _)) => {
-                // The others go on with what is known.
-                *self.known() = Some((address, Instant::now()));
-                Ok(self.look_up().await.unwrap_or(address))
+    fn with(look_up: LookUp) -> Arc<Self> {
+        Arc::new(Self { look_up, known: watch::Sender::default() })
+    }
+
+    /// Where to send to.
+    pub(crate) async fn address(self: &Arc<Self>) -> io::Result<SocketAddr> {
+        self.known(|known| known.addresses.first().copied()).await
+    }
+
+    async fn known<T>(self: &Arc<Self>, of: impl Fn(&Known) -> Option<T>) -> io::Result<T> {
+        self.look_if_due();
+        let mut changes = self.known.subscribe();
+        let known = changes.wait_for(|known| !known.addresses.is_empty() || !known.is_looking).await;
+        let found = known.ok().and_then(|known| of(&known));
+        found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+    }
+
+    /// This address is of no use: the next one is preferred, and others are looked for.
+    pub(crate) fn avoid(&self, address: SocketAddr) {
+        self.known.send_if_modified(|known| {
+            // Others that failed with it have said so already.
+            if known.addresses.first() == Some(&address) {
+                known.addresses.rotate_left(1);
             }
-            None => self.look_up().await,
+            known.due = known.looked.map(|looked| looked + PAUSE);
+            false
+        });
+    }
+
+    fn look_if_due(self: &Arc<Self>) {
+        let now = Instant::now();
+        let is_mine = self.known.send_if_modified(|known| {
+            let is_due = !known.is_looking && known.due.is_none_or(|due| due <= now);
+            known.is_looking |= is_due;
+            is_due
+        });
+        if is_mine {
+            // Apart from the request, which may be given up earlier.
+            tokio::spawn(Lookup { target: Arc::clone(self), found: Vec::new() }.run());
         }
     }
+}
 
-    /// The address is of no use: look for another.
-    pub(crate) fn forget(&self) {
-        *self.known() = None;
+/// A lookup. One that is dropped, with its worker for instance, has found nothing.
+struct Lookup {
+    target: Arc<Target>,
+    found: Vec<SocketAddr>,
+}
+
+impl Lookup {
+    async fn run(mut self) {
+        match (self.target.look_up)().await {
+            Ok(found) => self.found = found,
+            Err(error) => tracing::debug!(%error, "the upstream's name cannot be looked up"),
+        }
     }
+}
 
-    async fn look_up(&self) -> io::Result<SocketAddr> {
-        let found = tokio::net::lookup_host(&self.name).await?.next();
-        let address = found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
-        *self.known() = Some((address, Instant::now()));
-        Ok(address)
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        let mut found = std::mem::take(&mut self.found);
+        found.truncate(MAX_ADDRESSES);
+        self.target.known.send_modify(|known| {
+            let now = Instant::now();
+            known.is_looking = false;
+            known.looked = Some(now);
+            known.due = Some(now + if found.is_empty() { PAUSE } else { LIFETIME });
+            // The one that is in use stays so, if it is still there. What was known is better than nothing.
+            if let Some(first) = known.addresses.first()
+                && let Some(place) = found.iter().position(|address| address == first)
+            {
+                found.rotate_left(place);
+            }
+            if !found.is_empty() {
+                known.addresses = found;
+            }
+        });
     }
+}
 
-    fn known(&self) -> MutexGuard<'_, Option<(SocketAddr, Instant)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+/// A target as a resolver for HTTP, which asks for the host of its URL and nothing else.
+pub(crate) struct Resolver(pub(crate) Arc<Target>);
+
+impl Resolve for Resolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let target = Arc::clone(&self.0);
+        Box::pin(async move {
+            let addresses =
+                target.known(|known| Some(known.addresses.clone()).filter(|found| !found.is_empty())).await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("addresses", &self.known.borrow().addresses).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
-    #[tokio::test]
-    async fn names_are_looked_up_once_and_again_when_they_failed() {
-        let target = Target::new("localhost:7".into());
-        let address = target.address().await.unwrap();
-        assert!(address.ip().is_loopback() && address.port() == 7);
-        let since = target.known().unwrap().1;
+    fn address(last: u8) -> SocketAddr {
+        ([127, 0, 0, last], 9).into()
+    }
+
+    /// Lookups end with these in turn, each after a second, and then with none.
+    fn target(ends: Vec<io::Result<Vec<SocketAddr>>>) -> (Arc<Target>, Arc<AtomicUsize>) {
+        let (ends, count) = (Mutex::new(ends.into_iter()), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&count);
+        let target = Target::with(Box::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let end = ends.lock().unwrap().next().unwrap_or_else(|| Ok(Vec::new()));
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                end
+            })
+        }));
+        (target, count)
+    }
+
+    fn failure() -> io::Result<Vec<SocketAddr>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_lookup_serves_all_and_those_who_gave_up_do_not_end_it() {
+        let (target, lookups) = target(vec![Ok(vec![address(1)])]);
+        let gave_up = tokio::time::timeout(Duration::from_millis(500), target.address()).await;
+        assert!(gave_up.is_err());
+        let all = futures_util::future::join_all((0..100).map(|_| target.address())).await;
+        assert!(all.into_iter().all(|found| found.unwrap() == address(1)));
+        assert_eq!(lookups.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_looks_again_beside_the_requests_and_keeps_what_it_knows_when_that_fails() {
+        let (target, lookups) = target(vec![Ok(vec![address(1)]), failure(), Ok(vec![address(2)])]);
+        assert_eq!(target.address().await.unwrap(), address(1));
+        tokio::time::advance(Duration::from_millis(29_999)).await;
         target.address().await.unwrap();
-        assert_eq!(target.known().unwrap().1, since);
-        target.forget();
-        assert_eq!(target.address().await.unwrap(), address);
-        assert!(target.known().unwrap().1 > since);
-        assert_eq!(Target::new("[::1]:9".into()).address().await.unwrap().port(), 9);
+        assert_eq!(lookups.load(Ordering::Relaxed), 1);
+        for (after, then, so_far) in [(Duration::from_millis(1), 1, 2), (PAUSE, 2, 3), (PAUSE, 2, 3)] {
+            tokio::time::sleep(after).await;
+            let start = Instant::now();
+            target.address().await.unwrap();
+            assert_eq!(start.elapsed(), Duration::ZERO);
+            tokio::time::sleep(Duration::from_millis(1001)).await;
+            assert_eq!((target.address().await.unwrap(), lookups.load(Ordering::Relaxed)), (address(then), so_far));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_without_addresses_is_not_asked_for_all_the_time() {
+        let (target, lookups) = target(vec![failure(), Ok(Vec::new()), Ok(vec![address(1)])]);
+        for _ in 0..10 {
+            assert!(target.address().await.is_err());
+        }
+        assert_eq!(lookups.load(Ordering::Relaxed), 1);
+        tokio::time::sleep(PAUSE).await;
+        assert!(target.address().await.is_err());
+        tokio::time::sleep(PAUSE).await;
+        assert_eq!((target.address().await.unwrap(), lookups.load(Ordering::Relaxed)), (address(1), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_of_no_use_is_left_and_others_are_looked_for() {
+        let all = vec![address(1), address(2), address(3)];
+        let (target, lookups) = target(vec![Ok(all.clone()), Ok(all), Ok(vec![address(4)])]);
+        assert_eq!(target.address().await.unwrap(), address(1));
+        for _ in 0..5 {
+            target.avoid(address(1));
+        }
+        assert_eq!((target.address().await.unwrap(), lookups.load(Ordering::Relaxed)), (address(2), 1));
+        // Found again, the one that is in use stays so.
+        tokio::time::sleep(PAUSE).await;
+        target.address().await.unwrap();
+        tokio::time::sleep(2 * PAUSE).await;
+        assert_eq!((target.address().await.unwrap(), lookups.load(Ordering::Relaxed)), (address(2), 2));
+        target.avoid(address(2));
+        assert_eq!(target.address().await.unwrap(), address(3));
+        tokio::time::sleep(2 * PAUSE).await;
+        assert_eq!((target.address().await.unwrap(), lookups.load(Ordering::Relaxed)), (address(4), 3));
+    }
+
+    #[tokio::test]
+    async fn names_and_addresses_of_both_families_are_found() {
+        for name in ["localhost:7", "127.0.0.1:7", "[::1]:7"] {
+            let found = Target::new(name.into()).address().await.unwrap();
+            assert!(found.ip().is_loopback() && found.port() == 7, "{name}: {found}");
+        }
         assert!(Target::new("nobody.invalid:9".into()).address().await.is_err());
     }
 }
