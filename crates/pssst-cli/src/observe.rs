@@ -67,9 +67,13 @@ impl Observer {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        let draining = self.status.is_draining().then(|| "it is about to stop".to_owned());
-        draining.into_iter().chain(self.service.not_ready()).collect()
+        not_ready(&*self.service, &self.status)
     }
+}
+
+fn not_ready(service: &dyn Observed, status: &Status) -> Vec<String> {
+    let draining = status.is_draining().then(|| "it is about to stop".to_owned());
+    draining.into_iter().chain(service.not_ready()).collect()
 }
 
 /// All metrics, read when somebody asks.
@@ -79,6 +83,8 @@ impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let page = &mut Page::new(encoder);
         page.info("pssst_build", "The program", &[("version", env!("CARGO_PKG_VERSION")), ("backend", &backend())])?;
+        let is_ready = not_ready(&*self.0, &self.1).is_empty();
+        page.number("pssst_ready", "Whether it is as /readyz wants it", is_ready.into())?;
         self.1.metrics(page)?;
         process::metrics(page)?;
         self.0.metrics(page)

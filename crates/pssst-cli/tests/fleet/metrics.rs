@@ -56,11 +56,12 @@ const PROCESS: [&str; 6] = [
     "process_start_time_seconds",
     "process_threads",
 ];
-const PROGRAM: [&str; 4] = [
+const PROGRAM: [&str; 5] = [
     "pssst_build_info version backend",
     "pssst_config_reload_refused",
     "pssst_config_reload_timestamp_seconds",
     "pssst_config_reloads_total result",
+    "pssst_ready",
 ];
 const SERVER: [&str; 21] = [
     "pssst_keyring_keys",
@@ -260,8 +261,10 @@ fn health_says_what_is_the_matter() {
     {
         assert_eq!(http(&mut server, method, path).0, expected, "{method} {path}");
     }
+    assert_eq!(samples(&mut server)["pssst_ready"].to_bits(), 1.0_f64.to_bits());
     server.signal("TERM");
     wait_for("it is not ready", || http(&mut server, "GET", "/readyz").0 == 503);
+    assert_eq!(samples(&mut server)["pssst_ready"].to_bits(), 0.0_f64.to_bits());
     assert_eq!(http(&mut server, "GET", "/readyz").2, "it is about to stop\n");
     // It is alive for all that.
     assert_eq!(http(&mut server, "GET", "/livez").0, 200);
