@@ -172,7 +172,7 @@ impl Postgres {
             if status.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
                 return true;
             }
-            if self.log()[log_len..].contains("FATAL") {
+            if has_failed(&self.log()[log_len..]) {
                 break;
             }
             thread::sleep(Duration::from_millis(20));
@@ -221,6 +221,11 @@ impl Drop for Postgres {
     }
 }
 
+/// Whether a server says that it cannot start. What it says to clients that come too early is as fatal, to them.
+fn has_failed(log: &str) -> bool {
+    log.lines().any(|line| line.contains("FATAL") && !line.contains("the database system is "))
+}
+
 /// The directory that has all of them.
 fn find_programs() -> PathBuf {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
@@ -265,6 +270,13 @@ fn free_port() -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_that_come_too_early_are_no_failure() {
+        assert!(has_failed("LOG:  starting\nFATAL:  could not create any TCP/IP sockets\n"));
+        assert!(!has_failed("LOG:  starting\nFATAL:  the database system is starting up\n"));
+        assert!(!has_failed("LOG:  starting\n"));
+    }
 
     #[test]
     fn a_server_keeps_its_data_and_its_port_and_leaves_nothing() {
