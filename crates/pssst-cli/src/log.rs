@@ -86,7 +86,21 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        Self { is_journal: std::env::var_os("JOURNAL_STREAM").is_some() }
+        Self { is_journal: std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream)) }
+    }
+}
+
+/// Whether standard error is still the stream that systemd named when it started this or whoever started this: `DEVICE:INODE`.
+fn is_stderr(stream: &str) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata("/dev/stderr").is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = stream;
+        false
     }
 }
 
