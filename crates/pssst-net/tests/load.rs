@@ -152,9 +152,11 @@ fn handlers_are_replaced_and_finish_what_they_have() {
                 _ => marked(mark, Duration::from_millis(u64::from(mark % 5))),
             });
             thread::sleep(Duration::from_millis(2));
+            // However slow the machine, some are asked between one and another.
+            wait_for(&server, |stats| stats.count(Outcome::Replied) >= u64::from(mark / 5));
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(asking.join().unwrap() > 10);
+        asking.join().unwrap();
     });
     assert_eq!(pending.open(&mut receive(&before).0).unwrap(), [0]);
     server.replace_handler(marked(200, Duration::ZERO));
