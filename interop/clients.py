@@ -17,24 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+from checks import check, expect, run_checks
 
 PATIENCE_SECONDS = 20
 OVERHEAD = 52
-
-checks = []
-
-
-def check(name):
-    def register(function):
-        checks.append((name, function))
-        return function
-    return register
-
-
-def expect(got, wanted, what):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r:.300}, wanted {wanted!r:.300}")
 
 
 def program(*names):
@@ -141,13 +128,12 @@ def wait_for(is_so, what):
 
 
 def dig(port, name, kind, *options):
-    """The answers, and the size of the message that brought them; no answers if none came."""
+    """The answers, and the size of the message that brought them: none, and 0, if none came."""
     command = [program("dig"), "@127.0.0.1", "-p", str(port), name, kind, "+nocookie", "+tries=1", "+time=1", "+ignore"]
-    code, output, _ = run([*command, *options])
+    _, output, _ = run([*command, *options])
     answers = [line.split(None, 4)[4] for line in output.splitlines() if line and line[0] not in ";" and "\tIN\t" in line]
     size = re.search(r"MSG SIZE  rcvd: (\d+)", output)
-    status = re.search(r"status: (\w+)", output)
-    return (answers, int(size[1]) if size else 0, status[1] if status else "", code)[:2] if code else (answers, int(size[1]))
+    return answers, int(size[1]) if size else 0
 
 
 def text(answers):
@@ -182,8 +168,8 @@ def dig_sizes(folder):
             expect(text(answers) == text(direct), fits, f"{name}: {answer_len} bytes for {query_len}")
             seen.add(fits)
         expect(seen, {True, False}, "both sides of the limit")
-        proxy, gateway = chain.summaries()
-        expect("reply_too_large" in gateway and "timed_out" not in proxy.split("received")[0], True, gateway)
+        _, gateway = chain.summaries()
+        expect("reply_too_large" in gateway, True, gateway)
         print(f"  {gateway.strip().splitlines()[-1]}")
 
 
@@ -313,23 +299,13 @@ def statsd_counters(folder):
 
 
 def main():
-    passed = failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for key in ("server", "client"):
             code, public, errors = run([OURS, "keygen", "--out", str(folder / f"{key}.key")])
             expect(code, 0, errors)
             (folder / f"{key}.pub").write_text(public)
-        for name, function in checks:
-            try:
-                function(folder)
-                passed += 1
-                print(f"ok   {name}", flush=True)
-            except Exception:
-                failed += 1
-                print(f"FAIL {name}\n{traceback.format_exc()}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+        return run_checks(lambda: contextlib.nullcontext(folder))
 
 
 if __name__ == "__main__":

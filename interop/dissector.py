@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+from checks import check, expect, run_checks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "deploy" / "wireshark" / "pssst.lua"
@@ -45,20 +46,6 @@ EXPERTS = {
 }
 FIELDS = ["flags", "flags.reply", "flags.client_auth", "flags.reserved", "kind", "suite", "exchange_value", "ciphertext",
           "ciphertext.length", "tag", "overhead", "message_length", "request_in", "response_in", "time", "repeats", "differs"]
-
-checks = []
-
-
-def check(name):
-    def register(function):
-        checks.append((name, function))
-        return function
-    return register
-
-
-def expect(got, wanted, what):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r:.300}, wanted {wanted!r:.300}")
 
 
 def run(command, **options):
@@ -382,21 +369,6 @@ def wait_for_frames(capture, port, wanted):
         time.sleep(0.1)
 
 
-def main():
-    failed = 0
-    for name, function in checks:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                function(folder)
-                print(f"ok      {name}", flush=True)
-            except Exception:  # whatever goes wrong fails this check only
-                failed += 1
-                print(f"FAILED  {name}", flush=True)
-                traceback.print_exc(file=sys.stdout)
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
     OURS = os.path.abspath(sys.argv[1])
-    sys.exit(main())
+    sys.exit(run_checks(tempfile.TemporaryDirectory))

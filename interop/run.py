@@ -5,6 +5,7 @@
 Prints a line for each check, and last `N passed, N failed`. Fails if one fails.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -14,23 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 
+from checks import check, expect, run_checks
 from pssst import PSSSTClient, PSSSTServer
 
 PEER = [sys.executable, str(pathlib.Path(__file__).with_name("peer.py"))]
 PATIENCE_SECONDS = 20
 # Around block and buffer sizes, up to what the peers' own clients read.
 SIZES = [0, 1, 15, 16, 17, 32, 255, 1024, 1200, 2000, 16384, 60000]
-
-checks = []
-
-
-def check(name):
-    def register(function):
-        checks.append((name, function))
-        return function
-    return register
 
 
 def run(command, message=b"", **options):
@@ -39,11 +31,6 @@ def run(command, message=b"", **options):
     if done.returncode != 0:
         raise AssertionError(f"{command[:3]} ended with {done.returncode}: {done.stderr.decode()}")
     return done.stdout
-
-
-def expect(got, wanted, what):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r:.200}, wanted {wanted!r:.200}")
 
 
 class Running:
@@ -280,19 +267,9 @@ def we_refuse_other_kinds(_):
 
 
 def main():
-    failed = 0
     with tempfile.TemporaryDirectory() as folder:
         keys = Keys(folder)
-        for name, function in checks:
-            try:
-                function(keys)
-                print(f"ok      {name}", flush=True)
-            except Exception:  # whatever goes wrong fails this check only
-                failed += 1
-                print(f"FAILED  {name}", flush=True)
-                traceback.print_exc(file=sys.stdout)
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+        return run_checks(lambda: contextlib.nullcontext(keys))
 
 
 if __name__ == "__main__":
