@@ -66,8 +66,17 @@ pub(crate) struct ServerOptions {
 }
 
 /// The options that a running server can change.
-pub(crate) const RELOADABLE: [&str; 6] =
-    ["secret_key", "keys", "clients", "unknown_clients", "anonymous", "allow_exposed_keys"];
+pub(crate) const RELOADABLE: [&str; 9] = [
+    "secret_key",
+    "keys",
+    "clients",
+    "unknown_clients",
+    "anonymous",
+    "allow_exposed_keys",
+    "max_amplification",
+    "max_authenticated_amplification",
+    "rate_limit",
+];
 
 /// What a server's options name, read and checked, before any of it is used.
 pub(crate) struct Prepared {
@@ -75,6 +84,7 @@ pub(crate) struct Prepared {
     accepts: Accepts,
     server: pssst::Server,
     clients: Option<Arc<Clients>>,
+    bounds: Bounds,
 }
 
 /// What a server accepts, whatever its keys are.
@@ -82,6 +92,14 @@ pub(crate) struct Prepared {
 struct Accepts {
     suites: SuiteSet,
     anonymous: bool,
+}
+
+/// How much is taken from whom, and how long replies may be beside their requests.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    rate: Option<RateLimit>,
+    amplification: Option<u32>,
+    authenticated_amplification: Option<u32>,
 }
 
 /// A server that serves.
@@ -105,7 +123,7 @@ impl ServerOptions {
         let accepts = Accepts { suites, anonymous: !self.policy.refuses_anonymous() };
         let server = accepts.with_keys(keys.now()?);
         let clients = self.policy.clients(clients.load().as_deref()).await?;
-        Ok(Prepared { keys, accepts, server, clients })
+        Ok(Prepared { keys, accepts, server, clients, bounds: self.bounds() })
     }
 
     /// The files that hold what is read.
@@ -113,15 +131,22 @@ impl ServerOptions {
         self.keys.files()
     }
 
-    fn bind(&self, server: pssst::Server, clients: &SharedClients) -> Result<BoundServer, Failure> {
+    fn bounds(&self) -> Bounds {
+        let authenticated = self.max_authenticated_amplification.unwrap_or(self.max_amplification);
+        Bounds {
+            rate: self.rate_limit.map(RateLimit::new),
+            amplification: times(self.max_amplification),
+            authenticated_amplification: times(authenticated),
+        }
+    }
+
+    fn bind(&self, server: pssst::Server, clients: &SharedClients, bounds: Bounds) -> Result<BoundServer, Failure> {
         let clients = Arc::clone(clients);
         let mut builder = Server::builder(server)
             .max_datagram(self.max_datagram as usize)
-            .max_amplification(times(self.max_amplification))
-            .max_authenticated_amplification(times(
-                self.max_authenticated_amplification.unwrap_or(self.max_amplification),
-            ))
-            .rate_limit(self.rate_limit.map(RateLimit::new))
+            .max_amplification(bounds.amplification)
+            .max_authenticated_amplification(bounds.authenticated_amplification)
+            .rate_limit(bounds.rate)
             .memo((self.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect())
             .clients(move |key| clients.load().as_ref().map_or(KeyCheck::Validate, |clients| clients.check(key)));
         if let Some(workers) = self.workers {
@@ -168,10 +193,10 @@ impl Serving {
         clients: SharedClients,
         handler: Handler,
     ) -> Result<Self, Failure> {
-        let Prepared { keys, accepts, server, clients: enrolled } = prepared;
+        let Prepared { keys, accepts, server, clients: enrolled, bounds } = prepared;
         clients.store(enrolled);
         let server = options
-            .bind(server, &clients)?
+            .bind(server, &clients, bounds)?
             .serve(handler)
             .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
         let (server, keyring_changed) = (Arc::new(server), Arc::new(AtomicU64::new(seconds_since_1970())));
@@ -181,10 +206,12 @@ impl Serving {
 
     /// Goes on with what was prepared, without losing a packet.
     pub(crate) fn apply(&mut self, prepared: Prepared, handler: Option<Handler>) {
-        let Prepared { keys, accepts, server, clients } = prepared;
+        let Prepared { keys, accepts, server, clients, bounds } = prepared;
         self.keeper.abort();
         self.server.replace_keys(server);
         self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
+        self.server.replace_rate_limit(bounds.rate);
+        self.server.replace_max_amplification(bounds.amplification, bounds.authenticated_amplification);
         self.clients.store(clients);
         if let Some(handler) = handler {
             self.server.replace_handler(handler);

@@ -470,7 +470,7 @@ fn a_server_keeps_its_limits() {
     assert_eq!(request(&"x".repeat(48)).status.code(), Some(0));
     assert_eq!(request("too soon").status.code(), Some(1));
     let said = serving.stop();
-    assert!(said.ends_with("received 3, replied 1, too_long 1, rate_limited 1\n"), "{said}");
+    assert!(said.ends_with("received 3, replied 1, too_long 1, rate_limit 1\n"), "{said}");
 }
 
 /// A server whose network loses the first packets, and forges replies before the true one.

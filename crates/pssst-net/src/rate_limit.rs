@@ -89,6 +89,7 @@ impl RateLimit {
 /// assert!(!limiter.admits(source, now));
 /// ```
 pub struct RateLimiter {
+    limit: RateLimit,
     hasher: RandomState,
     created: Instant,
     /// Nanoseconds between two requests. `None` admits nothing.
@@ -106,6 +107,7 @@ impl RateLimiter {
     pub fn new(limit: RateLimit) -> Self {
         let interval = (limit.requests_per_second > 0).then(|| NANOSECONDS.div_ceil(limit.requests_per_second.into()));
         Self {
+            limit,
             hasher: RandomState::new(),
             created: Instant::now(),
             interval,
@@ -115,6 +117,11 @@ impl RateLimiter {
             ipv6_mask: u128::MAX.checked_shl(128_u32.saturating_sub(limit.ipv6_prefix_len.into())).unwrap_or(0),
             due: (0..limit.buckets.max(1)).map(|_| AtomicU64::new(0)).collect(),
         }
+    }
+
+    /// What it was made from.
+    pub const fn limit(&self) -> RateLimit {
+        self.limit
     }
 
     /// Whether to take a request from this source now, which then counts. A time before the limiter was made counts as

@@ -22,7 +22,7 @@ use crate::rate_limit::{RateLimit, RateLimiter};
 use crate::time::after;
 use crate::udp::{BatchSocket, MAX_DATAGRAM};
 use kernel::KernelDrops;
-use shared::{Limits, Serving, Stop};
+use shared::{Amplification, Limits, Serving, Stop};
 
 pub(crate) use shared::Shared;
 pub(crate) use stats::WorkerCounts;
@@ -48,24 +48,22 @@ pub struct ServerBuilder {
     limits: Limits,
     memo_len: usize,
     memo_suites: SuiteSet,
-    rate_limit: Option<RateLimit>,
 }
 
 impl ServerBuilder {
     fn new(server: pssst::Server) -> Self {
         Self {
-            serving: Serving { server: Arc::new(server), check: Arc::new(|_| KeyCheck::Validate) },
+            serving: Serving {
+                server: Arc::new(server),
+                check: Arc::new(|_| KeyCheck::Validate),
+                rate_limiter: None,
+                amplification: Amplification { anonymous: Some(3), authenticated: Some(3) },
+            },
             workers: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             buffer_len: 4 << 20,
-            limits: Limits {
-                datagram: 2048,
-                in_flight: 4096,
-                amplification: Some(3),
-                authenticated_amplification: Some(3),
-            },
+            limits: Limits { datagram: 2048, in_flight: 4096 },
             memo_len: 16 << 20,
             memo_suites: SuiteSet::from_iter([Suite::X25519AesGcm128]),
-            rate_limit: None,
         }
     }
 
@@ -102,13 +100,13 @@ impl ServerBuilder {
     /// The sender's address of a request can be forged, so a server answers whoever an attacker points it at. Three times is
     /// what QUIC allows towards addresses that are not validated (RFC 9000, section 8.1).
     pub fn max_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
-        self.limits.amplification = times.into();
+        self.serving.amplification.anonymous = times.into();
         self
     }
 
     /// The same for requests of authenticated clients, whose requests others can repeat, too. 3 by default.
     pub fn max_authenticated_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
-        self.limits.authenticated_amplification = times.into();
+        self.serving.amplification.authenticated = times.into();
         self
     }
 
@@ -123,8 +121,9 @@ impl ServerBuilder {
     }
 
     /// Limits what each prefix of source addresses may ask. Unlimited by default.
-    pub fn rate_limit(self, limit: impl Into<Option<RateLimit>>) -> Self {
-        Self { rate_limit: limit.into(), ..self }
+    pub fn rate_limit(mut self, limit: impl Into<Option<RateLimit>>) -> Self {
+        self.serving.rate_limiter = limit.into().map(|limit| Arc::new(RateLimiter::new(limit)));
+        self
     }
 
     /// Bytes of each socket's buffers that the system is asked for, 4 MiB by default: what waits there while a worker is
@@ -200,7 +199,6 @@ impl ServerBuilder {
             limits: self.limits,
             memo: (self.memo_len > 0).then(|| Memo::new(self.memo_len)),
             memo_suites: self.memo_suites,
-            rate_limiter: self.rate_limit.map(RateLimiter::new),
             stop: Stop::default(),
             max_waiting: listen::max_waiting(self.buffer_len),
             is_inherited,
@@ -349,6 +347,26 @@ impl Server {
     pub fn replace_clients(&self, check: impl Fn(&PublicKey) -> KeyCheck + Send + Sync + 'static) {
         let check: shared::Check = Arc::new(check);
         self.shared.serving.rcu(|serving| Serving { check: Arc::clone(&check), ..Serving::clone(serving) });
+    }
+
+    /// Replaces what [`ServerBuilder::max_amplification`] and [`ServerBuilder::max_authenticated_amplification`] were given.
+    pub fn replace_max_amplification(
+        &self,
+        times: impl Into<Option<u32>>,
+        authenticated_times: impl Into<Option<u32>>,
+    ) {
+        let amplification = Amplification { anonymous: times.into(), authenticated: authenticated_times.into() };
+        self.shared.serving.rcu(|serving| Serving { amplification, ..Serving::clone(serving) });
+    }
+
+    /// Replaces what [`ServerBuilder::rate_limit`] was given. Under another limit than before all sources begin anew.
+    pub fn replace_rate_limit(&self, limit: impl Into<Option<RateLimit>>) {
+        let limit = limit.into();
+        let present = self.shared.serving.load().rate_limiter.as_ref().map(|limiter| limiter.limit());
+        if limit != present {
+            let limiter = limit.map(|limit| Arc::new(RateLimiter::new(limit)));
+            self.shared.serving.rcu(|serving| Serving { rate_limiter: limiter.clone(), ..Serving::clone(serving) });
+        }
     }
 
     /// Replaces the handler. Requests that the old one has taken are finished by it.

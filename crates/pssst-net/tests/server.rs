@@ -297,6 +297,12 @@ fn replies_are_no_larger_than_their_requests_allow() {
         let server = builder.bind((V4, 0)).unwrap().serve(large()).unwrap();
         assert_eq!(answers(&server), expected);
     }
+    let server = builder().bind((V4, 0)).unwrap().serve(large()).unwrap();
+    for (anonymous, authenticated) in [(Some(20), None), (Some(3), None), (None, Some(8)), (Some(0), Some(0))] {
+        server.replace_max_amplification(anonymous, authenticated);
+        let expected = [anonymous.is_none_or(|times| times > 18), authenticated.is_none_or(|times| times > 8)];
+        assert_eq!(answers(&server), expected, "{anonymous:?} {authenticated:?}");
+    }
 }
 
 #[test]
@@ -320,6 +326,32 @@ fn a_prefix_that_asks_too_much_is_dropped_before_any_work() {
     assert_eq!(stats.count(Outcome::Replied) + stats.count(Outcome::RateLimited), 20);
     // Another prefix has its own.
     ask(&socket(Ipv4Addr::new(127, 0, 1, 1)), address, &anonymous(), b"");
+}
+
+#[test]
+fn a_rate_limit_is_replaced_while_the_server_runs() {
+    // Nobody earns 50 back while the test runs.
+    let limit = RateLimit::new(1).with_burst(50);
+    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let socket = socket(V4);
+    let replied = |requests: u64| {
+        let before = server.stats();
+        for _ in 0..requests {
+            socket.send_to(&sealed(&anonymous(), b"").0, server.local_addr()).unwrap();
+        }
+        let stats = wait_for(&server, |stats| stats.received == before.received + requests && stats.in_flight() == 0);
+        stats.count(Outcome::Replied) - before.count(Outcome::Replied)
+    };
+    assert_eq!(replied(50), 50);
+    server.replace_rate_limit(RateLimit::new(0));
+    assert_eq!(replied(50), 0);
+    server.replace_rate_limit(limit);
+    assert_eq!(replied(50), 50);
+    // The same limit has seen what it has seen.
+    server.replace_rate_limit(limit);
+    assert!(replied(50) < 50);
+    server.replace_rate_limit(None);
+    assert_eq!(replied(50), 50);
 }
 
 #[test]

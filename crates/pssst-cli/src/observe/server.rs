@@ -80,6 +80,12 @@ fn packets(page: &mut Page<'_>, stats: &Stats) -> fmt::Result {
     page.number("pssst_server_in_flight", "Requests that were received and have not ended", stats.in_flight())?;
     page.runtime_histogram("pssst_server_batch_size", "Datagrams received together", 1.0, &stats.batch_size)?;
     page.runtime_histogram(
+        "pssst_server_handler_duration_seconds",
+        "How long the handler took, whether it answered or failed",
+        NANOS,
+        &stats.handler_nanos,
+    )?;
+    page.runtime_histogram(
         "pssst_server_turnaround_seconds",
         "From receiving a request to having sent its reply",
         NANOS,

@@ -65,7 +65,7 @@ const PROGRAM: [&str; 5] = [
     "pssst_config_reloads_total result",
     "pssst_ready",
 ];
-const SERVER: [&str; 21] = [
+const SERVER: [&str; 24] = [
     "pssst_keyring_keys",
     "pssst_keyring_reload_timestamp_seconds",
     "pssst_server_batch_size_bucket le",
@@ -73,6 +73,9 @@ const SERVER: [&str; 21] = [
     "pssst_server_batch_size_sum",
     "pssst_server_datagrams_received_total",
     "pssst_server_drops_total cause",
+    "pssst_server_handler_duration_seconds_bucket le",
+    "pssst_server_handler_duration_seconds_count",
+    "pssst_server_handler_duration_seconds_sum",
     "pssst_server_in_flight",
     "pssst_server_kernel_drops_total",
     "pssst_server_key_requests_total key",
@@ -206,6 +209,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
         ("pssst_server_drops_total{cause=\"unsupported_suite\"}", 1.0),
         ("pssst_server_drops_total{cause=\"client_key_alias\"}", 1.0),
         ("pssst_server_key_requests_total{key=\"0\"}", 10.0),
+        ("pssst_server_handler_duration_seconds_count", 10.0),
         ("pssst_server_turnaround_seconds_count", 10.0),
         ("pssst_server_turnaround_seconds_bucket{le=\"+Inf\"}", 10.0),
         ("pssst_server_in_flight", 0.0),

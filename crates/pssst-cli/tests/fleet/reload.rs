@@ -81,6 +81,27 @@ fn a_configuration_that_is_not_right_changes_nothing() {
     }
 }
 
+/// In the middle of a flood, say.
+#[test]
+fn limits_change_while_it_runs() {
+    let (fleet, server, address) = start("1d");
+    let quiet =
+        ["bench", "--server", &address, "--server-key", "one.pub", "--rate", "100", "--duration", "1", "--json"];
+    let replies = || {
+        let report: Value = serde_json::from_str(&fleet.stdout(&quiet)).unwrap();
+        report["replies"].as_u64().unwrap()
+    };
+    assert!(replies() > 50);
+    configure(&fleet, "secret-key = \"one.key\"\nrate-limit = 1");
+    server.signal("HUP");
+    wait_for("a limit", || replies() < 20);
+    configure(&fleet, "secret-key = \"one.key\"");
+    server.signal("HUP");
+    wait_for("no limit", || replies() > 50);
+    let said = server.stop();
+    assert!(said.contains("rate_limit ") && !said.contains("nothing was changed"), "{said}");
+}
+
 /// As Kubernetes changes secrets: nobody sends a signal.
 #[test]
 fn changed_files_are_noticed_without_a_signal() {

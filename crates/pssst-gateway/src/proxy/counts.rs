@@ -39,9 +39,9 @@ impl Drop {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded => "overload",
             Self::NotLoopback => "not_loopback",
-            Self::TimedOut => "timed_out",
+            Self::TimedOut => "timeout",
             Self::Failed => "failed",
             Self::SendFailed => "send_failed",
             Self::Abandoned => "abandoned",

@@ -19,7 +19,6 @@ pub(crate) struct Shared {
     pub(super) limits: Limits,
     pub(super) memo: Option<Memo>,
     pub(super) memo_suites: SuiteSet,
-    pub(super) rate_limiter: Option<RateLimiter>,
     pub(super) stop: Stop,
     /// As many datagrams as can wait in a socket, or more.
     pub(super) max_waiting: usize,
@@ -37,11 +36,13 @@ impl Shared {
 /// What is asked about a client's key.
 pub(super) type Check = Arc<dyn Fn(&PublicKey) -> KeyCheck + Send + Sync>;
 
-/// What opens requests; replaced as a whole.
+/// What requests are taken and opened with, and how they may be answered; replaced as a whole.
 #[derive(Clone)]
 pub(super) struct Serving {
     pub(super) server: Arc<pssst::Server>,
     pub(super) check: Check,
+    pub(super) rate_limiter: Option<Arc<RateLimiter>>,
+    pub(super) amplification: Amplification,
 }
 
 impl Serving {
@@ -55,19 +56,24 @@ impl Serving {
     }
 }
 
-/// What a worker may do at most.
+/// What a worker may hold at most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) datagram: usize,
     pub(super) in_flight: usize,
-    pub(super) amplification: Option<u32>,
-    pub(super) authenticated_amplification: Option<u32>,
 }
 
-impl Limits {
+/// How many times longer than their requests replies may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amplification {
+    pub(super) anonymous: Option<u32>,
+    pub(super) authenticated: Option<u32>,
+}
+
+impl Amplification {
     /// Bytes of the reply to a request of this length, at most.
-    pub(super) fn max_reply(&self, request_len: usize, is_authenticated: bool) -> usize {
-        let factor = if is_authenticated { self.authenticated_amplification } else { self.amplification };
+    pub(super) fn max_reply(self, request_len: usize, is_authenticated: bool) -> usize {
+        let factor = if is_authenticated { self.authenticated } else { self.anonymous };
         let limit = factor.map_or(MAX_DATAGRAM, |factor| request_len.saturating_mul(factor as usize));
         limit.min(MAX_DATAGRAM)
     }
@@ -108,11 +114,11 @@ mod tests {
 
     #[test]
     fn replies_are_limited_by_their_requests_and_by_datagrams() {
-        let limits = Limits { datagram: 2048, in_flight: 1, amplification: Some(3), authenticated_amplification: None };
-        assert_eq!(limits.max_reply(60, false), 180);
-        assert_eq!(limits.max_reply(60, true), 65_507);
-        assert_eq!(limits.max_reply(usize::MAX, false), 65_507);
-        let none = Limits { amplification: Some(0), ..limits };
+        let amplification = Amplification { anonymous: Some(3), authenticated: None };
+        assert_eq!(amplification.max_reply(60, false), 180);
+        assert_eq!(amplification.max_reply(60, true), 65_507);
+        assert_eq!(amplification.max_reply(usize::MAX, false), 65_507);
+        let none = Amplification { anonymous: Some(0), ..amplification };
         assert_eq!(none.max_reply(60, false), 0);
     }
 }

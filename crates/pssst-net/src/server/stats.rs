@@ -104,10 +104,10 @@ impl Outcome {
             Self::ClientKeyAlias => "client_key_alias",
             Self::ClientRefused => "client_refused",
             Self::TooLong => "too_long",
-            Self::RateLimited => "rate_limited",
-            Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limit",
+            Self::Overloaded => "overload",
             Self::InProgress => "in_progress",
-            Self::HandlerTimedOut => "handler_timed_out",
+            Self::HandlerTimedOut => "handler_timeout",
             Self::HandlerFailed => "handler_failed",
             Self::ReplyTooLarge => "reply_too_large",
             Self::SendFailed => "send_failed",
@@ -143,6 +143,7 @@ pub(crate) struct WorkerCounts {
     pub(super) authenticated: Counter,
     pub(super) receive_errors: Counter,
     pub(super) batch_size: AtomicHistogram,
+    pub(super) handler: AtomicHistogram,
     pub(super) turnaround: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
     started: Instant,
@@ -161,6 +162,7 @@ impl WorkerCounts {
             authenticated: Counter::default(),
             receive_errors: Counter::default(),
             batch_size: AtomicHistogram::new(Scale::BATCH_SIZES),
+            handler: AtomicHistogram::new(Scale::NANOSECONDS),
             turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
             by_key: array::from_fn(|_| Counter::default()),
             started: Instant::now(),
@@ -175,8 +177,7 @@ impl WorkerCounts {
 
     /// A turn begins.
     pub(super) fn turn(&self) {
-        let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.turned.store(nanos, Ordering::Relaxed);
+        self.turned.store(nanos(self.started.elapsed()), Ordering::Relaxed);
     }
 
     /// How long the present turn has lasted.
@@ -195,12 +196,18 @@ impl WorkerCounts {
             authenticated_requests: self.authenticated.get(),
             receive_errors: self.receive_errors.get(),
             batch_size: self.batch_size.snapshot(),
+            handler_nanos: self.handler.snapshot(),
             turnaround_nanos: self.turnaround.snapshot(),
             requests_by_key: array::from_fn(|place| self.by_key[place].get()),
             kernel_drops: None,
             outcomes,
         }
     }
+}
+
+/// A time as histograms have it.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a server, or one of its workers, has done since it started.
@@ -228,6 +235,9 @@ pub struct Stats {
     pub kernel_drops: Option<u64>,
     /// Datagrams received together.
     pub batch_size: Histogram,
+    /// Nanoseconds that the handler took for a request, whether it answered or failed. What a service lets wait before it is ready is part
+    /// of it.
+    pub handler_nanos: Histogram,
     /// Nanoseconds from receiving a request to having sent its reply.
     pub turnaround_nanos: Histogram,
     outcomes: [u64; Outcome::ALL.len()],
@@ -267,6 +277,7 @@ impl Stats {
         self.authenticated_requests += other.authenticated_requests;
         self.receive_errors += other.receive_errors;
         self.batch_size.merge(&other.batch_size);
+        self.handler_nanos.merge(&other.handler_nanos);
         self.turnaround_nanos.merge(&other.turnaround_nanos);
         for (mine, theirs) in self.requests_by_key.iter_mut().zip(other.requests_by_key) {
             *mine += theirs;

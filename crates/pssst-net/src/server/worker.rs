@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::handler::{Failure, Finished, Handle};
 use super::shared::{Serving, Shared};
-use super::stats::{Outcome, WorkerCounts};
+use super::stats::{Outcome, WorkerCounts, nanos};
 use super::{Handler, Request};
 use crate::log::Seldom;
 use crate::memo::{Claim, Entry};
@@ -84,7 +84,10 @@ pub(super) struct Ticket {
     sealer: ReplySealer,
     source: Source,
     received: Instant,
-    is_authenticated: bool,
+    /// When the handler was given it.
+    handed: Instant,
+    /// Bytes of the longest reply packet.
+    max_reply: usize,
     claim: Option<Claim>,
 }
 
@@ -192,7 +195,7 @@ impl<S: Datagrams> Worker<S> {
             .await;
         let sending = start.elapsed();
         for time in times.iter().take(sent) {
-            counts.turnaround.record(u64::try_from((*time + sending).as_nanos()).unwrap_or(u64::MAX));
+            counts.turnaround.record(nanos(*time + sending));
         }
         counts.sent_bytes.add(sent_bytes);
     }
@@ -236,6 +239,7 @@ impl Desk {
         self.counts.batch_size.record(batch.len() as u64);
         let shared = Arc::clone(&self.shared);
         self.handlers.use_newest(&shared.handler.load());
+        let serving = shared.serving.load();
 
         let mut bytes = 0;
         let mut sources = Vec::with_capacity(batch.len());
@@ -246,7 +250,7 @@ impl Desk {
                 continue;
             };
             bytes += packet.len() as u64;
-            if shared.rate_limiter.as_ref().is_some_and(|limit| !limit.admits(datagram.peer.ip(), received.into_std()))
+            if serving.rate_limiter.as_ref().is_some_and(|limit| !limit.admits(datagram.peer.ip(), received.into_std()))
             {
                 self.refuse(datagram.peer, Outcome::RateLimited);
                 continue;
@@ -256,7 +260,6 @@ impl Desk {
         }
         self.counts.received_bytes.add(bytes);
 
-        let serving = shared.serving.load();
         // The caller's code may panic, and that must end no worker: then nobody is let in.
         let check =
             |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| (serving.check)(key))).unwrap_or(KeyCheck::Refuse);
@@ -280,6 +283,7 @@ impl Desk {
         let key_place = request.server_key_index();
         let (message, client_key, sealer) = request.into_parts();
         let is_authenticated = client_key.is_some();
+        let max_reply = serving.amplification.max_reply(source.len, is_authenticated);
         if is_authenticated { &self.counts.authenticated } else { &self.counts.anonymous }.add(1);
         self.counts.by_key[key_place].add(1);
 
@@ -287,7 +291,7 @@ impl Desk {
         if let Some(memo) = self.shared.memo_for(suite) {
             match memo.enter(sealer.exchange_value(), <[u8]>::to_vec) {
                 Entry::New(new) => claim = Some(new),
-                Entry::Repeated(reply) => return self.repeat(&reply, source, is_authenticated, received),
+                Entry::Repeated(reply) => return self.repeat(&reply, source, max_reply, received),
                 Entry::InProgress => return self.counts.count(Outcome::InProgress),
             }
         }
@@ -307,7 +311,7 @@ impl Desk {
             suite,
             exchange_value: *sealer.exchange_value(),
         };
-        let ticket = Ticket { sealer, source, received, is_authenticated, claim };
+        let ticket = Ticket { sealer, source, received, handed: Instant::now(), max_reply, claim };
         self.in_flight += 1;
         if let Some(finished) = self.handlers.current.start(request, ticket) {
             self.finish(finished);
@@ -315,8 +319,8 @@ impl Desk {
     }
 
     /// Sends the bytes of an earlier reply once more.
-    fn repeat(&mut self, reply: &[u8], source: Source, is_authenticated: bool, received: Instant) {
-        if reply.len() > self.shared.limits.max_reply(source.len, is_authenticated) {
+    fn repeat(&mut self, reply: &[u8], source: Source, max_reply: usize, received: Instant) {
+        if reply.len() > max_reply {
             return self.counts.count(Outcome::ReplyTooLarge);
         }
         let sealed = Sealed { outcome: Outcome::Repeated, received, len: reply.len() };
@@ -326,7 +330,8 @@ impl Desk {
     /// Seals what a handler answered.
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
-        let Ticket { sealer, source, received, is_authenticated, claim } = finished.ticket;
+        let Ticket { sealer, source, received, handed, max_reply, claim } = finished.ticket;
+        self.counts.handler.record(nanos(handed.elapsed()));
         let reply = match finished.outcome {
             Ok(Some(reply)) => reply,
             Ok(None) => return self.counts.count(Outcome::Unanswered),
@@ -335,12 +340,11 @@ impl Desk {
             Err(Failure::Failed) => return self.counts.count(Outcome::HandlerFailed),
         };
         let len = reply.message().len().saturating_add(OVERHEAD);
-        let limit = self.shared.limits.max_reply(source.len, is_authenticated);
-        if len > limit {
+        if len > max_reply {
             self.troubles.too_large.say(|| {
                 tracing::warn!(
                     len,
-                    limit,
+                    max_reply,
                     "a reply is too large beside its request, or for a datagram, and is not sent: pad the request, or \
                      raise the limit on amplification"
                 );

@@ -127,6 +127,9 @@ async fn handlers_that_finish_all_at_once_are_all_answered() {
     }));
     let stats = run(socket.clone(), handler).await;
     assert_eq!((stats.count(Outcome::Replied), socket.sent.borrow().len()), (320, 320));
+    // A minute each, in virtual time.
+    let minutes: u64 = 320 * 60_000_000_000;
+    assert_eq!((stats.handler_nanos.count(), stats.handler_nanos.sum()), (320, minutes));
 }
 
 /// Nothing of a request is in a log, at whatever level, but what anybody sees.
