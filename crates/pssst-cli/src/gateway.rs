@@ -152,8 +152,8 @@ impl Args {
         }
     }
 
-    /// The upstream, with everything that is said of it checked.
-    fn gateway(&self, clients: &SharedClients) -> Result<Gateway, Failure> {
+    /// The upstream, with everything that is said of it checked; instead of another one, perhaps.
+    fn gateway(&self, clients: &SharedClients, instead_of: Option<&Gateway>) -> Result<Gateway, Failure> {
         let options = &self.upstream;
         let clients = Arc::clone(clients);
         let mut builder = Gateway::builder(options.upstream.clone())
@@ -176,6 +176,9 @@ impl Args {
         }
         if let Some(path) = &options.upstream_ca {
             builder = builder.ca_file(path);
+        }
+        if let Some(gateway) = instead_of {
+            builder = builder.replacing(gateway);
         }
         builder.build().map_err(|error| failure(&error).of_option("upstream"))
     }
@@ -260,12 +263,12 @@ impl Service for Gatewaying {
 
     fn check(args: &Args) -> Result<(), Failure> {
         args.server.check()?;
-        args.gateway(&SharedClients::default()).map(drop)
+        args.gateway(&SharedClients::default(), None).map(drop)
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
         let clients = SharedClients::default();
-        let gateway = args.gateway(&clients)?;
+        let gateway = args.gateway(&clients, None)?;
         let prepared = args.server.prepare(args.suites(), &clients).await?;
         let handler = args.handler(&gateway, &clients);
         let serving = Serving::start(&args.server, prepared, clients, handler)?;
@@ -274,7 +277,7 @@ impl Service for Gatewaying {
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
         let clients = self.serving.clients();
-        let gateway = args.gateway(clients)?;
+        let gateway = args.gateway(clients, Some(&self.gateway.load()))?;
         let prepared = args.server.prepare(args.suites(), clients).await?;
         let handler = args.handler(&gateway, clients);
         self.serving.apply(prepared, Some(handler));

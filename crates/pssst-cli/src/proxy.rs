@@ -81,7 +81,7 @@ struct View(Arc<Proxy>);
 impl Observed for View {
     fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
         observe::gateway::proxy(page, &self.0.stats())?;
-        observe::client::metrics(page, &self.0.client_stats())
+        observe::client::metrics(page, &self.0.client().stats())
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {
@@ -135,7 +135,7 @@ impl Service for Proxying {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let (client, keeper) = connect(args).await?;
+        let (client, keeper) = connect(args, None).await?;
         let bound = Proxy::builder(client)
             .max_in_flight(args.max_in_flight as usize)
             .one_way(args.one_way)
@@ -156,7 +156,7 @@ impl Service for Proxying {
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let (client, keeper) = connect(args).await?;
+        let (client, keeper) = connect(args, Some(&self.proxy.client())).await?;
         self.proxy.replace_client(client);
         if let Some(before) = std::mem::replace(&mut self.keeper, keeper) {
             before.abort();
@@ -183,8 +183,8 @@ impl Service for Proxying {
     }
 }
 
-/// A client of the pool, and what keeps its key current.
-async fn connect(args: &Args) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
+/// A client of the pool, and what keeps its key current; instead of another one, perhaps.
+async fn connect(args: &Args, instead_of: Option<&Client>) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
     let directory = args.key_source.directory()?;
     let key = match &directory {
         Some(directory) => current_key(directory).await.map_err(|failure| failure.of_option("directory"))?,
@@ -199,6 +199,9 @@ async fn connect(args: &Args) -> Result<(Client, Option<JoinHandle<()>>), Failur
     if let Some(file) = &args.identity {
         let identity = key_file::read_secret(file, &args.access).map_err(|failure| failure.of_option("identity"))?;
         builder = builder.identity(&identity);
+    }
+    if let Some(client) = instead_of {
+        builder = builder.replacing(client);
     }
     let client = builder.connect(&args.server).await.map_err(|error| {
         match error {

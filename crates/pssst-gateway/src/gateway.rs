@@ -17,7 +17,7 @@ use tower::{Service, ServiceBuilder};
 use crate::circuit::Circuit;
 use crate::guard::{Answer, Failure, Guard, GuardLayer};
 use crate::http::{Http, HttpOptions};
-use crate::stats::{GatewayOutcome, GatewayStats};
+use crate::stats::{Counts, GatewayOutcome, GatewayStats};
 use crate::stream::{Place, Stream};
 use crate::target::Target;
 use crate::upstream::Kind;
@@ -79,6 +79,7 @@ pub struct GatewayBuilder {
     prefixes_client_key: bool,
     names: Names,
     http: HttpOptions,
+    counts: Arc<Counts>,
 }
 
 type Names = Arc<dyn Fn(&PublicKey) -> Option<String> + Send + Sync>;
@@ -165,6 +166,11 @@ impl GatewayBuilder {
         self
     }
 
+    /// Goes on counting where `gateway` is, which the new one is to replace: what either of them does is in the [`Gateway::stats`] of both.
+    pub fn replacing(self, gateway: &Gateway) -> Self {
+        Self { counts: gateway.shared.guard.counts(), ..self }
+    }
+
     /// The gateway, if all of this fits together. The upstream is not asked for anything yet.
     ///
     /// # Errors
@@ -183,7 +189,8 @@ impl GatewayBuilder {
             Kind::Tcp(address) => Way::Tcp(Target::new(address.clone())),
             Kind::Unix(path) => Way::Unix(path.clone()),
         };
-        let guard = Guard::new(self.max_concurrency, Circuit::new(self.circuit.failures, self.circuit.pause));
+        let guard =
+            Guard::new(self.max_concurrency, Circuit::new(self.circuit.failures, self.circuit.pause), self.counts);
         Ok(Gateway {
             shared: Arc::new(Shared {
                 upstream: self.upstream,
@@ -254,6 +261,7 @@ impl Gateway {
                 status_rule: StatusRule::Ok,
                 trace_parent: None,
             },
+            counts: Arc::default(),
         }
     }
 

@@ -23,20 +23,22 @@ use crate::stats::{Counts, GatewayOutcome, GatewayStats};
 #[derive(Debug)]
 pub(crate) struct Guard {
     permits: Arc<Semaphore>,
-    max_concurrency: usize,
     circuit: Arc<Circuit>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 impl Guard {
-    pub(crate) fn new(max_concurrency: usize, circuit: Circuit) -> Self {
-        let permits = Arc::new(Semaphore::new(max_concurrency));
-        Self { permits, max_concurrency, circuit: Arc::new(circuit), counts: Counts::default() }
+    pub(crate) fn new(max_concurrency: usize, circuit: Circuit, counts: Arc<Counts>) -> Self {
+        Self { permits: Arc::new(Semaphore::new(max_concurrency)), circuit: Arc::new(circuit), counts }
     }
 
     pub(crate) fn stats(&self) -> GatewayStats {
-        let in_flight = self.max_concurrency - self.permits.available_permits().min(self.max_concurrency);
-        self.counts.snapshot(in_flight, self.circuit.is_open())
+        self.counts.snapshot(self.circuit.is_open())
+    }
+
+    /// For whoever goes on with them.
+    pub(crate) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 }
 
@@ -105,6 +107,7 @@ where
         };
         let span = tracing::debug_span!("upstream", otel.kind = "client", outcome = tracing::field::Empty);
         let answer = span.in_scope(|| self.upstream.call(request)).instrument(span.clone());
+        guard.counts.begin();
         let mut ending = Ending { guard, span, outcome: GatewayOutcome::Abandoned, start: Instant::now() };
         Box::pin(async move {
             let _permit = permit;
@@ -152,7 +155,6 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.span.record("outcome", self.outcome.name());
-        self.guard.counts.count(self.outcome);
-        self.guard.counts.took(self.start.elapsed());
+        self.guard.counts.end(self.outcome, self.start.elapsed());
     }
 }

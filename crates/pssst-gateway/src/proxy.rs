@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pssst_net::{Client, ClientStats};
+use pssst_net::Client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -152,9 +152,9 @@ impl Proxy {
         self.shared.counts.snapshot()
     }
 
-    /// What its present client has done so far.
-    pub fn client_stats(&self) -> ClientStats {
-        self.shared.client.load().stats()
+    /// The client whose requests it carries at present.
+    pub fn client(&self) -> Client {
+        Client::clone(&self.shared.client.load())
     }
 
     /// Takes another client for what comes from now on. What is under way ends with the one that began it.

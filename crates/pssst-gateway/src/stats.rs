@@ -1,7 +1,7 @@
 //! What became of the requests that a gateway was handed.
 
 use std::array;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How a request ended at the gateway. Each ends in exactly one way.
@@ -92,7 +92,8 @@ impl Durations {
     }
 }
 
-/// What a gateway has done since it was built.
+/// What a gateway has done since it was built, and those before it that it replaced
+/// ([`GatewayBuilder::replacing`](crate::GatewayBuilder::replacing)).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayStats {
@@ -119,6 +120,7 @@ impl GatewayStats {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
+    in_flight: AtomicUsize,
     outcomes: [AtomicU64; GatewayOutcome::ALL.len()],
     durations: [AtomicU64; Durations::BUCKETS],
     sum_nanos: AtomicU64,
@@ -129,18 +131,30 @@ impl Counts {
         self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn took(&self, time: Duration) {
+    /// A request is handed to the upstream.
+    pub(crate) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has ended, after so long.
+    pub(crate) fn end(&self, outcome: GatewayOutcome, time: Duration) {
+        self.count(outcome);
+        self.took(time);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn took(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let place = (0..Durations::BUCKETS).position(|place| nanos <= Durations::bound(place));
         self.durations[place.unwrap_or(Durations::BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, in_flight: usize, is_circuit_open: bool) -> GatewayStats {
+    pub(crate) fn snapshot(&self, is_circuit_open: bool) -> GatewayStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counts = array::from_fn(|place| read(&self.durations[place]));
         GatewayStats {
-            in_flight,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
             is_circuit_open,
             durations: Durations { sum_nanos: read(&self.sum_nanos), counts },
             outcomes: array::from_fn(|place| read(&self.outcomes[place])),
@@ -166,7 +180,7 @@ mod tests {
         for nanos in [0, 125_000, 125_001, 250_000, 8_192_000_000, 8_192_000_001, 3_600_000_000_000] {
             counts.took(Duration::from_nanos(nanos));
         }
-        let durations = counts.snapshot(0, false).durations;
+        let durations = counts.snapshot(false).durations;
         let filled: Vec<_> = durations.buckets().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(125_000, 2), (250_000, 2), (8_192_000_000, 1), (u64::MAX, 2)]);
         assert_eq!(durations.sum_nanos, 3_616_384_500_002);

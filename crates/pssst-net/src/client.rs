@@ -102,6 +102,7 @@ impl Client {
             retry: Retry::default(),
             max_in_flight: 1024,
             max_datagram: 1232,
+            counts: None,
         }
     }
 
@@ -391,6 +392,8 @@ pub struct ClientBuilder {
     retry: Retry,
     max_in_flight: usize,
     max_datagram: usize,
+    /// Those to go on with.
+    counts: Option<Arc<Counts>>,
 }
 
 impl ClientBuilder {
@@ -428,6 +431,11 @@ impl ClientBuilder {
         Self { max_datagram: bytes.min(MAX_DATAGRAM), ..self }
     }
 
+    /// Goes on counting where `client` is, which the new one is to replace: what either of them does is in the [`Client::stats`] of both.
+    pub fn replacing(self, client: &Client) -> Self {
+        Self { counts: Some(Arc::clone(&client.shared.counts)), ..self }
+    }
+
     /// Resolves the server's name, which is `host:port`, and opens a socket. Nothing is sent.
     ///
     /// If the name has several addresses, they are tried in turn; and it is resolved again when the server stops answering.
@@ -442,9 +450,9 @@ impl ClientBuilder {
         self.connect_on(Arc::new(Udp), server.as_ref()).await
     }
 
-    pub(crate) async fn connect_on(self, network: Arc<dyn Network>, server: &str) -> Result<Client, Error> {
+    pub(crate) async fn connect_on(mut self, network: Arc<dyn Network>, server: &str) -> Result<Client, Error> {
         let sealer = self.sealer(self.server_key)?;
-        let (pending, counts) = (Arc::<Pending>::default(), Arc::<Counts>::default());
+        let (pending, counts) = (Arc::<Pending>::default(), self.counts.take().unwrap_or_default());
         let route = Route::open(network, server, self.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let route = route.await.map_err(Error::Network)?;
         let places = Semaphore::new(self.max_in_flight);
@@ -474,6 +482,6 @@ impl fmt::Debug for ClientBuilder {
             .field("retry", &self.retry)
             .field("max_in_flight", &self.max_in_flight)
             .field("max_datagram", &self.max_datagram)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

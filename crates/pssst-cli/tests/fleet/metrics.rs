@@ -296,6 +296,43 @@ fn reloads_are_counted() {
     server.stop();
 }
 
+/// Whoever replaces an upstream or a client goes on counting where it was.
+#[test]
+fn counters_go_on_over_reloads() {
+    let fleet = Fleet::new();
+    fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
+    let upstream = echo();
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
+    let mut gateway = fleet.start(&[&gateway[..], &METRICS].concat(), 4);
+    let address = gateway.line("listening on ");
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--server-key", "server.pub"];
+    let mut proxy = fleet.start(&[&proxy[..], &METRICS].concat(), 2);
+    let program = UdpSocket::bind("127.0.0.1:0").unwrap();
+    program.connect(proxy.line("listening on ")).unwrap();
+    program.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    for turn in 1..=3_u8 {
+        program.send(&[turn; 100]).unwrap();
+        assert_eq!(program.recv(&mut [0; 200]).unwrap(), 100);
+        let shown = [samples(&mut gateway), samples(&mut proxy)];
+        for (service, name) in [
+            (0, "pssst_gateway_requests_total{outcome=\"answered\"}"),
+            (0, "pssst_server_handler_duration_seconds_count"),
+            (1, "pssst_client_replies_total"),
+        ] {
+            assert_eq!(shown[service].get(name), Some(&f64::from(turn)), "{name}");
+        }
+        for service in [&mut gateway, &mut proxy] {
+            let reloads = "pssst_config_reloads_total{result=\"done\"}";
+            service.signal("HUP");
+            wait_for("a reload", || samples(service)[reloads] >= f64::from(turn));
+        }
+    }
+    for service in [gateway, proxy] {
+        let said = service.stop();
+        assert!(said.contains("received 3, replied 3"), "{said}");
+    }
+}
+
 #[test]
 fn whatever_comes_to_the_port_of_metrics_it_serves_on() {
     let fleet = Fleet::new();

@@ -218,6 +218,26 @@ async fn an_upstream_that_comes_back_is_found() {
     assert!(!chain.gateway.stats().is_circuit_open);
 }
 
+/// What was with the old upstream when it was replaced is counted as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_replaces_another_goes_on_counting() {
+    let mut chain = Chain::new(gateway_to(udp(|_| None).await).timeout(Duration::from_millis(500))).await;
+    for _ in 0..3 {
+        chain.send(b"hello").await;
+    }
+    let start = std::time::Instant::now();
+    while chain.gateway.stats().in_flight < 3 {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let new = gateway_to(udp(|message| Some(message.to_vec())).await).replacing(&chain.gateway).build().unwrap();
+    chain.server.replace_handler(new.handler());
+    chain.gateway = new;
+    assert_eq!(chain.gateway.stats().in_flight, 3);
+    assert_eq!(chain.ask(b"hello").await.unwrap(), b"hello");
+    chain.outcomes(&[(Answered, 1), (TimedOut, 3)]);
+}
+
 /// A server that stops gives up what the upstream has not answered, and that is counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stopping_server_gives_up_is_counted() {

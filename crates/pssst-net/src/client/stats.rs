@@ -36,13 +36,20 @@ pub(super) struct Counts {
 
 /// Why a packet may be refused as a reply.
 const CAUSES: [&str; 6] =
-    ["Truncated", "NotReply", "ReservedFlags", "UnsupportedSuite", "ReplyMismatch", "DecryptFailed"];
+    ["truncated", "not_reply", "reserved_flags", "unsupported_suite", "reply_mismatch", "decrypt_failed"];
 
 impl Counts {
     pub(super) fn refused(&self, cause: Error) {
-        let place = CAUSES.iter().position(|name| *name == cause.name());
-        // Opening a reply has no other causes.
-        self.refused[place.unwrap_or(CAUSES.len() - 1)].add();
+        let place = match cause {
+            Error::Truncated => 0,
+            Error::NotReply => 1,
+            Error::ReservedFlags { .. } => 2,
+            Error::UnsupportedSuite { .. } => 3,
+            Error::ReplyMismatch => 4,
+            // Opening a reply has no other causes.
+            _ => 5,
+        };
+        self.refused[place].add();
     }
 
     pub(super) fn snapshot(&self) -> ClientStats {
@@ -62,7 +69,7 @@ impl Counts {
     }
 }
 
-/// What a client has done since it was made.
+/// What a client has done since it was made, and those before it that it replaced ([`ClientBuilder::replacing`](crate::ClientBuilder::replacing)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStats {
@@ -95,7 +102,7 @@ impl ClientStats {
         self.refused.iter().sum()
     }
 
-    /// The same by cause, by the names of [`pssst::Error`].
+    /// The same by cause: the names of [`pssst::Error`] in snake case, for logs and metrics.
     pub fn refused_by_cause(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CAUSES.into_iter().zip(self.refused)
     }

@@ -162,6 +162,22 @@ async fn a_key_that_nobody_must_use_is_refused_and_the_old_one_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_replaces_another_goes_on_counting() {
+    let (net, old) = start(&[A]).await;
+    let under_way = begin(&old, "old").await;
+    let new = connect(&net, builder().replacing(&old)).await;
+    let later = begin(&new, "new").await;
+    for sent in net.sent() {
+        net.deliver(sent.socket, echo(&sent.packet));
+    }
+    assert_eq!((under_way.await.unwrap().unwrap(), later.await.unwrap().unwrap()), ("old".into(), "new".into()));
+    assert_eq!(old.stats(), new.stats());
+    assert_eq!((new.stats().requests, new.stats().replies, new.stats().strays), (2, 2, 0));
+    // One that replaces none does not.
+    assert_eq!(connect(&net, builder()).await.stats().requests, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_goes_on_after_the_end() {
     let net = Fake::new(&[A]);
     let client = connect(&net, builder().max_in_flight(1)).await;

@@ -15,23 +15,23 @@ fn wrong_packets(request: &[u8], reply: &[u8], other: &[u8]) -> Vec<(&'static st
     let other_suite = |suite: u16| [&reply[..2], &suite.to_be_bytes(), &reply[4..]].concat();
     let suite = u16::from_be_bytes([reply[2], reply[3]]);
     vec![
-        ("nothing", vec![], "Truncated"),
-        ("a byte", vec![0], "Truncated"),
-        ("too short for any packet", reply[..51].to_vec(), "Truncated"),
-        ("cut by a byte", reply[..reply.len() - 1].to_vec(), "DecryptFailed"),
-        ("cut to an empty message", reply[..52].to_vec(), "DecryptFailed"),
-        ("a byte longer", [reply, &[0]].concat(), "DecryptFailed"),
-        ("another message", changed(36, 1), "DecryptFailed"),
-        ("another tag", changed(reply.len() - 1, 0x80), "DecryptFailed"),
-        ("the body of another reply", [&reply[..36], &other[36..]].concat(), "DecryptFailed"),
-        ("the request itself", request.to_vec(), "NotReply"),
-        ("a reply flagged as a request", changed(0, 0x80), "NotReply"),
-        ("with client authentication the other way", changed(0, 0x40), "ReplyMismatch"),
-        ("a reserved bit", changed(1, 1), "ReservedFlags"),
-        ("the other reserved bits", changed(0, 0x3f), "ReservedFlags"),
-        ("suite 0", other_suite(0), "UnsupportedSuite"),
-        ("the other suite", other_suite(suite ^ 0xf000), "UnsupportedSuite"),
-        ("an unknown suite", other_suite(2), "UnsupportedSuite"),
+        ("nothing", vec![], "truncated"),
+        ("a byte", vec![0], "truncated"),
+        ("too short for any packet", reply[..51].to_vec(), "truncated"),
+        ("cut by a byte", reply[..reply.len() - 1].to_vec(), "decrypt_failed"),
+        ("cut to an empty message", reply[..52].to_vec(), "decrypt_failed"),
+        ("a byte longer", [reply, &[0]].concat(), "decrypt_failed"),
+        ("another message", changed(36, 1), "decrypt_failed"),
+        ("another tag", changed(reply.len() - 1, 0x80), "decrypt_failed"),
+        ("the body of another reply", [&reply[..36], &other[36..]].concat(), "decrypt_failed"),
+        ("the request itself", request.to_vec(), "not_reply"),
+        ("a reply flagged as a request", changed(0, 0x80), "not_reply"),
+        ("with client authentication the other way", changed(0, 0x40), "reply_mismatch"),
+        ("a reserved bit", changed(1, 1), "reserved_flags"),
+        ("the other reserved bits", changed(0, 0x3f), "reserved_flags"),
+        ("suite 0", other_suite(0), "unsupported_suite"),
+        ("the other suite", other_suite(suite ^ 0xf000), "unsupported_suite"),
+        ("an unknown suite", other_suite(2), "unsupported_suite"),
         ("another exchange value", changed(4, 1), "stray"),
         ("junk", vec![0xa5; 100], "stray"),
         ("much junk", vec![0xff; 65_507], "stray"),
@@ -135,7 +135,7 @@ async fn swapped_replies_end_neither_request() {
     net.deliver(0, [&one[..36], &other[36..]].concat());
     net.deliver(0, [&other[..36], &one[36..]].concat());
     settle().await;
-    assert_eq!((refused(&client.stats(), "DecryptFailed"), client.pending()), (2, 2));
+    assert_eq!((refused(&client.stats(), "decrypt_failed"), client.pending()), (2, 2));
     net.deliver(0, other);
     net.deliver(0, one);
     let [one, other] = requests;
