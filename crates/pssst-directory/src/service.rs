@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +164,14 @@ impl DirectoryBuilder {
     /// There are no lists of revoked certificates: let them be short-lived, or have an authority for this alone.
     pub fn client_ca(self, path: impl Into<PathBuf>) -> Self {
         Self { client_ca: Some(path.into()), ..self }
+    }
+
+    /// Whether a file has authorities for [`client_ca`](Self::client_ca), which otherwise is seen when the directory is bound.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Trust`].
+    pub fn check_client_ca(path: impl AsRef<Path>) -> Result<(), Error> {
+        admin::client_verifier(Some(path.as_ref()), false).map(drop)
     }
 
     /// Within what time clients are told to come back, at most: from a second to the interval of the

@@ -14,7 +14,14 @@ pub(crate) struct Circuit {
     /// Failures in a row that open it; 0 for never.
     failures: u32,
     first_pause: Duration,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// How often it has opened. What was asked before the last time changes nothing any more.
+    openings: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,79 +38,80 @@ enum State {
 pub(crate) struct Pass {
     circuit: Arc<Circuit>,
     is_probe: bool,
+    /// When it was given, by the openings so far.
+    openings: u64,
 }
 
 impl Circuit {
     pub(crate) const fn new(failures: u32, first_pause: Duration) -> Self {
-        Self { failures, first_pause, state: Mutex::new(State::Closed { failures: 0 }) }
+        Self { failures, first_pause, inner: Mutex::new(Inner { state: State::Closed { failures: 0 }, openings: 0 }) }
     }
 
     /// `None` while the upstream is left alone.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Pass> {
-        let mut state = self.state();
-        let is_probe = match *state {
+        let mut inner = self.inner();
+        let is_probe = match inner.state {
             State::Closed { .. } => false,
             State::Open { until, pause } if Instant::now() >= until => {
-                *state = State::Probing { pause };
+                inner.state = State::Probing { pause };
                 true
             }
             State::Open { .. } | State::Probing { .. } => return None,
         };
-        Some(Pass { circuit: Arc::clone(self), is_probe })
+        Some(Pass { circuit: Arc::clone(self), is_probe, openings: inner.openings })
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(*self.state(), State::Closed { .. })
+        !matches!(self.inner().state, State::Closed { .. })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn open(pause: Duration) -> Self {
+impl Inner {
+    fn open(&mut self, pause: Duration) {
         tracing::warn!(?pause, "the upstream fails; it is left alone for a while");
-        Self::Open { until: Instant::now() + pause, pause }
+        self.state = State::Open { until: Instant::now() + pause, pause };
+        self.openings += 1;
     }
 }
 
 impl Pass {
     /// The upstream answered, whatever it said.
     pub(crate) fn succeeded(mut self) {
-        let mut state = self.circuit.state();
-        match *state {
+        let mut inner = self.circuit.inner();
+        match inner.state {
             State::Probing { .. } if self.is_probe => {
                 tracing::warn!("the upstream answers again");
-                *state = State::Closed { failures: 0 };
+                inner.state = State::Closed { failures: 0 };
             }
-            State::Closed { .. } => *state = State::Closed { failures: 0 },
-            // What was asked before it opened changes nothing.
+            State::Closed { .. } if self.openings == inner.openings => inner.state = State::Closed { failures: 0 },
             _ => {}
         }
-        drop(state);
+        drop(inner);
         self.is_probe = false;
     }
 
     /// The upstream did not.
     pub(crate) fn failed(mut self) {
-        let mut state = self.circuit.state();
-        match *state {
+        let mut inner = self.circuit.inner();
+        match inner.state {
             State::Probing { pause } if self.is_probe => {
-                let pause = (2 * pause).min(LONGEST * self.circuit.first_pause);
-                *state = State::open(pause);
+                inner.open((2 * pause).min(LONGEST * self.circuit.first_pause));
             }
-            State::Closed { failures } => {
+            State::Closed { failures } if self.openings == inner.openings => {
                 let failures = failures.saturating_add(1);
                 if self.circuit.failures > 0 && failures >= self.circuit.failures {
-                    *state = State::open(self.circuit.first_pause);
+                    inner.open(self.circuit.first_pause);
                 } else {
-                    *state = State::Closed { failures };
+                    inner.state = State::Closed { failures };
                 }
             }
             _ => {}
         }
-        drop(state);
+        drop(inner);
         self.is_probe = false;
     }
 }
@@ -112,9 +120,9 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         if self.is_probe {
-            let mut state = self.circuit.state();
-            if let State::Probing { pause } = *state {
-                *state = State::Open { until: Instant::now(), pause };
+            let mut inner = self.circuit.inner();
+            if let State::Probing { pause } = inner.state {
+                inner.state = State::Open { until: Instant::now(), pause };
             }
         }
     }
@@ -155,6 +163,21 @@ mod tests {
         assert!(!circuit.is_open());
         fail(&circuit, 2);
         assert!(circuit.enter().is_some());
+    }
+
+    /// Slow ones, which fail when the upstream is well again.
+    #[tokio::test(start_paused = true)]
+    async fn failures_from_before_it_opened_open_it_no_second_time() {
+        let circuit = Arc::new(Circuit::new(3, PAUSE));
+        let hanging: Vec<_> = (0..20).map(|_| circuit.enter().unwrap()).collect();
+        fail(&circuit, 3);
+        tokio::time::sleep(PAUSE).await;
+        circuit.enter().unwrap().succeeded();
+        fail(&circuit, 2);
+        hanging.into_iter().for_each(Pass::failed);
+        assert!(!circuit.is_open());
+        fail(&circuit, 1);
+        assert!(circuit.is_open());
     }
 
     #[tokio::test(start_paused = true)]

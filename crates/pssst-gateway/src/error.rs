@@ -7,11 +7,18 @@ use std::io;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A text is no location of an upstream; it says what was expected. The text is not shown, since it may hold a password.
+    /// A text is no location of an upstream; it says what was expected.
     Upstream(&'static str),
+    /// A location of an upstream has a user or a password in it. Do not show it.
+    Credentials,
     /// An option does not fit the kind of the upstream, or cannot be.
-    Option(&'static str),
-    /// A file cannot be read.
+    Option {
+        /// The method of [`GatewayBuilder`](crate::GatewayBuilder) that set it.
+        option: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The file of authorities cannot be read.
     File(io::Error),
     /// Certificates of authorities, or TLS itself, are of no use.
     Trust(rustls::Error),
@@ -21,8 +28,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(expected) => write!(f, "expected {expected}"),
-            Self::Option(what) => f.write_str(what),
-            Self::File(error) => error.fmt(f),
+            Self::Credentials => f.write_str("a location has no user and no password in it, since it is shown"),
+            Self::Option { what, .. } => f.write_str(what),
+            Self::File(error) => write!(f, "the authorities cannot be read: {error}"),
             Self::Trust(error) => write!(f, "no use as authorities: {error}"),
         }
     }
@@ -33,7 +41,7 @@ impl std::error::Error for Error {
         match self {
             Self::File(error) => Some(error),
             Self::Trust(error) => Some(error),
-            Self::Upstream(_) | Self::Option(_) => None,
+            Self::Upstream(_) | Self::Credentials | Self::Option { .. } => None,
         }
     }
 }

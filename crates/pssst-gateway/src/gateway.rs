@@ -17,11 +17,12 @@ use tower::{Service, ServiceBuilder};
 use crate::circuit::Circuit;
 use crate::guard::{Answer, Failure, Guard, GuardLayer};
 use crate::http::{Http, HttpOptions};
+use crate::packets::Packets;
 use crate::stats::{Counts, GatewayOutcome, GatewayStats};
 use crate::stream::{Place, Stream};
 use crate::target::Target;
 use crate::upstream::Kind;
-use crate::{Error, Upstream, packets};
+use crate::{Error, Upstream};
 
 /// Bytes of the longest message that a datagram has room for.
 const MAX_MESSAGE: usize = 65_455;
@@ -131,10 +132,14 @@ impl GatewayBuilder {
     /// What the header `Authorization` says over HTTP, by which the upstream knows the gateway. It is never shown.
     ///
     /// # Errors
-    /// [`Error::Option`] if it cannot stand in a header.
+    /// [`Error::Option`] if it is empty or cannot stand in a header.
     pub fn authorization(mut self, authorization: &str) -> Result<Self, Error> {
-        let mut value = HeaderValue::from_str(authorization)
-            .map_err(|_| Error::Option("this authorization cannot stand in a header"))?;
+        let refused = |what| Error::Option { option: "authorization", what };
+        if authorization.is_empty() {
+            return Err(refused("this authorization is empty"));
+        }
+        let mut value =
+            HeaderValue::from_str(authorization).map_err(|_| refused("this authorization cannot stand in a header"))?;
         value.set_sensitive(true);
         self.http.authorization = Some(value);
         Ok(self)
@@ -178,10 +183,14 @@ impl GatewayBuilder {
     pub fn build(self) -> Result<Gateway, Error> {
         let is_http = matches!(self.upstream.0, Kind::Http(_));
         if is_http && self.prefixes_client_key {
-            return Err(Error::Option("a key before each message is not for HTTP, which has a header for it"));
+            let what = "a key before each message is not for HTTP, which has a header for it";
+            return Err(Error::Option { option: "prefix_client_key", what });
         }
-        if !is_http && (self.http.ca_file.is_some() || self.http.authorization.is_some()) {
-            return Err(Error::Option("authorities and authorization are for HTTP"));
+        if !is_http && self.http.ca_file.is_some() {
+            return Err(Error::Option { option: "ca_file", what: "authorities are for HTTP" });
+        }
+        if !is_http && self.http.authorization.is_some() {
+            return Err(Error::Option { option: "authorization", what: "authorization is for HTTP" });
         }
         let way = match &self.upstream.0 {
             Kind::Http(url) => Way::Http(Box::new(Http::new(url.clone(), self.http, self.timeout)?)),
@@ -293,7 +302,7 @@ impl Gateway {
 /// A worker's line to the upstream.
 enum Line {
     Http(Option<reqwest::Client>),
-    Udp(Arc<Target>),
+    Udp(Packets),
     Stream(Stream),
 }
 
@@ -302,7 +311,7 @@ impl Line {
         match &shared.way {
             // That it can be made was seen when the gateway was built.
             Way::Http(http) => Self::Http(http.client().ok()),
-            Way::Udp(target) => Self::Udp(Arc::clone(target)),
+            Way::Udp(target) => Self::Udp(Packets::new(Arc::clone(target), shared.terms.max_reply)),
             Way::Tcp(target) => Self::Stream(Stream::new(Place::Tcp(Arc::clone(target)))),
             Way::Unix(path) => Self::Stream(Stream::new(Place::Unix(path.clone()))),
         }
@@ -338,7 +347,7 @@ impl Shared {
                 let name = request.client_key().and_then(|key| (self.names)(key));
                 http.ask(client, request, name, max_reply, is_one_way).await
             }
-            (Line::Udp(target), _) => packets::ask(target, &self.message(request), max_reply, is_one_way).await,
+            (Line::Udp(packets), _) => packets.ask(&self.message(request), is_one_way).await,
             (Line::Stream(stream), _) => stream.ask(&self.message(request), max_reply, is_one_way).await,
             (Line::Http(_), _) => Err(Failure(GatewayOutcome::Unreachable)),
         }

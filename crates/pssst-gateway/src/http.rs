@@ -64,10 +64,14 @@ impl Http {
             ("https", None) => tls(Trust::Platform, options.version)?,
             ("https", Some(path)) => tls(Trust::Only(authorities(&std::fs::read(path)?)?), options.version)?,
             (_, None) => tls(Trust::Only(RootCertStore::empty()), options.version)?,
-            (_, Some(_)) => return Err(Error::Option("authorities are for upstreams of https:")),
+            (_, Some(_)) => {
+                return Err(Error::Option { option: "ca_file", what: "authorities are for upstreams of https:" });
+            }
         };
-        let content_type = HeaderValue::from_str(&options.content_type)
-            .map_err(|_| Error::Option("this content type cannot stand in a header"))?;
+        let content_type = HeaderValue::from_str(&options.content_type).map_err(|_| Error::Option {
+            option: "content_type",
+            what: "this content type cannot stand in a header",
+        })?;
         // It is asked for names only; an address in a URL is its own.
         let host =
             format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
@@ -75,7 +79,8 @@ impl Http {
         let HttpOptions { authorization, version, status_rule, trace_parent, .. } = options;
         let http =
             Self { url, tls, version, content_type, authorization, status_rule, trace_parent, resolver, timeout };
-        http.client().map(|_| http).map_err(|_| Error::Option("the system gives no client of HTTP"))
+        let what = "the system gives no client of HTTP";
+        http.client().map(|_| http).map_err(|_| Error::Option { option: "http_version", what })
     }
 
     /// A client for one worker, since the worker's runtime drives its connections.
@@ -125,9 +130,16 @@ impl Http {
         if let Some(parent) = parent.and_then(|parent| HeaderValue::try_from(parent).ok()) {
             post = post.header(TRACE_PARENT, parent);
         }
-        let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error))?;
+        // The library tries the preferred address first, and does not say which one it was that it could not connect to.
+        let suspicion = self.resolver.0.suspect(None);
+        let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error));
+        if !matches!(response, Err(Failure(GatewayOutcome::Unreachable))) {
+            suspicion.clear();
+        }
+        let response = response?;
         let status = response.status();
-        if self.status_rule == StatusRule::Ok && !status.is_success() {
+        // Where nobody is told the status, one that is no success is no answer.
+        if (self.status_rule == StatusRule::Ok || is_one_way) && !status.is_success() {
             return Ok(Answer::Status { is_failure: status.is_server_error() });
         }
         if is_one_way {
@@ -143,6 +155,10 @@ impl Http {
 
 /// Reads a body, never more of it than may be in a reply.
 async fn read(mut response: Response, mut reply: Vec<u8>, max_reply: usize) -> Result<Vec<u8>, Failure> {
+    let room = max_reply.saturating_sub(reply.len()) as u64;
+    if response.content_length().is_some_and(|len| len > room) {
+        return Err(Failure(GatewayOutcome::TooLarge));
+    }
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
         if reply.len() + chunk.len() > max_reply {
             return Err(Failure(GatewayOutcome::TooLarge));
@@ -208,7 +224,8 @@ fn tls(trust: Trust, version: HttpVersion) -> Result<ClientConfig, Error> {
 
 /// The authorities in PEM, at least one.
 fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
-    const EXPECTED: Error = Error::Option("this file has no certificates of authorities in PEM");
+    const EXPECTED: Error =
+        Error::Option { option: "ca_file", what: "this file has no certificates of authorities in PEM" };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         store.add(certificate.map_err(|_| EXPECTED)?).map_err(Error::Trust)?;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use pssst_net::Reply;
@@ -13,60 +13,60 @@ use crate::guard::{Answer, Failure};
 use crate::stats::GatewayOutcome;
 use crate::target::Target;
 
-/// Sends a message from a socket of its own, and takes the first datagram that comes back.
+/// An upstream, and where a worker receives its answers, one after another.
 ///
-/// A socket for each request costs some microseconds, and a late answer to one request can then never be taken for the answer to
-/// another, which may be somebody else's. Its port is one that nobody can foresee.
-pub(crate) async fn ask(
-    target: &Arc<Target>,
-    message: &Bytes,
-    max_reply: usize,
-    is_one_way: bool,
-) -> Result<Answer, Failure> {
-    let address = target.address().await.map_err(|_| Failure(GatewayOutcome::Unreachable))?;
-    let outcome = exchange(address, message, max_reply, is_one_way).await.map_err(|error| failure(&error));
-    if matches!(outcome, Err(Failure(GatewayOutcome::Unreachable))) {
-        target.avoid(address);
-    }
-    outcome?.ok_or(Failure(GatewayOutcome::TooLarge))
+/// A message leaves from a socket of its own, and the first datagram that comes back is the answer. A socket for each request costs some
+/// microseconds, and a late answer to one request can then never be taken for the answer to another, which may be somebody else's. Its
+/// port is one that nobody can foresee.
+#[derive(Debug)]
+pub(crate) struct Packets {
+    target: Arc<Target>,
+    /// One byte more than may be in an answer, which shows what is too long.
+    buffer: Mutex<Box<[u8]>>,
 }
 
-/// `None` if the answer is too long.
-async fn exchange(
-    address: SocketAddr,
-    message: &[u8],
-    max_reply: usize,
-    is_one_way: bool,
-) -> io::Result<Option<Answer>> {
-    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(address).await?;
-    socket.send(message).await?;
-    if is_one_way {
-        return Ok(Some(Answer::Delivered));
+impl Packets {
+    pub(crate) fn new(target: Arc<Target>, max_reply: usize) -> Self {
+        Self { target, buffer: Mutex::new(vec![0; max_reply + 1].into()) }
     }
-    // One byte more shows what is too long.
-    let mut answer = vec![0; max_reply + 1];
-    let len = receive(&socket, &mut answer).await?;
-    if len > max_reply {
-        return Ok(None);
-    }
-    Ok(Some(Answer::Reply(Reply::from(Bytes::copy_from_slice(answer.get(..len).unwrap_or_default())))))
-}
 
-/// The next datagram, or what the network has to report. Tokio's own `recv` would sleep on where there is only an error to tell.
-async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        socket.ready(Interest::READABLE | Interest::ERROR).await?;
-        let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
-        let outcome = match socket.try_io(Interest::ERROR, error) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_recv(buffer),
-            outcome => outcome,
-        };
-        match outcome {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            outcome => return outcome,
+    pub(crate) async fn ask(&self, message: &[u8], is_one_way: bool) -> Result<Answer, Failure> {
+        let address = self.target.address().await.map_err(|_| Failure(GatewayOutcome::Unreachable))?;
+        let suspicion = self.target.suspect(Some(address));
+        let outcome = self.exchange(address, message, is_one_way).await.map_err(|error| failure(&error));
+        if !matches!(outcome, Err(Failure(GatewayOutcome::Unreachable))) {
+            suspicion.clear();
         }
+        outcome?.ok_or(Failure(GatewayOutcome::TooLarge))
+    }
+
+    /// `None` if the answer is too long.
+    async fn exchange(&self, address: SocketAddr, message: &[u8], is_one_way: bool) -> io::Result<Option<Answer>> {
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect(address).await?;
+        socket.send(message).await?;
+        if is_one_way {
+            return Ok(Some(Answer::Delivered));
+        }
+        loop {
+            socket.ready(Interest::READABLE | Interest::ERROR).await?;
+            match self.receive(&socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Ok(outcome?.map(|answer| Answer::Reply(Reply::from(answer)))),
+            }
+        }
+    }
+
+    /// The next datagram, or what the network has to report. Tokio's own `recv` would sleep on where there is only an error to tell.
+    fn receive(&self, socket: &UdpSocket) -> io::Result<Option<Bytes>> {
+        let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = match socket.try_io(Interest::ERROR, error) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_recv(&mut buffer)?,
+            outcome => outcome?,
+        };
+        Ok(buffer.get(..len).filter(|_| len < buffer.len()).map(Bytes::copy_from_slice))
     }
 }
 
@@ -85,4 +85,30 @@ fn failure(error: &io::Error) -> Failure {
 fn is_too_long(error: &io::Error) -> bool {
     // EMSGSIZE, which has no kind of its own.
     cfg!(target_os = "linux") && error.raw_os_error() == Some(90)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// As a machine is that has no power: no answer, and no word of the network's.
+    #[tokio::test]
+    async fn an_address_that_says_nothing_is_left_for_another() {
+        let dead = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let alive = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
+        let packets = Packets::new(target, 100);
+        let lost = tokio::time::timeout(Duration::from_millis(100), packets.ask(b"hello", false)).await;
+        assert!(lost.is_err());
+        let answer = async {
+            let mut message = [0; 100];
+            let (len, peer) = alive.recv_from(&mut message).await.unwrap();
+            alive.send_to(&message[..len], peer).await.unwrap();
+        };
+        let both = async { tokio::join!(packets.ask(b"hello", false), answer).0 };
+        let asked = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+        assert!(matches!(asked, Ok(Answer::Reply(reply)) if &reply.message()[..] == b"hello"));
+    }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pssst_net::Client;
+use pssst_net::{Client, Turns};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -106,7 +106,7 @@ impl BoundProxy {
             stop: Stop::default(),
         });
         let running = watch::Sender::default();
-        let proxy = Proxy { shared, running };
+        let mut proxy = Proxy { shared, turns: Vec::new(), running };
         for socket in self.sockets {
             proxy.start(socket)?;
         }
@@ -136,6 +136,7 @@ struct Stop {
 /// at once. See the [crate's documentation](crate) for an example.
 pub struct Proxy {
     shared: Arc<Shared>,
+    turns: Vec<Arc<Turns>>,
     /// Closed when the last thread has ended.
     running: watch::Sender<()>,
 }
@@ -150,6 +151,12 @@ impl Proxy {
     /// What it has done so far.
     pub fn stats(&self) -> ProxyStats {
         self.shared.counts.snapshot()
+    }
+
+    /// How long the thread that has been at it the longest is in its present turn: taking datagrams, sending them on, and waiting, though for
+    /// no more than a second. Much more than a second means that it hangs, or has ended.
+    pub fn longest_turn(&self) -> Duration {
+        self.turns.iter().map(|turns| turns.present()).max().unwrap_or_default()
     }
 
     /// The client whose requests it carries at present.
@@ -169,15 +176,17 @@ impl Proxy {
         self.stats()
     }
 
-    fn start(&self, socket: UdpSocket) -> io::Result<()> {
+    fn start(&mut self, socket: UdpSocket) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let (shared, running) = (Arc::clone(&self.shared), self.running.subscribe());
+        let turns = Arc::new(Turns::new());
+        self.turns.push(Arc::clone(&turns));
         let (report, started) = std::sync::mpsc::sync_channel(1);
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let desk = runtime.and_then(|runtime| {
                 let entered = runtime.enter();
-                let desk = Desk::new(socket, shared)?;
+                let desk = Desk::new(socket, shared, turns)?;
                 drop(entered);
                 Ok((runtime, desk))
             });

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use pssst_net::Reply;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -47,12 +46,13 @@ impl Stream {
         Self { place, idle: Mutex::new(Vec::new()) }
     }
 
-    pub(crate) async fn ask(&self, message: &Bytes, max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
+    pub(crate) async fn ask(&self, message: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
         let Ok(len) = u16::try_from(message.len()) else { return Err(Failure(GatewayOutcome::TooLarge)) };
-        let frame = [&len.to_be_bytes(), &message[..]].concat();
-        while let Some(mut connection) = self.take_idle() {
+        let frame = [&len.to_be_bytes(), message].concat();
+        if let Some(mut connection) = self.take_idle() {
             match connection.exchange(&frame, max_reply, is_one_way).await {
-                // It was closed while nobody used it: the upstream has seen nothing, or may see it again.
+                // It was closed while nobody used it, so the upstream has seen nothing. Or it closes connections because of this very
+                // message, so this happens once.
                 Err(Trouble::Stale) => {}
                 outcome => return self.settle(connection, outcome),
             }
@@ -70,10 +70,9 @@ impl Stream {
         match &self.place {
             Place::Tcp(target) => {
                 let address = target.address().await.map_err(unreachable)?;
-                let connection = TcpStream::connect(address).await.map_err(|error| {
-                    target.avoid(address);
-                    unreachable(error)
-                })?;
+                let suspicion = target.suspect(Some(address));
+                let connection = TcpStream::connect(address).await.map_err(unreachable)?;
+                suspicion.clear();
                 connection.set_nodelay(true).map_err(unreachable)?;
                 Ok(Connection::Tcp(connection))
             }
@@ -169,5 +168,37 @@ impl Connection {
             #[cfg(unix)]
             Self::Unix(stream) => stream.read_exact(buffer).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpSocket;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// As a machine is that has no power: nobody takes the connection, and nobody refuses it.
+    #[tokio::test]
+    async fn an_address_that_says_nothing_is_left_for_another() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let dead = socket.listen(0).unwrap();
+        let alive = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
+        // Until the system has no room for more.
+        let mut waiting = Vec::new();
+        while let Ok(connection) =
+            timeout(Duration::from_millis(200), TcpStream::connect(dead.local_addr().unwrap())).await
+        {
+            waiting.push(connection.unwrap());
+        }
+        let stream = Stream::new(Place::Tcp(target));
+        assert!(timeout(Duration::from_millis(200), stream.ask(b"hello", 100, false)).await.is_err());
+        let asked = stream.ask(b"hello", 100, true);
+        let outcome = timeout(Duration::from_secs(20), asked).await.unwrap();
+        assert!(matches!(outcome, Ok(Answer::Delivered)), "{outcome:?}");
     }
 }

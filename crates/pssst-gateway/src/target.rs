@@ -66,8 +66,14 @@ impl Target {
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
     }
 
+    /// Suspects an address of being of no use until that is cleared; the one that is preferred at present, if none is given.
+    pub(crate) fn suspect(self: &Arc<Self>, address: Option<SocketAddr>) -> Suspicion {
+        let address = address.or_else(|| self.known.borrow().addresses.first().copied());
+        Suspicion { target: Arc::clone(self), address }
+    }
+
     /// This address is of no use: the next one is preferred, and others are looked for.
-    pub(crate) fn avoid(&self, address: SocketAddr) {
+    fn avoid(&self, address: SocketAddr) {
         self.known.send_if_modified(|known| {
             // Others that failed with it have said so already.
             if known.addresses.first() == Some(&address) {
@@ -88,6 +94,28 @@ impl Target {
         if is_mine {
             // Apart from the request, which may be given up earlier.
             tokio::spawn(Lookup { target: Arc::clone(self), found: Vec::new() }.run());
+        }
+    }
+}
+
+/// What is held against an address while it is tried. If it is dropped, with a request whose time is up for instance, the address is
+/// avoided: a machine that is gone says nothing.
+pub(crate) struct Suspicion {
+    target: Arc<Target>,
+    address: Option<SocketAddr>,
+}
+
+impl Suspicion {
+    /// The address has shown that it is of use.
+    pub(crate) fn clear(mut self) {
+        self.address = None;
+    }
+}
+
+impl Drop for Suspicion {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            self.target.avoid(address);
         }
     }
 }
@@ -158,6 +186,16 @@ mod tests {
 
     fn address(last: u8) -> SocketAddr {
         ([127, 0, 0, last], 9).into()
+    }
+
+    impl Target {
+        /// A name that has these addresses.
+        pub(crate) fn of(addresses: Vec<SocketAddr>) -> Arc<Self> {
+            Self::with(Box::new(move || {
+                let addresses = addresses.clone();
+                Box::pin(async { Ok(addresses) })
+            }))
+        }
     }
 
     /// Lookups end with these in turn, each after a second, and then with none.
@@ -237,6 +275,25 @@ mod tests {
         assert_eq!(target.address().await.unwrap(), address(3));
         tokio::time::sleep(2 * PAUSE).await;
         assert_eq!((target.address().await.unwrap(), lookups.load(Ordering::Relaxed)), (address(4), 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_suspected_and_not_cleared_is_avoided() {
+        let (target, _) = target(vec![Ok(vec![address(1), address(2)])]);
+        // Nothing is known yet, and so nothing suspected.
+        drop(target.suspect(None));
+        for (suspected, is_cleared, then) in
+            [(Some(address(1)), true, 1), (None, true, 1), (Some(address(2)), false, 1), (None, false, 2)]
+        {
+            target.address().await.unwrap();
+            let suspicion = target.suspect(suspected);
+            if is_cleared {
+                suspicion.clear();
+            } else {
+                drop(suspicion);
+            }
+            assert_eq!(target.address().await.unwrap(), address(then), "{suspected:?}, {is_cleared}");
+        }
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ pub enum UnknownClients {
 pub struct Admission {
     snapshot: Arc<IdentitySnapshot>,
     unknown_clients: UnknownClients,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +65,14 @@ pub struct AdmissionStats {
 impl Admission {
     /// The policy over this snapshot.
     pub fn new(snapshot: Arc<IdentitySnapshot>, unknown_clients: UnknownClients) -> Self {
-        Self { snapshot, unknown_clients, counts: Counts::default() }
+        Self { snapshot, unknown_clients, counts: Arc::default() }
+    }
+
+    /// Goes on counting where `admission` is, which this one is to replace: what either of them refuses is in the
+    /// [`Admission::stats`] of both.
+    #[must_use]
+    pub fn replacing(self, admission: &Self) -> Self {
+        Self { counts: Arc::clone(&admission.counts), ..self }
     }
 
     /// What to do with a request of the client that proved this key. Takes no lock and allocates nothing.
@@ -80,7 +87,7 @@ impl Admission {
 
     /// What was refused until now, by cause.
     pub fn stats(&self) -> AdmissionStats {
-        let Counts { unknown, suspended, revoked, expired } = &self.counts;
+        let Counts { unknown, suspended, revoked, expired } = &*self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         AdmissionStats {
             unknown: read(unknown),
@@ -144,5 +151,10 @@ mod tests {
         assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
         assert_eq!(passing.check(&key(4)), KeyCheck::Deny);
         assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, ..AdmissionStats::default() });
+
+        let passing = passing.replacing(&refusing);
+        assert_eq!(passing.check(&key(5)), KeyCheck::Deny);
+        assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, revoked: 2, expired: 1 });
+        assert_eq!(refusing.stats(), passing.stats());
     }
 }

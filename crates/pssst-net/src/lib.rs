@@ -62,6 +62,7 @@ pub use rate_limit::{RateLimit, RateLimiter};
 pub use server::{
     BoundServer, BufferShortfall, Handler, Outcome, Reply, Request, Server, ServerBuilder, ServerKeys, Stats,
 };
+pub use time::Turns;
 
 /// The README's examples are tests.
 #[cfg(doctest)]

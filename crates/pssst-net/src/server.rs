@@ -327,7 +327,7 @@ impl Server {
     /// How long the worker that has been at it the longest is in its present turn: receiving a batch, answering it, and waiting
     /// for the next one, though for no more than a second. Much more than a second means that a handler blocks its worker.
     pub fn longest_turn(&self) -> Duration {
-        self.counts.iter().map(|counts| counts.turning()).max().unwrap_or_default()
+        self.counts.iter().map(|counts| counts.turns.present()).max().unwrap_or_default()
     }
 
     /// The public keys in use, in the order in which they are tried.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch};
-use pssst_net::{Client, Error};
+use pssst_net::{Client, Error, Turns};
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use super::Shared;
@@ -21,12 +22,15 @@ use super::counts::{Drop, add};
 const BATCH_LEN: usize = 32;
 /// How long to wait after an error, lest one that stays keeps the processor busy.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How often a desk turns that has nothing to do.
+const IDLE_TURN: Duration = Duration::from_secs(1);
 
 pub(super) struct Desk {
     socket: BatchSocket,
     received: ReceiveBatch,
     replies: SendBatch<()>,
     shared: Arc<Shared>,
+    turns: Arc<Turns>,
     carried: FuturesUnordered<Pin<Box<dyn Future<Output = Carried>>>>,
 }
 
@@ -38,12 +42,13 @@ struct Carried {
 }
 
 impl Desk {
-    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, turns: Arc<Turns>) -> io::Result<Self> {
         Ok(Self {
             socket: BatchSocket::new(socket)?,
             received: ReceiveBatch::new(BATCH_LEN, MAX_DATAGRAM),
             replies: SendBatch::new(),
             shared,
+            turns,
             carried: FuturesUnordered::new(),
         })
     }
@@ -51,7 +56,10 @@ impl Desk {
     /// Carries datagrams until the proxy is to stop, then finishes what it can.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
+        let mut idle = tokio::time::interval(IDLE_TURN);
+        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.turns.turn();
             tokio::select! {
                 biased;
                 () = shared.stop.requested.cancelled() => break,
@@ -62,6 +70,7 @@ impl Desk {
                     add(&shared.counts.receive_errors);
                     tokio::time::sleep(PAUSE).await;
                 },
+                _ = idle.tick() => continue,
             }
             self.answer().await;
             // Timers and the client's own tasks have their turn.

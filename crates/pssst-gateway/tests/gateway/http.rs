@@ -194,6 +194,16 @@ async fn a_status_is_a_reply_or_is_not_as_the_rule_says() {
     {
         assert_eq!(prefix.ask(status.as_bytes()).await.unwrap(), reply, "{status}");
     }
+
+    // Where nobody hears of it, what was refused was not delivered.
+    for rule in [StatusRule::Ok, StatusRule::Prefix] {
+        let builder = gateway_to(format!("http://{address}/")).status_rule(rule).one_way(true);
+        let one_way = Chain::new(builder).await;
+        for status in ["200", "404", "500"] {
+            one_way.send(status.as_bytes()).await;
+        }
+        one_way.outcomes(&[(Delivered, 1), (StatusRefused, 2)]);
+    }
 }
 
 /// 5xx says that the upstream fails, 4xx that the client does.
@@ -273,14 +283,16 @@ fn what_does_not_fit_together_is_refused() {
     let (empty, missing) = (folder.path().join("empty.pem"), folder.path().join("missing.pem"));
     std::fs::write(&empty, "").unwrap();
     let to = |location: &str| Gateway::builder(location.parse::<Upstream>().unwrap());
-    let is_option = |outcome: Result<Gateway, Error>| matches!(outcome, Err(Error::Option(_)));
+    let is_option = |outcome: Result<Gateway, Error>| matches!(outcome, Err(Error::Option { .. }));
     assert!(is_option(to("http://localhost/").content_type("a\nb").build()));
     assert!(is_option(to("http://localhost/").prefix_client_key(true).build()));
     assert!(is_option(to("http://localhost/").ca_file(&empty).build()));
     assert!(is_option(to("https://localhost/").ca_file(&empty).build()));
     assert!(is_option(to("udp://localhost:1").ca_file(&empty).build()));
     assert!(is_option(to("unix:/a").authorization("Bearer a").unwrap().build()));
-    assert!(matches!(to("http://localhost/").authorization("Bearer secret\n"), Err(Error::Option(_))));
+    for authorization in ["", "Bearer secret\n"] {
+        assert!(matches!(to("http://localhost/").authorization(authorization), Err(Error::Option { .. })));
+    }
     assert!(matches!(to("https://localhost/").ca_file(&missing).build(), Err(Error::File(_))));
     let shown =
         format!("{:?}", to("http://localhost/?secret").authorization("Bearer secret").unwrap().build().unwrap());

@@ -209,6 +209,30 @@ async fn other_machines_are_kept_out_unless_they_are_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_turns_that_has_nothing_to_do_and_one_that_has_ended_does_not() {
+    let (server, secret) = server();
+    let bound = Proxy::builder(client(server.local_addr(), &secret, None).await)
+        .bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()])
+        .unwrap();
+    let proxy = bound.serve().unwrap();
+    let start = Instant::now();
+    let (mut turned, mut before) = (0, Duration::ZERO);
+    while turned < 3 {
+        let present = proxy.longest_turn();
+        turned += u32::from(present < before);
+        before = present;
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.shutdown(PATIENCE).await;
+    // More than two idle turns.
+    while proxy.longest_turn() < Duration::from_secs(2) {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_stops_finishes_what_it_can() {
     let (server, secret) = server();
     let bound = Proxy::builder(client(server.local_addr(), &secret, None).await)

@@ -100,6 +100,36 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
 }
 
 /// What nobody asked for is not taken for the next answer.
+/// Else one message of anybody's could come to the service as often as there are connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_because_of_which_connections_are_closed_is_written_twice_at_most() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let address = tcp(move |mut connection| {
+        let seen = Arc::clone(&counted);
+        async move {
+            while let Some(message) = read_frame(&mut connection).await {
+                if message == b"poison" {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                write_frame(&mut connection, &message).await;
+            }
+        }
+    })
+    .await;
+    let chain = Chain::new(gateway_to(format!("tcp://{address}"))).await;
+    // As many connections.
+    for _ in 0..20 {
+        chain.send(b"slow").await;
+    }
+    chain.outcomes(&[(Answered, 20)]);
+    assert!(chain.is_silent(b"poison").await);
+    chain.outcomes(&[(Answered, 20), (Broken, 1)]);
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_upstream_says_unasked_is_not_heard() {
     let address = tcp(|mut connection| async move {

@@ -1,12 +1,10 @@
 //! What became of the packets.
 
 use std::array;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use pssst::{Error, Keyring};
-use tokio::time::Instant;
 
+use crate::Turns;
 use crate::histogram::{AtomicHistogram, Counter, Histogram, Scale};
 
 /// How a received datagram ended. Each ends in exactly one way.
@@ -146,9 +144,7 @@ pub(crate) struct WorkerCounts {
     pub(super) handler: AtomicHistogram,
     pub(super) turnaround: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
-    started: Instant,
-    /// Nanoseconds from then to the beginning of the worker's present turn.
-    turned: AtomicU64,
+    pub(super) turns: Turns,
     outcomes: [Counter; Outcome::ALL.len()],
 }
 
@@ -165,24 +161,13 @@ impl WorkerCounts {
             handler: AtomicHistogram::new(Scale::NANOSECONDS),
             turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
             by_key: array::from_fn(|_| Counter::default()),
-            started: Instant::now(),
-            turned: AtomicU64::new(0),
+            turns: Turns::new(),
             outcomes: array::from_fn(|_| Counter::default()),
         }
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
         self.outcomes[outcome as usize].add(1);
-    }
-
-    /// A turn begins.
-    pub(super) fn turn(&self) {
-        self.turned.store(nanos(self.started.elapsed()), Ordering::Relaxed);
-    }
-
-    /// How long the present turn has lasted.
-    pub(super) fn turning(&self) -> Duration {
-        self.started.elapsed().saturating_sub(Duration::from_nanos(self.turned.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
@@ -203,11 +188,6 @@ impl WorkerCounts {
             outcomes,
         }
     }
-}
-
-/// A time as histograms have it.
-pub(super) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a server, or one of its workers, has done since it started.

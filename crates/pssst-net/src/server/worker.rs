@@ -16,10 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::handler::{Failure, Finished, Handle};
 use super::shared::{Serving, Shared};
-use super::stats::{Outcome, WorkerCounts, nanos};
+use super::stats::{Outcome, WorkerCounts};
 use super::{Handler, Request};
 use crate::log::Seldom;
 use crate::memo::{Claim, Entry};
+use crate::time::nanos;
 use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
 
 #[cfg(test)]
@@ -126,7 +127,7 @@ impl<S: Datagrams> Worker<S> {
         let mut idle = tokio::time::interval(IDLE_TURN);
         idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.desk.counts.turn();
+            self.desk.counts.turns.turn();
             let received = tokio::select! {
                 biased;
                 () = stop.requested() => break,
