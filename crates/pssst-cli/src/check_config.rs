@@ -41,7 +41,7 @@ fn check(file: &ConfigFile, service: &str) -> Result<(), Failure> {
         .or_else(|| check_as::<Proxying>(&configured))
         .or_else(|| check_as::<directory::Serving>(&configured))
         .unwrap_or(Ok(()))
-        .map_err(|failure| configured.locate(service, failure))
+        .map_err(|failure| configured.locate(service, failure).into_usage())
 }
 
 /// `None` if it is another service.

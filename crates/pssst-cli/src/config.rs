@@ -64,8 +64,11 @@ impl Invocation {
         let args = head.iter().cloned().chain(from_file.flat_map(|option| option.args)).chain(tail.iter().cloned());
         Configured::parse(command, args.collect(), Some(file)).map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
-            _ => file::of_clap(&error, "what the file, the environment and the command line say is taken together")
-                .with_context(format_args!("with {}", path.display())),
+            _ => file::of_clap(
+                &error,
+                "the file, the environment and the command line are taken together: say it in one of them",
+            )
+            .with_context(format_args!("with {}", path.display())),
         })
     }
 
@@ -114,7 +117,7 @@ impl Configured {
     /// The same failure, with the line of the file that it comes from, if it comes from there.
     pub(crate) fn locate(&self, service: &str, failure: Failure) -> Failure {
         match &self.file {
-            Some(file) => file.locate(service, failure),
+            Some(file) => failure.map_each(|failure| file.locate(service, failure)),
             None => failure,
         }
     }

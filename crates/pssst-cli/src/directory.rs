@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pssst_directory::{
-    BoundDirectory, Directory, DirectoryEvent, Error, Operators, Pin, Refusal, ScheduleFile, ServerCertificate,
+    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, Pin, Refusal, ScheduleFile,
+    ServerCertificate,
 };
 use pssst_net::RateLimit;
 
@@ -137,9 +138,19 @@ impl Service for Serving {
     }
 
     fn check(args: &Args) -> Result<(), Failure> {
-        schedule(args)?;
-        operators(args)?;
-        args.location.check()
+        // One of its own it makes when it starts.
+        let certificate = if args.self_signed { Ok(()) } else { certificate(args).map(drop) };
+        let client_ca = args.client_ca.as_ref().map(|path| {
+            DirectoryBuilder::check_client_ca(path).map_err(|error| keys::of_file(path, &error).of_option("client-ca"))
+        });
+        let checks = [
+            schedule(args).map(drop),
+            operators(args).map(drop),
+            args.location.check(),
+            certificate,
+            client_ca.unwrap_or(Ok(())),
+        ];
+        Failure::collect(checks.into_iter()).map(drop)
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
@@ -178,7 +189,7 @@ impl Service for Serving {
 
 async fn bind(args: &Args) -> Result<BoundDirectory, Failure> {
     let schedule = schedule(args)?;
-    let certificate = certificate(args).map_err(|error| reach::failure(&error).with_context("the certificate"))?;
+    let certificate = certificate(args)?;
     let store = args.location.open_database().await?;
 
     let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
@@ -202,14 +213,19 @@ async fn bind(args: &Args) -> Result<BoundDirectory, Failure> {
     builder.bind(args.listen, admin).await.map_err(|error| reach::failure(&error))
 }
 
-fn certificate(args: &Args) -> Result<ServerCertificate, Error> {
-    match (&args.certificate, &args.certificate_key) {
+fn certificate(args: &Args) -> Result<ServerCertificate, Failure> {
+    let made = match (&args.certificate, &args.certificate_key) {
         (Some(chain), Some(key)) if args.self_signed => {
             ServerCertificate::self_signed_in_files(chain, key, args.certificate_name.iter().cloned())
         }
         (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key, args.access.allow_exposed_keys),
         _ => ServerCertificate::self_signed(args.certificate_name.iter().cloned()),
-    }
+    };
+    let name = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    made.map_err(|error| {
+        let files = format!("{} and {}", name(&args.certificate), name(&args.certificate_key));
+        keys::of_file(Path::new(&files), &error).of_option("certificate")
+    })
 }
 
 fn schedule(args: &Args) -> Result<ScheduleFile, Failure> {

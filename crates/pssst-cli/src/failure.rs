@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use crate::stderr::say;
+use crate::stderr::say_error;
 
 /// A failure, told in two lines: what happened, and what to do next.
 #[derive(Debug)]
@@ -51,6 +51,17 @@ impl Failure {
         Self { option: Some(option), ..self }
     }
 
+    /// The same, as something that is wrong with what the user said.
+    pub(crate) fn into_usage(self) -> Self {
+        Self { kind: Kind::Usage, ..self }
+    }
+
+    /// The same, with each of what is wrong changed by itself.
+    pub(crate) fn map_each(mut self, change: impl Fn(Self) -> Self) -> Self {
+        let others = std::mem::take(&mut self.others).into_iter().map(&change).collect();
+        Self { others, ..change(self) }
+    }
+
     /// The option that it is about.
     pub(crate) const fn option(&self) -> Option<&'static str> {
         self.option
@@ -95,7 +106,7 @@ impl Failure {
             Kind::Failed => ExitCode::from(1),
             Kind::Usage => ExitCode::from(2),
         };
-        say(self);
+        say_error(self);
         code
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use clap::ValueEnum;
 use pssst::{Suite, SuiteSet};
-use pssst_gateway::{CircuitBreaker, Gateway, HttpVersion, StatusRule, Upstream};
+use pssst_gateway::{CircuitBreaker, Error, Gateway, HttpVersion, StatusRule, Upstream};
 use pssst_net::Handler;
 
 use crate::failure::Failure;
@@ -47,8 +47,8 @@ pub(crate) struct Args {
 struct UpstreamOptions {
     /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, or, for messages with their length in two bytes before
     /// them, `tcp://HOST:PORT` and `unix:/PATH`.
-    #[arg(long, value_name = "URL")]
-    upstream: Upstream,
+    #[arg(long, value_name = "URL", value_parser = location)]
+    upstream: Location,
     /// How long to wait for the service.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = options::seconds)]
     upstream_timeout: Duration,
@@ -85,6 +85,21 @@ struct UpstreamOptions {
     /// What becomes of the statuses of HTTP.
     #[arg(long, value_enum, value_name = "RULE", default_value = "ok")]
     http_status: Status,
+}
+
+/// Where the service is.
+#[derive(Clone, Debug)]
+enum Location {
+    Upstream(Upstream),
+    /// Is refused later: clap repeats what it refuses.
+    WithCredentials,
+}
+
+fn location(text: &str) -> Result<Location, Error> {
+    match text.parse() {
+        Err(Error::Credentials) => Ok(Location::WithCredentials),
+        outcome => outcome.map(Location::Upstream),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -156,7 +171,10 @@ impl Args {
     fn gateway(&self, clients: &SharedClients, instead_of: Option<&Gateway>) -> Result<Gateway, Failure> {
         let options = &self.upstream;
         let clients = Arc::clone(clients);
-        let mut builder = Gateway::builder(options.upstream.clone())
+        let Location::Upstream(upstream) = &options.upstream else {
+            return Err(failure(&Error::Credentials));
+        };
+        let mut builder = Gateway::builder(upstream.clone())
             .timeout(options.upstream_timeout)
             .max_concurrency(options.upstream_concurrency as usize)
             .circuit_breaker(CircuitBreaker { failures: options.circuit_failures, pause: options.circuit_pause })
@@ -169,7 +187,8 @@ impl Args {
             .trace_parent(traces::parent)
             .names(move |key| clients.load().as_ref()?.name(key));
         if let Some(path) = &options.authorization_file {
-            let text = key_file::read_secret_text(path, &self.server.access);
+            let text = key_file::refuse_streams([&**path]);
+            let text = text.and_then(|()| key_file::read_secret_text(path, &self.server.access));
             builder = text
                 .and_then(|text| builder.authorization(text.trim()).map_err(|error| failure(&error)))
                 .map_err(|failure| failure.of_option("authorization-file"))?;
@@ -180,7 +199,7 @@ impl Args {
         if let Some(gateway) = instead_of {
             builder = builder.replacing(gateway);
         }
-        builder.build().map_err(|error| failure(&error).of_option("upstream"))
+        builder.build().map_err(|error| failure(&error))
     }
 
     /// What answers requests.
@@ -194,14 +213,22 @@ impl Args {
 }
 
 /// What went wrong, and what to do.
-fn failure(error: &pssst_gateway::Error) -> Failure {
-    let remedy = match error {
-        pssst_gateway::Error::Upstream(_) => "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53",
-        pssst_gateway::Error::Trust(_) => "--upstream-ca takes a PEM file of certificates",
-        pssst_gateway::Error::File(_) => "check the path and its permissions",
-        _ => "`pssst gateway --help` tells what belongs together",
+fn failure(error: &Error) -> Failure {
+    let (option, remedy) = match error {
+        Error::Credentials => ("upstream", "the service knows the gateway by --authorization-file"),
+        Error::Option { option: "authorization", .. } => {
+            ("authorization-file", "the file has one line, as in Bearer SECRET")
+        }
+        Error::Option { option: "content_type", .. } => ("content-type", "as in application/json"),
+        Error::Option { option: "prefix_client_key", .. } => {
+            ("prefix-client-key", "leave it out: PSSST-Client-Key says it")
+        }
+        Error::Option { option: "ca_file", .. } | Error::File(_) | Error::Trust(_) => {
+            ("upstream-ca", "it takes a PEM file of certificates, for https:")
+        }
+        _ => ("upstream", "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53"),
     };
-    Failure::new(error.to_string(), remedy)
+    Failure::usage(error.to_string(), remedy).of_option(option)
 }
 
 /// A gateway that serves.
@@ -262,8 +289,8 @@ impl Service for Gatewaying {
     }
 
     fn check(args: &Args) -> Result<(), Failure> {
-        args.server.check()?;
-        args.gateway(&SharedClients::default(), None).map(drop)
+        let gateway = args.gateway(&SharedClients::default(), None).map(drop);
+        Failure::collect([args.server.check(), gateway].into_iter()).map(drop)
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {

@@ -22,7 +22,7 @@ pub(crate) struct Access {
 
 /// Reads a secret key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
-    let text = read_secret_text(path, access)?;
+    let text = read_unexposed(path, access)?.ok_or_else(|| no_key_in(path))?;
     SecretKey::from_text(&text).map_err(|_| {
         if PublicKey::from_pem(&text).is_ok() {
             Failure::new(
@@ -35,16 +35,31 @@ pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Fai
     })
 }
 
-/// Reads a file that only its owner may read. `-` is standard input.
+/// Reads a file that only its owner may read.
 pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing<String>, Failure> {
-    read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })
+    read_unexposed(path, access)?.ok_or_else(|| {
+        Failure::new(format!("{} is no text, or far too long", path.display()), "is this the right file?")
+    })
+}
+
+/// Services read their files again at every reload. A pipe has nothing to say then, or waits until somebody writes.
+pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+    let is_stdin = |path: &Path| path == Path::new("-");
+    let is_stream = |path: &&Path| is_stdin(path) || path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
+    let Some(stream) = paths.into_iter().find(is_stream) else { return Ok(()) };
+    let name = if is_stdin(stream) { Path::new("standard input") } else { stream };
+    Err(Failure::usage(
+        format!("{} is no file, and services read their files again at every reload", name.display()),
+        "give the name of a file",
+    ))
 }
 
 /// Reads a public key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
     let remedy = "--server-key takes 64 hexadecimal digits, or a file that holds a public key";
     let text = read(path, |_| Ok(())).map_err(|failure| failure.with_remedy(remedy))?;
-    PublicKey::from_text(&text).map_err(|_| no_key_in(path).with_remedy(remedy))
+    let key = text.and_then(|text| PublicKey::from_text(&text).ok());
+    key.ok_or_else(|| no_key_in(path).with_remedy(remedy))
 }
 
 /// Writes a secret key to a new file that only its owner can read. Never overwrites one.
@@ -65,7 +80,12 @@ pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| cannot("write", path, &error))
 }
 
-fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result<Zeroizing<String>, Failure> {
+fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<String>>, Failure> {
+    read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })
+}
+
+/// `None` if what is in the file is no text, or too much.
+fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result<Option<Zeroizing<String>>, Failure> {
     // Sized at once: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));
     let limit = MAX_LEN as u64 + 1;
@@ -77,9 +97,8 @@ fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result
         file.take(limit).read_to_string(&mut text)
     };
     match read {
-        Ok(len) if len <= MAX_LEN => Ok(text),
-        Ok(_) => Err(no_key_in(path)),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(no_key_in(path)),
+        Ok(len) => Ok((len <= MAX_LEN).then_some(text)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(error) => Err(cannot("read", path, &error)),
     }
 }

@@ -138,5 +138,10 @@ fn fetch(args: &Fetch) -> Result<(), Failure> {
 
 /// Also for the commands that follow a schedule.
 pub(crate) fn of_file(path: &Path, error: &pssst_directory::Error) -> Failure {
-    failure(error).with_context(path.display())
+    let failure = failure(error);
+    let failure = match error {
+        pssst_directory::Error::Syntax(_) => failure.with_remedy("is this the right file?"),
+        _ => failure,
+    };
+    failure.with_context(path.display())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
@@ -69,6 +70,15 @@ impl Observer {
     fn not_ready(&self) -> Vec<String> {
         not_ready(&*self.service, &self.status)
     }
+}
+
+/// Whose turn lasts longer is stuck.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
+
+/// Says so if a worker has been at its present turn for too long.
+pub(crate) fn stuck(longest_turn: Duration) -> Vec<String> {
+    let said = || format!("a worker is stuck: its turn has lasted {} s", longest_turn.as_secs());
+    (longest_turn > LONGEST_TURN).then(said).into_iter().collect()
 }
 
 fn not_ready(service: &dyn Observed, status: &Status) -> Vec<String> {

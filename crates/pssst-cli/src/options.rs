@@ -45,7 +45,11 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 
 /// The same, or none at all.
 pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, String> {
-    if text == "0" { Ok(Duration::ZERO) } else { seconds(text) }
+    if text == "0" {
+        Ok(Duration::ZERO)
+    } else {
+        seconds(text).map_err(|_| "give a number of seconds up to 86400".into())
+    }
 }
 
 /// `NAME=VALUE`.

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD, SecretKey};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Error, Retry};
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use crate::options::{self, SuiteOption};
 use crate::reach::{KeySource, current_key};
 use crate::service::{self, Service};
 use crate::traces::TraceOptions;
-use crate::udp::cannot_find;
+use crate::udp::{cannot_find, check_server};
 use crate::words::counted;
 use crate::{Cli, Command, key_file};
 
@@ -67,6 +68,42 @@ pub(crate) struct Args {
     traces: TraceOptions,
 }
 
+impl Args {
+    fn identity(&self) -> Result<Option<SecretKey>, Failure> {
+        let Some(file) = &self.identity else { return Ok(None) };
+        let secret = key_file::read_secret(file, &self.access);
+        secret.map(Some).map_err(|failure| failure.of_option("identity"))
+    }
+
+    fn check_listen(&self) -> Result<(), Failure> {
+        match self.listen.iter().find(|address| !address.ip().is_loopback() && !self.allow_other_hosts) {
+            None => Ok(()),
+            Some(address) => Err(Failure::usage(
+                format!("{address} is no loopback address, and other machines could use the proxy"),
+                "listen at 127.0.0.1 or [::1], or allow it: --allow-other-hosts",
+            )
+            .of_option("listen")),
+        }
+    }
+
+    /// Whether there is room for a message.
+    fn check_size(&self) -> Result<(), Failure> {
+        let needed = if self.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        if self.max_datagram as usize > needed {
+            return Ok(());
+        }
+        let what = format!("datagrams of {} bytes have no room for a message", self.max_datagram);
+        let remedy = format!("a request is {needed} bytes longer than its message");
+        Err(Failure::usage(what, remedy).of_option("max-datagram"))
+    }
+
+    fn refuse_streams(&self) -> Result<(), Failure> {
+        key_file::refuse_streams(self.identity.as_deref()).map_err(|failure| failure.of_option("identity"))?;
+        let server_key = self.key_source.reads_stdin().then_some(Path::new("-"));
+        key_file::refuse_streams(server_key).map_err(|failure| failure.of_option("server-key"))
+    }
+}
+
 /// A proxy that serves.
 pub(crate) struct Proxying {
     proxy: Arc<Proxy>,
@@ -80,8 +117,12 @@ struct View(Arc<Proxy>);
 
 impl Observed for View {
     fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
-        observe::gateway::proxy(page, &self.0.stats())?;
+        observe::gateway::proxy(page, &self.0)?;
         observe::client::metrics(page, &self.0.client().stats())
+    }
+
+    fn not_live(&self) -> Vec<String> {
+        observe::stuck(self.0.longest_turn())
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {
@@ -128,10 +169,10 @@ impl Service for Proxying {
     }
 
     fn check(args: &Args) -> Result<(), Failure> {
-        if let Some(file) = &args.identity {
-            key_file::read_secret(file, &args.access).map_err(|failure| failure.of_option("identity"))?;
-        }
-        args.key_source.check()
+        let streams = args.refuse_streams();
+        let keys = args.identity().map(drop).and_then(|()| args.key_source.check());
+        let checks = [args.check_listen(), check_server(&args.server), args.check_size(), streams.and(keys)];
+        Failure::collect(checks.into_iter()).map(drop)
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
@@ -185,6 +226,7 @@ impl Service for Proxying {
 
 /// A client of the pool, and what keeps its key current; instead of another one, perhaps.
 async fn connect(args: &Args, instead_of: Option<&Client>) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
+    args.refuse_streams()?;
     let directory = args.key_source.directory()?;
     let key = match &directory {
         Some(directory) => current_key(directory).await.map_err(|failure| failure.of_option("directory"))?,
@@ -196,8 +238,7 @@ async fn connect(args: &Args, instead_of: Option<&Client>) -> Result<(Client, Op
         .retry(Retry { first_pause: args.first_pause, ..Retry::default() })
         .max_in_flight(args.max_in_flight as usize)
         .max_datagram(args.max_datagram as usize);
-    if let Some(file) = &args.identity {
-        let identity = key_file::read_secret(file, &args.access).map_err(|failure| failure.of_option("identity"))?;
+    if let Some(identity) = args.identity()? {
         builder = builder.identity(&identity);
     }
     if let Some(client) = instead_of {

@@ -87,7 +87,7 @@ impl KeySource {
 
     /// The files that are read.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let is_file = |key: &&String| key.parse::<PublicKey>().is_err() && *key != "-";
+        let is_file = |key: &&String| key.parse::<PublicKey>().is_err();
         let key = self.server_key.iter().filter(is_file).map(PathBuf::from);
         key.chain(self.directory.directory_ca.clone())
     }

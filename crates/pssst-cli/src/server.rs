@@ -113,8 +113,8 @@ pub(crate) struct Serving {
 impl ServerOptions {
     /// What can be checked without a database.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        Keys::read(&self.keys, &self.access)?.now()?;
-        self.policy.check()
+        let keys = Keys::read(&self.keys, &self.access).and_then(|keys| keys.now().map(drop));
+        Failure::collect([keys, self.policy.check()].into_iter()).map(drop)
     }
 
     /// Reads everything. Clients that are followed already are not read again.
@@ -208,8 +208,7 @@ impl Serving {
     pub(crate) fn apply(&mut self, prepared: Prepared, handler: Option<Handler>) {
         let Prepared { keys, accepts, server, clients, bounds } = prepared;
         self.keeper.abort();
-        self.server.replace_keys(server);
-        self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
+        replace_keys(&self.server, server, &self.keyring_changed);
         self.server.replace_rate_limit(bounds.rate);
         self.server.replace_max_amplification(bounds.amplification, bounds.authenticated_amplification);
         self.clients.store(clients);
@@ -265,7 +264,7 @@ impl Observed for View {
     }
 
     fn not_live(&self) -> Vec<String> {
-        observe::server::not_live(&self.server)
+        observe::stuck(self.server.longest_turn())
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -284,11 +283,19 @@ fn keep(keys: Keys, accepts: Accepts, server: &Arc<Server>, changed: &Arc<Atomic
     let (server, changed) = (Arc::clone(server), Arc::clone(changed));
     tokio::spawn(async move {
         keys.follow(|keyring| {
-            server.replace_keys(accepts.with_keys(keyring));
-            changed.store(seconds_since_1970(), Ordering::Relaxed);
+            replace_keys(&server, accepts.with_keys(keyring), &changed);
         })
         .await;
     })
+}
+
+/// Remembers when the keys became others.
+fn replace_keys(server: &Server, newer: pssst::Server, changed: &AtomicU64) {
+    let before = server.public_keys();
+    server.replace_keys(newer);
+    if server.public_keys() != before {
+        changed.store(seconds_since_1970(), Ordering::Relaxed);
+    }
 }
 
 /// Prints a line about a request.

@@ -17,7 +17,7 @@ use crate::observe::{Listener, Observed, Observer};
 use crate::options;
 use crate::runtime;
 use crate::signals::{Signal, Signals};
-use crate::stderr::say;
+use crate::stderr::{say, say_error};
 use crate::traces::{TraceOptions, Traces};
 pub(crate) use status::{Status, seconds_since_1970};
 use watch::Watch;
@@ -105,9 +105,10 @@ pub(crate) fn run<S: Service>(invocation: &Invocation, configured: &Configured) 
         let options = S::options(args);
         let traces = S::traces(args).map(|traces| Traces::start(traces, S::NAME)).transpose()?.flatten();
         options.log.start(S::is_verbose(args), traces.as_ref().map(Traces::layer));
+        let locate = |failure| configured.locate(S::NAME, failure);
+        S::check(args).map_err(|failure| locate(failure).into_usage())?;
         // From here on signals wait until they are heard.
         let mut signals = Signals::new()?;
-        let locate = |failure| configured.locate(S::NAME, failure);
         let service = S::start(args).await.map_err(locate)?;
         let status = Arc::new(Status::new());
         let listener = match options.metrics {
@@ -179,7 +180,7 @@ impl<S: Service> Running<'_, S> {
                     self.configured = newer;
                 }
                 Err(failure) => {
-                    say(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
+                    say_error(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
                     self.watch.owe();
                 }
             }

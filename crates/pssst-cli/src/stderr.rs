@@ -17,6 +17,19 @@ pub(crate) fn say(line: impl Display) {
     if USES_LOG.load(Ordering::Relaxed) {
         tracing::info!("{line}");
     } else {
-        drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
+        write(line);
     }
+}
+
+/// The same with what has failed, which no level of the log leaves out.
+pub(crate) fn say_error(line: impl Display) {
+    if USES_LOG.load(Ordering::Relaxed) {
+        tracing::error!("{line}");
+    } else {
+        write(line);
+    }
+}
+
+fn write(line: impl Display) {
+    drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
 }

@@ -13,6 +13,13 @@ pub(crate) fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
     Ok(addresses)
 }
 
+/// Whether this may be a server's name and port. Nobody is asked for it.
+pub(crate) fn check_server(server: &str) -> Result<(), Failure> {
+    let is_one = server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "a host, a colon and a port are expected");
+    if is_one { Ok(()) } else { Err(cannot_find(server, &wrong()).of_option("server")) }
+}
+
 /// Why a server's name is of no use.
 pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
     let remedy =

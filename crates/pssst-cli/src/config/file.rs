@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind as ErrorOfFile, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -53,12 +53,20 @@ pub(super) struct FileOption {
 impl ConfigFile {
     /// Reads it.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        // Nor would whoever opens a pipe come back before somebody writes.
+        if path.metadata().is_ok_and(|it| !it.is_file()) {
+            return Err(Failure::usage(format!("{} is no file", path.display()), "it is read again at every reload"));
+        }
         let mut text = String::new();
         File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text)).map_err(|error| {
-            Failure::new(format!("cannot read {}: {error}", path.display()), "check the path and its permissions")
+            let remedy = match error.kind() {
+                ErrorOfFile::InvalidData => "a configuration is TOML, in UTF-8",
+                _ => "check the path and its permissions",
+            };
+            Failure::usage(format!("cannot read {}: {error}", path.display()), remedy)
         })?;
         if text.len() as u64 > MAX_LEN {
-            return Err(Failure::new(
+            return Err(Failure::usage(
                 format!("{} is longer than {MAX_LEN} bytes", path.display()),
                 "is this a configuration file?",
             ));
@@ -156,7 +164,7 @@ impl From<DeValue<'_>> for Value {
                 .map_or(Self::Unfit("a list of something else than texts"), Self::Texts),
             DeValue::Table(_) => Self::Unfit("a table"),
             DeValue::Datetime(_) => Self::Unfit("a date"),
-            value => text_of(value).map_or(Self::Unfit("something else"), |text| Self::Texts(vec![text])),
+            value => text_of(value).map_or(Self::Unfit("as large a number"), |text| Self::Texts(vec![text])),
         }
     }
 }
@@ -258,7 +266,7 @@ pub(super) fn of_clap(error: &clap::Error, remedy: &str) -> Failure {
     let mut paragraphs = text.split("\n\n");
     let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    Failure::usage(what, remedy)
+    Failure::usage(what, if error.kind() == ErrorKind::ArgumentConflict { "give one of them" } else { remedy })
 }
 
 /// What the option is for.

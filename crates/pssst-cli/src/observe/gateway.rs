@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pssst_gateway::{GatewayStats, ProxyStats};
+use pssst_gateway::{GatewayStats, Proxy};
 
 use super::page::Page;
 
@@ -31,7 +31,8 @@ pub(crate) fn gateway(page: &mut Page<'_>, stats: &GatewayStats) -> fmt::Result 
     )
 }
 
-pub(crate) fn proxy(page: &mut Page<'_>, stats: &ProxyStats) -> fmt::Result {
+pub(crate) fn proxy(page: &mut Page<'_>, proxy: &Proxy) -> fmt::Result {
+    let stats = proxy.stats();
     page.counter("pssst_proxy_datagrams_received", "Datagrams that programs sent", stats.received)?;
     page.counter("pssst_proxy_replies", "Replies that were handed to programs", stats.replies)?;
     page.counters(
@@ -40,5 +41,10 @@ pub(crate) fn proxy(page: &mut Page<'_>, stats: &ProxyStats) -> fmt::Result {
         "cause",
         stats.drops().map(|(cause, count)| (cause.name(), count)),
     )?;
-    page.number("pssst_proxy_in_flight", "Datagrams that wait for their replies", stats.in_flight())
+    page.number("pssst_proxy_in_flight", "Datagrams that wait for their replies", stats.in_flight())?;
+    page.gauge(
+        "pssst_proxy_longest_turn_seconds",
+        "How long the thread that has been at it the longest is in its present turn; about a second at most",
+        proxy.longest_turn().as_secs_f64(),
+    )
 }

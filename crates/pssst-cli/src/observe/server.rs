@@ -9,8 +9,6 @@ use pssst_net::{Outcome, Server, Stats};
 use super::page::Page;
 use crate::server::Clients;
 
-/// A worker whose turn lasts longer is stuck.
-const LONGEST_TURN: Duration = Duration::from_secs(10);
 /// Clients that have not been compared with their store for longer are stale.
 const STALE: Duration = Duration::from_mins(1);
 const NANOS: f64 = 1e9;
@@ -122,12 +120,6 @@ pub(crate) fn identities(page: &mut Page<'_>, clients: &Clients) -> fmt::Result 
             ("expired", refusals.expired),
         ],
     )
-}
-
-pub(crate) fn not_live(server: &Server) -> Vec<String> {
-    let turn = server.longest_turn();
-    let stuck = || format!("a worker is stuck: its turn has lasted {} s", turn.as_secs());
-    (turn > LONGEST_TURN).then(stuck).into_iter().collect()
 }
 
 pub(crate) fn not_ready(server: &Server, clients: Option<&Clients>) -> Vec<String> {

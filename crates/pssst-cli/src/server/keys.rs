@@ -1,6 +1,6 @@
 //! Where a server's keys are from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pssst::{Keyring, SecretKey};
@@ -24,7 +24,7 @@ pub(super) struct KeyOptions {
 impl KeyOptions {
     /// Those that are read once, when the server starts. A schedule is followed by itself.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.secret_key.iter().filter(|path| *path != Path::new("-")).cloned()
+        self.secret_key.iter().cloned()
     }
 }
 
@@ -43,8 +43,10 @@ impl Keys {
                 .map_err(|error| crate::keys::of_file(path, &error).of_option("keys"))?;
             return Ok(Self::Schedule(Arc::new(file)));
         }
-        let secrets = options.secret_key.iter().map(|file| key_file::read_secret(file, access));
-        secrets.collect::<Result<_, _>>().map(Self::Fixed).map_err(|failure| failure.of_option("secret-key"))
+        let of_secret_key = |failure: Failure| failure.of_option("secret-key");
+        key_file::refuse_streams(options.secret_key.iter().map(PathBuf::as_path)).map_err(of_secret_key)?;
+        let read = |file: &PathBuf| key_file::read_secret(file, access).map_err(of_secret_key);
+        Failure::collect(options.secret_key.iter().map(read)).map(Self::Fixed)
     }
 
     /// The keys of this moment.

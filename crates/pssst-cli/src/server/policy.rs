@@ -70,7 +70,10 @@ impl Policy {
             Some(Unknown::Pass) => UnknownClients::Pass,
             Some(Unknown::Refuse) | None => UnknownClients::Refuse,
         };
-        let admission = Admission::new(Arc::clone(follower.snapshot()), unknown);
+        let mut admission = Admission::new(Arc::clone(follower.snapshot()), unknown);
+        if let Some(before) = before {
+            admission = admission.replacing(&before.admission);
+        }
         Ok(Some(Arc::new(Clients { location: location.clone(), admission, follower })))
     }
 

@@ -5,7 +5,7 @@ use crate::process::Fleet;
 /// A file, the line that is wrong (0: none), and words of what is said of it and of what to do about it.
 type Bad = (&'static str, usize, &'static str, &'static str);
 
-const BAD: [Bad; 36] = [
+const BAD: [Bad; 48] = [
     // What is no TOML.
     ("[serve", 1, "unclosed table", "[gateway]"),
     ("[serve]\nlisten 127.0.0.1:1", 2, "", "quotes"),
@@ -42,9 +42,66 @@ const BAD: [Bad; 36] = [
     ("[serve]\nsuite = [\"f001\", \"2\"]", 2, "suite: \"2\" is refused: it is none of 1, f001", "SUITE"),
     ("[serve]\ndrain = \"soon\"", 2, "drain: \"soon\" is refused: give a number of seconds", "SECONDS"),
     ("[gateway]\nupstream = \"ftp://localhost\"", 2, "upstream: \"ftp://localhost\" is refused", "URL"),
+    ("[gateway]\nupstream = \"http://localhost\"\nhttp-version = 3", 3, "http-version: \"3\" is refused", "VERSION"),
     // What fits only together, and what is named.
+    (
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://user:secret@localhost\"",
+        3,
+        "a location has no user and no password in it",
+        "--authorization-file",
+    ),
+    (
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://localhost\"\nprefix-client-key = true",
+        4,
+        "is not for HTTP",
+        "leave it out",
+    ),
+    (
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost\"",
+        3,
+        "localhost is no server address",
+        "localhost:45678",
+    ),
+    (
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nlisten = \"0.0.0.0:1\"",
+        4,
+        "0.0.0.0:1 is no loopback address",
+        "--allow-other-hosts",
+    ),
+    (
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nmax-datagram = 116\nidentity = \"server.key\"",
+        4,
+        "no room for a message",
+        "116 bytes longer",
+    ),
+    (
+        "[directory]\nstore = \"sqlite:a\"\nkeys = \"keys.json\"\ncertificate = \"none.crt\"\ncertificate-key = \"none.key\"",
+        4,
+        "none.crt and none.key: ",
+        "check the path",
+    ),
+    (
+        "[directory]\nstore = \"sqlite:a\"\nkeys = \"keys.json\"\nself-signed = true\nclient-ca = \"server.pub\"",
+        5,
+        "server.pub: ",
+        "",
+    ),
+    (
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"https://localhost\"\nupstream-ca = \"none.pem\"",
+        4,
+        "the authorities cannot be read",
+        "PEM file",
+    ),
+    ("[serve]\nsecret-key = \"-\"", 2, "standard input is no file", "name of a file"),
+    (
+        "[proxy]\nserver = \"localhost:1\"\nserver-key = \"server.pub\"\nidentity = \"-\"",
+        4,
+        "standard input is no file",
+        "name of a file",
+    ),
+    ("[proxy]\nserver = \"localhost:1\"\nserver-key = \"-\"", 3, "standard input is no file", "name of a file"),
     ("[serve]\nworkers = 1", 0, "--secret-key <FILE>", "put it into the file"),
-    ("[serve]\nsecret-key = \"server.key\"\nkeys = \"keys.json\"", 0, "cannot be used with", "put it into the file"),
+    ("[serve]\nsecret-key = \"server.key\"\nkeys = \"keys.json\"", 0, "cannot be used with", "give one of them"),
     ("[serve]\nworkers = 1\nsecret-key = \"none.key\"", 3, "cannot open none.key", "check the path"),
     ("[serve]\nsecret-key = \"server.key\"\nclients = \"mysql://db\"", 3, "no location of clients", "postgres://"),
 ];
@@ -52,16 +109,19 @@ const BAD: [Bad; 36] = [
 #[test]
 fn what_is_wrong_with_a_file_is_told_with_its_line_and_its_remedy() {
     let fleet = Fleet::new();
-    fleet.stdout(&["keygen", "--out", "server.key"]);
+    fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
+    fleet.write("client.pub", &fleet.stdout(&["keygen", "--out", "client.key"]));
+    fleet.stdout(&["keys", "init", "keys.json"]);
     for (contents, line, what, remedy) in BAD {
         fleet.write("bad.toml", contents);
         let output = fleet.output(&["check-config", "bad.toml"], "");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(matches!(output.status.code(), Some(1 | 2)) && output.stdout.is_empty(), "{contents:?}: {said}");
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{contents:?}: {said}");
         let (error, help) = said.trim().split_once("\n help: ").unwrap();
         let place = if line == 0 { "error: bad.toml".into() } else { format!("error: bad.toml:{line}: ") };
         assert!(error.starts_with(&place) && error.contains(what), "{contents:?}: {said}");
         assert!(help.contains(remedy) && !said.contains("panicked"), "{contents:?}: {said}");
+        assert!(!said.contains("secret@"), "{contents:?}: {said}");
     }
 }
 
@@ -76,6 +136,41 @@ fn everything_that_is_wrong_is_told_at_once() {
     // A service says the same of its own table, and does not start.
     let said = fleet.refusal_of_usage(&["serve", "--config", "bad.toml"]);
     assert_eq!(said.matches("error: ").count(), 2, "{said}");
+}
+
+/// Nothing waits for a pipe, and nothing that is read again may be one.
+#[test]
+fn pipes_are_no_files() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keygen", "--out", "server.key"]);
+    assert!(std::process::Command::new("mkfifo").arg(fleet.path("pipe")).status().unwrap().success());
+    for args in [
+        &["check-config", "pipe"][..],
+        &["serve", "--config", "pipe"],
+        &["serve", "--secret-key", "pipe"],
+        &["gateway", "--secret-key", "server.key", "--upstream", "http://localhost", "--authorization-file", "pipe"],
+    ] {
+        let said = fleet.refusal_of_usage(args);
+        assert!(said.contains("pipe is no file"), "{args:?}: {said}");
+    }
+    // Nor does it hold up a service whose configuration becomes one.
+    fleet.write("pssst.toml", "[serve]\nsecret-key = \"server.key\"\nlisten = \"127.0.0.1:0\"");
+    let server = fleet.start(&["serve", "--config", "pssst.toml", "--reload-every", "1s"], 2);
+    std::fs::rename(fleet.path("pipe"), fleet.path("pssst.toml")).unwrap();
+    server.signal("HUP");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let said = server.stop();
+    assert!(said.contains("pssst.toml is no file"), "{said}");
+}
+
+/// What machines read has what is wrong in it, whatever the level.
+#[test]
+fn what_is_wrong_is_logged_at_every_level() {
+    let fleet = Fleet::new();
+    let key = ["--secret-key", "none.key", "--log-format", "json", "--log-level", "error"];
+    let said = fleet.refusal_of_usage(&[&["serve"][..], &key].concat());
+    let line: serde_json::Value = serde_json::from_str(said.trim()).unwrap();
+    assert!(line["level"] == "ERROR" && line["message"].as_str().unwrap().contains("cannot open none.key"), "{said}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -105,7 +105,7 @@ const GATEWAY: [&str; 6] = [
     "pssst_gateway_upstream_duration_seconds_count",
     "pssst_gateway_upstream_duration_seconds_sum",
 ];
-const PROXY: [&str; 13] = [
+const PROXY: [&str; 14] = [
     "pssst_client_attempts_total",
     "pssst_client_one_way_total",
     "pssst_client_refused_replies_total cause",
@@ -118,6 +118,7 @@ const PROXY: [&str; 13] = [
     "pssst_proxy_datagrams_received_total",
     "pssst_proxy_drops_total cause",
     "pssst_proxy_in_flight",
+    "pssst_proxy_longest_turn_seconds",
     "pssst_proxy_replies_total",
 ];
 const DIRECTORY: [&str; 2] = ["pssst_directory_events_total event", "pssst_directory_refusals_total cause"];
@@ -302,11 +303,15 @@ fn counters_go_on_over_reloads() {
     let fleet = Fleet::new();
     fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
     let upstream = echo();
+    fleet.write("clients", "");
     let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
-    let mut gateway = fleet.start(&[&gateway[..], &METRICS].concat(), 4);
+    let policy = ["--clients", "file:clients", "--unknown-clients", "pass", "--anonymous", "refuse"];
+    let mut gateway = fleet.start(&[&gateway[..], &policy, &METRICS].concat(), 4);
+    let keys_changed = samples(&mut gateway)["pssst_keyring_reload_timestamp_seconds"];
     let address = gateway.line("listening on ");
+    fleet.stdout(&["keygen", "--out", "client.key"]);
     let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--server-key", "server.pub"];
-    let mut proxy = fleet.start(&[&proxy[..], &METRICS].concat(), 2);
+    let mut proxy = fleet.start(&[&proxy[..], &["--identity", "client.key"], &METRICS].concat(), 2);
     let program = UdpSocket::bind("127.0.0.1:0").unwrap();
     program.connect(proxy.line("listening on ")).unwrap();
     program.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -317,6 +322,7 @@ fn counters_go_on_over_reloads() {
         for (service, name) in [
             (0, "pssst_gateway_requests_total{outcome=\"answered\"}"),
             (0, "pssst_server_handler_duration_seconds_count"),
+            (0, "pssst_identity_refusals_total{cause=\"unknown\"}"),
             (1, "pssst_client_replies_total"),
         ] {
             assert_eq!(shown[service].get(name), Some(&f64::from(turn)), "{name}");
@@ -327,6 +333,11 @@ fn counters_go_on_over_reloads() {
             wait_for("a reload", || samples(service)[reloads] >= f64::from(turn));
         }
     }
+    // The keys are what they were, also when the time is another.
+    wait_for("the next second", || UNIX_EPOCH.elapsed().unwrap().as_secs_f64() > keys_changed + 1.0);
+    gateway.signal("HUP");
+    wait_for("a reload", || samples(&mut gateway)["pssst_config_reloads_total{result=\"done\"}"] >= 4.0);
+    assert_eq!(samples(&mut gateway).get("pssst_keyring_reload_timestamp_seconds"), Some(&keys_changed));
     for service in [gateway, proxy] {
         let said = service.stop();
         assert!(said.contains("received 3, replied 3"), "{said}");
