@@ -1,5 +1,5 @@
 //! A pool for real: three gateways behind nginx, which balances packet by packet, PostgreSQL, and clients that do not stop asking.
-//! Meanwhile a gateway is killed and started, nginx is restarted, and the database is away.
+//! There is junk as well, to which nobody answers. Meanwhile a gateway is killed and started, nginx is restarted, and the database is away.
 
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
@@ -32,14 +32,12 @@ impl Nginx {
     fn start(fleet: &Fleet, port: u16, gateways: &[u16]) -> Self {
         let deployed =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/balancers/nginx-stream.conf"));
-        let server = |port: &u16| format!("server 127.0.0.1:{port} max_fails=3 fail_timeout=2s;");
-        let servers = gateways.iter().map(server).collect::<Vec<_>>().join(
-            "
-",
-        );
         let mut stream = deployed.unwrap();
-        let (start, end) = (stream.find("server 10.0.0.11").unwrap(), stream.rfind("fail_timeout=2s;").unwrap());
-        stream.replace_range(start..end + "fail_timeout=2s;".len(), &servers);
+        for (place, port) in gateways.iter().enumerate() {
+            let example = format!("10.0.0.1{}:45678", place + 1);
+            assert!(stream.contains(&example));
+            stream = stream.replace(&example, &format!("127.0.0.1:{port}"));
+        }
         stream = stream.replace("listen 45678 udp reuseport;", &format!("listen 127.0.0.1:{port} udp reuseport;"));
         let head = format!(
             "load_module {STREAM_MODULE};\ndaemon off;\npid nginx.pid;\nerror_log stderr crit;\nevents {{ worker_connections 8192; }}\n"
@@ -118,6 +116,19 @@ async fn ask(client: Client, number: usize, seen: Arc<Seen>, rest: Arc<AtomicBoo
     seen.resent.fetch_add(client.stats().resends, Ordering::Relaxed);
 }
 
+/// Twenty times a second, from a port of its own each time.
+fn send_junk(port: u16, rest: Arc<AtomicBool>) -> thread::JoinHandle<u64> {
+    thread::spawn(move || {
+        let mut sent = 0;
+        while !rest.load(Ordering::Relaxed) {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            sent += u64::from(socket.send_to(&[0; 100], ("127.0.0.1", port)).is_ok());
+            thread::sleep(Duration::from_millis(50));
+        }
+        sent
+    })
+}
+
 /// `PSSST_POOL_SECONDS` is how long at least; 20 or more.
 #[test]
 fn a_pool_loses_no_transaction_whatever_is_taken_away() {
@@ -178,6 +189,8 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
         }
     });
 
+    let junk = send_junk(port, Arc::clone(&rest));
+
     let so_far = |what: &str| {
         println!(
             "{what}: {} answered, {} failed",
@@ -210,6 +223,7 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
     rest.store(true, Ordering::Relaxed);
     load.join().unwrap();
     so_far("the end");
+    println!("{} packets of junk", junk.join().unwrap());
     println!(
         "slowest {} ms, {} sent again",
         seen.slowest_millis.load(Ordering::Relaxed),
