@@ -6,7 +6,13 @@ failed=0
 check() {
     local name=$1 output status
     shift
-    # Not as a condition: in one, `set -e` has no effect.
+    # In a condition (`check … || …`, `if check …`) `set -e` has no effect, and most of what the command does could fail unseen.
+    (set -e; false; true)
+    if [ $? -eq 0 ]; then
+        echo "FAIL $name: checked as a condition"
+        failed=$((failed + 1))
+        return 1
+    fi
     output=$("$@" 2>&1)
     status=$?
     if [ "$status" -eq 0 ]; then
