@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
     #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
-    /// Carry so many datagrams at a time; more are dropped.
+    /// Carry so many datagrams at a time from each address that is listened at; more are dropped.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_in_flight: u32,
     /// Send datagrams on and wait for no replies.
