@@ -195,12 +195,13 @@ fn secret_files_that_others_can_read_are_refused() {
     let file = keys.path("client.key");
     for exposed in [0o640, 0o604, 0o660, 0o644, 0o601] {
         set_mode(&file, exposed);
-        for args in [
-            &["pubkey", &file][..],
-            &["serve", "--listen", "127.0.0.1:0", "--secret-key", &file],
-            &["request", "--server", "127.0.0.1:9", "--server-key", &keys.server_key, "--identity", &file, "x"],
+        // To a service that is wrong configuration.
+        for (code, args) in [
+            (1, &["pubkey", &file][..]),
+            (2, &["serve", "--listen", "127.0.0.1:0", "--secret-key", &file]),
+            (1, &["request", "--server", "127.0.0.1:9", "--server-key", &keys.server_key, "--identity", &file, "x"]),
         ] {
-            let stderr = refusal(1, args);
+            let stderr = refusal(code, args);
             assert!(stderr.contains(&format!("mode {exposed:04o}")), "{stderr}");
             assert!(stderr.contains(&format!("chmod 600 {file}")) && stderr.contains("exposed"), "{stderr}");
         }
