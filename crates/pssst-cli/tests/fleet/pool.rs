@@ -18,9 +18,11 @@ const CLIENTS: usize = 100;
 /// Debian's place for it.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// A free port of UDP.
-fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Free ports of UDP for three gateways and a balancer, below those that the system hands out: nobody takes the port of a gateway that is away.
+fn free_ports() -> ([u16; 3], u16) {
+    let first = 10_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut free = (first..32_768).filter(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok());
+    ([(); 3].map(|()| free.next().unwrap()), free.next().unwrap())
 }
 
 /// nginx with the balancer's configuration that is deployed, on ports of the test.
@@ -147,7 +149,7 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
     let server_key: PublicKey = fleet.stdout(&["keygen", "--out", "server.key"]).trim().parse().unwrap();
 
     let upstream = format!("udp://127.0.0.1:{}", echo());
-    let ports = [free_port(), free_port(), free_port()];
+    let (ports, port) = free_ports();
     let start_gateway = |port: u16| -> Serving {
         let listen = format!("127.0.0.1:{port}");
         let gateway = [
@@ -166,7 +168,6 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
         gateway
     };
     let [mut first, second, third] = ports.map(start_gateway);
-    let port = free_port();
     let mut nginx = Nginx::start(&fleet, port, &ports);
 
     let (seen, rest) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
