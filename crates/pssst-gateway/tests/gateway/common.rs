@@ -69,6 +69,15 @@ impl Chain {
         connect(&self.server, self.server_key, None).await
     }
 
+    /// Waits until so many requests are with the upstream.
+    pub(crate) async fn until_in_flight(&self, requests: usize) {
+        let start = Instant::now();
+        while self.gateway.stats().in_flight < requests {
+            assert!(start.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// All outcomes so far, once so many requests have ended and none is with the upstream.
     #[track_caller]
     pub(crate) fn outcomes(&self, expected: &[(GatewayOutcome, u64)]) {
