@@ -31,10 +31,10 @@ ETHERNET, RAW, NULL, COOKED, COOKED_2 = 1, 101, 0, 113, 276
 
 # What an expert info says, by the event of `pssst inspect`, the refusal or the state that it belongs to.
 EXPERTS = {
-    "Truncated": "Too short for a packet (Truncated)",
+    "Truncated": "Too short for a packet (truncated)",
     "no_proof": "Too short for an authenticated request, which has a proof of 64 bytes",
-    "ReservedFlags": "Reserved flags are set (ReservedFlags)",
-    "UnsupportedSuite": "Unknown suite (UnsupportedSuite)",
+    "ReservedFlags": "Reserved flags are set (reserved_flags)",
+    "UnsupportedSuite": "Unknown suite (unsupported_suite)",
     "cut": "The capture does not have all of the packet",
     "repeated_request": "The same request again",
     "repeated_reply": "The same reply again",

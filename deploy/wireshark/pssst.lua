@@ -43,13 +43,13 @@ local f = {
 pssst.fields = f
 
 local e = {
-  truncated = ProtoExpert.new("pssst.truncated", "Too short for a packet (Truncated)",
+  truncated = ProtoExpert.new("pssst.truncated", "Too short for a packet (truncated)",
     expert.group.MALFORMED, expert.severity.ERROR),
   no_proof = ProtoExpert.new("pssst.no_proof", "Too short for an authenticated request, which has a proof of 64 bytes",
     expert.group.MALFORMED, expert.severity.ERROR),
-  reserved = ProtoExpert.new("pssst.reserved_flags", "Reserved flags are set (ReservedFlags)",
+  reserved = ProtoExpert.new("pssst.reserved_flags", "Reserved flags are set (reserved_flags)",
     expert.group.PROTOCOL, expert.severity.ERROR),
-  suite = ProtoExpert.new("pssst.unknown_suite", "Unknown suite (UnsupportedSuite)",
+  suite = ProtoExpert.new("pssst.unknown_suite", "Unknown suite (unsupported_suite)",
     expert.group.PROTOCOL, expert.severity.ERROR),
   cut = ProtoExpert.new("pssst.cut", "The capture does not have all of the packet",
     expert.group.UNDECODED, expert.severity.NOTE),

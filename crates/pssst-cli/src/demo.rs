@@ -188,7 +188,7 @@ impl Show {
     }
 
     /// Path to client, which tries to open it.
-    fn deliver(&self, packet: &[u8], pending: &PendingReply) -> Result<Result<Vec<u8>, pssst::Error>, Failure> {
+    fn deliver(&self, packet: &[u8], pending: &PendingReply) -> Result<Result<Vec<u8>, pssst::Refusal>, Failure> {
         send(&self.path, packet, address_of(&self.client)?)?;
         Ok(pending.open_to_vec(&receive(&self.client)?))
     }

@@ -96,8 +96,8 @@ fn failure(error: &Error, args: &Args) -> Failure {
                  key that it shows, and does it accept the suite?",
             )
         }
-        Error::Protocol(pssst::Error::WeakKey) => Failure::new(
-            format!("this server key must not be used: {}", pssst::Error::WeakKey),
+        Error::Protocol(pssst::Error::Refused(weak @ pssst::Refusal::WeakKey)) => Failure::new(
+            format!("this server key must not be used: {weak}"),
             "anybody could read the request; ask the server's owner for the true key",
         ),
         Error::Network(error) => Failure::new(

@@ -150,7 +150,7 @@ fn junk_comes_besides_the_requests_and_is_never_answered() {
     fn complain(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
         let looks_right = packet.len() == 52 + 100 && packet[..4] == [0, 0, 0, 1];
         match server.open_request(packet) {
-            Err(pssst::Error::DecryptFailed) if looks_right => vec![b"junk".to_vec()],
+            Err(pssst::Refusal::DecryptFailed) if looks_right => vec![b"junk".to_vec()],
             Err(_) => Vec::new(),
             Ok(request) => vec![request.into_reply_sealer().seal_to_vec(b"").unwrap()],
         }

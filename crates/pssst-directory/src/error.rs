@@ -115,3 +115,9 @@ impl From<pssst::Error> for Error {
         Self::Protocol(error)
     }
 }
+
+impl From<pssst::Refusal> for Error {
+    fn from(cause: pssst::Refusal) -> Self {
+        Self::Protocol(cause.into())
+    }
+}

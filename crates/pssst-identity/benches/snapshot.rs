@@ -51,9 +51,9 @@ fn main() {
 
     let admission = Admission::new(snapshot.into(), UnknownClients::Refuse);
     let known: Vec<_> = (0..lookups).map(|_| PublicKey::from_bytes(keys[rng.random_range(0..clients)])).collect();
-    println!("look-up of a known key: {:.0} ns", look_up(&admission, &known, KeyCheck::Enrolled));
+    println!("look-up of a known key: {:.0} ns", look_up(&admission, &known, KeyCheck::Accept));
     let unknown: Vec<_> = (0..lookups).map(|_| PublicKey::from_bytes(rng.random())).collect();
-    println!("look-up of an unknown key: {:.0} ns", look_up(&admission, &unknown, KeyCheck::Refuse));
+    println!("look-up of an unknown key: {:.0} ns", look_up(&admission, &unknown, KeyCheck::RejectUnknown));
 
     println!("reading one word of as much memory: {:.0} ns", random_read(admission.snapshot().memory(), &mut rng));
 

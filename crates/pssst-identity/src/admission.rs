@@ -30,7 +30,7 @@ pub enum UnknownClients {
 ///
 /// let admission = Admission::new(Arc::new(IdentitySnapshot::new()), UnknownClients::Refuse);
 /// // What `pssst_net::ServerBuilder::clients` takes: `move |key| admission.check(key)`.
-/// assert_eq!(admission.check(&PublicKey::from_bytes([9; 32])), KeyCheck::Refuse);
+/// assert_eq!(admission.check(&PublicKey::from_bytes([9; 32])), KeyCheck::RejectUnknown);
 /// assert_eq!(admission.stats().unknown, 1);
 /// ```
 #[derive(Debug)]
@@ -103,17 +103,17 @@ impl Admission {
         let Some(client) = self.snapshot.admissibility(key) else {
             count(&self.counts.unknown);
             return match self.unknown_clients {
-                UnknownClients::Refuse => KeyCheck::Refuse,
+                UnknownClients::Refuse => KeyCheck::RejectUnknown,
                 UnknownClients::Pass => KeyCheck::Validate,
             };
         };
         match client.state {
-            State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => return KeyCheck::Enrolled,
+            State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => return KeyCheck::Accept,
             State::Enrolled => count(&self.counts.expired),
             State::Suspended => count(&self.counts.suspended),
             State::Revoked => count(&self.counts.revoked),
         };
-        KeyCheck::Deny
+        KeyCheck::RejectInactive
     }
 }
 
@@ -126,11 +126,11 @@ mod tests {
     fn each_cause_is_refused_and_counted() {
         let time = |second| Timestamp::from_second(second).unwrap();
         let clients = [
-            (1, State::Enrolled, None, KeyCheck::Enrolled),
-            (2, State::Enrolled, Some(time(1_001)), KeyCheck::Enrolled),
-            (3, State::Enrolled, Some(time(1_000)), KeyCheck::Deny),
-            (4, State::Suspended, None, KeyCheck::Deny),
-            (5, State::Revoked, Some(time(1)), KeyCheck::Deny),
+            (1, State::Enrolled, None, KeyCheck::Accept),
+            (2, State::Enrolled, Some(time(1_001)), KeyCheck::Accept),
+            (3, State::Enrolled, Some(time(1_000)), KeyCheck::RejectInactive),
+            (4, State::Suspended, None, KeyCheck::RejectInactive),
+            (5, State::Revoked, Some(time(1)), KeyCheck::RejectInactive),
         ];
         let snapshot = Arc::new(IdentitySnapshot::new());
         let key = |number| PublicKey::from_bytes([number; 32]);
@@ -144,16 +144,16 @@ mod tests {
         for (number, .., expected) in clients {
             assert_eq!(refusing.check_at(&key(number), || time(1_000)), expected, "{number}");
         }
-        assert_eq!(refusing.check(&key(6)), KeyCheck::Refuse);
+        assert_eq!(refusing.check(&key(6)), KeyCheck::RejectUnknown);
         assert_eq!(refusing.stats(), AdmissionStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
 
         let passing = Admission::new(snapshot, UnknownClients::Pass);
         assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
-        assert_eq!(passing.check(&key(4)), KeyCheck::Deny);
+        assert_eq!(passing.check(&key(4)), KeyCheck::RejectInactive);
         assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, ..AdmissionStats::default() });
 
         let passing = passing.replacing(&refusing);
-        assert_eq!(passing.check(&key(5)), KeyCheck::Deny);
+        assert_eq!(passing.check(&key(5)), KeyCheck::RejectInactive);
         assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, revoked: 2, expired: 1 });
         assert_eq!(refusing.stats(), passing.stats());
     }

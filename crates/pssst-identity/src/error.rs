@@ -12,7 +12,7 @@ use crate::State;
 #[non_exhaustive]
 pub enum Error {
     /// The key must not be enrolled: see [`PublicKey::validate`].
-    Key(pssst::Error),
+    Key(pssst::Refusal),
     /// The name is empty, longer than 128 bytes, or has white space or control characters in it.
     InvalidName(String),
     /// The label's name is no name, its value is longer than 256 bytes or has control characters in it, or there are more

@@ -133,7 +133,7 @@ impl Identity {
 ///
 /// // Anybody knows the secret of this one.
 /// let weak = PublicKey::from_bytes([0; 32]);
-/// assert!(matches!(NewIdentity::new(weak, "boiler-7"), Err(Error::Key(pssst::Error::WeakKey))));
+/// assert!(matches!(NewIdentity::new(weak, "boiler-7"), Err(Error::Key(pssst::Refusal::WeakKey))));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewIdentity {

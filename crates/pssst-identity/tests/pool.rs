@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pssst_identity::pssst::{SecretKey, SysRng};
+use pssst_identity::pssst::{Refusal, SecretKey, SysRng};
 use pssst_identity::{Admission, Follower, IdentityStore, NewIdentity, SqlStore, State, UnknownClients, Update};
 use pssst_net::{Client, Error, Handler, Outcome, Reply, Request, Retry, Server, pssst};
 use pssst_test_postgres::Postgres;
@@ -99,7 +99,7 @@ async fn every_server_of_the_pool_refuses_a_revoked_client() {
     for member in members {
         assert!(member.admission.stats().revoked >= 10);
         let stats = member.server.shutdown(PATIENCE).await;
-        assert!(stats.count(Outcome::ClientRefused) >= 10);
+        assert!(stats.count(Outcome::Refused(Refusal::ClientRefused)) >= 10);
     }
 }
 
@@ -177,7 +177,14 @@ async fn servers_serve_on_while_the_database_is_away_and_catch_up_after() {
     );
     for member in members {
         let stats = member.server.shutdown(PATIENCE).await;
-        assert_eq!((stats.count(Outcome::ClientRefused), stats.count(Outcome::ClientKeyAlias)), (0, 0), "{stats:?}");
+        assert_eq!(
+            (
+                stats.count(Outcome::Refused(Refusal::ClientRefused)),
+                stats.count(Outcome::Refused(Refusal::UnknownClient))
+            ),
+            (0, 0),
+            "{stats:?}"
+        );
         assert!(stats.count(Outcome::Replied) > 0);
     }
 }
@@ -192,5 +199,5 @@ async fn anonymous_clients_are_refused() {
     let client = Client::builder(secret.public_key()).connect(member.server.local_addr().to_string()).await.unwrap();
     assert!(!is_served(&client).await);
     let stats = member.server.shutdown(PATIENCE).await;
-    assert!(stats.count(Outcome::AnonymousRefused) > 0 && stats.count(Outcome::Replied) == 0);
+    assert!(stats.count(Outcome::Refused(Refusal::AnonymousRefused)) > 0 && stats.count(Outcome::Replied) == 0);
 }

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let enrolled = Arc::clone(&site);
     let server = Server::builder(secret)
         // Only exactly these keys are served.
-        .clients(move |key| if enrolled.devices.contains_key(key) { KeyCheck::Enrolled } else { KeyCheck::Refuse })
+        .clients(move |key| if enrolled.devices.contains_key(key) { KeyCheck::Accept } else { KeyCheck::RejectUnknown })
         .bind("127.0.0.1:0")?
         .serve(Handler::function(move |request| site.answer(&request)))?;
 

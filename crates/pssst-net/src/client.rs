@@ -165,7 +165,7 @@ impl Client {
     /// for.
     ///
     /// # Errors
-    /// [`Error::Protocol`] with [`WeakKey`](pssst::Error::WeakKey) for a key that nobody must use; the old one stays.
+    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that nobody must use; the old one stays.
     pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
         self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key)?));
         Ok(())
@@ -442,7 +442,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`Error::Network`] when no address is found, or the system has no route to any; [`Error::Protocol`] with
-    /// [`WeakKey`](pssst::Error::WeakKey) for a server key that nobody must use.
+    /// [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must use.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.

@@ -30,7 +30,7 @@ pub enum Error {
     Closed,
     /// No address of the server is known or can be sent to.
     Network(io::Error),
-    /// The protocol refuses: [`WeakKey`](pssst::Error::WeakKey) for a server key that nobody must use, or
+    /// The protocol refuses: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must use, or
     /// [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
     Protocol(pssst::Error),
 }
@@ -77,6 +77,8 @@ impl From<pssst::Error> for Error {
 mod tests {
     use std::error::Error as _;
 
+    use pssst::Refusal;
+
     use super::*;
 
     #[test]
@@ -98,7 +100,7 @@ mod tests {
             ),
             (Error::Closed, "the client was closed", false),
             (Error::Network(refused()), "the server cannot be reached: connection refused", true),
-            (pssst::Error::WeakKey.into(), "a public key or exchange value has low order", true),
+            (Error::Protocol(Refusal::WeakKey.into()), "a public key or exchange value has low order", true),
         ] {
             assert_eq!((error.to_string().as_str(), error.source().is_some()), (text, has_source));
         }

@@ -266,7 +266,7 @@ fn any_server_of_a_pool_answers_any_packet() {
         let ended = transact(&client, 2000).await;
         for place in places {
             assert!(place.stats().count(Outcome::Replied) > 800);
-            assert_eq!(place.stats().count(Outcome::DecryptFailed), 0);
+            assert_eq!(place.stats().count(Outcome::Refused(pssst::Refusal::DecryptFailed)), 0);
         }
         ended
     });

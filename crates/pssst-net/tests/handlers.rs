@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::*;
-use pssst_net::pssst::Suite;
+use pssst_net::pssst::{Refusal, Suite};
 use pssst_net::{Handler, Outcome, Reply, Request, Server, Stats};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
@@ -162,7 +162,7 @@ fn a_list_of_clients_that_fails_lets_nobody_in() {
     let server = builder().clients(|_| panic!("as told")).bind((V4, 0)).unwrap().serve(echo()).unwrap();
     let socket = socket(V4);
     socket.send_to(&sealed(&authenticated(), b"").0, server.local_addr()).unwrap();
-    wait_for(&server, |stats| stats.count(Outcome::ClientKeyAlias) == 1);
+    wait_for(&server, |stats| stats.count(Outcome::Refused(Refusal::UnknownClient)) == 1);
     ask(&socket, server.local_addr(), &anonymous(), b"");
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::*;
-use pssst_net::pssst::{Client, Keyring, SecretKey, Suite};
+use pssst_net::pssst::{Client, Keyring, Refusal, SecretKey, Suite};
 use pssst_net::{Handler, Outcome, Reply, Request, Server};
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -94,7 +94,7 @@ fn half_of_all_traffic_may_be_junk() {
         (askers.into_iter().map(|asker| asker.join().unwrap()).sum::<u64>(), junk.join().unwrap())
     });
     let stats = server.shutdown_blocking(PATIENCE);
-    assert_eq!(nonzero(&stats), [(Outcome::Replied, asked), (Outcome::DecryptFailed, junk)]);
+    assert_eq!(nonzero(&stats), [(Outcome::Replied, asked), (Outcome::Refused(Refusal::DecryptFailed), junk)]);
     assert!(junk > asked / 4, "{junk} of junk, {asked} requests");
 }
 
@@ -128,7 +128,7 @@ fn keys_are_rotated_without_a_failed_request() {
     assert_eq!(server.public_keys(), [secrets[1].public_key(), secrets[2].public_key()]);
     let late = socket(V4);
     late.send_to(&sealed(&old, b"").0, address).unwrap();
-    wait_for(&server, |stats| stats.count(Outcome::DecryptFailed) == 1);
+    wait_for(&server, |stats| stats.count(Outcome::Refused(Refusal::DecryptFailed)) == 1);
     assert_eq!(server.stats().in_flight(), 0);
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::*;
-use pssst_net::pssst::{self, Client, KeyCheck, Keyring, OVERHEAD, SecretKey, Suite, SuiteSet};
+use pssst_net::pssst::{self, Client, KeyCheck, Keyring, OVERHEAD, Refusal, SecretKey, Suite, SuiteSet};
 use pssst_net::{Handler, Outcome, RateLimit, Reply, Request, Server};
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -131,9 +131,9 @@ fn every_packet_ends_in_exactly_one_way() {
         .workers(1)
         .max_datagram(500)
         .clients(move |key| match *key {
-            key if key == identity().public_key() => KeyCheck::Enrolled,
-            key if key == suspended => KeyCheck::Deny,
-            _ => KeyCheck::Refuse,
+            key if key == identity().public_key() => KeyCheck::Accept,
+            key if key == suspended => KeyCheck::RejectInactive,
+            _ => KeyCheck::RejectUnknown,
         })
         .bind((V4, 0))
         .unwrap()
@@ -149,15 +149,15 @@ fn every_packet_ends_in_exactly_one_way() {
     let stranger = anonymous().with_identity(&SecretKey::from_bytes([1; 32])).unwrap();
     let repeated = request(b"again");
     let cases = [
-        (vec![], Outcome::Truncated),
-        (vec![0; 51], Outcome::Truncated),
-        (with(|packet| packet[0] |= 0x80), Outcome::NotRequest),
-        (with(|packet| packet[1] = 1), Outcome::ReservedFlags),
-        (sealed(&client(Suite::X25519Aes128GcmSiv), b"").0, Outcome::UnsupportedSuite),
-        (with(|packet| packet[4..36].fill(0)), Outcome::WeakKey),
-        (with(|packet| packet[40] ^= 1), Outcome::DecryptFailed),
-        (sealed(&stranger, b"hello").0, Outcome::ClientKeyAlias),
-        (sealed(&suspended, b"hello").0, Outcome::ClientRefused),
+        (vec![], Outcome::Refused(Refusal::Truncated)),
+        (vec![0; 51], Outcome::Refused(Refusal::Truncated)),
+        (with(|packet| packet[0] |= 0x80), Outcome::Refused(Refusal::NotRequest)),
+        (with(|packet| packet[1] = 1), Outcome::Refused(Refusal::ReservedFlags { bits: 0 })),
+        (sealed(&client(Suite::X25519Aes128GcmSiv), b"").0, Outcome::Refused(Refusal::UnsupportedSuite { suite: 0 })),
+        (with(|packet| packet[4..36].fill(0)), Outcome::Refused(Refusal::WeakKey)),
+        (with(|packet| packet[40] ^= 1), Outcome::Refused(Refusal::DecryptFailed)),
+        (sealed(&stranger, b"hello").0, Outcome::Refused(Refusal::UnknownClient)),
+        (sealed(&suspended, b"hello").0, Outcome::Refused(Refusal::ClientRefused)),
         (vec![0; 501], Outcome::TooLong),
         (vec![0; 65_507], Outcome::TooLong),
         (request(b"panic"), Outcome::HandlerFailed),

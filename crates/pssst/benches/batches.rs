@@ -8,7 +8,7 @@ mod parts;
 use std::hint::black_box;
 
 use parts::{Aead, ends, median, open_and_seal, open_batch_and_seal, time};
-use pssst::{Error, OVERHEAD, Server, Suite, SysRng, X25519, X25519Backend};
+use pssst::{OVERHEAD, Refusal, Server, Suite, SysRng, X25519, X25519Backend};
 use x25519_batch::Product;
 
 const ROUNDS: usize = 101;
@@ -95,7 +95,7 @@ impl Row {
             for (packet, buffer) in packets.iter().zip(&mut *buffers) {
                 if *kind == Kind::Junk {
                     buffer.copy_from_slice(packet);
-                    assert_eq!(server.open_request(buffer).err(), Some(Error::DecryptFailed));
+                    assert_eq!(server.open_request(buffer).err(), Some(Refusal::DecryptFailed));
                 } else {
                     black_box(open_and_seal(server, packet, buffer, reply));
                 }

@@ -8,7 +8,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::packet::{self, AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, Header, OVERHEAD, PROOF_LEN, Parts};
 use crate::suite::{Agreement, Direction, TransactionSecret};
-use crate::{Error, PublicKey, SecretKey, Suite};
+use crate::{Error, PublicKey, Refusal, SecretKey, Suite};
 
 pub use batch::UnsealedRequest;
 
@@ -51,12 +51,12 @@ impl Client {
     /// An anonymous client of the server with this public key, under suite 1.
     ///
     /// # Errors
-    /// [`Error::WeakKey`] when the server key has low order, so that anybody could read the requests.
+    /// [`Refusal::WeakKey`] when the server key has low order, so that anybody could read the requests.
     pub fn new(server_key: PublicKey) -> Result<Self, Error> {
         let x25519 = X25519::new();
         // Any scalar tells: clamped, it is a multiple of the cofactor.
         if x25519.multiply(&[0; 32], server_key.as_bytes()).is_zero().into() {
-            return Err(Error::WeakKey);
+            return Err(Refusal::WeakKey.into());
         }
         Ok(Self { suite: Suite::default(), server_key, identity: None, x25519 })
     }
@@ -64,11 +64,11 @@ impl Client {
     /// The same client, which now proves in every request that it holds this secret key. The key itself is not kept.
     ///
     /// # Errors
-    /// [`Error::WeakKey`] when the server key has low order.
+    /// [`Refusal::WeakKey`] when the server key has low order.
     pub fn with_identity(self, identity: &SecretKey) -> Result<Self, Error> {
         let inner_value = self.x25519.multiply(identity.expose_bytes(), self.server_key.as_bytes());
         if inner_value.is_zero().into() {
-            return Err(Error::WeakKey);
+            return Err(Refusal::WeakKey.into());
         }
         Ok(Self { identity: Some(Identity { public_key: identity.public_key(), inner_value }), ..self })
     }
@@ -150,7 +150,7 @@ impl Client {
     ) -> Result<(&'b mut [u8], PendingReply), Error> {
         //
         if exchange_value == [0; 32] || shared_value.is_zero().into() {
-            return Err(Error::WeakKey);
+            return Err(Refusal::WeakKey.into());
         }
         let header = Header::request(self.suite, self.identity.is_some());
         let secret = self.suite.derive(&Agreement {
@@ -165,7 +165,7 @@ impl Client {
         *parts.exchange_value = exchange_value;
         let message_part = match &self.identity {
             Some(identity) => {
-                let (proof, rest) = parts.body.split_first_chunk_mut().ok_or(Error::Truncated)?;
+                let (proof, rest) = parts.body.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
                 write_proof(proof, &identity.public_key, ephemeral);
                 rest
             }
@@ -225,21 +225,21 @@ impl PendingReply {
     /// Opens the reply in place and returns its message.
     ///
     /// # Errors
-    /// In the order of the checks: [`Error::Truncated`], [`Error::NotReply`], [`Error::ReservedFlags`],
-    /// [`Error::UnsupportedSuite`], [`Error::ReplyMismatch`], [`Error::DecryptFailed`]. After any of them, keep waiting:
+    /// In the order of the checks: [`Refusal::Truncated`], [`Refusal::NotReply`], [`Refusal::ReservedFlags`],
+    /// [`Refusal::UnsupportedSuite`], [`Refusal::ReplyMismatch`], [`Refusal::DecryptFailed`]. After any of them, keep waiting:
     /// a forged packet costs nothing.
-    pub fn open<'p>(&self, packet: &'p mut [u8]) -> Result<&'p mut [u8], Error> {
+    pub fn open<'p>(&self, packet: &'p mut [u8]) -> Result<&'p mut [u8], Refusal> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
         if !header.is_reply() {
-            return Err(Error::NotReply);
+            return Err(Refusal::NotReply);
         }
         header.refuse_reserved_bits()?;
         if header.suite_number() != self.suite.number() {
-            return Err(Error::UnsupportedSuite { suite: header.suite_number() });
+            return Err(Refusal::UnsupportedSuite { suite: header.suite_number() });
         }
         if header != self.request_header.into_reply() || *exchange_value != self.exchange_value {
-            return Err(Error::ReplyMismatch);
+            return Err(Refusal::ReplyMismatch);
         }
         self.suite.open(&self.secret, Direction::Reply, header, body, tag)?;
         Ok(body)
@@ -250,7 +250,7 @@ impl PendingReply {
     /// # Errors
     /// Those of [`PendingReply::open`].
     #[cfg(feature = "alloc")]
-    pub fn open_to_vec(&self, packet: &[u8]) -> Result<alloc::vec::Vec<u8>, Error> {
+    pub fn open_to_vec(&self, packet: &[u8]) -> Result<alloc::vec::Vec<u8>, Refusal> {
         Ok(self.open(&mut packet.to_vec())?.to_vec())
     }
 }

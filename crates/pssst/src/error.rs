@@ -1,23 +1,32 @@
-//! One error type, a variant for every cause.
+//! Causes of refused packets, and the errors of the API.
 
 use core::fmt;
 
-/// Why a packet, a key or a buffer was refused.
+/// Why a packet or a peer's key was refused.
 ///
-/// The causes of refused packets have the names of the specification (sections 2, 6 and 7). None of them is ever sent
-/// to the network: a server drops the packet and counts the cause ([`Error::name`] is made for that), a client keeps
-/// waiting.
+/// The causes are those of the specification (sections 2, 6 and 7). None of them is ever sent to the
+/// network: a server drops the packet and counts the cause under its [`name`](Self::name), a client
+/// keeps waiting. [R-24] [R-29]
+///
+/// ```
+/// use pssst::Refusal;
+///
+/// let cause = Refusal::ReservedFlags { bits: 0x81 };
+/// assert_eq!(cause.name(), "reserved_flags");
+/// assert_eq!(cause.to_string(), "reserved flags are set (0x0081)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Error {
-    /// The packet is shorter than header, exchange value and tag (52 bytes), or an authenticated request is too short
-    /// for its proof. Stray traffic, or a datagram cut on its way: is the receive buffer as large as the packets?
+pub enum Refusal {
+    /// The packet is shorter than header, exchange value and tag (52 bytes), or an authenticated
+    /// request is too short for its proof. Stray traffic, or a datagram that was cut on its way: is the
+    /// receive buffer as large as the packets?
     Truncated,
-    /// A server was handed a reply. Stray or reflected traffic.
+    /// A server received a reply. Stray or reflected traffic.
     NotRequest,
-    /// A client was handed a request, perhaps its own, reflected. Keep waiting for the reply.
+    /// A client received a request, perhaps its own, reflected. Keep waiting for the reply.
     NotReply,
-    /// One of the 14 flags that must be zero is set: a later protocol, or no PSSST at all.
+    /// One of the 14 flags that must be zero is set: a later protocol, or not PSSST at all.
     ReservedFlags {
         /// The packet's flags, reserved bits only.
         bits: u16,
@@ -31,62 +40,92 @@ pub enum Error {
     /// The request is anonymous, and the server serves authenticated clients only
     /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an identity.
     AnonymousRefused,
-    /// The shared value is zero, because a public key or an exchange value has low order; anybody could compute it.
-    /// No honest key does this: replace the key, or drop the packet.
+    /// The shared value is zero, because a public key or an exchange value has low order; anybody could
+    /// compute it. Honest keys never do this: replace the key, or drop the packet.
     WeakKey,
-    /// The packet was not sealed for this key, or was changed on its way. After a change of the server's key, requests
-    /// sealed for the old one end here: keep it in the [`Keyring`](crate::Keyring) for a while.
+    /// The packet was not sealed for this key, or was changed on its way. After a change of the server's
+    /// key, requests sealed for the old one end here: keep it in the [`Keyring`](crate::Keyring) for a
+    /// while.
     DecryptFailed,
     /// The packet claims a client key without proving it.
     ClientAuthFailed,
-    /// The proof holds, but the client key is another encoding or a low-order neighbour of the client's true key
-    /// (specification, R-20), or the caller accepts enrolled keys only and this is none of them. Honest clients never
-    /// send an alias.
+    /// The proof holds, but the client key is another encoding or a low-order neighbour of the client's
+    /// true key (specification, R-20). Honest clients never send an alias.
     ClientKeyAlias,
-    /// The client proved its key, and the caller knows it and does not serve it
-    /// ([`KeyCheck::Deny`](crate::KeyCheck::Deny)): suspended, revoked or expired.
+    /// The client proved its key, and the client check does not know it
+    /// ([`KeyCheck::RejectUnknown`](crate::KeyCheck::RejectUnknown)). Enrol the client.
+    UnknownClient,
+    /// The client proved its key, and the client check knows it and does not serve it
+    /// ([`KeyCheck::RejectInactive`](crate::KeyCheck::RejectInactive)): suspended, revoked or expired.
     ClientRefused,
     /// A well-formed reply, but to another request. Keep waiting.
     ReplyMismatch,
-    /// The caller's buffer does not hold the packet.
-    BufferTooSmall {
-        /// Bytes that the packet takes.
-        needed: usize,
-    },
-    /// The text or PEM document is not a key of the kind asked for. Keys are 64 hexadecimal digits or an RFC 8410 PEM
-    /// document; is this perhaps a public key where a secret one belongs, or the other way round?
-    InvalidKey,
-    /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that is no longer used.
-    KeyringFull,
-    /// The random number generator failed. Nothing was sealed; try again, and look at the system if that persists.
-    RandomnessUnavailable,
 }
 
-impl Error {
-    /// The variant's name, fit for a metric's label: the cause and no data of the packet.
-    pub const fn name(&self) -> &'static str {
+impl Refusal {
+    /// The number of causes.
+    #[doc(hidden)]
+    pub const COUNT: usize = 13;
+
+    /// Every cause, in the order of [`index`](Self::index); data are zero. For tables of counters.
+    #[doc(hidden)]
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Truncated,
+        Self::NotRequest,
+        Self::NotReply,
+        Self::ReservedFlags { bits: 0 },
+        Self::UnsupportedSuite { suite: 0 },
+        Self::AnonymousRefused,
+        Self::WeakKey,
+        Self::DecryptFailed,
+        Self::ClientAuthFailed,
+        Self::ClientKeyAlias,
+        Self::UnknownClient,
+        Self::ClientRefused,
+        Self::ReplyMismatch,
+    ];
+
+    /// The cause's place in [`ALL`](Self::ALL), below [`COUNT`](Self::COUNT).
+    #[doc(hidden)]
+    pub const fn index(self) -> usize {
         match self {
-            Self::Truncated => "Truncated",
-            Self::NotRequest => "NotRequest",
-            Self::NotReply => "NotReply",
-            Self::ReservedFlags { .. } => "ReservedFlags",
-            Self::UnsupportedSuite { .. } => "UnsupportedSuite",
-            Self::AnonymousRefused => "AnonymousRefused",
-            Self::WeakKey => "WeakKey",
-            Self::DecryptFailed => "DecryptFailed",
-            Self::ClientAuthFailed => "ClientAuthFailed",
-            Self::ClientKeyAlias => "ClientKeyAlias",
-            Self::ClientRefused => "ClientRefused",
-            Self::ReplyMismatch => "ReplyMismatch",
-            Self::BufferTooSmall { .. } => "BufferTooSmall",
-            Self::InvalidKey => "InvalidKey",
-            Self::KeyringFull => "KeyringFull",
-            Self::RandomnessUnavailable => "RandomnessUnavailable",
+            Self::Truncated => 0,
+            Self::NotRequest => 1,
+            Self::NotReply => 2,
+            Self::ReservedFlags { .. } => 3,
+            Self::UnsupportedSuite { .. } => 4,
+            Self::AnonymousRefused => 5,
+            Self::WeakKey => 6,
+            Self::DecryptFailed => 7,
+            Self::ClientAuthFailed => 8,
+            Self::ClientKeyAlias => 9,
+            Self::UnknownClient => 10,
+            Self::ClientRefused => 11,
+            Self::ReplyMismatch => 12,
+        }
+    }
+
+    /// The cause in `snake_case`, for logs, metric labels and JSON. It contains no data of the packet.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::NotRequest => "not_request",
+            Self::NotReply => "not_reply",
+            Self::ReservedFlags { .. } => "reserved_flags",
+            Self::UnsupportedSuite { .. } => "unsupported_suite",
+            Self::AnonymousRefused => "anonymous_refused",
+            Self::WeakKey => "weak_key",
+            Self::DecryptFailed => "decrypt_failed",
+            Self::ClientAuthFailed => "client_auth_failed",
+            Self::ClientKeyAlias => "client_key_alias",
+            Self::UnknownClient => "unknown_client",
+            Self::ClientRefused => "client_refused",
+            Self::ReplyMismatch => "reply_mismatch",
         }
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("packet too short"),
@@ -98,9 +137,49 @@ impl fmt::Display for Error {
             Self::WeakKey => f.write_str("a public key or exchange value has low order"),
             Self::DecryptFailed => f.write_str("packet was changed, or sealed for another key"),
             Self::ClientAuthFailed => f.write_str("the client did not prove its key"),
-            Self::ClientKeyAlias => f.write_str("the client key is an alias, or not an enrolled one"),
+            Self::ClientKeyAlias => f.write_str("the client key is an alias of another key"),
+            Self::UnknownClient => f.write_str("the client's key is not known here"),
             Self::ClientRefused => f.write_str("the client is known, and not served"),
             Self::ReplyMismatch => f.write_str("reply to another request"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+/// Why a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Error {
+    /// The packet or the peer's key was refused.
+    Refused(Refusal),
+    /// The caller's buffer does not hold the packet.
+    BufferTooSmall {
+        /// Bytes that the packet takes.
+        needed: usize,
+    },
+    /// The text or PEM document is not a key of the kind asked for. Keys are 64 hexadecimal digits or an
+    /// RFC 8410 PEM document; is this perhaps a public key where a secret one belongs, or the other way
+    /// round?
+    InvalidKey,
+    /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that is not
+    /// used any more.
+    KeyringFull,
+    /// The random number generator failed. Nothing was sealed; try again, and look at the system if that
+    /// persists.
+    RandomnessUnavailable,
+}
+
+impl From<Refusal> for Error {
+    fn from(cause: Refusal) -> Self {
+        Self::Refused(cause)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(cause) => cause.fmt(f),
             Self::BufferTooSmall { needed } => write!(f, "buffer too small: the packet takes {needed} bytes"),
             Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
             Self::KeyringFull => f.write_str("keyring is full"),
@@ -109,6 +188,7 @@ impl fmt::Display for Error {
     }
 }
 
+/// A refusal is not repeated as the source: its text is the error's own.
 impl core::error::Error for Error {}
 
 #[cfg(test)]
@@ -119,26 +199,39 @@ mod tests {
 
     /// Names are labels of metrics, and texts are read by people: neither changes by accident.
     #[test]
-    fn every_cause_has_its_name_and_text() {
-        for (error, name, text) in [
-            (Error::Truncated, "Truncated", "packet too short"),
-            (Error::NotRequest, "NotRequest", "packet is a reply, not a request"),
-            (Error::NotReply, "NotReply", "packet is a request, not a reply"),
-            (Error::ReservedFlags { bits: 0x81 }, "ReservedFlags", "reserved flags are set (0x0081)"),
-            (Error::UnsupportedSuite { suite: 2 }, "UnsupportedSuite", "cipher suite 0x0002 is not in use here"),
-            (Error::AnonymousRefused, "AnonymousRefused", "only authenticated clients are served"),
-            (Error::WeakKey, "WeakKey", "a public key or exchange value has low order"),
-            (Error::DecryptFailed, "DecryptFailed", "packet was changed, or sealed for another key"),
-            (Error::ClientAuthFailed, "ClientAuthFailed", "the client did not prove its key"),
-            (Error::ClientKeyAlias, "ClientKeyAlias", "the client key is an alias, or not an enrolled one"),
-            (Error::ClientRefused, "ClientRefused", "the client is known, and not served"),
-            (Error::ReplyMismatch, "ReplyMismatch", "reply to another request"),
-            (Error::BufferTooSmall { needed: 53 }, "BufferTooSmall", "buffer too small: the packet takes 53 bytes"),
-            (Error::InvalidKey, "InvalidKey", "neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
-            (Error::KeyringFull, "KeyringFull", "keyring is full"),
-            (Error::RandomnessUnavailable, "RandomnessUnavailable", "random number generator failed"),
+    fn every_refusal_has_its_place_name_and_text() {
+        let expected = [
+            ("truncated", "packet too short"),
+            ("not_request", "packet is a reply, not a request"),
+            ("not_reply", "packet is a request, not a reply"),
+            ("reserved_flags", "reserved flags are set (0x0000)"),
+            ("unsupported_suite", "cipher suite 0x0000 is not in use here"),
+            ("anonymous_refused", "only authenticated clients are served"),
+            ("weak_key", "a public key or exchange value has low order"),
+            ("decrypt_failed", "packet was changed, or sealed for another key"),
+            ("client_auth_failed", "the client did not prove its key"),
+            ("client_key_alias", "the client key is an alias of another key"),
+            ("unknown_client", "the client's key is not known here"),
+            ("client_refused", "the client is known, and not served"),
+            ("reply_mismatch", "reply to another request"),
+        ];
+        for (index, (cause, (name, text))) in Refusal::ALL.into_iter().zip(expected).enumerate() {
+            assert_eq!((cause.index(), cause.name(), cause.to_string().as_str()), (index, name, text));
+            assert_eq!(Error::from(cause).to_string(), text);
+        }
+        assert_eq!(Refusal::ReservedFlags { bits: 0x81 }.to_string(), "reserved flags are set (0x0081)");
+        assert_eq!(Refusal::UnsupportedSuite { suite: 2 }.to_string(), "cipher suite 0x0002 is not in use here");
+    }
+
+    #[test]
+    fn every_error_has_its_text() {
+        for (error, text) in [
+            (Error::BufferTooSmall { needed: 53 }, "buffer too small: the packet takes 53 bytes"),
+            (Error::InvalidKey, "neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
+            (Error::KeyringFull, "keyring is full"),
+            (Error::RandomnessUnavailable, "random number generator failed"),
         ] {
-            assert_eq!((error.name(), error.to_string().as_str()), (name, text));
+            assert_eq!(error.to_string(), text);
         }
     }
 }

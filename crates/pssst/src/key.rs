@@ -8,7 +8,7 @@ use subtle::{Choice, ConstantTimeEq};
 use x25519_batch::{PointClass, X25519};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::Error;
+use crate::{Error, Refusal};
 
 /// Bytes of a secret key, and of a public key.
 pub const KEY_LEN: usize = 32;
@@ -129,15 +129,27 @@ impl PublicKey {
     /// same secret key. Costs two thirds of an X25519.
     ///
     /// # Errors
-    /// [`Error::WeakKey`] for the points of order 1, 2, 4 and 8, on the curve or its twist, in whatever encoding: anybody
-    /// computes their shared value. [`Error::ClientKeyAlias`] for another encoding of a point, a point outside the
+    /// [`Refusal::WeakKey`] for the points of order 1, 2, 4 and 8, on the curve or its twist, in whatever encoding: anybody
+    /// computes their shared value. [`Refusal::ClientKeyAlias`] for another encoding of a point, a point outside the
     /// prime-order subgroup, and coordinates that only the curve's twist has.
-    pub fn validate(&self) -> Result<(), Error> {
+    pub fn validate(&self) -> Result<(), Refusal> {
         match X25519::new().classify(&self.0) {
             PointClass::PrimeOrder => Ok(()),
-            PointClass::LowOrder => Err(Error::WeakKey),
-            _ => Err(Error::ClientKeyAlias),
+            PointClass::LowOrder => Err(Refusal::WeakKey),
+            _ => Err(Refusal::ClientKeyAlias),
         }
+    }
+}
+
+impl From<[u8; KEY_LEN]> for PublicKey {
+    fn from(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for PublicKey {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

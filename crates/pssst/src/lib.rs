@@ -32,7 +32,7 @@
 //! let reply = request.into_reply_sealer().seal(b"open", &mut answer)?;
 //!
 //! // Whatever else arrives is refused, and the true reply is still taken.
-//! assert_eq!(pending.open(&mut [0x80; 60]), Err(pssst::Error::ReservedFlags { bits: 0x0080 }));
+//! assert_eq!(pending.open(&mut [0x80; 60]), Err(pssst::Refusal::ReservedFlags { bits: 0x0080 }));
 //! assert_eq!(pending.open(reply)?, b"open");
 //! # Ok::<(), pssst::Error>(())
 //! ```
@@ -86,6 +86,7 @@
 //! | `std` (default) | the operating system's randomness ([`SysRng`]), and single X25519 in assembly on x86-64 and aarch64 |
 //! | `pem` (default) | keys as PEM documents, as OpenSSL reads and writes them |
 //! | `alloc` | methods that return `Vec` and `String` |
+//! | `serde` | public keys in documents, as 64 hexadecimal digits |
 //!
 //! Without any of them the crate is `no_std` and never allocates. The batches need none of them.
 
@@ -95,7 +96,7 @@
 
 pub use batch::BATCH_LEN;
 pub use client::{Client, PendingReply, UnsealedRequest};
-pub use error::Error;
+pub use error::{Error, Refusal};
 #[cfg(feature = "std")]
 pub use getrandom::SysRng;
 pub use key::{KEY_LEN, PublicKey, SecretKey};
@@ -124,3 +125,5 @@ mod packet;
 mod pem;
 mod server;
 mod suite;
+#[cfg(feature = "serde")]
+mod text;

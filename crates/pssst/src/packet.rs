@@ -1,6 +1,6 @@
 //! The packet's layout: header, flags, sizes (specification, section 2). The wire and nothing else.
 
-use crate::{Error, Suite};
+use crate::{Error, Refusal, Suite};
 
 /// Bytes of the header: flags and suite, two each.
 pub const HEADER_LEN: usize = 4;
@@ -33,9 +33,9 @@ impl Header {
     /// Reads the header of a packet of any kind.
     ///
     /// # Errors
-    /// [`Error::Truncated`] when the packet is shorter than a header.
-    pub fn of(packet: &[u8]) -> Result<Self, Error> {
-        packet.first_chunk().map(Self::from_bytes).ok_or(Error::Truncated)
+    /// [`Refusal::Truncated`] when the packet is shorter than a header.
+    pub fn of(packet: &[u8]) -> Result<Self, Refusal> {
+        packet.first_chunk().map(Self::from_bytes).ok_or(Refusal::Truncated)
     }
 
     /// Reads a header.
@@ -87,10 +87,10 @@ impl Header {
     }
 
     ///
-    pub(crate) const fn refuse_reserved_bits(self) -> Result<(), Error> {
+    pub(crate) const fn refuse_reserved_bits(self) -> Result<(), Refusal> {
         match self.reserved_bits() {
             0 => Ok(()),
-            bits => Err(Error::ReservedFlags { bits }),
+            bits => Err(Refusal::ReservedFlags { bits }),
         }
     }
 }
@@ -98,12 +98,12 @@ impl Header {
 /// The exchange value of a packet, by which a client with several pending requests finds the one that a reply is for.
 ///
 /// # Errors
-/// [`Error::Truncated`] when the packet is shorter than any packet can be (52 bytes).
-pub fn exchange_value(packet: &[u8]) -> Result<&[u8; EXCHANGE_VALUE_LEN], Error> {
+/// [`Refusal::Truncated`] when the packet is shorter than any packet can be (52 bytes).
+pub fn exchange_value(packet: &[u8]) -> Result<&[u8; EXCHANGE_VALUE_LEN], Refusal> {
     if packet.len() < OVERHEAD {
-        return Err(Error::Truncated);
+        return Err(Refusal::Truncated);
     }
-    packet.get(HEADER_LEN..).and_then(<[u8]>::first_chunk).ok_or(Error::Truncated)
+    packet.get(HEADER_LEN..).and_then(<[u8]>::first_chunk).ok_or(Refusal::Truncated)
 }
 
 /// The four parts of a packet in its buffer.
@@ -116,10 +116,10 @@ pub(crate) struct Parts<'p> {
 
 impl<'p> Parts<'p> {
     /// Cuts a packet into its parts. No index stands behind this that could be out of bounds.
-    pub(crate) fn split(packet: &'p mut [u8]) -> Result<Self, Error> {
-        let (header, rest) = packet.split_first_chunk_mut().ok_or(Error::Truncated)?;
-        let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Error::Truncated)?;
-        let (body, tag) = rest.split_last_chunk_mut().ok_or(Error::Truncated)?;
+    pub(crate) fn split(packet: &'p mut [u8]) -> Result<Self, Refusal> {
+        let (header, rest) = packet.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
+        let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
+        let (body, tag) = rest.split_last_chunk_mut().ok_or(Refusal::Truncated)?;
         Ok(Self { header, exchange_value, body, tag })
     }
 }
@@ -173,8 +173,8 @@ mod tests {
     fn packets_below_52_bytes_have_no_parts() {
         //
         for len in 0..OVERHEAD {
-            assert!(matches!(Parts::split(&mut vec![0; len]), Err(Error::Truncated)));
-            assert_eq!(exchange_value(&vec![0; len]), Err(Error::Truncated));
+            assert!(matches!(Parts::split(&mut vec![0; len]), Err(Refusal::Truncated)));
+            assert_eq!(exchange_value(&vec![0; len]), Err(Refusal::Truncated));
         }
         assert!(Parts::split(&mut [0; OVERHEAD]).unwrap().body.is_empty());
     }

@@ -6,7 +6,7 @@ use stage::Stage;
 use x25519_batch::X25519;
 
 use crate::keyring::Keyring;
-use crate::{Error, PublicKey, SuiteSet};
+use crate::{PublicKey, Refusal, SecretKey, SuiteSet};
 
 mod batch;
 mod recorded;
@@ -46,20 +46,20 @@ pub struct Server {
     x25519: X25519,
 }
 
-/// What the caller's list of clients says of a client key that passed its proof.
+/// The decision of the caller's client check on a client key that passed its proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyCheck {
     /// Exactly these bytes are enrolled, and passed [`PublicKey::validate`] then: accept them as they are. [R-21]
-    Enrolled,
+    Accept,
     /// Not on the list: run [`PublicKey::validate`], at the cost of two thirds of an X25519, and less in a
     /// batch. [R-20]
     Validate,
-    /// Not on the list, and only listed keys are served: refuse the request as [`Error::ClientKeyAlias`]. [R-21]
-    Refuse,
+    /// Not on the list, and only listed keys are served: refuse the request as [`Refusal::UnknownClient`]. [R-21]
+    RejectUnknown,
     /// On the list, and not served now: suspended, revoked, expired. Refuse the request as
-    /// [`Error::ClientRefused`]. [R-21]
-    Deny,
+    /// [`Refusal::ClientRefused`]. [R-21]
+    RejectInactive,
 }
 
 impl Server {
@@ -77,14 +77,14 @@ impl Server {
     /// The same server, which refuses anonymous requests, by their flags and so before they cost anything. [R-33]
     ///
     /// ```
-    /// use pssst::{Client, Error, SecretKey, Server, SysRng};
+    /// use pssst::{Client, Refusal, SecretKey, Server, SysRng};
     ///
     /// let secret = SecretKey::generate(&mut SysRng)?;
     /// let client = Client::new(secret.public_key())?;
     /// let server = Server::new(secret).authenticated_only();
     ///
     /// let (mut packet, _) = client.seal_request_to_vec(&mut SysRng, b"ping")?;
-    /// assert_eq!(server.open_request(&mut packet).err(), Some(Error::AnonymousRefused));
+    /// assert_eq!(server.open_request(&mut packet).err(), Some(Refusal::AnonymousRefused));
     /// # Ok::<(), pssst::Error>(())
     /// ```
     #[must_use]
@@ -117,11 +117,11 @@ impl Server {
     /// Opens a request in place, with the full check of the client key, if there is one.
     ///
     /// # Errors
-    /// In the order of the checks [R-22]: [`Error::Truncated`], [`Error::NotRequest`], [`Error::ReservedFlags`],
-    /// [`Error::UnsupportedSuite`], [`Error::AnonymousRefused`], [`Error::WeakKey`], [`Error::DecryptFailed`],
-    /// [`Error::Truncated`] again, [`Error::ClientAuthFailed`], [`Error::ClientKeyAlias`]. Drop the packet, count the cause,
-    /// answer nothing. [R-29]
-    pub fn open_request<'p>(&self, packet: &'p mut [u8]) -> Result<Request<'p>, Error> {
+    /// In the order of the checks [R-22]: [`Refusal::Truncated`], [`Refusal::NotRequest`], [`Refusal::ReservedFlags`],
+    /// [`Refusal::UnsupportedSuite`], [`Refusal::AnonymousRefused`], [`Refusal::WeakKey`], [`Refusal::DecryptFailed`],
+    /// [`Refusal::Truncated`] again, [`Refusal::ClientAuthFailed`], [`Refusal::ClientKeyAlias`]. Drop
+    /// the packet, count the cause, answer nothing. [R-29]
+    pub fn open_request<'p>(&self, packet: &'p mut [u8]) -> Result<Request<'p>, Refusal> {
         self.open_request_with(packet, |_| KeyCheck::Validate)
     }
 
@@ -139,19 +139,19 @@ impl Server {
     /// let enrolled = HashSet::from([identity.public_key()]);
     ///
     /// let request = server.open_request_with(&mut packet, |key| {
-    ///     if enrolled.contains(key) { KeyCheck::Enrolled } else { KeyCheck::Refuse }
+    ///     if enrolled.contains(key) { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
     /// })?;
     /// assert_eq!(request.client_key(), Some(&identity.public_key()));
     /// # Ok::<(), pssst::Error>(())
     /// ```
     ///
     /// # Errors
-    /// Those of [`Server::open_request`], and [`Error::ClientRefused`].
+    /// Those of [`Server::open_request`], [`Refusal::UnknownClient`] and [`Refusal::ClientRefused`].
     pub fn open_request_with<'p>(
         &self,
         packet: &'p mut [u8],
         check: impl Fn(&PublicKey) -> KeyCheck,
-    ) -> Result<Request<'p>, Error> {
+    ) -> Result<Request<'p>, Refusal> {
         let mut stage = Stage::screen(packet, self)?;
         for (key_index, key) in self.keyring.iter().enumerate() {
             let Stage::Screened(packet) = stage else { break };
@@ -178,7 +178,7 @@ impl Server {
     /// One packet alone is opened as by itself, so there is no need to wait for company.
     ///
     /// ```
-    /// # use pssst::{Client, Error, KeyCheck, SecretKey, Server, SysRng};
+    /// # use pssst::{Client, KeyCheck, Refusal, SecretKey, Server, SysRng};
     /// # let secret = SecretKey::generate(&mut SysRng)?;
     /// # let client = Client::new(secret.public_key())?;
     /// # let server = Server::new(secret);
@@ -191,7 +191,7 @@ impl Server {
     /// let packets = buffers.iter_mut().zip(lengths).map(|(buffer, length)| &mut buffer[..length]);
     /// server.open_batch(packets, |_| KeyCheck::Validate, |place, outcome| match outcome {
     ///     Ok(request) => assert_eq!((place, request.message()), (0, &b"ping"[..])),
-    ///     Err(cause) => assert_eq!((place, cause), (1, Error::Truncated)),
+    ///     Err(cause) => assert_eq!((place, cause), (1, Refusal::Truncated)),
     /// });
     /// # Ok::<(), pssst::Error>(())
     /// ```
@@ -199,8 +199,20 @@ impl Server {
         &self,
         packets: impl IntoIterator<Item = &'p mut [u8]>,
         check: impl Fn(&PublicKey) -> KeyCheck,
-        each: impl FnMut(usize, Result<Request<'p>, Error>),
+        each: impl FnMut(usize, Result<Request<'p>, Refusal>),
     ) {
         batch::open(self, packets, check, each);
+    }
+}
+
+impl From<SecretKey> for Server {
+    fn from(secret: SecretKey) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl From<Keyring> for Server {
+    fn from(keyring: Keyring) -> Self {
+        Self::new(keyring)
     }
 }

@@ -3,6 +3,8 @@
 //! Every suite is one `impl CipherSuite`. A packet's suite is matched once for each operation on it; behind the match
 //! everything is monomorphic.
 
+use core::fmt;
+
 use aes::Aes128Enc;
 use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{AesGcm, KeyInit, KeySizeUser, aead::AeadInOut};
@@ -10,8 +12,8 @@ use aes_gcm_siv::AesGcmSiv;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::Error;
 use crate::packet::{EXCHANGE_VALUE_LEN, Header, TAG_LEN};
+use crate::{Error, Refusal};
 
 /// A cipher suite: group, key derivation and AEAD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,12 +45,12 @@ impl Suite {
     /// The suite with this number.
     ///
     /// # Errors
-    /// [`Error::UnsupportedSuite`] for any other number, 0 among them. [R-04]
-    pub const fn from_number(number: u16) -> Result<Self, Error> {
+    /// [`Refusal::UnsupportedSuite`] for any other number, 0 among them. [R-04]
+    pub const fn from_number(number: u16) -> Result<Self, Refusal> {
         match number {
             0x0001 => Ok(Self::X25519AesGcm128),
             0xf001 => Ok(Self::X25519Aes128GcmSiv),
-            suite => Err(Error::UnsupportedSuite { suite }),
+            suite => Err(Refusal::UnsupportedSuite { suite }),
         }
     }
 
@@ -90,11 +92,27 @@ impl Suite {
         header: Header,
         body: &mut [u8],
         tag: &[u8; TAG_LEN],
-    ) -> Result<(), Error> {
+    ) -> Result<(), Refusal> {
         match self {
             Self::X25519AesGcm128 => open::<AesGcm128>(secret, direction, header, body, tag),
             Self::X25519Aes128GcmSiv => open::<Aes128GcmSiv>(secret, direction, header, body, tag),
         }
+    }
+}
+
+impl TryFrom<u16> for Suite {
+    type Error = Refusal;
+
+    /// [`Suite::from_number`]
+    fn try_from(number: u16) -> Result<Self, Refusal> {
+        Self::from_number(number)
+    }
+}
+
+/// Writes the name in the specification.
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 
@@ -106,6 +124,9 @@ impl Suite {
 /// assert!(SuiteSet::ALL.contains(Suite::X25519AesGcm128));
 /// let only_ours = SuiteSet::from_iter([Suite::X25519Aes128GcmSiv]);
 /// assert!(!only_ours.contains(Suite::X25519AesGcm128));
+/// assert!(only_ours.iter().eq([Suite::X25519Aes128GcmSiv]));
+/// assert_eq!(Suite::try_from(0xf001), Ok(Suite::X25519Aes128GcmSiv));
+/// assert_eq!(Suite::default().to_string(), "X25519_AESGCM128");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SuiteSet(u8);
@@ -113,6 +134,11 @@ pub struct SuiteSet(u8);
 impl SuiteSet {
     /// Every suite of this implementation.
     pub const ALL: Self = Self(0b11);
+
+    /// The suites of the set, in the order of their numbers.
+    pub fn iter(self) -> impl Iterator<Item = Suite> {
+        Suite::ALL.into_iter().filter(move |suite| self.contains(*suite))
+    }
 
     /// Whether the suite is in the set.
     pub const fn contains(self, suite: Suite) -> bool {
@@ -233,10 +259,10 @@ fn open<C: CipherSuite>(
     header: Header,
     body: &mut [u8],
     tag: &[u8; TAG_LEN],
-) -> Result<(), Error> {
+) -> Result<(), Refusal> {
     let nonce = secret.nonce(direction).into();
     secret
         .aead::<C>()
         .decrypt_inout_detached(&nonce, &header.to_bytes(), body.into(), tag.into())
-        .map_err(|_| Error::DecryptFailed)
+        .map_err(|_| Refusal::DecryptFailed)
 }

@@ -15,8 +15,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use pssst::rand_core::{Rng, TryCryptoRng, TryRng};
 use pssst::{
-    BATCH_LEN, Client, Error, KeyCheck, Keyring, PendingReply, PublicKey, Request, SecretKey, Server, Suite, SuiteSet,
-    UnsealedRequest,
+    BATCH_LEN, Client, Error, KeyCheck, Keyring, PendingReply, PublicKey, Refusal, Request, SecretKey, Server, Suite,
+    SuiteSet, UnsealedRequest,
 };
 use rand::rngs::ChaCha20Rng;
 use sha2::{Digest, Sha256};
@@ -132,9 +132,9 @@ impl Plan {
 }
 
 /// All that can be seen of an outcome: message, client key, server key's place, suite, and a reply.
-type Seen = Result<(Vec<u8>, Option<PublicKey>, usize, Suite, Vec<u8>), Error>;
+type Seen = Result<(Vec<u8>, Option<PublicKey>, usize, Suite, Vec<u8>), Refusal>;
 
-fn see(outcome: Result<Request<'_>, Error>) -> Seen {
+fn see(outcome: Result<Request<'_>, Refusal>) -> Seen {
     outcome.map(|request| {
         let (client_key, index, suite) = (request.client_key().copied(), request.server_key_index(), request.suite());
         let message = request.message().to_vec();
@@ -226,8 +226,8 @@ proptest! {
         let (server_keys, identities) = (secrets(&mut pair.rng), secrets(&mut pair.rng));
         let packets: Vec<_> = plans.iter().map(|plan| plan.packet(&mut pair, &server_keys, &identities)).collect();
         let check = |key: &PublicKey| match key.as_bytes()[0].wrapping_add(salt) % 4 {
-            0 => KeyCheck::Enrolled,
-            1 => KeyCheck::Refuse,
+            0 => KeyCheck::Accept,
+            1 => KeyCheck::RejectUnknown,
             _ => KeyCheck::Validate,
         };
         for server in servers(&server_keys[..keys], suites) {
@@ -318,15 +318,15 @@ fn a_batch_tells_every_cause_at_its_place() {
                 packets.push(plan.packet(&mut pair, &server_keys, &identities));
                 causes.push(match kind {
                     Kind::Honest => None,
-                    Kind::Reply => Some(Error::NotRequest),
-                    Kind::ReservedFlag => Some(Error::ReservedFlags { bits: 1 << repeat }),
-                    Kind::UnknownSuite => Some(Error::UnsupportedSuite { suite: 2 }),
-                    Kind::Truncated if packets[packets.len() - 1].len() < 52 => Some(Error::Truncated),
-                    Kind::ChangedTag | Kind::Truncated => Some(Error::DecryptFailed),
-                    Kind::WeakExchangeValue => Some(Error::WeakKey),
-                    Kind::ForgedProof | Kind::LowOrderClientKey => Some(Error::ClientAuthFailed),
-                    Kind::Junk | Kind::NoProof => Some(Error::Truncated),
-                    Kind::Alias => Some(Error::ClientKeyAlias),
+                    Kind::Reply => Some(Refusal::NotRequest),
+                    Kind::ReservedFlag => Some(Refusal::ReservedFlags { bits: 1 << repeat }),
+                    Kind::UnknownSuite => Some(Refusal::UnsupportedSuite { suite: 2 }),
+                    Kind::Truncated if packets[packets.len() - 1].len() < 52 => Some(Refusal::Truncated),
+                    Kind::ChangedTag | Kind::Truncated => Some(Refusal::DecryptFailed),
+                    Kind::WeakExchangeValue => Some(Refusal::WeakKey),
+                    Kind::ForgedProof | Kind::LowOrderClientKey => Some(Refusal::ClientAuthFailed),
+                    Kind::Junk | Kind::NoProof => Some(Refusal::Truncated),
+                    Kind::Alias => Some(Refusal::ClientKeyAlias),
                 });
             }
         }
@@ -336,20 +336,20 @@ fn a_batch_tells_every_cause_at_its_place() {
         let (seen, buffers, asked) = batched(&server, &packets, |_| KeyCheck::Validate);
         assert_eq!(seen.iter().map(|seen| seen.as_ref().err().copied()).collect::<Vec<_>>(), causes);
         // Of every proof that was there, e is gone; and nobody was asked about a key that is not proven.
-        let proven = |seen: &Seen| matches!(seen, Ok((_, Some(_), ..)) | Err(Error::ClientKeyAlias));
+        let proven = |seen: &Seen| matches!(seen, Ok((_, Some(_), ..)) | Err(Refusal::ClientKeyAlias));
         assert_eq!(asked.len(), seen.iter().filter(|seen| proven(seen)).count());
         for (seen, buffer) in seen.iter().zip(&buffers) {
-            if proven(seen) || *seen == Err(Error::ClientAuthFailed) {
+            if proven(seen) || *seen == Err(Refusal::ClientAuthFailed) {
                 assert_eq!(buffer[68..100], [0; 32]);
             }
         }
-        let (enrolled, _, _) = batched(&server, &packets, |_| KeyCheck::Enrolled);
-        let (refused, _, _) = batched(&server, &packets, |_| KeyCheck::Refuse);
+        let (enrolled, _, _) = batched(&server, &packets, |_| KeyCheck::Accept);
+        let (refused, _, _) = batched(&server, &packets, |_| KeyCheck::RejectUnknown);
         for ((seen, enrolled), refused) in seen.iter().zip(enrolled).zip(refused) {
-            assert_eq!(enrolled.is_ok(), seen.is_ok() || *seen == Err(Error::ClientKeyAlias));
+            assert_eq!(enrolled.is_ok(), seen.is_ok() || *seen == Err(Refusal::ClientKeyAlias));
             assert_eq!(
                 refused.err(),
-                if proven(seen) { Some(Error::ClientKeyAlias) } else { seen.as_ref().err().copied() }
+                if proven(seen) { Some(Refusal::UnknownClient) } else { seen.as_ref().err().copied() }
             );
         }
     }

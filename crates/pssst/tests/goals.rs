@@ -6,7 +6,9 @@ use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes128Gcm, KeyInit, aead::AeadInOut};
 use common::{ALL, Mode, Pair, rng};
 use curve25519_dalek::MontgomeryPoint;
-use pssst::{AUTHENTICATED_OVERHEAD, Client, Error, OVERHEAD, PendingReply, SecretKey, Server, Suite, exchange_value};
+use pssst::{
+    AUTHENTICATED_OVERHEAD, Client, OVERHEAD, PendingReply, Refusal, SecretKey, Server, Suite, exchange_value,
+};
 use sha2::{Digest, Sha256};
 
 /// Serving takes no more than `&Server`, and sealing no more than `&Client`, from any thread.
@@ -116,11 +118,11 @@ fn goal_5_replay_resistance_at_the_client() {
         for (mine, (_, pending)) in transactions.iter().enumerate() {
             for (theirs, (reply, _)) in transactions.iter().enumerate() {
                 if mine != theirs {
-                    assert_eq!(pending.open_to_vec(reply), Err(Error::ReplyMismatch));
+                    assert_eq!(pending.open_to_vec(reply), Err(Refusal::ReplyMismatch));
                     // Dressed up with the right exchange value, it still is another transaction's.
                     let mut dressed = reply.clone();
                     dressed[4..36].copy_from_slice(pending.exchange_value());
-                    assert_eq!(pending.open(&mut dressed), Err(Error::DecryptFailed));
+                    assert_eq!(pending.open(&mut dressed), Err(Refusal::DecryptFailed));
                 }
             }
             assert_eq!(pending.open_to_vec(&transactions[mine].0).unwrap(), [u8::try_from(mine).unwrap()]);
@@ -255,7 +257,7 @@ fn forward_secrecy_is_lost_with_the_servers_key_and_kept_with_the_clients() {
             let mut dressed = reply.clone();
             dressed[..2].copy_from_slice(&[0xc0, 0]);
             dressed[4..36].copy_from_slice(pending.exchange_value());
-            assert_eq!(pending.open(&mut dressed), Err(Error::DecryptFailed));
+            assert_eq!(pending.open(&mut dressed), Err(Refusal::DecryptFailed));
         }
     }
 }

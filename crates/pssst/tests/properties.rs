@@ -7,7 +7,7 @@ use curve25519_dalek::MontgomeryPoint;
 use curve25519_dalek::constants::EIGHT_TORSION;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use pssst::{Error, Keyring, PublicKey, SecretKey, Server, Suite};
+use pssst::{Keyring, PublicKey, Refusal, SecretKey, Server, Suite};
 
 /// Bytes of the largest UDP payload over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
@@ -92,7 +92,7 @@ proptest! {
         let reply = pair.answer(&packet, &message);
         for whole in [&packet, &reply] {
             for mut changed in [whole[..cut.index(whole.len())].to_vec(), [&whole[..], &extra].concat()] {
-                let expected = if changed.len() < 52 { Error::Truncated } else { Error::DecryptFailed };
+                let expected = if changed.len() < 52 { Refusal::Truncated } else { Refusal::DecryptFailed };
                 let outcome = if whole == &packet {
                     pair.server().open_request(&mut changed).err()
                 } else {
@@ -142,7 +142,7 @@ proptest! {
         }
         let mut packet =
             common::seal_by_hand(suite, true, &pair.server_secret.public_key(), x, z, &plaintext);
-        let expected = if plaintext.len() < 64 { Error::Truncated } else { Error::ClientAuthFailed };
+        let expected = if plaintext.len() < 64 { Refusal::Truncated } else { Refusal::ClientAuthFailed };
         prop_assert_eq!(pair.server().open_request(&mut packet).err(), Some(expected));
     }
 
@@ -153,8 +153,8 @@ proptest! {
         let (first, first_pending) = pair.seal(&message);
         let (second, second_pending) = pair.seal(&message);
         let (first, second) = (pair.answer(&first, &message), pair.answer(&second, &message));
-        prop_assert_eq!(second_pending.open_to_vec(&first), Err(Error::ReplyMismatch));
-        prop_assert_eq!(first_pending.open_to_vec(&second), Err(Error::ReplyMismatch));
+        prop_assert_eq!(second_pending.open_to_vec(&first), Err(Refusal::ReplyMismatch));
+        prop_assert_eq!(first_pending.open_to_vec(&second), Err(Refusal::ReplyMismatch));
         prop_assert_eq!(first_pending.open_to_vec(&first).unwrap(), &message[..]);
         prop_assert_eq!(second_pending.open_to_vec(&second).unwrap(), &message[..]);
     }
@@ -172,9 +172,9 @@ proptest! {
             key = PublicKey::from_bytes((point + EIGHT_TORSION[alias]).to_montgomery().to_bytes());
         }
         let expected = match MontgomeryPoint(*key.as_bytes()).to_edwards(0) {
-            Some(point) if point.is_small_order() => Err(Error::WeakKey),
+            Some(point) if point.is_small_order() => Err(Refusal::WeakKey),
             Some(point) if point.is_torsion_free() && point.to_montgomery().to_bytes() == *key.as_bytes() => Ok(()),
-            _ => Err(Error::ClientKeyAlias),
+            _ => Err(Refusal::ClientKeyAlias),
         };
         prop_assert_eq!(key.validate(), expected);
     }
@@ -198,7 +198,7 @@ fn zeros_of_every_length_give_an_error() {
     for len in 0..=MAX_DATAGRAM {
         let packet = &mut buffer[..len];
         packet.iter_mut().take(4).zip([0x40, 0, 0, 1]).for_each(|(byte, value)| *byte = value);
-        let expected = if len < 52 { Error::Truncated } else { Error::WeakKey };
+        let expected = if len < 52 { Refusal::Truncated } else { Refusal::WeakKey };
         assert_eq!(server.open_request(packet).err(), Some(expected), "{len} bytes");
     }
 }

@@ -1,6 +1,6 @@
 //! What the owner of a server's secret key can read of recorded replies, and that it is no more than that.
 
-use pssst::{Client, Error, Keyring, SecretKey, Server, Suite, SuiteSet, SysRng};
+use pssst::{Client, Keyring, Refusal, SecretKey, Server, Suite, SuiteSet, SysRng};
 use serde_json::Value;
 
 const VECTORS: [&str; 2] = [include_str!("vectors/pssst-suite-1.json"), include_str!("vectors/pssst-suite-f001.json")];
@@ -63,25 +63,25 @@ fn what_is_no_reply_for_this_key_is_refused_by_its_cause_and_left_as_it_was() {
     };
 
     for len in 0..52 {
-        assert_eq!(cause_of(&reply[..len]), Error::Truncated);
+        assert_eq!(cause_of(&reply[..len]), Refusal::Truncated);
     }
-    assert_eq!(cause_of(&bytes(case, "request_packet")), Error::NotReply);
-    assert_eq!(after_change(0, 0x80), Error::NotReply);
-    assert_eq!(after_change(1, 0x01), Error::ReservedFlags { bits: 1 });
-    assert_eq!(after_change(3, 0x02), Error::UnsupportedSuite { suite: 3 });
-    assert_eq!(after_change(0, 0x40), Error::DecryptFailed);
+    assert_eq!(cause_of(&bytes(case, "request_packet")), Refusal::NotReply);
+    assert_eq!(after_change(0, 0x80), Refusal::NotReply);
+    assert_eq!(after_change(1, 0x01), Refusal::ReservedFlags { bits: 1 });
+    assert_eq!(after_change(3, 0x02), Refusal::UnsupportedSuite { suite: 3 });
+    assert_eq!(after_change(0, 0x40), Refusal::DecryptFailed);
     for place in 4..reply.len() {
-        assert_eq!(after_change(place, 0x01), Error::DecryptFailed, "{place}");
+        assert_eq!(after_change(place, 0x01), Refusal::DecryptFailed, "{place}");
     }
     let mut low_order = reply.clone();
     low_order[4..36].fill(0);
-    assert_eq!(cause_of(&low_order), Error::WeakKey);
+    assert_eq!(cause_of(&low_order), Refusal::WeakKey);
 
     let stranger = Server::new(SecretKey::generate(&mut SysRng).unwrap());
-    assert_eq!(stranger.open_recorded_reply(&mut reply.clone()).unwrap_err(), Error::DecryptFailed);
+    assert_eq!(stranger.open_recorded_reply(&mut reply.clone()).unwrap_err(), Refusal::DecryptFailed);
     let only_ours = SuiteSet::from_iter([Suite::X25519Aes128GcmSiv]);
     let picky = owner.with_suites(only_ours);
-    assert_eq!(picky.open_recorded_reply(&mut reply.clone()).unwrap_err(), Error::UnsupportedSuite { suite: 1 });
+    assert_eq!(picky.open_recorded_reply(&mut reply.clone()).unwrap_err(), Refusal::UnsupportedSuite { suite: 1 });
 }
 
 ///

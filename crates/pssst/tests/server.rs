@@ -10,7 +10,8 @@ use std::thread::ScopedJoinHandle;
 use common::{ALL, Mode, Pair, aliases_of, low_order_points, multiply, rng, seal_by_hand};
 use curve25519_dalek::MontgomeryPoint;
 use pssst::{
-    Client, Error, KeyCheck, Keyring, OVERHEAD, PublicKey, REPLY_MESSAGE_OFFSET, SecretKey, Server, Suite, SuiteSet,
+    Client, Error, KeyCheck, Keyring, OVERHEAD, PublicKey, REPLY_MESSAGE_OFFSET, Refusal, SecretKey, Server, Suite,
+    SuiteSet,
 };
 
 fn secrets<const N: usize>(seed: u64) -> [SecretKey; N] {
@@ -31,8 +32,8 @@ fn no_alias_of_a_client_key_is_an_identity() {
             assert_ne!(alias, *key.as_bytes());
             assert_eq!(multiply(&pair.server_secret, &alias), multiply(&pair.server_secret, key.as_bytes()));
             let mut packet = pair.seal_as(alias, b"hello");
-            assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
-            assert_eq!(PublicKey::from_bytes(alias).validate(), Err(Error::ClientKeyAlias));
+            assert_eq!(server.open_request(&mut packet).err(), Some(Refusal::ClientKeyAlias));
+            assert_eq!(PublicKey::from_bytes(alias).validate(), Err(Refusal::ClientKeyAlias));
         }
     }
 }
@@ -49,10 +50,10 @@ fn unreduced_client_keys_are_aliases() {
         // The points among them that are keys at all.
         if PublicKey::from_bytes(small).validate().is_ok() {
             unreduced += 1;
-            assert_eq!(PublicKey::from_bytes(large).validate(), Err(Error::ClientKeyAlias), "p + {above_p}");
+            assert_eq!(PublicKey::from_bytes(large).validate(), Err(Refusal::ClientKeyAlias), "p + {above_p}");
             let mut pair = Pair::new(31, (Suite::X25519AesGcm128, Mode::Authenticated));
             let mut packet = pair.seal_as(large, b"hello");
-            assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
+            assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::ClientKeyAlias));
         }
     }
     // The base point, 9, is one of them.
@@ -64,13 +65,13 @@ fn unreduced_client_keys_are_aliases() {
 #[test]
 fn low_order_client_keys_are_refused() {
     for key in low_order_points() {
-        assert_eq!(PublicKey::from_bytes(key).validate(), Err(Error::WeakKey));
+        assert_eq!(PublicKey::from_bytes(key).validate(), Err(Refusal::WeakKey));
         // x25519(e, C) is zero for every e, and a zero X opens nothing anyway; so the proof is put over a true X.
         let mut pair = Pair::new(32, (Suite::X25519Aes128GcmSiv, Mode::Authenticated));
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let x = *ephemeral.public_key().as_bytes();
         let mut packet = pair.seal_proof(x, key, ephemeral.expose_bytes(), b"");
-        assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::ClientAuthFailed));
+        assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::ClientAuthFailed));
     }
 }
 
@@ -83,7 +84,7 @@ fn twist_points_are_not_keys() {
         key[0] = byte;
         if MontgomeryPoint(key).to_edwards(0).is_none() {
             on_twist += 1;
-            assert_eq!(PublicKey::from_bytes(key).validate(), Err(Error::ClientKeyAlias));
+            assert_eq!(PublicKey::from_bytes(key).validate(), Err(Refusal::ClientKeyAlias));
         }
     }
     assert!(on_twist > 0);
@@ -98,16 +99,16 @@ fn enrolled_keys_skip_the_check() {
     let server = pair.server();
 
     let enrolled_only = |asked: &PublicKey| {
-        if *asked == key { KeyCheck::Enrolled } else { KeyCheck::Refuse }
+        if *asked == key { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
     };
     let mut packet = pair.seal_as(*key.as_bytes(), b"hello");
     assert_eq!(server.open_request_with(&mut packet, enrolled_only).unwrap().client_key(), Some(&key));
     let mut packet = pair.seal_as(alias, b"hello");
-    assert_eq!(server.open_request_with(&mut packet, enrolled_only).err(), Some(Error::ClientKeyAlias));
+    assert_eq!(server.open_request_with(&mut packet, enrolled_only).err(), Some(Refusal::UnknownClient));
 
     // That no check runs for an enrolled key shows only where the caller enrolled what it should not have.
     let mut packet = pair.seal_as(alias, b"hello");
-    let request = server.open_request_with(&mut packet, |_| KeyCheck::Enrolled).unwrap();
+    let request = server.open_request_with(&mut packet, |_| KeyCheck::Accept).unwrap();
     assert_eq!(request.client_key(), Some(&PublicKey::from_bytes(alias)));
 
     // The caller is asked once, about a proven key, and not at all without one.
@@ -123,7 +124,7 @@ fn enrolled_keys_skip_the_check() {
     let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
     let x = *ephemeral.public_key().as_bytes();
     let mut packet = pair.seal_proof(x, *stranger.as_bytes(), ephemeral.expose_bytes(), b"");
-    assert_eq!(server.open_request_with(&mut packet, count).err(), Some(Error::ClientAuthFailed));
+    assert_eq!(server.open_request_with(&mut packet, count).err(), Some(Refusal::ClientAuthFailed));
     pair.mode = Mode::Anonymous;
     let (mut packet, _) = pair.seal(b"");
     server.open_request_with(&mut packet, count).unwrap();
@@ -136,12 +137,12 @@ fn clients_on_the_list_can_be_denied() {
     let mut pair = Pair::new(43, (Suite::X25519AesGcm128, Mode::Authenticated));
     let server = pair.server();
     let mut packets: Vec<_> = (0..3).map(|_| pair.seal(b"hello").0).collect();
-    let denied = server.open_request_with(&mut packets[0], |_| KeyCheck::Deny).err();
-    assert_eq!(denied, Some(Error::ClientRefused));
+    let denied = server.open_request_with(&mut packets[0], |_| KeyCheck::RejectInactive).err();
+    assert_eq!(denied, Some(Refusal::ClientRefused));
     server.open_batch(
         packets[1..].iter_mut().map(Vec::as_mut_slice),
-        |_| KeyCheck::Deny,
-        |_, outcome| assert_eq!(outcome.err(), Some(Error::ClientRefused)),
+        |_| KeyCheck::RejectInactive,
+        |_, outcome| assert_eq!(outcome.err(), Some(Refusal::ClientRefused)),
     );
 }
 
@@ -161,10 +162,10 @@ fn anonymous_requests_can_be_refused() {
         let server = pair.server().authenticated_only();
 
         let mut cases = [
-            (anonymous, Error::AnonymousRefused),
-            (weak, Error::AnonymousRefused),
-            (vec![0, 0, 0, 2].into_iter().chain([7; 48]).collect(), Error::UnsupportedSuite { suite: 2 }),
-            (reply, Error::NotRequest),
+            (anonymous, Refusal::AnonymousRefused),
+            (weak, Refusal::AnonymousRefused),
+            (vec![0, 0, 0, 2].into_iter().chain([7; 48]).collect(), Refusal::UnsupportedSuite { suite: 2 }),
+            (reply, Refusal::NotRequest),
         ];
         for (packet, cause) in &mut cases {
             assert_eq!(server.open_request(packet).err(), Some(*cause));
@@ -216,9 +217,9 @@ fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
         pair.server_secret = keys[2].clone();
         let alias = aliases_of(&pair.identity.public_key())[3];
         let mut packet = pair.seal_as(alias, b"hello");
-        assert_eq!(server.open_request(&mut packet).err(), Some(Error::ClientKeyAlias));
+        assert_eq!(server.open_request(&mut packet).err(), Some(Refusal::ClientKeyAlias));
         pair.server_secret = secrets::<1>(38)[0].clone();
-        assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(Error::DecryptFailed));
+        assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(Refusal::DecryptFailed));
     }
 }
 
@@ -295,12 +296,12 @@ fn a_server_accepts_the_suites_it_was_given() {
         let server = pair.server().with_suites(SuiteSet::from_iter([accepted]));
         assert!(server.open_request(&mut pair.seal(b"").0).is_ok());
         pair.suite = refused;
-        let expected = Error::UnsupportedSuite { suite: refused.number() };
+        let expected = Refusal::UnsupportedSuite { suite: refused.number() };
         assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(expected));
         assert!(pair.server().open_request(&mut pair.seal(b"").0).is_ok());
     }
     for number in (0..=u16::MAX).filter(|number| ![0x0001, 0xf001].contains(number)) {
-        assert_eq!(Suite::from_number(number), Err(Error::UnsupportedSuite { suite: number }));
+        assert_eq!(Suite::from_number(number), Err(Refusal::UnsupportedSuite { suite: number }));
     }
     for suite in Suite::ALL {
         assert_eq!(Suite::from_number(suite.number()), Ok(suite));
@@ -313,7 +314,7 @@ fn a_server_accepts_the_suites_it_was_given() {
 #[test]
 fn low_order_server_keys_make_no_client() {
     for key in low_order_points() {
-        assert_eq!(Client::new(PublicKey::from_bytes(key)).err(), Some(Error::WeakKey));
+        assert_eq!(Client::new(PublicKey::from_bytes(key)).err(), Some(Refusal::WeakKey.into()));
     }
 }
 
@@ -354,7 +355,7 @@ fn suite_f001_binds_header_and_server_key() {
     let z = multiply(ephemeral, pair.server_secret.public_key().as_bytes());
 
     let mut packet = seal_by_hand(pair.suite, false, &other_server, x, z, b"");
-    assert_eq!(pair.server().open_request(&mut packet).err(), Some(Error::DecryptFailed));
+    assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::DecryptFailed));
     let mut packet = seal_by_hand(Suite::X25519AesGcm128, false, &other_server, x, z, b"");
     assert!(pair.server().open_request(&mut packet).is_ok());
 }

@@ -7,7 +7,7 @@ mod common;
 
 use common::gf128::Element;
 use common::{Mode, Pair};
-use pssst::{Error, Suite};
+use pssst::{Refusal, Suite};
 
 /// A reply to a message of one block, cut up.
 struct Reply<'a> {
@@ -96,7 +96,7 @@ fn suite_1_holds_when_the_answers_are_equal() {
     let (one, other) = (pair.answer(&packet, TRUE_ANSWER), pair.answer(&packet, TRUE_ANSWER));
     assert_eq!(one, other);
     let mut forged = forge(&Reply::of(&one), &Reply::of(&other), &difference(TRUE_ANSWER, FORGED_ANSWER));
-    assert_eq!(pending.open(&mut forged), Err(Error::DecryptFailed));
+    assert_eq!(pending.open(&mut forged), Err(Refusal::DecryptFailed));
 }
 
 ///
@@ -115,9 +115,9 @@ fn suite_f001_withstands_two_different_answers() {
 
         // The forgery that worked is refused, and so is one answer with the other's tag.
         let change = difference(TRUE_ANSWER, FORGED_ANSWER);
-        assert_eq!(pending.open(&mut forge(&one_reply, &other_reply, &change)), Err(Error::DecryptFailed));
+        assert_eq!(pending.open(&mut forge(&one_reply, &other_reply, &change)), Err(Refusal::DecryptFailed));
         let mut swapped = [one_reply.front, one_reply.ciphertext, other_reply.tag].concat();
-        assert_eq!(pending.open(&mut swapped), Err(Error::DecryptFailed));
+        assert_eq!(pending.open(&mut swapped), Err(Refusal::DecryptFailed));
 
         // Equal answers stay equal: that much, and no more, an observer learns.
         let mut pair = Pair::new(14, (Suite::X25519Aes128GcmSiv, mode));

@@ -1,7 +1,7 @@
 //! What anybody sees of a packet, without any key.
 
 use pssst::{
-    AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, Error, HEADER_LEN, Header, OVERHEAD, PublicKey, Suite, TAG_LEN,
+    AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, HEADER_LEN, Header, OVERHEAD, PublicKey, Refusal, Suite, TAG_LEN,
 };
 use serde::{Serialize, Serializer};
 
@@ -61,7 +61,7 @@ pub(super) enum Verdict {
     /// It passes all checks that need no key.
     Undecided,
     Accepts,
-    Refuses(Error),
+    Refuses(Refusal),
 }
 
 impl Anatomy {
@@ -74,7 +74,7 @@ impl Anatomy {
         let overhead = header.filter(|_| has_parts).map(overhead);
         let refusal = |wrong_kind, is_wrong: fn(Header) -> bool, weak| {
             if !has_parts {
-                return Some(Error::Truncated);
+                return Some(Refusal::Truncated);
             }
             let header = header?;
             if is_wrong(header) {
@@ -84,7 +84,7 @@ impl Anatomy {
                 0 => Suite::from_number(header.suite_number())
                     .err()
                     .or_else(|| (form == Some(PointForm::LowOrder)).then_some(weak)),
-                bits => Some(Error::ReservedFlags { bits }),
+                bits => Some(Refusal::ReservedFlags { bits }),
             }
         };
         Self {
@@ -103,9 +103,9 @@ impl Anatomy {
             tag: captured.last_chunk().filter(|_| has_parts && captured.len() == length).copied(),
             overhead,
             message_length: overhead.and_then(|overhead| length.checked_sub(overhead)),
-            server: Verdict::from(refusal(Error::NotRequest, Header::is_reply, Error::WeakKey)),
+            server: Verdict::from(refusal(Refusal::NotRequest, Header::is_reply, Refusal::WeakKey)),
             // No request has a weak exchange value.
-            client: Verdict::from(refusal(Error::NotReply, |header| !header.is_reply(), Error::ReplyMismatch)),
+            client: Verdict::from(refusal(Refusal::NotReply, |header| !header.is_reply(), Refusal::ReplyMismatch)),
         }
     }
 
@@ -119,7 +119,7 @@ impl PointForm {
     fn of(bytes: &[u8; EXCHANGE_VALUE_LEN]) -> Self {
         match PublicKey::from_bytes(*bytes).validate() {
             Ok(()) => Self::Canonical,
-            Err(Error::WeakKey) => Self::LowOrder,
+            Err(Refusal::WeakKey) => Self::LowOrder,
             Err(_) if is_reduced(bytes) => Self::OutsideSubgroup,
             Err(_) => Self::NonCanonical,
         }
@@ -136,8 +136,8 @@ impl Verdict {
     }
 }
 
-impl From<Option<Error>> for Verdict {
-    fn from(refusal: Option<Error>) -> Self {
+impl From<Option<Refusal>> for Verdict {
+    fn from(refusal: Option<Refusal>) -> Self {
         refusal.map_or(Self::Undecided, Self::Refuses)
     }
 }
@@ -199,7 +199,7 @@ mod tests {
                 "length": 54, "captured": 54, "kind": "reply", "authenticated": false, "flags": 0x8000,
                 "flag_names": ["reply"], "reserved_flags": 0, "suite": 1, "suite_name": "X25519_AESGCM128",
                 "exchange_value": encoded[8..72], "exchange_value_class": "canonical", "ciphertext_length": 2,
-                "tag": encoded[76..], "overhead": 52, "message_length": 2, "server": "NotRequest", "client": "undecided"
+                "tag": encoded[76..], "overhead": 52, "message_length": 2, "server": "not_request", "client": "undecided"
             })
         );
     }
@@ -232,10 +232,10 @@ mod tests {
     fn a_packet_that_was_cut_by_the_capture_is_not_truncated() {
         let packet = reply();
         let anatomy = Anatomy::of(&packet[..40], packet.len());
-        assert_eq!((anatomy.server, anatomy.client), (Verdict::Refuses(Error::NotRequest), Verdict::Undecided));
+        assert_eq!((anatomy.server, anatomy.client), (Verdict::Refuses(Refusal::NotRequest), Verdict::Undecided));
         assert_eq!((anatomy.tag, anatomy.message_length), (None, Some(2)));
         assert_eq!(Anatomy::of(&packet[..3], packet.len()).server, Verdict::Undecided);
-        assert_eq!(Anatomy::of(&packet[..40], 40).client, Verdict::Refuses(Error::Truncated));
+        assert_eq!(Anatomy::of(&packet[..40], 40).client, Verdict::Refuses(Refusal::Truncated));
     }
 
     proptest! {
@@ -249,7 +249,7 @@ mod tests {
             let said = Anatomy::of(&packet, length).server;
             let server = Server::new(SecretKey::from_bytes([9; 32]));
             let cause = server.open_request(&mut packet).unwrap_err();
-            let expected = if cause == Error::DecryptFailed { Verdict::Undecided } else { Verdict::Refuses(cause) };
+            let expected = if cause == Refusal::DecryptFailed { Verdict::Undecided } else { Verdict::Refuses(cause) };
             prop_assert_eq!(said, expected);
         }
     }

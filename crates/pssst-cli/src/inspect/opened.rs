@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pssst::{Error, Keyring, PublicKey, Server};
+use pssst::{Keyring, PublicKey, Refusal, Server};
 use serde::{Serialize, Serializer};
 
 use super::anatomy::{Anatomy, Kind, Verdict};
@@ -66,12 +66,12 @@ impl Opener {
         opened.ok()
     }
 
-    fn request(&self, packet: &mut [u8]) -> Result<Opened, Error> {
+    fn request(&self, packet: &mut [u8]) -> Result<Opened, Refusal> {
         let request = self.0.open_request(packet)?;
         Ok(self.opened(request.server_key_index(), request.client_key(), request.message()))
     }
 
-    fn reply(&self, packet: &mut [u8]) -> Result<Opened, Error> {
+    fn reply(&self, packet: &mut [u8]) -> Result<Opened, Refusal> {
         let reply = self.0.open_recorded_reply(packet)?;
         Ok(self.opened(reply.server_key_index(), None, reply.message()))
     }

@@ -17,7 +17,7 @@ pub(crate) fn metrics(page: &mut Page<'_>, stats: &ClientStats) -> fmt::Result {
         "pssst_client_refused_replies",
         "Packets that claimed to be replies and were forged or damaged",
         "cause",
-        stats.refused_by_cause(),
+        stats.refused_by_cause().map(|(cause, count)| (cause.name(), count)),
     )?;
     page.counter("pssst_client_strays", "Packets that belong to no request", stats.strays)?;
     page.counter("pssst_client_send_errors", "Times that the system refused to send", stats.send_errors)

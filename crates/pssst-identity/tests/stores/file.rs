@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pssst_identity::jiff::Timestamp;
-use pssst_identity::pssst::{Error as PssstError, PublicKey};
+use pssst_identity::pssst::{PublicKey, Refusal};
 use pssst_identity::{Error, FileStore, IdentityStore, ListQuery, NewIdentity, Revision, State, Update};
 use tempfile::TempDir;
 
@@ -120,8 +120,8 @@ async fn a_bad_file_changes_nothing() {
     let alias = PublicKey::from_bytes(alias);
     let is_line_3 = |error: &Error, check: Check| matches!(error, Error::Line { line: 3, cause } if check(cause));
     let cases: [(Vec<u8>, Check); 9] = [
-        (format!("{alias} three").into(), |cause| matches!(cause, Error::Key(PssstError::ClientKeyAlias))),
-        (format!("{} three", "0".repeat(64)).into(), |cause| matches!(cause, Error::Key(PssstError::WeakKey))),
+        (format!("{alias} three").into(), |cause| matches!(cause, Error::Key(Refusal::ClientKeyAlias))),
+        (format!("{} three", "0".repeat(64)).into(), |cause| matches!(cause, Error::Key(Refusal::WeakKey))),
         (format!("{} three", key(1)).into(), |cause| matches!(cause, Error::KeyTaken(_))),
         (format!("{} one", key(3)).into(), |cause| matches!(cause, Error::NameTaken(_))),
         (format!("{} three colour=red", key(3)).into(), |cause| matches!(cause, Error::Syntax(_))),

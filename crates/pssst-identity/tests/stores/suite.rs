@@ -1,7 +1,7 @@
 //! What every store does with identities.
 
 use pssst_identity::jiff::Timestamp;
-use pssst_identity::pssst::{Error as PssstError, PublicKey};
+use pssst_identity::pssst::{PublicKey, Refusal};
 use pssst_identity::{Error, Labels, ListQuery, NewIdentity, Revision, State, Update};
 
 use crate::support::{Store, client, feed, key};
@@ -128,13 +128,13 @@ pub(crate) async fn keys_that_are_no_true_keys_are_refused(store: Store) {
     let weak = [[0; 32], [1].into_iter().chain([0; 31]).collect::<Vec<u8>>().try_into().expect("32"), field_prime];
     let weak = weak.map(PublicKey::from_bytes).into_iter().chain([order_8.parse().expect("a key")]);
     for weak in weak {
-        assert!(matches!(NewIdentity::new(weak, "x"), Err(Error::Key(PssstError::WeakKey))), "{weak}");
+        assert!(matches!(NewIdentity::new(weak, "x"), Err(Error::Key(Refusal::WeakKey))), "{weak}");
     }
     // The high bit is ignored in the arithmetic, so this is the same point in another encoding.
     let mut alias = *key(1).as_bytes();
     alias[31] |= 0x80;
     let alias = PublicKey::from_bytes(alias);
-    assert!(matches!(NewIdentity::new(alias, "x"), Err(Error::Key(PssstError::ClientKeyAlias))));
+    assert!(matches!(NewIdentity::new(alias, "x"), Err(Error::Key(Refusal::ClientKeyAlias))));
     store.add(client(1, "one")).await.expect("it is new");
     assert_eq!(store.get(&alias).await.expect("get"), None);
     assert!(matches!(store.remove(&alias).await, Err(Error::NotFound(_))));

@@ -3,7 +3,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pssst::Error;
+use pssst::Refusal;
 
 /// A counter that any thread adds to.
 #[derive(Debug, Default)]
@@ -31,25 +31,12 @@ pub(super) struct Counts {
     pub(super) timeouts: Count,
     pub(super) strays: Count,
     pub(super) paths_opened: Count,
-    refused: [Count; CAUSES.len()],
+    refused: [Count; Refusal::COUNT],
 }
 
-/// Why a packet may be refused as a reply.
-const CAUSES: [&str; 6] =
-    ["truncated", "not_reply", "reserved_flags", "unsupported_suite", "reply_mismatch", "decrypt_failed"];
-
 impl Counts {
-    pub(super) fn refused(&self, cause: Error) {
-        let place = match cause {
-            Error::Truncated => 0,
-            Error::NotReply => 1,
-            Error::ReservedFlags { .. } => 2,
-            Error::UnsupportedSuite { .. } => 3,
-            Error::ReplyMismatch => 4,
-            // Opening a reply has no other causes.
-            _ => 5,
-        };
-        self.refused[place].add();
+    pub(super) fn refused(&self, cause: Refusal) {
+        self.refused[cause.index()].add();
     }
 
     pub(super) fn snapshot(&self) -> ClientStats {
@@ -93,7 +80,7 @@ pub struct ClientStats {
     pub strays: u64,
     /// Sockets opened.
     pub paths_opened: u64,
-    refused: [u64; CAUSES.len()],
+    refused: [u64; Refusal::COUNT],
 }
 
 impl ClientStats {
@@ -102,8 +89,8 @@ impl ClientStats {
         self.refused.iter().sum()
     }
 
-    /// The same by cause: the names of [`pssst::Error`] in snake case, for logs and metrics.
-    pub fn refused_by_cause(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        CAUSES.into_iter().zip(self.refused)
+    /// The packets of [`refused`](Self::refused) by cause.
+    pub fn refused_by_cause(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        Refusal::ALL.into_iter().zip(self.refused)
     }
 }

@@ -82,7 +82,7 @@ fn echo(packet: &[u8]) -> Vec<u8> {
 
 /// Packets refused for a cause.
 fn refused(stats: &ClientStats, cause: &str) -> u64 {
-    stats.refused_by_cause().find(|(name, _)| *name == cause).unwrap().1
+    stats.refused_by_cause().find(|(refusal, _)| refusal.name() == cause).unwrap().1
 }
 
 /// A timeout's numbers, and the kind of its last error.

@@ -2,7 +2,7 @@
 
 use std::array;
 
-use pssst::{Error, Keyring};
+use pssst::{Keyring, Refusal};
 
 use crate::Turns;
 use crate::histogram::{AtomicHistogram, Counter, Histogram, Scale};
@@ -17,26 +17,8 @@ pub enum Outcome {
     Repeated,
     /// The handler wanted no reply.
     Unanswered,
-    /// Refused: too short for a packet, or for its proof ([`Error::Truncated`]).
-    Truncated,
-    /// Refused: not a request ([`Error::NotRequest`]).
-    NotRequest,
-    /// Refused: flags that must be zero are not ([`Error::ReservedFlags`]).
-    ReservedFlags,
-    /// Refused: a suite that is unknown or switched off ([`Error::UnsupportedSuite`]).
-    UnsupportedSuite,
-    /// Refused: an anonymous request to a server for authenticated clients only ([`Error::AnonymousRefused`]).
-    AnonymousRefused,
-    /// Refused: an exchange value of low order ([`Error::WeakKey`]).
-    WeakKey,
-    /// Refused: junk, or meant for another server ([`Error::DecryptFailed`]).
-    DecryptFailed,
-    /// Refused: the client's proof does not hold ([`Error::ClientAuthFailed`]).
-    ClientAuthFailed,
-    /// Refused: the client's key is an alias, or is not enrolled ([`Error::ClientKeyAlias`]).
-    ClientKeyAlias,
-    /// Refused: the client is known and not served, being suspended, revoked or expired ([`Error::ClientRefused`]).
-    ClientRefused,
+    /// Refused by the protocol, for this cause.
+    Refused(Refusal),
     /// Dropped: longer than the server takes ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
     TooLong,
     /// Dropped before any work: its source sent too much ([`ServerBuilder::rate_limit`](crate::ServerBuilder::rate_limit)).
@@ -59,21 +41,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them.
-    pub const ALL: [Self; 22] = [
-        Self::Replied,
-        Self::Repeated,
-        Self::Unanswered,
-        Self::Truncated,
-        Self::NotRequest,
-        Self::ReservedFlags,
-        Self::UnsupportedSuite,
-        Self::AnonymousRefused,
-        Self::WeakKey,
-        Self::DecryptFailed,
-        Self::ClientAuthFailed,
-        Self::ClientKeyAlias,
-        Self::ClientRefused,
+    /// Outcomes of what was served.
+    const SERVED: [Self; 3] = [Self::Replied, Self::Repeated, Self::Unanswered];
+
+    /// Outcomes of what was dropped, other than refusals.
+    const DROPPED: [Self; 9] = [
         Self::TooLong,
         Self::RateLimited,
         Self::Overloaded,
@@ -85,22 +57,40 @@ impl Outcome {
         Self::Abandoned,
     ];
 
-    /// A name for logs and metrics, in snake case.
+    /// The number of outcomes, each cause of a refusal counted as one.
+    pub(super) const COUNT: usize = Self::SERVED.len() + Refusal::COUNT + Self::DROPPED.len();
+
+    /// Every outcome, each cause of a refusal as one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::SERVED.into_iter().chain(Refusal::ALL.map(Self::Refused)).chain(Self::DROPPED)
+    }
+
+    /// The place in a table of [`Outcome::COUNT`] counters.
+    const fn index(self) -> usize {
+        match self {
+            Self::Replied => 0,
+            Self::Repeated => 1,
+            Self::Unanswered => 2,
+            Self::Refused(cause) => 3 + cause.index(),
+            Self::TooLong => 3 + Refusal::COUNT,
+            Self::RateLimited => 4 + Refusal::COUNT,
+            Self::Overloaded => 5 + Refusal::COUNT,
+            Self::InProgress => 6 + Refusal::COUNT,
+            Self::HandlerTimedOut => 7 + Refusal::COUNT,
+            Self::HandlerFailed => 8 + Refusal::COUNT,
+            Self::ReplyTooLarge => 9 + Refusal::COUNT,
+            Self::SendFailed => 10 + Refusal::COUNT,
+            Self::Abandoned => 11 + Refusal::COUNT,
+        }
+    }
+
+    /// The name in `snake_case` for logs and metrics; for a refusal, that of its cause.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Replied => "replied",
             Self::Repeated => "repeated",
             Self::Unanswered => "unanswered",
-            Self::Truncated => "truncated",
-            Self::NotRequest => "not_request",
-            Self::ReservedFlags => "reserved_flags",
-            Self::UnsupportedSuite => "unsupported_suite",
-            Self::AnonymousRefused => "anonymous_refused",
-            Self::WeakKey => "weak_key",
-            Self::DecryptFailed => "decrypt_failed",
-            Self::ClientAuthFailed => "client_auth_failed",
-            Self::ClientKeyAlias => "client_key_alias",
-            Self::ClientRefused => "client_refused",
+            Self::Refused(cause) => cause.name(),
             Self::TooLong => "too_long",
             Self::RateLimited => "rate_limit",
             Self::Overloaded => "overload",
@@ -110,23 +100,6 @@ impl Outcome {
             Self::ReplyTooLarge => "reply_too_large",
             Self::SendFailed => "send_failed",
             Self::Abandoned => "abandoned",
-        }
-    }
-
-    /// What a packet that the protocol refuses is counted as.
-    pub(super) const fn refused(cause: Error) -> Self {
-        match cause {
-            Error::Truncated => Self::Truncated,
-            Error::NotRequest => Self::NotRequest,
-            Error::ReservedFlags { .. } => Self::ReservedFlags,
-            Error::UnsupportedSuite { .. } => Self::UnsupportedSuite,
-            Error::AnonymousRefused => Self::AnonymousRefused,
-            Error::WeakKey => Self::WeakKey,
-            Error::ClientAuthFailed => Self::ClientAuthFailed,
-            Error::ClientKeyAlias => Self::ClientKeyAlias,
-            Error::ClientRefused => Self::ClientRefused,
-            // Opening a request has no other causes.
-            _ => Self::DecryptFailed,
         }
     }
 }
@@ -145,7 +118,7 @@ pub(crate) struct WorkerCounts {
     pub(super) turnaround: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
     pub(super) turns: Turns,
-    outcomes: [Counter; Outcome::ALL.len()],
+    outcomes: [Counter; Outcome::COUNT],
 }
 
 impl WorkerCounts {
@@ -167,7 +140,7 @@ impl WorkerCounts {
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
-        self.outcomes[outcome as usize].add(1);
+        self.outcomes[outcome.index()].add(1);
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
@@ -220,18 +193,18 @@ pub struct Stats {
     pub handler_nanos: Histogram,
     /// Nanoseconds from receiving a request to having sent its reply.
     pub turnaround_nanos: Histogram,
-    outcomes: [u64; Outcome::ALL.len()],
+    outcomes: [u64; Outcome::COUNT],
 }
 
 impl Stats {
     /// Datagrams that ended in this way.
     pub const fn count(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome as usize]
+        self.outcomes[outcome.index()]
     }
 
     /// How many datagrams ended in which way.
     pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        Outcome::ALL.into_iter().map(|outcome| (outcome, self.count(outcome)))
+        Outcome::all().map(|outcome| (outcome, self.count(outcome)))
     }
 
     /// Requests that were opened.
@@ -274,9 +247,9 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_own_place_and_name() {
-        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
-            assert_eq!(outcome as usize, place);
-            assert_eq!(Outcome::ALL.iter().filter(|other| other.name() == outcome.name()).count(), 1);
+        for (place, outcome) in Outcome::all().enumerate() {
+            assert_eq!(outcome.index(), place);
+            assert_eq!(Outcome::all().filter(|other| other.name() == outcome.name()).count(), 1);
         }
     }
 
@@ -285,9 +258,9 @@ mod tests {
         let counts = WorkerCounts::new();
         counts.received.add(3);
         counts.count(Outcome::Replied);
-        counts.count(Outcome::refused(Error::ReservedFlags { bits: 1 }));
+        counts.count(Outcome::Refused(Refusal::ReservedFlags { bits: 1 }));
         let mut stats = counts.snapshot();
-        assert_eq!((stats.in_flight(), stats.count(Outcome::ReservedFlags)), (1, 1));
+        assert_eq!((stats.in_flight(), stats.count(Outcome::Refused(Refusal::ReservedFlags { bits: 0 }))), (1, 1));
         stats.add(&counts.snapshot());
         assert_eq!((stats.received, stats.in_flight(), stats.count(Outcome::Replied)), (6, 2, 2));
         assert_eq!(stats.outcomes().map(|(_, count)| count).sum::<u64>(), 4);

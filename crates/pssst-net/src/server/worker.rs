@@ -262,13 +262,14 @@ impl Desk {
         self.counts.received_bytes.add(bytes);
 
         // The caller's code may panic, and that must end no worker: then nobody is let in.
-        let check =
-            |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| (serving.check)(key))).unwrap_or(KeyCheck::Refuse);
+        let check = |key: &PublicKey| {
+            catch_unwind(AssertUnwindSafe(|| (serving.check)(key))).unwrap_or(KeyCheck::RejectUnknown)
+        };
         serving.server.open_batch(packets, check, |place, outcome| {
             let source = sources[place];
             match outcome {
                 Ok(request) => self.accept(&serving, request, source, received),
-                Err(cause) => self.refuse(source.peer, Outcome::refused(cause)),
+                Err(cause) => self.refuse(source.peer, Outcome::Refused(cause)),
             }
         });
     }

@@ -70,7 +70,7 @@ fn errors_are_those_of_the_other_client() {
         assert!(matches!(client.request([7; 85]), Err(Error::TooLarge { message_len: 85, limit: 84 })));
         assert!(matches!(client.send([7; 85]), Err(Error::TooLarge { message_len: 85, limit: 84 })));
         let weak = client.set_server_key(PublicKey::from_bytes([0; 32]));
-        assert!(matches!(weak, Err(Error::Protocol(pssst::Error::WeakKey))));
+        assert!(matches!(weak, Err(Error::Protocol(pssst::Error::Refused(pssst::Refusal::WeakKey)))));
         assert_eq!(client.server_key(), server_key());
         client.set_server_key(identity.public_key()).unwrap();
         assert_eq!(client.server_key(), identity.public_key());

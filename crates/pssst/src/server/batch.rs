@@ -9,17 +9,17 @@ use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 use super::stage::Stage;
 use super::{KeyCheck, Request, Server};
 use crate::batch::{BATCH_LEN, Products, STACK};
-use crate::{Error, PublicKey};
+use crate::{PublicKey, Refusal};
 
 /// A packet of the batch, or why it was refused.
-type Outcome<'p> = Result<Stage<'p>, Error>;
+type Outcome<'p> = Result<Stage<'p>, Refusal>;
 
 /// [`Server::open_batch`]
 pub(super) fn open<'p>(
     server: &Server,
     packets: impl IntoIterator<Item = &'p mut [u8]>,
     check: impl Fn(&PublicKey) -> KeyCheck,
-    mut each: impl FnMut(usize, Result<Request<'p>, Error>),
+    mut each: impl FnMut(usize, Result<Request<'p>, Refusal>),
 ) {
     let mut packets = packets.into_iter().fuse();
     let mut places = 0..;
@@ -47,9 +47,9 @@ fn open_piece<'p>(
     server: &Server,
     packets: impl Iterator<Item = &'p mut [u8]>,
     check: impl Fn(&PublicKey) -> KeyCheck,
-    mut each: impl FnMut(Result<Request<'p>, Error>),
+    mut each: impl FnMut(Result<Request<'p>, Refusal>),
 ) {
-    let mut piece = [const { Err(Error::DecryptFailed) }; BATCH_LEN];
+    let mut piece = [const { Err(Refusal::DecryptFailed) }; BATCH_LEN];
     let mut count = 0;
     for (outcome, packet) in piece.iter_mut().zip(packets) {
         *outcome = Stage::screen(packet, server);
@@ -136,7 +136,7 @@ fn validate(x25519: X25519, piece: &mut [Outcome<'_>]) {
 
 /// Takes a packet out, to put it back one stage further.
 fn take<'p>(outcome: &mut Outcome<'p>) -> Outcome<'p> {
-    mem::replace(outcome, Err(Error::DecryptFailed))
+    mem::replace(outcome, Err(Refusal::DecryptFailed))
 }
 
 /// Scalars or points, side by side for one batch of multiplications.

@@ -8,7 +8,7 @@ use core::fmt;
 use super::Server;
 use crate::packet::{Header, Parts};
 use crate::suite::{Agreement, Direction};
-use crate::{Error, Suite};
+use crate::{Refusal, Suite};
 
 impl Server {
     /// Opens a recorded reply in place: a tool for the key's owner, who debugs or audits. The request is not needed.
@@ -35,26 +35,26 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// In the order of the checks, which is a client's [R-23] as far as it goes without the request: [`Error::Truncated`],
-    /// [`Error::NotReply`], [`Error::ReservedFlags`], [`Error::UnsupportedSuite`], then [`Error::WeakKey`] and
-    /// [`Error::DecryptFailed`]. A reply that is refused is left as it was.
-    pub fn open_recorded_reply<'p>(&self, packet: &'p mut [u8]) -> Result<RecordedReply<'p>, Error> {
+    /// In the order of the checks, which is a client's [R-23] as far as it goes without the request: [`Refusal::Truncated`],
+    /// [`Refusal::NotReply`], [`Refusal::ReservedFlags`], [`Refusal::UnsupportedSuite`], then [`Refusal::WeakKey`] and
+    /// [`Refusal::DecryptFailed`]. A reply that is refused is left as it was.
+    pub fn open_recorded_reply<'p>(&self, packet: &'p mut [u8]) -> Result<RecordedReply<'p>, Refusal> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
         if !header.is_reply() {
-            return Err(Error::NotReply);
+            return Err(Refusal::NotReply);
         }
         header.refuse_reserved_bits()?;
         let suite = Suite::from_number(header.suite_number())?;
         if !self.suites.contains(suite) {
-            return Err(Error::UnsupportedSuite { suite: suite.number() });
+            return Err(Refusal::UnsupportedSuite { suite: suite.number() });
         }
         // [R-27]
         for (key_index, key) in self.keyring.iter().enumerate() {
             let shared_value = self.x25519.multiply(key.secret.expose_bytes(), exchange_value);
             // [R-10]
             if shared_value.is_zero().into() {
-                return Err(Error::WeakKey);
+                return Err(Refusal::WeakKey);
             }
             // [R-34]
             let secret = suite.derive(&Agreement {
@@ -67,7 +67,7 @@ impl Server {
                 return Ok(RecordedReply { message: body, key_index });
             }
         }
-        Err(Error::DecryptFailed)
+        Err(Refusal::DecryptFailed)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{KeyCheck, ReplySealer, Request, Server};
 use crate::keyring::ServerKey;
 use crate::packet::{EXCHANGE_VALUE_LEN, Header, Parts, TAG_LEN};
 use crate::suite::{Agreement, Direction};
-use crate::{Error, PublicKey, Suite};
+use crate::{PublicKey, Refusal, Suite};
 
 /// How far a packet got. What is refused at a stage goes no further.
 pub(super) enum Stage<'p> {
@@ -25,31 +25,31 @@ pub(super) enum Stage<'p> {
 
 impl<'p> Stage<'p> {
     /// Length, reply flag, reserved flags, suite, and whether an anonymous request is welcome.
-    pub(super) fn screen(packet: &'p mut [u8], server: &Server) -> Result<Self, Error> {
+    pub(super) fn screen(packet: &'p mut [u8], server: &Server) -> Result<Self, Refusal> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
         if header.is_reply() {
-            return Err(Error::NotRequest);
+            return Err(Refusal::NotRequest);
         }
         header.refuse_reserved_bits()?;
         let suite = Suite::from_number(header.suite_number())?;
         if !server.suites.contains(suite) {
-            return Err(Error::UnsupportedSuite { suite: suite.number() });
+            return Err(Refusal::UnsupportedSuite { suite: suite.number() });
         }
         //
         if server.is_authenticated_only && !header.has_client_auth() {
-            return Err(Error::AnonymousRefused);
+            return Err(Refusal::AnonymousRefused);
         }
         Ok(Self::Screened(Screened { header, suite, exchange_value, body, tag }))
     }
 
     /// The request, when all stages are behind it; a packet that is still screened was opened by no key.
-    pub(super) fn into_request(self) -> Result<Request<'p>, Error> {
+    pub(super) fn into_request(self) -> Result<Request<'p>, Refusal> {
         match self {
             Self::Opened(request) => Ok(request),
-            Self::Screened(_) => Err(Error::DecryptFailed),
-            Self::Claimed(_) => Err(Error::ClientAuthFailed),
-            Self::Proven(_) => Err(Error::ClientKeyAlias),
+            Self::Screened(_) => Err(Refusal::DecryptFailed),
+            Self::Claimed(_) => Err(Refusal::ClientAuthFailed),
+            Self::Proven(_) => Err(Refusal::ClientKeyAlias),
         }
     }
 }
@@ -65,11 +65,16 @@ pub(super) struct Screened<'p> {
 
 impl<'p> Screened<'p> {
     /// Tries one key. What it fails to decrypt stays screened, for the next one.
-    pub(super) fn decrypt(self, key_index: usize, key: &ServerKey, shared_value: &Product) -> Result<Stage<'p>, Error> {
+    pub(super) fn decrypt(
+        self,
+        key_index: usize,
+        key: &ServerKey,
+        shared_value: &Product,
+    ) -> Result<Stage<'p>, Refusal> {
         let Self { header, suite, exchange_value, body, tag } = self;
         //
         if shared_value.is_zero().into() {
-            return Err(Error::WeakKey);
+            return Err(Refusal::WeakKey);
         }
         let secret = suite.derive(&Agreement {
             request_header: header,
@@ -85,8 +90,8 @@ impl<'p> Screened<'p> {
             return Ok(Stage::Opened(Request { message: body, client_key: None, key_index, reply_sealer }));
         }
         //
-        let (client_key, rest) = body.split_first_chunk_mut().ok_or(Error::Truncated)?;
-        let (ephemeral, message) = rest.split_first_chunk_mut().ok_or(Error::Truncated)?;
+        let (client_key, rest) = body.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
+        let (ephemeral, message) = rest.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
         Ok(Stage::Claimed(Claimed { client_key, ephemeral, message, key_index, reply_sealer }))
     }
 }
@@ -102,21 +107,25 @@ pub(super) struct Claimed<'p> {
 
 impl<'p> Claimed<'p> {
     /// Wipes e, and accepts C when x25519(e, C) equals X and `check` does not object.
-    pub(super) fn verify(self, product: &Product, check: impl Fn(&PublicKey) -> KeyCheck) -> Result<Stage<'p>, Error> {
+    pub(super) fn verify(
+        self,
+        product: &Product,
+        check: impl Fn(&PublicKey) -> KeyCheck,
+    ) -> Result<Stage<'p>, Refusal> {
         let Self { client_key, ephemeral, message, key_index, reply_sealer } = self;
         ephemeral.zeroize();
         let holds = product.as_bytes().ct_eq(&reply_sealer.exchange_value);
         //
         if (!holds | product.is_zero()).into() {
-            return Err(Error::ClientAuthFailed);
+            return Err(Refusal::ClientAuthFailed);
         }
         let client_key = PublicKey::from_bytes(*client_key);
         let request = Request { message, client_key: Some(client_key), key_index, reply_sealer };
         match check(&client_key) {
-            KeyCheck::Enrolled => Ok(Stage::Opened(request)),
+            KeyCheck::Accept => Ok(Stage::Opened(request)),
             KeyCheck::Validate => Ok(Stage::Proven(Proven { client_key, request })),
-            KeyCheck::Refuse => Err(Error::ClientKeyAlias),
-            KeyCheck::Deny => Err(Error::ClientRefused),
+            KeyCheck::RejectUnknown => Err(Refusal::UnknownClient),
+            KeyCheck::RejectInactive => Err(Refusal::ClientRefused),
         }
     }
 }
@@ -129,10 +138,10 @@ pub(super) struct Proven<'p> {
 
 impl<'p> Proven<'p> {
     /// The proof has refused low order already, so an alias is all that is left to refuse.
-    pub(super) fn accept(self, class: PointClass) -> Result<Stage<'p>, Error> {
+    pub(super) fn accept(self, class: PointClass) -> Result<Stage<'p>, Refusal> {
         match class {
             PointClass::PrimeOrder => Ok(Stage::Opened(self.request)),
-            _ => Err(Error::ClientKeyAlias),
+            _ => Err(Refusal::ClientKeyAlias),
         }
     }
 }

@@ -152,13 +152,16 @@ async fn another_key_keeps_the_identity_and_the_suite() {
 async fn a_key_that_nobody_must_use_is_refused_and_the_old_one_stays() {
     let weak = PublicKey::from_bytes([0; 32]);
     let (net, client) = start(&[A]).await;
-    assert!(matches!(client.set_server_key(weak), Err(Error::Protocol(pssst::Error::WeakKey))));
+    assert!(matches!(
+        client.set_server_key(weak),
+        Err(Error::Protocol(pssst::Error::Refused(pssst::Refusal::WeakKey)))
+    ));
     assert_eq!(client.server_key(), server_secret().public_key());
     let request = begin(&client, "level?").await;
     net.deliver(0, echo(&net.sent()[0].packet));
     assert_eq!(request.await.unwrap().unwrap(), "level?");
     let refused = Client::builder(weak).connect_on(Arc::new(net), "server.example:45678").await;
-    assert!(matches!(refused, Err(Error::Protocol(pssst::Error::WeakKey))));
+    assert!(matches!(refused, Err(Error::Protocol(pssst::Error::Refused(pssst::Refusal::WeakKey)))));
 }
 
 #[tokio::test(start_paused = true)]
