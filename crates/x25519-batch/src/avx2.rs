@@ -11,7 +11,7 @@ use core::arch::x86_64::{
 
 use zeroize::zeroize_stack;
 
-use crate::backend::Lanes;
+use crate::arithmetic::Lanes;
 use crate::batch::{Scalars, multiply_batch};
 use crate::product::Product;
 use crate::radix25::Element;

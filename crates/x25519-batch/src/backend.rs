@@ -1,5 +1,6 @@
 //! The backends, and which of them a machine has.
 
+use crate::arithmetic::Lanes;
 use crate::batch::Scalars;
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 pub(crate) use crate::missing::{MissingLanes as Avx2, MissingLanes as Ifma};
@@ -26,34 +27,6 @@ pub enum Backend {
 impl Backend {
     /// Every backend, the slowest first.
     pub const ALL: [Self; 4] = [Self::Dalek, Self::Graviola, Self::Avx2, Self::Ifma];
-}
-
-/// A library that multiplies one by one. A value of it is the proof that this machine can run it.
-pub(crate) trait Single: Copy {
-    /// Asks the CPU.
-    fn detect() -> Option<Self>;
-    /// `x25519(scalar, point)`
-    fn multiply(self, scalar: &[u8; 32], point: &[u8; 32]) -> Product;
-    /// `x25519(scalar, 9)`
-    fn multiply_base(self, scalar: &[u8; 32]) -> [u8; 32];
-}
-
-/// Multiplications side by side. A value of it is the proof that this machine can run them.
-///
-/// For another unit, NEON say, there are three things to write: a [`Vector`](crate::vector::Vector) with its multiplier,
-/// this trait for it, and a variant of [`Backend`].
-pub(crate) trait Lanes: Copy {
-    /// Multiplications side by side.
-    const COUNT: usize;
-    /// Fewer than these are done better one by one than in lanes most of which are empty.
-    const FEWEST: usize;
-
-    /// Asks the CPU.
-    fn detect() -> Option<Self>;
-    /// Multiplies each point by its scalar. All slices have the same length.
-    fn multiply(self, scalars: Scalars<'_>, points: &[[u8; 32]], products: &mut [Product]);
-    /// Classifies each point. Both slices have the same length.
-    fn classify(self, points: &[[u8; 32]], classes: &mut [PointClass]);
 }
 
 /// The backend for batches.

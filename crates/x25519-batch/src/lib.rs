@@ -63,6 +63,7 @@
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod arithmetic;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx2;
 mod backend;
@@ -85,8 +86,9 @@ mod vector;
 
 use core::{fmt, slice};
 
+use arithmetic::{Lanes, Single};
 pub use backend::Backend;
-use backend::{Avx2, Ifma, Lanes, SelectedLanes, Single};
+use backend::{Avx2, Ifma, SelectedLanes};
 use batch::Scalars;
 pub use product::Product;
 use single::{Dalek, Graviola};

@@ -7,7 +7,7 @@ pub(crate) use single::MissingSingle;
 
 #[cfg(not(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
 mod single {
-    use crate::backend::Single;
+    use crate::arithmetic::Single;
     use crate::product::Product;
 
     #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ mod single {
 
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 mod lanes {
-    use crate::backend::Lanes;
+    use crate::arithmetic::Lanes;
     use crate::batch::Scalars;
     use crate::product::Product;
     use crate::subgroup::PointClass;

@@ -2,7 +2,7 @@
 
 use curve25519_dalek::MontgomeryPoint;
 
-use crate::backend::Single;
+use crate::arithmetic::Single;
 use crate::product::Product;
 
 /// curve25519-dalek: portable.
