@@ -177,7 +177,7 @@ impl Args {
         let mut builder = Gateway::builder(upstream.clone())
             .timeout(options.upstream_timeout)
             .max_concurrency(options.upstream_concurrency as usize)
-            .circuit_breaker(CircuitBreaker { failures: options.circuit_failures, pause: options.circuit_pause })
+            .circuit_breaker(CircuitBreaker::new(options.circuit_failures, options.circuit_pause))
             .one_way(options.one_way)
             .max_reply(options.max_reply as usize)
             .prefix_client_key(options.prefix_client_key)
@@ -212,21 +212,22 @@ impl Args {
     }
 }
 
-/// What went wrong, and what to do.
+/// The failure of the option at fault, with what to do.
 fn failure(error: &Error) -> Failure {
     let (option, remedy) = match error {
+        Error::InvalidUpstream | Error::HttpClient(_) => {
+            ("upstream", "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53")
+        }
         Error::Credentials => ("upstream", "the service knows the gateway by --authorization-file"),
-        Error::Option { option: "authorization", .. } => {
+        Error::EmptyAuthorization | Error::InvalidAuthorization | Error::AuthorizationWithoutHttp => {
             ("authorization-file", "the file has one line, as in Bearer SECRET")
         }
-        Error::Option { option: "content_type", .. } => ("content-type", "as in application/json"),
-        Error::Option { option: "prefix_client_key", .. } => {
-            ("prefix-client-key", "leave it out: PSSST-Client-Key says it")
-        }
-        Error::Option { option: "ca_file", .. } | Error::File(_) | Error::Trust(_) => {
-            ("upstream-ca", "it takes a PEM file of certificates, for https:")
-        }
-        _ => ("upstream", "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53"),
+        Error::InvalidContentType(_) => ("content-type", "as in application/json"),
+        Error::KeyPrefixOverHttp => ("prefix-client-key", "leave it out: PSSST-Client-Key says it"),
+        Error::AuthoritiesWithoutTls
+        | Error::UnreadableAuthorities { .. }
+        | Error::InvalidAuthorities(_)
+        | Error::Tls(_) => ("upstream-ca", "it takes a PEM file of certificates, for https:"),
     };
     Failure::usage(error.to_string(), remedy).of_option(option)
 }

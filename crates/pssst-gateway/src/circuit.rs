@@ -1,26 +1,49 @@
-//! A circuit breaker: leaves an upstream alone that fails and fails.
+//! A circuit breaker: stops calling an upstream after consecutive failures.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many times as long as the first pause the longest one is.
-const LONGEST: u32 = 30;
+/// How many times as long as at first the circuit stays open at most.
+const MAX_OPEN_FOR: u32 = 30;
 
-/// Shared by all workers: what one has learnt, all know.
+/// When an upstream that fails is not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CircuitBreaker {
+    /// The consecutive failures that open the circuit; 0 for never.
+    pub failures: u32,
+    /// How long it stays open at first. Then one request tries the upstream; while those fail, the time doubles, up to 30
+    /// times as long.
+    pub open_for: Duration,
+}
+
+impl CircuitBreaker {
+    /// Opens after `failures` in a row, for `open_for` at first.
+    pub const fn new(failures: u32, open_for: Duration) -> Self {
+        Self { failures, open_for }
+    }
+}
+
+/// 16 failures, and a second.
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self::new(16, Duration::from_secs(1))
+    }
+}
+
+/// The state that all workers share.
 #[derive(Debug)]
 pub(crate) struct Circuit {
-    /// Failures in a row that open it; 0 for never.
-    failures: u32,
-    first_pause: Duration,
+    options: CircuitBreaker,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// How often it has opened. What was asked before the last time changes nothing any more.
+    /// How often it has opened. A call from before the last time changes nothing any more.
     openings: u64,
 }
 
@@ -34,8 +57,8 @@ enum State {
     Probing { pause: Duration },
 }
 
-/// Leave to ask the upstream. Whoever has it says how that went, or drops it.
-pub(crate) struct Pass {
+/// Permission for one call. Report its result; dropping it counts as neither.
+pub(crate) struct Permit {
     circuit: Arc<Circuit>,
     is_probe: bool,
     /// When it was given, by the openings so far.
@@ -43,12 +66,12 @@ pub(crate) struct Pass {
 }
 
 impl Circuit {
-    pub(crate) const fn new(failures: u32, first_pause: Duration) -> Self {
-        Self { failures, first_pause, inner: Mutex::new(Inner { state: State::Closed { failures: 0 }, openings: 0 }) }
+    pub(crate) const fn new(options: CircuitBreaker) -> Self {
+        Self { options, inner: Mutex::new(Inner { state: State::Closed { failures: 0 }, openings: 0 }) }
     }
 
-    /// `None` while the upstream is left alone.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Pass> {
+    /// Permits a call, unless the circuit is open.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Permit> {
         let mut inner = self.inner();
         let is_probe = match inner.state {
             State::Closed { .. } => false,
@@ -58,7 +81,7 @@ impl Circuit {
             }
             State::Open { .. } | State::Probing { .. } => return None,
         };
-        Some(Pass { circuit: Arc::clone(self), is_probe, openings: inner.openings })
+        Some(Permit { circuit: Arc::clone(self), is_probe, openings: inner.openings })
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -78,7 +101,7 @@ impl Inner {
     }
 }
 
-impl Pass {
+impl Permit {
     /// The upstream answered, whatever it said.
     pub(crate) fn succeeded(mut self) {
         let mut inner = self.circuit.inner();
@@ -99,12 +122,12 @@ impl Pass {
         let mut inner = self.circuit.inner();
         match inner.state {
             State::Probing { pause } if self.is_probe => {
-                inner.open((2 * pause).min(LONGEST * self.circuit.first_pause));
+                inner.open((2 * pause).min(MAX_OPEN_FOR * self.circuit.options.open_for));
             }
             State::Closed { failures } if self.openings == inner.openings => {
                 let failures = failures.saturating_add(1);
-                if self.circuit.failures > 0 && failures >= self.circuit.failures {
-                    inner.open(self.circuit.first_pause);
+                if self.circuit.options.failures > 0 && failures >= self.circuit.options.failures {
+                    inner.open(self.circuit.options.open_for);
                 } else {
                     inner.state = State::Closed { failures };
                 }
@@ -117,7 +140,7 @@ impl Pass {
 }
 
 /// A probe that was given up has learnt nothing: the next request is one.
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_probe {
             let mut inner = self.circuit.inner();
@@ -140,7 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_it_and_a_probe_closes_it() {
-        let circuit = Arc::new(Circuit::new(3, PAUSE));
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(3, PAUSE)));
         // Not in a row.
         for _ in 0..5 {
             fail(&circuit, 2);
@@ -168,13 +191,13 @@ mod tests {
     /// Slow ones, which fail when the upstream is well again.
     #[tokio::test(start_paused = true)]
     async fn failures_from_before_it_opened_open_it_no_second_time() {
-        let circuit = Arc::new(Circuit::new(3, PAUSE));
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(3, PAUSE)));
         let hanging: Vec<_> = (0..20).map(|_| circuit.enter().unwrap()).collect();
         fail(&circuit, 3);
         tokio::time::sleep(PAUSE).await;
         circuit.enter().unwrap().succeeded();
         fail(&circuit, 2);
-        hanging.into_iter().for_each(Pass::failed);
+        hanging.into_iter().for_each(Permit::failed);
         assert!(!circuit.is_open());
         fail(&circuit, 1);
         assert!(circuit.is_open());
@@ -182,7 +205,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_up_to_a_limit() {
-        let circuit = Arc::new(Circuit::new(1, PAUSE));
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(1, PAUSE)));
         fail(&circuit, 1);
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             tokio::time::sleep(Duration::from_millis(pause * 1000 - 1)).await;
@@ -200,7 +223,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_given_up_makes_way_for_another() {
-        let circuit = Arc::new(Circuit::new(1, PAUSE));
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(1, PAUSE)));
         fail(&circuit, 1);
         tokio::time::sleep(PAUSE).await;
         drop(circuit.enter().unwrap());
@@ -210,7 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_can_be_switched_off() {
-        let circuit = Arc::new(Circuit::new(0, PAUSE));
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(0, PAUSE)));
         fail(&circuit, 1000);
         assert!(!circuit.is_open());
     }

@@ -1,37 +1,63 @@
-//! What is wrong with how a gateway is to be.
+//! Configuration errors of a gateway.
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
-/// Why a gateway cannot be built.
+/// Why a gateway cannot be built: one variant for each cause.
 #[derive(Debug)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a program that maps each cause to its own option learns of a new one")]
 pub enum Error {
-    /// A text is no location of an upstream; it says what was expected.
-    Upstream(&'static str),
-    /// A location of an upstream has a user or a password in it. Do not show it.
+    /// A text is not the location of an upstream. It is not repeated here.
+    InvalidUpstream,
+    /// The location of an upstream contains a user or a password. Do not show it.
     Credentials,
-    /// An option does not fit the kind of the upstream, or cannot be.
-    Option {
-        /// The method of [`GatewayBuilder`](crate::GatewayBuilder) that set it.
-        option: &'static str,
-        /// What is wrong with it.
-        what: &'static str,
-    },
+    /// The value of the header `Authorization` is empty.
+    EmptyAuthorization,
+    /// The value of the header `Authorization` contains bytes that a header cannot carry.
+    InvalidAuthorization,
+    /// An upstream that is not HTTP cannot be sent a header `Authorization`.
+    AuthorizationWithoutHttp,
+    /// A content type contains bytes that a header cannot carry.
+    InvalidContentType(String),
+    /// A client key before each message was asked for over HTTP, which has a header for it.
+    KeyPrefixOverHttp,
+    /// Authorities were given for an upstream that is not `https:`.
+    AuthoritiesWithoutTls,
     /// The file of authorities cannot be read.
-    File(io::Error),
-    /// Certificates of authorities, or TLS itself, are of no use.
-    Trust(rustls::Error),
+    UnreadableAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file of authorities contains no certificate in PEM, or one that is malformed.
+    InvalidAuthorities(PathBuf),
+    /// TLS cannot be set up.
+    Tls(Box<dyn std::error::Error + Send + Sync>),
+    /// The system gives no client of HTTP.
+    HttpClient(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Upstream(expected) => write!(f, "expected {expected}"),
+            Self::InvalidUpstream => f.write_str(
+                "expected http://HOST/PATH, https://HOST/PATH, udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH",
+            ),
             Self::Credentials => f.write_str("a location has no user and no password in it, since it is shown"),
-            Self::Option { what, .. } => f.write_str(what),
-            Self::File(error) => write!(f, "the authorities cannot be read: {error}"),
-            Self::Trust(error) => write!(f, "no use as authorities: {error}"),
+            Self::EmptyAuthorization => f.write_str("this authorization is empty"),
+            Self::InvalidAuthorization => f.write_str("this authorization cannot stand in a header"),
+            Self::AuthorizationWithoutHttp => f.write_str("authorization is for HTTP"),
+            Self::InvalidContentType(_) => f.write_str("this content type cannot stand in a header"),
+            Self::KeyPrefixOverHttp => {
+                f.write_str("a key before each message is not for HTTP, which has a header for it")
+            }
+            Self::AuthoritiesWithoutTls => f.write_str("authorities are for upstreams of https:"),
+            Self::UnreadableAuthorities { source, .. } => write!(f, "the authorities cannot be read: {source}"),
+            Self::InvalidAuthorities(_) => f.write_str("this file has no certificates of authorities in PEM"),
+            Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
+            Self::HttpClient(_) => f.write_str("the system gives no client of HTTP"),
         }
     }
 }
@@ -39,15 +65,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(error) => Some(error),
-            Self::Trust(error) => Some(error),
-            Self::Upstream(_) | Self::Credentials | Self::Option { .. } => None,
+            Self::UnreadableAuthorities { source, .. } => Some(source),
+            Self::Tls(error) | Self::HttpClient(error) => Some(&**error),
+            Self::InvalidUpstream
+            | Self::Credentials
+            | Self::EmptyAuthorization
+            | Self::InvalidAuthorization
+            | Self::AuthorizationWithoutHttp
+            | Self::InvalidContentType(_)
+            | Self::KeyPrefixOverHttp
+            | Self::AuthoritiesWithoutTls
+            | Self::InvalidAuthorities(_) => None,
         }
-    }
-}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        Self::File(error)
     }
 }

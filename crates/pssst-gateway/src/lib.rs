@@ -46,21 +46,21 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub use circuit::CircuitBreaker;
 pub use error::Error;
-pub use gateway::{CircuitBreaker, Gateway, GatewayBuilder, HttpVersion, StatusRule};
+pub use gateway::Gateway;
+pub use options::GatewayBuilder;
 pub use proxy::{BoundProxy, Proxy, ProxyBuilder, ProxyDrop, ProxyStats};
 pub use pssst;
-pub use stats::{Durations, GatewayOutcome, GatewayStats};
+pub use stats::{ExchangeOutcome, GatewayStats};
 pub use upstream::Upstream;
+pub use upstream::http::{HttpVersion, StatusRule};
 
+mod admission_control;
 mod circuit;
 mod error;
 mod gateway;
-mod guard;
-mod http;
-mod packets;
+mod options;
 mod proxy;
 mod stats;
-mod stream;
-mod target;
 mod upstream;

@@ -1,9 +1,9 @@
-//! The proxy: a client for programs that know nothing of PSSST.
+//! The proxy: a client for programs that do not speak PSSST.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,48 +11,40 @@ use arc_swap::ArcSwap;
 use pssst_net::{Client, Turns};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use counts::Counts;
-pub use counts::{Drop as ProxyDrop, ProxyStats};
-use desk::Desk;
+use forwarder::{Forwarder, Settings, Shared, Shutdown};
+use stats::Counters;
+pub use stats::{Drop as ProxyDrop, ProxyStats};
 
-mod counts;
-mod desk;
+mod forwarder;
+mod stats;
 
-/// How a proxy is to be.
+/// Configures a [`Proxy`].
 #[derive(Debug)]
 #[must_use]
 pub struct ProxyBuilder {
     client: Client,
-    terms: Terms,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Terms {
-    max_in_flight: usize,
-    is_one_way: bool,
-    allows_other_hosts: bool,
+    settings: Settings,
 }
 
 impl ProxyBuilder {
     /// Datagrams that are carried at a time, at each address; 1,024 by default, at least 1. Beyond them the newest are dropped and
     /// counted.
     pub fn max_in_flight(mut self, datagrams: usize) -> Self {
-        self.terms.max_in_flight = datagrams.max(1);
+        self.settings.max_in_flight = datagrams.max(1);
         self
     }
 
     /// Sends datagrams on and waits for no replies.
     pub fn one_way(mut self, is_one_way: bool) -> Self {
-        self.terms.is_one_way = is_one_way;
+        self.settings.is_one_way = is_one_way;
         self
     }
 
     /// Takes datagrams from other machines, too. What is between them and the proxy is unprotected, and whoever reaches the proxy speaks
     /// with the client's identity.
     pub fn allow_other_hosts(mut self, allow: bool) -> Self {
-        self.terms.allows_other_hosts = allow;
+        self.settings.allows_other_hosts = allow;
         self
     }
 
@@ -63,7 +55,7 @@ impl ProxyBuilder {
     /// [`ProxyBuilder::allow_other_hosts`] allows it; and whatever the system has against an address.
     pub fn bind(self, addresses: &[SocketAddr]) -> io::Result<BoundProxy> {
         let reached = addresses.iter().find(|address| !address.ip().is_loopback());
-        if let Some(address) = reached.filter(|_| !self.terms.allows_other_hosts) {
+        if let Some(address) = reached.filter(|_| !self.settings.allows_other_hosts) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{address} is no loopback address: other machines could use the proxy"),
@@ -74,7 +66,7 @@ impl ProxyBuilder {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at"));
         }
         let local_addrs = sockets.iter().map(UdpSocket::local_addr).collect::<io::Result<_>>()?;
-        Ok(BoundProxy { settings: self, sockets, local_addrs })
+        Ok(BoundProxy { builder: self, sockets, local_addrs })
     }
 }
 
@@ -82,7 +74,7 @@ impl ProxyBuilder {
 #[derive(Debug)]
 #[must_use]
 pub struct BoundProxy {
-    settings: ProxyBuilder,
+    builder: ProxyBuilder,
     sockets: Vec<UdpSocket>,
     local_addrs: Vec<SocketAddr>,
 }
@@ -98,12 +90,12 @@ impl BoundProxy {
     /// # Errors
     /// When the system has no thread or no event queue left.
     pub fn serve(self) -> io::Result<Proxy> {
-        let ProxyBuilder { client, terms } = self.settings;
+        let ProxyBuilder { client, settings } = self.builder;
         let shared = Arc::new(Shared {
             client: ArcSwap::from_pointee(client),
-            counts: Counts::default(),
-            terms,
-            stop: Stop::default(),
+            counters: Counters::default(),
+            settings,
+            shutdown: Shutdown::default(),
         });
         let running = watch::Sender::default();
         let mut proxy = Proxy { shared, turns: Vec::new(), running };
@@ -112,21 +104,6 @@ impl BoundProxy {
         }
         Ok(proxy)
     }
-}
-
-/// What the threads share.
-struct Shared {
-    client: ArcSwap<Client>,
-    counts: Counts,
-    terms: Terms,
-    stop: Stop,
-}
-
-/// The word to stop, and until when what is under way may take.
-#[derive(Default)]
-struct Stop {
-    requested: CancellationToken,
-    deadline: OnceLock<Instant>,
 }
 
 /// Carries datagrams of programs on its machine as requests to a pool of servers, and their replies back.
@@ -144,13 +121,13 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy whose requests are this client's.
     pub fn builder(client: Client) -> ProxyBuilder {
-        let terms = Terms { max_in_flight: 1024, is_one_way: false, allows_other_hosts: false };
-        ProxyBuilder { client, terms }
+        let settings = Settings { max_in_flight: 1024, is_one_way: false, allows_other_hosts: false };
+        ProxyBuilder { client, settings }
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> ProxyStats {
-        self.shared.counts.snapshot()
+        self.shared.counters.snapshot()
     }
 
     /// How long the thread that has been at it the longest is in its present turn: taking datagrams, sending them on, and waiting, though for
@@ -171,7 +148,7 @@ impl Proxy {
 
     /// Stops: takes nothing more, and finishes what is under way, as far as `within` allows. Returns what it has done in its life.
     pub async fn shutdown(&self, within: Duration) -> ProxyStats {
-        self.shared.stop.request(Instant::now() + within);
+        self.shared.shutdown.request(Instant::now() + within);
         self.running.closed().await;
         self.stats()
     }
@@ -184,16 +161,16 @@ impl Proxy {
         let (report, started) = std::sync::mpsc::sync_channel(1);
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let desk = runtime.and_then(|runtime| {
+            let forwarder = runtime.and_then(|runtime| {
                 let entered = runtime.enter();
-                let desk = Desk::new(socket, shared, turns)?;
+                let forwarder = Forwarder::new(socket, shared, turns)?;
                 drop(entered);
-                Ok((runtime, desk))
+                Ok((runtime, forwarder))
             });
-            match desk {
-                Ok((runtime, desk)) => {
+            match forwarder {
+                Ok((runtime, forwarder)) => {
                     drop(report.send(Ok(())));
-                    runtime.block_on(desk.run());
+                    runtime.block_on(forwarder.run());
                 }
                 Err(error) => drop(report.send(Err(error))),
             }
@@ -204,26 +181,14 @@ impl Proxy {
     }
 }
 
-impl Stop {
-    /// The first request counts.
-    fn request(&self, deadline: Instant) {
-        self.deadline.get_or_init(|| deadline);
-        self.requested.cancel();
-    }
-
-    fn deadline(&self) -> Instant {
-        self.deadline.get().copied().unwrap_or_else(Instant::now)
-    }
-}
-
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.stop.request(Instant::now());
+        self.shared.shutdown.request(Instant::now());
     }
 }
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("terms", &self.shared.terms).finish_non_exhaustive()
+        f.debug_struct("Proxy").field("settings", &self.shared.settings).finish_non_exhaustive()
     }
 }

@@ -1,14 +1,21 @@
-//! Where a service is.
+//! Upstreams: where a service is, and what its answers mean.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use pssst_net::Reply;
 use reqwest::Url;
 
-use crate::Error;
+use crate::error::Error;
+use crate::stats::ExchangeOutcome;
 
-/// A service that a gateway asks.
+pub(crate) mod http;
+pub(crate) mod resolver;
+pub(crate) mod stream;
+pub(crate) mod udp;
+
+/// The location of a service behind a gateway.
 ///
 /// `http://HOST/PATH` and `https://HOST/PATH`, `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:/PATH`. Over TCP and Unix sockets a message has its
 /// length before it, in two bytes, the higher first, as DNS has it over TCP (RFC 1035, section 4.2.2).
@@ -22,10 +29,10 @@ use crate::Error;
 /// # Ok::<(), pssst_gateway::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream(pub(crate) Kind);
+pub struct Upstream(pub(crate) Location);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Location {
     Http(Url),
     /// Host and port.
     Udp(String),
@@ -37,18 +44,39 @@ pub(crate) enum Kind {
 /// Bytes of a socket's path in the system's interfaces, with the zero that ends it.
 const MAX_SOCKET_PATH: usize = 108;
 
-const EXPECTED: Error =
-    Error::Upstream("http://HOST/PATH, https://HOST/PATH, udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH");
+/// An upstream's answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(Reply),
+    Delivered,
+    /// A status that is not a reply.
+    Status {
+        /// Whether it says that the upstream itself has failed.
+        is_failure: bool,
+    },
+}
+
+/// Why an upstream gave no answer.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) ExchangeOutcome);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "upstream: {}", self.0.name())
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl FromStr for Upstream {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         // Where there is no telling what is what, a password may be in it.
-        let refused = || if text.contains('@') { Error::Credentials } else { EXPECTED };
+        let refused = || if text.contains('@') { Error::Credentials } else { Error::InvalidUpstream };
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.starts_with('/') && path.len() < MAX_SOCKET_PATH {
-                Ok(Self(Kind::Unix(path.into())))
+                Ok(Self(Location::Unix(path.into())))
             } else {
                 Err(refused())
             };
@@ -59,13 +87,13 @@ impl FromStr for Upstream {
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refused)?;
         let kind = match url.scheme() {
-            "http" | "https" if url.fragment().is_none() => Kind::Http(url),
+            "http" | "https" if url.fragment().is_none() => Location::Http(url),
             scheme @ ("udp" | "tcp")
                 if matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() =>
             {
                 let port = url.port().filter(|port| *port > 0).ok_or_else(refused)?;
                 let address = format!("{host}:{port}");
-                if scheme == "udp" { Kind::Udp(address) } else { Kind::Tcp(address) }
+                if scheme == "udp" { Location::Udp(address) } else { Location::Tcp(address) }
             }
             _ => return Err(refused()),
         };
@@ -76,10 +104,10 @@ impl FromStr for Upstream {
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Http(url) => url.fmt(f),
-            Kind::Udp(address) => write!(f, "udp://{address}"),
-            Kind::Tcp(address) => write!(f, "tcp://{address}"),
-            Kind::Unix(path) => write!(f, "unix:{}", path.display()),
+            Location::Http(url) => url.fmt(f),
+            Location::Udp(address) => write!(f, "udp://{address}"),
+            Location::Tcp(address) => write!(f, "tcp://{address}"),
+            Location::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -121,7 +149,7 @@ mod tests {
             "unix:relative",
             &format!("unix:/{}", "a".repeat(107)),
         ] {
-            assert!(matches!(text.parse::<Upstream>(), Err(Error::Upstream(_))), "{text}");
+            assert!(matches!(text.parse::<Upstream>(), Err(Error::InvalidUpstream)), "{text}");
         }
         for text in [
             "http://user:secret@localhost/",

@@ -31,6 +31,23 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// An empty histogram of durations in nanoseconds: four buckets for each octave from 1.024 microseconds to 68.7
+    /// seconds.
+    pub fn nanoseconds() -> Self {
+        Self::new(Scale::NANOSECONDS)
+    }
+
+    fn new(scale: Scale) -> Self {
+        Self { scale, counts: vec![0; scale.buckets()], sum: 0 }
+    }
+
+    /// Counts a value.
+    pub fn record(&mut self, value: u64) {
+        let count = &mut self.counts[self.scale.bucket(value)];
+        *count = count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(value);
+    }
+
     /// For each bucket, in rising order, the largest value that falls into it, and how many did. The last one takes
     /// all that is left, and its bound is [`u64::MAX`].
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
@@ -184,12 +201,6 @@ mod tests {
 
     use super::*;
 
-    impl Histogram {
-        fn new(scale: Scale) -> Self {
-            AtomicHistogram::new(scale).snapshot()
-        }
-    }
-
     const SCALES: [Scale; 2] = [Scale::BATCH_SIZES, Scale::NANOSECONDS];
 
     fn of(scale: Scale, values: &[u64]) -> Histogram {
@@ -202,6 +213,16 @@ mod tests {
 
     fn bounds(scale: Scale) -> Vec<u64> {
         Histogram::new(scale).buckets().map(|(bound, _)| bound).collect()
+    }
+
+    #[test]
+    fn a_histogram_of_ones_own_counts_as_a_shared_one() {
+        let values = [0, 1_024, 1_025, 125_000, 1 << 36, u64::MAX];
+        let mut histogram = Histogram::nanoseconds();
+        for value in values {
+            histogram.record(value);
+        }
+        assert_eq!(histogram, of(Scale::NANOSECONDS, &values));
     }
 
     #[test]

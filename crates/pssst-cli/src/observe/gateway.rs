@@ -21,13 +21,11 @@ pub(crate) fn gateway(page: &mut Page<'_>, stats: &GatewayStats) -> fmt::Result 
         "Whether the upstream is left alone, having failed too often",
         stats.is_circuit_open.into(),
     )?;
-    let durations = &stats.durations;
-    page.histogram(
+    page.runtime_histogram(
         "pssst_gateway_upstream_duration_seconds",
         "How long the upstream took, whether it answered or failed",
         NANOS,
-        durations.sum_nanos,
-        durations.buckets(),
+        &stats.upstream_nanos,
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pssst_gateway::{Gateway, GatewayBuilder, GatewayOutcome, Upstream};
+use pssst_gateway::{ExchangeOutcome, Gateway, GatewayBuilder, Upstream};
 use pssst_net::pssst::{PublicKey, SecretKey, Suite, SysRng};
 use pssst_net::{Client, Error, Retry, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,7 +80,7 @@ impl Chain {
 
     /// All outcomes so far, once so many requests have ended and none is with the upstream.
     #[track_caller]
-    pub(crate) fn outcomes(&self, expected: &[(GatewayOutcome, u64)]) {
+    pub(crate) fn outcomes(&self, expected: &[(ExchangeOutcome, u64)]) {
         let start = Instant::now();
         loop {
             let stats = self.gateway.stats();

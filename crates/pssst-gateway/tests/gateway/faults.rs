@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pssst_gateway::CircuitBreaker;
-use pssst_gateway::GatewayOutcome::{
+use pssst_gateway::ExchangeOutcome::{
     Abandoned, Answered, Broken, CircuitOpen, Malformed, Overloaded, TimedOut, TooLarge, Unreachable,
 };
 use pssst_net::Outcome;
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use crate::common::*;
 
-const NEVER: CircuitBreaker = CircuitBreaker { failures: 0, pause: Duration::from_secs(1) };
+const NEVER: CircuitBreaker = CircuitBreaker::new(0, Duration::from_secs(1));
 
 /// A port that nobody listens at, of either protocol.
 async fn closed() -> std::net::SocketAddr {
@@ -196,7 +196,7 @@ async fn a_slow_upstream_holds_no_more_than_it_may() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_comes_back_is_found() {
     let address = closed().await;
-    let breaker = CircuitBreaker { failures: 4, pause: Duration::from_millis(200) };
+    let breaker = CircuitBreaker::new(4, Duration::from_millis(200));
     let chain = Chain::new(gateway_to(format!("tcp://{address}")).circuit_breaker(breaker)).await;
     for _ in 0..4 {
         chain.send(b"?").await;

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Version};
 use axum::routing::post;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use pssst_gateway::GatewayOutcome::{Answered, Delivered, StatusRefused, TooLarge};
+use pssst_gateway::ExchangeOutcome::{Answered, Delivered, StatusRefused, TooLarge};
 use pssst_gateway::{Error, Gateway, HttpVersion, StatusRule, Upstream};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -219,7 +219,7 @@ async fn only_failures_of_the_upstream_open_the_circuit() {
         }),
     );
     let (address, _) = serve(app, None).await;
-    let breaker = pssst_gateway::CircuitBreaker { failures: 3, pause: Duration::from_millis(1500) };
+    let breaker = pssst_gateway::CircuitBreaker::new(3, Duration::from_millis(1500));
     let chain = Chain::new(gateway_to(format!("http://{address}/")).circuit_breaker(breaker)).await;
     for status in ["404", "404", "404", "404", "500", "502", "404", "500", "503"] {
         assert!(chain.is_silent(status.as_bytes()).await);
@@ -233,7 +233,7 @@ async fn only_failures_of_the_upstream_open_the_circuit() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(chain.ask(b"200").await.unwrap(), b"");
     assert!(!chain.gateway.stats().is_circuit_open);
-    chain.outcomes(&[(Answered, 1), (StatusRefused, 10), (pssst_gateway::GatewayOutcome::CircuitOpen, 1)]);
+    chain.outcomes(&[(Answered, 1), (StatusRefused, 10), (pssst_gateway::ExchangeOutcome::CircuitOpen, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,17 +283,21 @@ fn what_does_not_fit_together_is_refused() {
     let (empty, missing) = (folder.path().join("empty.pem"), folder.path().join("missing.pem"));
     std::fs::write(&empty, "").unwrap();
     let to = |location: &str| Gateway::builder(location.parse::<Upstream>().unwrap());
-    let is_option = |outcome: Result<Gateway, Error>| matches!(outcome, Err(Error::Option { .. }));
-    assert!(is_option(to("http://localhost/").content_type("a\nb").build()));
-    assert!(is_option(to("http://localhost/").prefix_client_key(true).build()));
-    assert!(is_option(to("http://localhost/").ca_file(&empty).build()));
-    assert!(is_option(to("https://localhost/").ca_file(&empty).build()));
-    assert!(is_option(to("udp://localhost:1").ca_file(&empty).build()));
-    assert!(is_option(to("unix:/a").authorization("Bearer a").unwrap().build()));
-    for authorization in ["", "Bearer secret\n"] {
-        assert!(matches!(to("http://localhost/").authorization(authorization), Err(Error::Option { .. })));
+    macro_rules! assert_refused {
+        ($outcome:expr, $cause:pat) => {
+            let error = $outcome.unwrap_err();
+            assert!(matches!(error, $cause), "{error:?}");
+        };
     }
-    assert!(matches!(to("https://localhost/").ca_file(&missing).build(), Err(Error::File(_))));
+    assert_refused!(to("http://localhost/").content_type("a\nb").build(), Error::InvalidContentType(_));
+    assert_refused!(to("http://localhost/").prefix_client_key(true).build(), Error::KeyPrefixOverHttp);
+    assert_refused!(to("http://localhost/").ca_file(&empty).build(), Error::AuthoritiesWithoutTls);
+    assert_refused!(to("udp://localhost:1").ca_file(&empty).build(), Error::AuthoritiesWithoutTls);
+    assert_refused!(to("https://localhost/").ca_file(&empty).build(), Error::InvalidAuthorities(_));
+    assert_refused!(to("https://localhost/").ca_file(&missing).build(), Error::UnreadableAuthorities { .. });
+    assert_refused!(to("unix:/a").authorization("Bearer a").unwrap().build(), Error::AuthorizationWithoutHttp);
+    assert_refused!(to("http://localhost/").authorization(""), Error::EmptyAuthorization);
+    assert_refused!(to("http://localhost/").authorization("Bearer secret\n"), Error::InvalidAuthorization);
     let shown =
         format!("{:?}", to("http://localhost/?secret").authorization("Bearer secret").unwrap().build().unwrap());
     assert!(!shown.contains("Bearer"), "{shown}");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use pssst_gateway::GatewayOutcome::{Answered, Delivered, TooLarge};
+use pssst_gateway::ExchangeOutcome::{Answered, Delivered, TooLarge};
 use pssst_net::pssst::PublicKey;
 
 use crate::common::*;

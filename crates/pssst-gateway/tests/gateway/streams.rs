@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pssst_gateway::GatewayOutcome::{Answered, Broken, Delivered, TimedOut, TooLarge};
+use pssst_gateway::ExchangeOutcome::{Answered, Broken, Delivered, TimedOut, TooLarge};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

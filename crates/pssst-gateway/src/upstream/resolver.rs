@@ -22,7 +22,7 @@ const MAX_ADDRESSES: usize = 16;
 ///
 /// There is one lookup at a time, however many requests there are and however long it takes: the system's own would each hold a thread
 /// while name servers are slow. Requests go on with what is known, and wait for nothing but the first lookup.
-pub(crate) struct Target {
+pub(crate) struct UpstreamAddresses {
     look_up: LookUp,
     known: watch::Sender<Known>,
 }
@@ -40,7 +40,7 @@ struct Known {
     looked: Option<Instant>,
 }
 
-impl Target {
+impl UpstreamAddresses {
     /// For `HOST:PORT`.
     pub(crate) fn new(name: String) -> Arc<Self> {
         Self::with(Box::new(move || {
@@ -67,9 +67,9 @@ impl Target {
     }
 
     /// Suspects an address of being of no use until that is cleared; the one that is preferred at present, if none is given.
-    pub(crate) fn suspect(self: &Arc<Self>, address: Option<SocketAddr>) -> Suspicion {
+    pub(crate) fn suspect(self: &Arc<Self>, address: Option<SocketAddr>) -> FailureGuard {
         let address = address.or_else(|| self.known.borrow().addresses.first().copied());
-        Suspicion { target: Arc::clone(self), address }
+        FailureGuard { target: Arc::clone(self), address }
     }
 
     /// This address is of no use: the next one is preferred, and others are looked for.
@@ -100,19 +100,19 @@ impl Target {
 
 /// What is held against an address while it is tried. If it is dropped, with a request whose time is up for instance, the address is
 /// avoided: a machine that is gone says nothing.
-pub(crate) struct Suspicion {
-    target: Arc<Target>,
+pub(crate) struct FailureGuard {
+    target: Arc<UpstreamAddresses>,
     address: Option<SocketAddr>,
 }
 
-impl Suspicion {
+impl FailureGuard {
     /// The address has shown that it is of use.
     pub(crate) fn clear(mut self) {
         self.address = None;
     }
 }
 
-impl Drop for Suspicion {
+impl Drop for FailureGuard {
     fn drop(&mut self) {
         if let Some(address) = self.address {
             self.target.avoid(address);
@@ -122,7 +122,7 @@ impl Drop for Suspicion {
 
 /// A lookup. One that is dropped, with its worker for instance, has found nothing.
 struct Lookup {
-    target: Arc<Target>,
+    target: Arc<UpstreamAddresses>,
     found: Vec<SocketAddr>,
 }
 
@@ -158,9 +158,9 @@ impl Drop for Lookup {
 }
 
 /// A target as a resolver for HTTP, which asks for the host of its URL and nothing else.
-pub(crate) struct Resolver(pub(crate) Arc<Target>);
+pub(crate) struct HttpResolver(pub(crate) Arc<UpstreamAddresses>);
 
-impl Resolve for Resolver {
+impl Resolve for HttpResolver {
     fn resolve(&self, _: Name) -> Resolving {
         let target = Arc::clone(&self.0);
         Box::pin(async move {
@@ -171,9 +171,9 @@ impl Resolve for Resolver {
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for UpstreamAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("addresses", &self.known.borrow().addresses).finish_non_exhaustive()
+        f.debug_struct("UpstreamAddresses").field("addresses", &self.known.borrow().addresses).finish_non_exhaustive()
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         ([127, 0, 0, last], 9).into()
     }
 
-    impl Target {
+    impl UpstreamAddresses {
         /// A name that has these addresses.
         pub(crate) fn of(addresses: Vec<SocketAddr>) -> Arc<Self> {
             Self::with(Box::new(move || {
@@ -199,10 +199,10 @@ mod tests {
     }
 
     /// Lookups end with these in turn, each after a second, and then with none.
-    fn target(ends: Vec<io::Result<Vec<SocketAddr>>>) -> (Arc<Target>, Arc<AtomicUsize>) {
+    fn target(ends: Vec<io::Result<Vec<SocketAddr>>>) -> (Arc<UpstreamAddresses>, Arc<AtomicUsize>) {
         let (ends, count) = (Mutex::new(ends.into_iter()), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&count);
-        let target = Target::with(Box::new(move || {
+        let target = UpstreamAddresses::with(Box::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             let end = ends.lock().unwrap().next().unwrap_or_else(|| Ok(Vec::new()));
             Box::pin(async {
@@ -299,9 +299,9 @@ mod tests {
     #[tokio::test]
     async fn names_and_addresses_of_both_families_are_found() {
         for name in ["localhost:7", "127.0.0.1:7", "[::1]:7"] {
-            let found = Target::new(name.into()).address().await.unwrap();
+            let found = UpstreamAddresses::new(name.into()).address().await.unwrap();
             assert!(found.ip().is_loopback() && found.port() == 7, "{name}: {found}");
         }
-        assert!(Target::new("nobody.invalid:9".into()).address().await.is_err());
+        assert!(UpstreamAddresses::new("nobody.invalid:9".into()).address().await.is_err());
     }
 }

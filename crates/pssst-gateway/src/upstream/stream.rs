@@ -10,17 +10,17 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use crate::guard::{Answer, Failure};
-use crate::stats::GatewayOutcome;
-use crate::target::Target;
+use super::resolver::UpstreamAddresses;
+use super::{Answer, Failure};
+use crate::stats::ExchangeOutcome;
 
 /// Connections that are kept for the next request.
 const MAX_IDLE: usize = 64;
 
-/// Where connections lead.
+/// The address of a service that takes connections.
 #[derive(Debug)]
-pub(crate) enum Place {
-    Tcp(Arc<Target>),
+pub(crate) enum StreamAddr {
+    Tcp(Arc<UpstreamAddresses>),
     Unix(PathBuf),
 }
 
@@ -29,8 +29,8 @@ pub(crate) enum Place {
 /// A connection carries one request at a time. One that failed, or whose answer did not come in time, is closed: what still comes
 /// on it would be taken for the answer to somebody else's request.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    place: Place,
+pub(crate) struct StreamUpstream {
+    address: StreamAddr,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -41,19 +41,19 @@ enum Connection {
     Unix(UnixStream),
 }
 
-impl Stream {
-    pub(crate) const fn new(place: Place) -> Self {
-        Self { place, idle: Mutex::new(Vec::new()) }
+impl StreamUpstream {
+    pub(crate) const fn new(address: StreamAddr) -> Self {
+        Self { address, idle: Mutex::new(Vec::new()) }
     }
 
-    pub(crate) async fn ask(&self, message: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
-        let Ok(len) = u16::try_from(message.len()) else { return Err(Failure(GatewayOutcome::TooLarge)) };
+    pub(crate) async fn call(&self, message: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
+        let Ok(len) = u16::try_from(message.len()) else { return Err(Failure(ExchangeOutcome::TooLarge)) };
         let frame = [&len.to_be_bytes(), message].concat();
         if let Some(mut connection) = self.take_idle() {
             match connection.exchange(&frame, max_reply, is_one_way).await {
                 // It was closed while nobody used it, so the upstream has seen nothing. Or it closes connections because of this very
                 // message, so this happens once.
-                Err(Trouble::Stale) => {}
+                Err(ExchangeError::Stale) => {}
                 outcome => return self.settle(connection, outcome),
             }
         }
@@ -65,26 +65,26 @@ impl Stream {
     async fn connect(&self) -> Result<Connection, Failure> {
         let unreachable = |error: io::Error| {
             tracing::debug!(%error, "cannot connect to the upstream");
-            Failure(GatewayOutcome::Unreachable)
+            Failure(ExchangeOutcome::Unreachable)
         };
-        match &self.place {
-            Place::Tcp(target) => {
-                let address = target.address().await.map_err(unreachable)?;
-                let suspicion = target.suspect(Some(address));
+        match &self.address {
+            StreamAddr::Tcp(addresses) => {
+                let address = addresses.address().await.map_err(unreachable)?;
+                let guard = addresses.suspect(Some(address));
                 let connection = TcpStream::connect(address).await.map_err(unreachable)?;
-                suspicion.clear();
+                guard.clear();
                 connection.set_nodelay(true).map_err(unreachable)?;
                 Ok(Connection::Tcp(connection))
             }
             #[cfg(unix)]
-            Place::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix).map_err(unreachable),
+            StreamAddr::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix).map_err(unreachable),
             #[cfg(not(unix))]
-            Place::Unix(_) => Err(unreachable(io::ErrorKind::Unsupported.into())),
+            StreamAddr::Unix(_) => Err(unreachable(io::ErrorKind::Unsupported.into())),
         }
     }
 
     /// Keeps a connection that is as good as new.
-    fn settle(&self, connection: Connection, outcome: Result<Answer, Trouble>) -> Result<Answer, Failure> {
+    fn settle(&self, connection: Connection, outcome: Result<Answer, ExchangeError>) -> Result<Answer, Failure> {
         match outcome {
             Ok(answer) => {
                 let mut idle = self.idle();
@@ -93,8 +93,8 @@ impl Stream {
                 }
                 Ok(answer)
             }
-            Err(Trouble::TooLarge) => Err(Failure(GatewayOutcome::TooLarge)),
-            Err(Trouble::Stale | Trouble::Broken) => Err(Failure(GatewayOutcome::Broken)),
+            Err(ExchangeError::TooLarge) => Err(Failure(ExchangeOutcome::TooLarge)),
+            Err(ExchangeError::Stale | ExchangeError::Broken) => Err(Failure(ExchangeOutcome::Broken)),
         }
     }
 
@@ -116,7 +116,7 @@ impl Stream {
 
 /// Why there is no answer.
 #[derive(Debug)]
-enum Trouble {
+enum ExchangeError {
     /// The connection ended before the first byte of an answer.
     Stale,
     /// It ended later.
@@ -137,20 +137,20 @@ impl Connection {
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    async fn exchange(&mut self, frame: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Trouble> {
-        self.write_all(frame).await.map_err(|_| Trouble::Stale)?;
+    async fn exchange(&mut self, frame: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, ExchangeError> {
+        self.write_all(frame).await.map_err(|_| ExchangeError::Stale)?;
         if is_one_way {
             return Ok(Answer::Delivered);
         }
         let mut len = [0; 2];
-        self.read_exact(&mut len[..1]).await.map_err(|_| Trouble::Stale)?;
-        self.read_exact(&mut len[1..]).await.map_err(|_| Trouble::Broken)?;
+        self.read_exact(&mut len[..1]).await.map_err(|_| ExchangeError::Stale)?;
+        self.read_exact(&mut len[1..]).await.map_err(|_| ExchangeError::Broken)?;
         let len = usize::from(u16::from_be_bytes(len));
         if len > max_reply {
-            return Err(Trouble::TooLarge);
+            return Err(ExchangeError::TooLarge);
         }
         let mut answer = vec![0; len];
-        self.read_exact(&mut answer).await.map_err(|_| Trouble::Broken)?;
+        self.read_exact(&mut answer).await.map_err(|_| ExchangeError::Broken)?;
         Ok(Answer::Reply(Reply::from(answer)))
     }
 
@@ -187,7 +187,7 @@ mod tests {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let dead = socket.listen(0).unwrap();
         let alive = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
+        let addresses = UpstreamAddresses::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
         // Until the system has no room for more.
         let mut waiting = Vec::new();
         while let Ok(connection) =
@@ -195,9 +195,9 @@ mod tests {
         {
             waiting.push(connection.unwrap());
         }
-        let stream = Stream::new(Place::Tcp(target));
-        assert!(timeout(Duration::from_millis(200), stream.ask(b"hello", 100, false)).await.is_err());
-        let asked = stream.ask(b"hello", 100, true);
+        let stream = StreamUpstream::new(StreamAddr::Tcp(addresses));
+        assert!(timeout(Duration::from_millis(200), stream.call(b"hello", 100, false)).await.is_err());
+        let asked = stream.call(b"hello", 100, true);
         let outcome = timeout(Duration::from_secs(20), asked).await.unwrap();
         assert!(matches!(outcome, Ok(Answer::Delivered)), "{outcome:?}");
     }

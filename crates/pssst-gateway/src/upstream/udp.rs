@@ -9,9 +9,9 @@ use pssst_net::Reply;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::guard::{Answer, Failure};
-use crate::stats::GatewayOutcome;
-use crate::target::Target;
+use super::resolver::UpstreamAddresses;
+use super::{Answer, Failure};
+use crate::stats::ExchangeOutcome;
 
 /// An upstream, and where a worker receives its answers, one after another.
 ///
@@ -19,25 +19,25 @@ use crate::target::Target;
 /// microseconds, and a late answer to one request can then never be taken for the answer to another, which may be somebody else's. Its
 /// port is one that nobody can foresee.
 #[derive(Debug)]
-pub(crate) struct Packets {
-    target: Arc<Target>,
+pub(crate) struct UdpUpstream {
+    addresses: Arc<UpstreamAddresses>,
     /// One byte more than may be in an answer, which shows what is too long.
     buffer: Mutex<Box<[u8]>>,
 }
 
-impl Packets {
-    pub(crate) fn new(target: Arc<Target>, max_reply: usize) -> Self {
-        Self { target, buffer: Mutex::new(vec![0; max_reply + 1].into()) }
+impl UdpUpstream {
+    pub(crate) fn new(addresses: Arc<UpstreamAddresses>, max_reply: usize) -> Self {
+        Self { addresses, buffer: Mutex::new(vec![0; max_reply + 1].into()) }
     }
 
-    pub(crate) async fn ask(&self, message: &[u8], is_one_way: bool) -> Result<Answer, Failure> {
-        let address = self.target.address().await.map_err(|_| Failure(GatewayOutcome::Unreachable))?;
-        let suspicion = self.target.suspect(Some(address));
+    pub(crate) async fn call(&self, message: &[u8], is_one_way: bool) -> Result<Answer, Failure> {
+        let address = self.addresses.address().await.map_err(|_| Failure(ExchangeOutcome::Unreachable))?;
+        let guard = self.addresses.suspect(Some(address));
         let outcome = self.exchange(address, message, is_one_way).await.map_err(|error| failure(&error));
-        if !matches!(outcome, Err(Failure(GatewayOutcome::Unreachable))) {
-            suspicion.clear();
+        if !matches!(outcome, Err(Failure(ExchangeOutcome::Unreachable))) {
+            guard.clear();
         }
-        outcome?.ok_or(Failure(GatewayOutcome::TooLarge))
+        outcome?.ok_or(Failure(ExchangeOutcome::TooLarge))
     }
 
     /// `None` if the answer is too long.
@@ -74,10 +74,10 @@ fn failure(error: &io::Error) -> Failure {
     tracing::debug!(%error, "the upstream's network reports");
     match error.raw_os_error().map(|_| error.kind()) {
         Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-            Failure(GatewayOutcome::Unreachable)
+            Failure(ExchangeOutcome::Unreachable)
         }
-        _ if is_too_long(error) => Failure(GatewayOutcome::TooLarge),
-        _ => Failure(GatewayOutcome::Broken),
+        _ if is_too_long(error) => Failure(ExchangeOutcome::TooLarge),
+        _ => Failure(ExchangeOutcome::Broken),
     }
 }
 
@@ -98,16 +98,16 @@ mod tests {
     async fn an_address_that_says_nothing_is_left_for_another() {
         let dead = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let alive = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
-        let packets = Packets::new(target, 100);
-        let lost = tokio::time::timeout(Duration::from_millis(100), packets.ask(b"hello", false)).await;
+        let addresses = UpstreamAddresses::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
+        let upstream = UdpUpstream::new(addresses, 100);
+        let lost = tokio::time::timeout(Duration::from_millis(100), upstream.call(b"hello", false)).await;
         assert!(lost.is_err());
         let answer = async {
             let mut message = [0; 100];
             let (len, peer) = alive.recv_from(&mut message).await.unwrap();
             alive.send_to(&message[..len], peer).await.unwrap();
         };
-        let both = async { tokio::join!(packets.ask(b"hello", false), answer).0 };
+        let both = async { tokio::join!(upstream.call(b"hello", false), answer).0 };
         let asked = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
         assert!(matches!(asked, Ok(Answer::Reply(reply)) if &reply.message()[..] == b"hello"));
     }

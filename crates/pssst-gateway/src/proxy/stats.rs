@@ -1,4 +1,4 @@
-//! What became of the datagrams.
+//! Counts of what became of a proxy's datagrams.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,7 +82,7 @@ impl ProxyStats {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct Counters {
     pub(super) received: AtomicU64,
     pub(super) replies: AtomicU64,
     pub(super) one_way: AtomicU64,
@@ -90,7 +90,7 @@ pub(super) struct Counts {
     drops: [AtomicU64; Drop::ALL.len()],
 }
 
-impl Counts {
+impl Counters {
     pub(super) fn dropped(&self, cause: Drop) {
         add(&self.drops[cause as usize]);
     }

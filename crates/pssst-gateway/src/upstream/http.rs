@@ -13,11 +13,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::Error;
-use crate::gateway::{HttpVersion, StatusRule};
-use crate::guard::{Answer, Failure};
-use crate::stats::GatewayOutcome;
-use crate::target::{Resolver, Target};
+use super::resolver::{HttpResolver, UpstreamAddresses};
+use super::{Answer, Failure};
+use crate::error::Error;
+use crate::stats::ExchangeOutcome;
 
 const CLIENT_KEY: HeaderName = HeaderName::from_static("pssst-client-key");
 const CLIENT_NAME: HeaderName = HeaderName::from_static("pssst-client-name");
@@ -31,9 +30,33 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 const MAX_IDLE: usize = 64;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How an upstream is spoken with, checked.
+/// The version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpVersion {
+    /// The best that both sides speak over TLS, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge (RFC 9113, section 3.3).
+    Http2,
+}
+
+/// Which statuses are replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StatusRule {
+    /// 2xx, and the reply is the body. The client gets no reply for any other.
+    #[default]
+    Ok,
+    /// All of them, and the reply is the status in two bytes, the higher first, and then the body.
+    Prefix,
+}
+
+/// An upstream that speaks HTTP, with its options checked.
 #[derive(Clone)]
-pub(crate) struct Http {
+pub(crate) struct HttpUpstream {
     url: Url,
     tls: ClientConfig,
     version: HttpVersion,
@@ -41,14 +64,14 @@ pub(crate) struct Http {
     authorization: Option<HeaderValue>,
     status_rule: StatusRule,
     trace_parent: Option<TraceParent>,
-    resolver: Arc<Resolver>,
+    resolver: Arc<HttpResolver>,
     timeout: Duration,
 }
 
-/// Where a request's trace goes on.
+/// Returns the value of the header `traceparent`.
 pub(crate) type TraceParent = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// What a gateway's builder was told about HTTP.
+/// The options of a gateway that concern HTTP.
 pub(crate) struct HttpOptions {
     pub(crate) content_type: String,
     pub(crate) authorization: Option<HeaderValue>,
@@ -58,32 +81,40 @@ pub(crate) struct HttpOptions {
     pub(crate) trace_parent: Option<TraceParent>,
 }
 
-impl Http {
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            content_type: "application/octet-stream".into(),
+            authorization: None,
+            ca_file: None,
+            version: HttpVersion::Auto,
+            status_rule: StatusRule::Ok,
+            trace_parent: None,
+        }
+    }
+}
+
+impl HttpUpstream {
     pub(crate) fn new(url: Url, options: HttpOptions, timeout: Duration) -> Result<Self, Error> {
-        let tls = match (url.scheme(), options.ca_file) {
-            ("https", None) => tls(Trust::Platform, options.version)?,
-            ("https", Some(path)) => tls(Trust::Only(authorities(&std::fs::read(path)?)?), options.version)?,
-            (_, None) => tls(Trust::Only(RootCertStore::empty()), options.version)?,
-            (_, Some(_)) => {
-                return Err(Error::Option { option: "ca_file", what: "authorities are for upstreams of https:" });
-            }
+        let HttpOptions { content_type, authorization, ca_file, version, status_rule, trace_parent } = options;
+        let tls = match (url.scheme(), ca_file) {
+            ("https", None) => tls(Trust::Platform, version)?,
+            ("https", Some(path)) => tls(Trust::Only(authorities(path)?), version)?,
+            (_, None) => tls(Trust::Only(RootCertStore::empty()), version)?,
+            (_, Some(_)) => return Err(Error::AuthoritiesWithoutTls),
         };
-        let content_type = HeaderValue::from_str(&options.content_type).map_err(|_| Error::Option {
-            option: "content_type",
-            what: "this content type cannot stand in a header",
-        })?;
-        // It is asked for names only; an address in a URL is its own.
+        let content_type = HeaderValue::from_str(&content_type).map_err(|_| Error::InvalidContentType(content_type))?;
+        // reqwest resolves names only; an address in a URL is its own.
         let host =
             format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
-        let resolver = Arc::new(Resolver(Target::new(host)));
-        let HttpOptions { authorization, version, status_rule, trace_parent, .. } = options;
+        let resolver = Arc::new(HttpResolver(UpstreamAddresses::new(host)));
         let http =
             Self { url, tls, version, content_type, authorization, status_rule, trace_parent, resolver, timeout };
-        let what = "the system gives no client of HTTP";
-        http.client().map(|_| http).map_err(|_| Error::Option { option: "http_version", what })
+        http.client().map_err(|error| Error::HttpClient(error.into()))?;
+        Ok(http)
     }
 
-    /// A client for one worker, since the worker's runtime drives its connections.
+    /// Returns a client for one worker, whose runtime drives its connections.
     pub(crate) fn client(&self) -> reqwest::Result<Client> {
         let builder =
             ClientBuilder::new().tls_backend_preconfigured(self.tls.clone()).https_only(self.url.scheme() == "https");
@@ -104,8 +135,8 @@ impl Http {
             .build()
     }
 
-    /// Posts a message. Nothing of the headers is the client's: it has but the body.
-    pub(crate) async fn ask(
+    /// Posts a message. The client decides the body and none of the headers.
+    pub(crate) async fn call(
         &self,
         client: &Client,
         request: Request,
@@ -130,15 +161,15 @@ impl Http {
         if let Some(parent) = parent.and_then(|parent| HeaderValue::try_from(parent).ok()) {
             post = post.header(TRACE_PARENT, parent);
         }
-        // The library tries the preferred address first, and does not say which one it was that it could not connect to.
-        let suspicion = self.resolver.0.suspect(None);
+        // reqwest tries the preferred address first, and does not say to which one it could not connect.
+        let guard = self.resolver.0.suspect(None);
         let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error));
-        if !matches!(response, Err(Failure(GatewayOutcome::Unreachable))) {
-            suspicion.clear();
+        if !matches!(response, Err(Failure(ExchangeOutcome::Unreachable))) {
+            guard.clear();
         }
         let response = response?;
         let status = response.status();
-        // Where nobody is told the status, one that is no success is no answer.
+        // Where nobody is told the status, one that is not a success is not an answer.
         if (self.status_rule == StatusRule::Ok || is_one_way) && !status.is_success() {
             return Ok(Answer::Status { is_failure: status.is_server_error() });
         }
@@ -157,30 +188,30 @@ impl Http {
 async fn read(mut response: Response, mut reply: Vec<u8>, max_reply: usize) -> Result<Vec<u8>, Failure> {
     let room = max_reply.saturating_sub(reply.len()) as u64;
     if response.content_length().is_some_and(|len| len > room) {
-        return Err(Failure(GatewayOutcome::TooLarge));
+        return Err(Failure(ExchangeOutcome::TooLarge));
     }
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
         if reply.len() + chunk.len() > max_reply {
-            return Err(Failure(GatewayOutcome::TooLarge));
+            return Err(Failure(ExchangeOutcome::TooLarge));
         }
         reply.extend_from_slice(&chunk);
     }
-    if reply.len() > max_reply { Err(Failure(GatewayOutcome::TooLarge)) } else { Ok(reply) }
+    if reply.len() > max_reply { Err(Failure(ExchangeOutcome::TooLarge)) } else { Ok(reply) }
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
     // Its own text has the URL, and its causes say more.
     tracing::debug!(error = ?std::error::Error::source(error), "the upstream gave no answer");
     Failure(if error.is_connect() {
-        GatewayOutcome::Unreachable
+        ExchangeOutcome::Unreachable
     } else if is_malformed(error) {
-        GatewayOutcome::Malformed
+        ExchangeOutcome::Malformed
     } else {
-        GatewayOutcome::Broken
+        ExchangeOutcome::Broken
     })
 }
 
-/// Whether what came was no HTTP.
+/// Whether the upstream sent something that is not HTTP.
 fn is_malformed(error: &reqwest::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -192,9 +223,9 @@ fn is_malformed(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Whom an upstream's certificate must be from.
+/// Who may have issued an upstream's certificate.
 enum Trust {
-    /// Whoever the system trusts.
+    /// The authorities of the system.
     Platform,
     Only(RootCertStore),
 }
@@ -204,11 +235,12 @@ fn tls(trust: Trust, version: HttpVersion) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(Error::Trust)?;
+        .map_err(|error| Error::Tls(error.into()))?;
     let builder = match trust {
         Trust::Only(authorities) => builder.with_root_certificates(authorities),
         Trust::Platform => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(Error::Trust)?;
+            let verifier =
+                rustls_platform_verifier::Verifier::new(provider).map_err(|error| Error::Tls(error.into()))?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
     };
@@ -222,21 +254,26 @@ fn tls(trust: Trust, version: HttpVersion) -> Result<ClientConfig, Error> {
     Ok(config)
 }
 
-/// The authorities in PEM, at least one.
-fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
-    const EXPECTED: Error =
-        Error::Option { option: "ca_file", what: "this file has no certificates of authorities in PEM" };
+/// Reads the authorities in a PEM file, at least one.
+fn authorities(path: PathBuf) -> Result<RootCertStore, Error> {
+    let pem = match std::fs::read(&path) {
+        Ok(pem) => pem,
+        Err(source) => return Err(Error::UnreadableAuthorities { path, source }),
+    };
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        store.add(certificate.map_err(|_| EXPECTED)?).map_err(Error::Trust)?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let added = certificate.is_ok_and(|certificate| store.add(certificate).is_ok());
+        if !added {
+            return Err(Error::InvalidAuthorities(path));
+        }
     }
-    if store.is_empty() { Err(EXPECTED) } else { Ok(store) }
+    if store.is_empty() { Err(Error::InvalidAuthorities(path)) } else { Ok(store) }
 }
 
 /// Without the URL's query and the credentials.
-impl fmt::Debug for Http {
+impl fmt::Debug for HttpUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http")
+        f.debug_struct("HttpUpstream")
             .field("host", &self.url.host_str())
             .field("version", &self.version)
             .field("status_rule", &self.status_rule)

@@ -1,0 +1,138 @@
+//! Admission control before every upstream: a limit on concurrent requests, the circuit breaker, and the counters.
+//!
+//! It is a layer of tower. A request for which there is no slot is dropped at once: tower's own limit, shared by several workers,
+//! keeps a place in its queue for a worker that may not come back for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pssst_net::{Reply, Request};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tower::load_shed::error::Overloaded;
+use tower::timeout::error::Elapsed;
+use tower::{BoxError, Layer, Service};
+use tracing::{Instrument, Span};
+
+use crate::circuit::Circuit;
+use crate::stats::{Counters, ExchangeOutcome, GatewayStats};
+use crate::upstream::{Answer, Failure};
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct AdmissionControl {
+    slots: Arc<Semaphore>,
+    circuit: Arc<Circuit>,
+    counters: Arc<Counters>,
+}
+
+impl AdmissionControl {
+    pub(crate) fn new(max_concurrency: usize, circuit: Circuit, counters: Arc<Counters>) -> Self {
+        Self { slots: Arc::new(Semaphore::new(max_concurrency)), circuit: Arc::new(circuit), counters }
+    }
+
+    pub(crate) fn stats(&self) -> GatewayStats {
+        self.counters.snapshot(self.circuit.is_open())
+    }
+
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+}
+
+/// Puts admission control before an upstream.
+#[derive(Clone)]
+pub(crate) struct AdmissionLayer(pub(crate) Arc<AdmissionControl>);
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = Admitted<S>;
+
+    fn layer(&self, upstream: S) -> Admitted<S> {
+        Admitted { admission: Arc::clone(&self.0), upstream }
+    }
+}
+
+/// An upstream behind admission control.
+pub(crate) struct Admitted<S> {
+    admission: Arc<AdmissionControl>,
+    upstream: S,
+}
+
+impl<S> Service<Request> for Admitted<S>
+where
+    S: Service<Request, Response = Answer, Error = BoxError, Future: 'static>,
+{
+    type Response = Option<Reply>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Option<Reply>, BoxError>>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.upstream.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let admission = Arc::clone(&self.admission);
+        let Ok(slot) = Arc::clone(&admission.slots).try_acquire_owned() else {
+            admission.counters.count(ExchangeOutcome::Overloaded);
+            return Box::pin(std::future::ready(Err(Overloaded::new().into())));
+        };
+        let Some(permit) = admission.circuit.enter() else {
+            admission.counters.count(ExchangeOutcome::CircuitOpen);
+            return Box::pin(std::future::ready(Err(Failure(ExchangeOutcome::CircuitOpen).into())));
+        };
+        let span = tracing::debug_span!("upstream", otel.kind = "client", outcome = tracing::field::Empty);
+        let answer = span.in_scope(|| self.upstream.call(request)).instrument(span.clone());
+        admission.counters.begin();
+        let mut recorder =
+            OutcomeRecorder { admission, span, outcome: ExchangeOutcome::Abandoned, start: Instant::now() };
+        Box::pin(async move {
+            let _slot = slot;
+            let recorder = &mut recorder;
+            let (outcome, is_failure, answer) = match answer.await {
+                Ok(Answer::Reply(reply)) => (ExchangeOutcome::Answered, false, Ok(Some(reply))),
+                Ok(Answer::Delivered) => (ExchangeOutcome::Delivered, false, Ok(None)),
+                Ok(Answer::Status { is_failure }) => {
+                    let refused = ExchangeOutcome::StatusRefused;
+                    (refused, is_failure, Err(Failure(refused).into()))
+                }
+                Err(error) => {
+                    let outcome = outcome_of(&error);
+                    // An answer that is too long shows that the upstream works.
+                    (outcome, outcome != ExchangeOutcome::TooLarge, Err(error))
+                }
+            };
+            recorder.outcome = outcome;
+            if is_failure {
+                permit.failed();
+            } else {
+                permit.succeeded();
+            }
+            answer
+        })
+    }
+}
+
+fn outcome_of(error: &BoxError) -> ExchangeOutcome {
+    match error.downcast_ref::<Failure>() {
+        Some(failure) => failure.0,
+        None if error.is::<Elapsed>() => ExchangeOutcome::TimedOut,
+        None => ExchangeOutcome::Broken,
+    }
+}
+
+/// Counts the end of a request when dropped; until told otherwise, the server has cancelled it.
+struct OutcomeRecorder {
+    admission: Arc<AdmissionControl>,
+    span: Span,
+    outcome: ExchangeOutcome,
+    start: Instant,
+}
+
+impl Drop for OutcomeRecorder {
+    fn drop(&mut self) {
+        self.span.record("outcome", self.outcome.name());
+        self.admission.counters.end(self.outcome, self.start.elapsed());
+    }
+}
