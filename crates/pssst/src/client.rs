@@ -152,7 +152,7 @@ impl Client {
         if exchange_value == [0; 32] || shared_value.is_zero().into() {
             return Err(Refusal::WeakKey.into());
         }
-        let header = Header::request(self.suite, self.identity.is_some());
+        let header = Header::request(self.suite.number(), self.identity.is_some());
         let secret = self.suite.derive(&Agreement {
             request_header: header,
             server_key: self.server_key.as_bytes(),

@@ -1,4 +1,4 @@
-//! The two kinds of arithmetic that a backend stands for: one multiplication after another, or many side by side.
+//! The two kinds of backends: one multiplication after another, and many in lanes.
 
 use crate::batch::Scalars;
 use crate::product::Product;
@@ -16,13 +16,13 @@ pub(crate) trait Single: Copy {
 
 /// Multiplications side by side. A value of it is the proof that this machine can run them.
 ///
-/// For another unit, NEON say, there are three things to write: a [`Vector`](crate::vector::Vector) with its multiplier,
-/// this trait for it, and a variant of [`Backend`](crate::Backend).
+/// For another unit, NEON say, there are three things to write: a [`Vector`](crate::vector::Vector)
+/// with its multiplier, this trait for it, and a variant of [`Backend`](crate::Backend).
 pub(crate) trait Lanes: Copy {
     /// Multiplications side by side.
     const COUNT: usize;
     /// Fewer than these are done better one by one than in lanes most of which are empty.
-    const FEWEST: usize;
+    const MIN_BATCH: usize;
 
     /// Asks the CPU.
     fn detect() -> Option<Self>;

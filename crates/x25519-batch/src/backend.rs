@@ -1,13 +1,13 @@
-//! The backends, and which of them a machine has.
+//! The backends, and the choice among those that a machine has.
 
 use crate::arithmetic::Lanes;
 use crate::batch::Scalars;
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-pub(crate) use crate::missing::{MissingLanes as Avx2, MissingLanes as Ifma};
 use crate::product::Product;
 use crate::subgroup::PointClass;
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+use crate::unsupported::{UnsupportedLanes as Avx2, UnsupportedLanes as Ifma};
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-pub(crate) use crate::{avx2::Avx2, ifma::Ifma};
+use crate::x86_64::{avx2::Avx2, ifma::Ifma};
 
 /// What computes: an arithmetic, and the instructions it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,20 +29,34 @@ impl Backend {
     pub const ALL: [Self; 4] = [Self::Dalek, Self::Graviola, Self::Avx2, Self::Ifma];
 }
 
-/// The backend for batches.
+/// The lanes that multiply batches, if this machine has any.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum SelectedLanes {
+pub(crate) enum BatchBackend {
     None,
     Avx2(Avx2),
     Ifma(Ifma),
 }
 
-impl SelectedLanes {
+impl BatchBackend {
+    /// The widest lanes of this machine. The CPU is asked once in a process.
+    pub(crate) fn detect() -> Self {
+        Ifma::detect().map(Self::Ifma).or_else(|| Avx2::detect().map(Self::Avx2)).unwrap_or(Self::None)
+    }
+
+    /// The lanes of this backend, if it has any and this machine can run them.
+    pub(crate) fn with_lanes(backend: Backend) -> Option<Self> {
+        match backend {
+            Backend::Dalek | Backend::Graviola => Some(Self::None),
+            Backend::Avx2 => Avx2::detect().map(Self::Avx2),
+            Backend::Ifma => Ifma::detect().map(Self::Ifma),
+        }
+    }
+
     /// How many of so many multiplications belong into lanes; the others are left over for one by one.
     pub(crate) const fn share(self, count: usize) -> usize {
         const fn share<L: Lanes>(count: usize) -> usize {
             let over = count % L::COUNT;
-            if over < L::FEWEST { count - over } else { count }
+            if over < L::MIN_BATCH { count - over } else { count }
         }
         match self {
             Self::None => 0,

@@ -64,31 +64,27 @@
 extern crate std;
 
 mod arithmetic;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-mod avx2;
 mod backend;
 mod batch;
 mod fiat;
 mod field;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-mod ifma;
 mod ladder;
-#[cfg(not(all(feature = "std", target_arch = "x86_64", not(miri))))]
-mod missing;
 mod product;
-#[cfg(any(all(target_arch = "x86_64", not(miri)), test))]
 mod radix25;
-#[cfg(any(all(target_arch = "x86_64", not(miri)), test))]
 mod radix52;
 mod single;
 mod subgroup;
+
+mod unsupported;
 mod vector;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod x86_64;
 
 use core::{fmt, slice};
 
-use arithmetic::{Lanes, Single};
+use arithmetic::Single;
 pub use backend::Backend;
-use backend::{Avx2, Ifma, SelectedLanes};
+use backend::BatchBackend;
 use batch::Scalars;
 pub use product::Product;
 use single::{Dalek, Graviola};
@@ -101,7 +97,7 @@ pub use subgroup::PointClass;
 #[derive(Clone, Copy, Debug)]
 pub struct X25519 {
     graviola: Option<Graviola>,
-    lanes: SelectedLanes,
+    lanes: BatchBackend,
 }
 
 /// Slices of different lengths were given for one batch. Nothing was computed.
@@ -111,8 +107,7 @@ pub struct LengthMismatch;
 impl X25519 {
     /// The best that this machine has. The CPU is asked once in a process; making a handle then takes nanoseconds.
     pub fn new() -> Self {
-        let lanes = Ifma::detect().map(SelectedLanes::Ifma).or_else(|| Avx2::detect().map(SelectedLanes::Avx2));
-        Self { graviola: Graviola::detect(), lanes: lanes.unwrap_or(SelectedLanes::None) }
+        Self { graviola: Graviola::detect(), lanes: BatchBackend::detect() }
     }
 
     /// This backend, if the machine has it. With one that works in lanes, single multiplications go to the best library.
@@ -128,21 +123,20 @@ impl X25519 {
     /// assert!(X25519::with_backend(Backend::Dalek).is_some());
     /// ```
     pub fn with_backend(backend: Backend) -> Option<Self> {
-        let graviola = Graviola::detect();
-        Some(match backend {
-            Backend::Dalek => Self { graviola: None, lanes: SelectedLanes::None },
-            Backend::Graviola => Self { graviola: Some(graviola?), lanes: SelectedLanes::None },
-            Backend::Avx2 => Self { graviola, lanes: SelectedLanes::Avx2(Avx2::detect()?) },
-            Backend::Ifma => Self { graviola, lanes: SelectedLanes::Ifma(Ifma::detect()?) },
-        })
+        let graviola = match backend {
+            Backend::Dalek => None,
+            Backend::Graviola => Some(Graviola::detect()?),
+            Backend::Avx2 | Backend::Ifma => Graviola::detect(),
+        };
+        Some(Self { graviola, lanes: BatchBackend::with_lanes(backend)? })
     }
 
     /// What multiplies batches.
     pub const fn batch_backend(self) -> Backend {
         match self.lanes {
-            SelectedLanes::None => self.single_backend(),
-            SelectedLanes::Avx2(_) => Backend::Avx2,
-            SelectedLanes::Ifma(_) => Backend::Ifma,
+            BatchBackend::None => self.single_backend(),
+            BatchBackend::Avx2(_) => Backend::Avx2,
+            BatchBackend::Ifma(_) => Backend::Ifma,
         }
     }
 

@@ -27,7 +27,7 @@ impl Single for Dalek {
 pub(crate) use assembly::Graviola;
 
 #[cfg(not(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
-pub(crate) use crate::missing::MissingSingle as Graviola;
+pub(crate) use crate::unsupported::UnsupportedSingle as Graviola;
 
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 mod assembly {

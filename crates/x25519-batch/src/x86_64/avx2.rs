@@ -29,7 +29,7 @@ const STACK: usize = 32 * 1024;
 
 impl Lanes for Avx2 {
     const COUNT: usize = 4;
-    const FEWEST: usize = 3;
+    const MIN_BATCH: usize = 3;
 
     fn detect() -> Option<Self> {
         cpu::get().then_some(Self(()))

@@ -29,7 +29,7 @@ const STACK: usize = 32 * 1024;
 
 impl Lanes for Ifma {
     const COUNT: usize = 16;
-    const FEWEST: usize = 2;
+    const MIN_BATCH: usize = 2;
 
     fn detect() -> Option<Self> {
         cpu::get().then_some(Self(()))
