@@ -21,12 +21,12 @@ pub(crate) const LAYERS: [&str; 9] = [
     "pssst-directory",
     "pssst-gateway",
     "pssst-cli",
-    "pssst-test-postgres",
+    "pssst-test",
     "xtask",
 ];
 
 /// Crates for tests and examples, which those of any layer may use. They are published nowhere.
-const TEST_SUPPORT: [&str; 1] = ["pssst-test-postgres"];
+const TEST_SUPPORT: [&str; 1] = ["pssst-test"];
 
 /// The result of a check.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pssst_identity::pssst::SecretKey;
 use pssst_identity::{Follower, IdentityStore, NewIdentity, SqlStore};
-use pssst_test_postgres::Postgres;
+use pssst_test::Postgres;
 
 const PIECE: usize = 10_000;
 

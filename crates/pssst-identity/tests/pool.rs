@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pssst_identity::pssst::{Refusal, SecretKey, SysRng};
 use pssst_identity::{Admission, Follower, IdentityStore, NewIdentity, SqlStore, State, UnknownClients, Update};
 use pssst_net::{Client, Error, Handler, Outcome, Reply, Request, Retry, Server, pssst};
-use pssst_test_postgres::Postgres;
+use pssst_test::Postgres;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);

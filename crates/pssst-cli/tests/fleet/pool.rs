@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pssst_net::pssst::{PublicKey, SecretKey, Suite};
 use pssst_net::{Client, Error};
-use pssst_test_postgres::Postgres;
+use pssst_test::Postgres;
 
 use crate::process::{Fleet, Serving};
 

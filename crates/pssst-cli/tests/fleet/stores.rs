@@ -1,6 +1,6 @@
 //! `pssst clients` with each kind of store that it can reach.
 
-use pssst_test_postgres::Postgres;
+use pssst_test::Postgres;
 
 use crate::process::Fleet;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pssst_identity::{Error, IdentityStore, Revision, SqlStore, State, Update};
-use pssst_test_postgres::Postgres;
+use pssst_test::Postgres;
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

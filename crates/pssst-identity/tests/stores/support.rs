@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pssst_identity::pssst::{PublicKey, SecretKey};
 use pssst_identity::{Change, FileStore, IdentityStore, MemoryStore, NewIdentity, Revision, SqlStore};
-use pssst_test_postgres::Postgres;
+use pssst_test::Postgres;
 use tempfile::TempDir;
 
 pub(crate) type Store = Arc<dyn IdentityStore>;

@@ -4,16 +4,14 @@
 //! `/usr/lib/postgresql`. A server ends with the test's process, however that ends, and leaves nothing behind.
 //!
 //! ```no_run
-//! use pssst_test_postgres::Postgres;
+//! use pssst_test::Postgres;
 //!
 //! let url = Postgres::shared().fresh_database();
 //! assert_eq!(Postgres::sql(&url, "SELECT 1 + 1"), "2");
 //! ```
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,12 +21,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::ports::ReservedPort;
+use crate::wait::{PATIENCE, wait_for};
+
 const USER: &str = "pssst";
 const PASSWORD: &str = "hunter2-of-the-tests";
-/// Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Below the ports that systems hand out by themselves, so that a stopped server finds its port free again.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// Stops the server when its standard input ends, which it does at the latest with the process that holds its other end,
 /// and removes the directory unless it was told to keep it.
@@ -47,7 +44,7 @@ pub struct Postgres {
     programs: PathBuf,
     owner: Option<(u32, u32)>,
     directory: PathBuf,
-    port: u16,
+    port: ReservedPort,
     watchdog: Option<Child>,
 }
 
@@ -60,18 +57,13 @@ impl Postgres {
         let programs = find_programs();
         let owner = other_user();
         let directory = tempfile::Builder::new().prefix("pssst-postgres-").tempdir().expect("a directory").keep();
-        let mut postgres = Self { programs, owner, directory, port: 0, watchdog: None };
+        let mut postgres = Self { programs, owner, directory, port: ReservedPort::new(), watchdog: None };
         if let Some((user, group)) = postgres.owner {
             chown(&postgres.directory, Some(user), Some(group)).expect("the directory's owner is changed");
         }
         postgres.make_cluster();
-        for _ in 0..20 {
-            postgres.port = free_port();
-            if postgres.try_start() {
-                return postgres;
-            }
-        }
-        panic!("PostgreSQL does not start:\n{}", postgres.log());
+        assert!(postgres.try_start(), "PostgreSQL does not start:\n{}", postgres.log());
+        postgres
     }
 
     /// The one that all tests of this process share. Nobody may stop it.
@@ -136,7 +128,7 @@ impl Postgres {
     }
 
     fn database_url(&self, name: &str) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{name}", self.port)
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{name}", self.port.number())
     }
 
     fn make_cluster(&self) {
@@ -159,7 +151,7 @@ impl Postgres {
         let mut command = self.command(Path::new("/bin/sh"));
         command.arg("-c").arg(WATCHDOG).arg("watchdog").arg(&self.directory);
         command.arg(self.programs.join("postgres")).arg("-D").arg(self.data());
-        command.arg("-p").arg(self.port.to_string());
+        command.arg("-p").arg(self.port.number().to_string());
         for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=on", "max_connections=200"] {
             command.arg("-c").arg(setting);
         }
@@ -183,14 +175,10 @@ impl Postgres {
 
     fn end(&mut self, order: &[u8]) {
         let Some(mut watchdog) = self.watchdog.take() else { return };
-        let begin = Instant::now();
         if let Some(mut orders) = watchdog.stdin.take() {
             orders.write_all(order).expect("the watchdog listens");
         }
-        while watchdog.try_wait().expect("the watchdog is a child").is_none() {
-            assert!(begin.elapsed() < PATIENCE, "PostgreSQL does not end:\n{}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_for("PostgreSQL ends", || watchdog.try_wait().expect("the watchdog is a child").is_some());
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -254,17 +242,6 @@ fn other_user() -> Option<(u32, u32)> {
 fn id(what: &str, user: Option<&str>) -> Option<u32> {
     let output = Command::new("id").arg(what).args(user).output().ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
-}
-
-fn free_port() -> u16 {
-    let width = u64::from(PORTS.end - PORTS.start);
-    loop {
-        let drawn = u16::try_from(RandomState::new().build_hasher().finish() % width).expect("less than the width");
-        let port = PORTS.start + drawn;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 #[cfg(test)]
