@@ -7,15 +7,14 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pssst::{Client, PublicKey, SecretKey, Server, SysRng};
 use pssst_net::{Retry, blocking};
+use pssst_test::{PATIENCE, Process};
 use tempfile::TempDir;
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 fn pssst(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
@@ -67,33 +66,25 @@ impl Keys {
     }
 }
 
-/// A running `pssst serve --verbose`, killed if the test fails before it is stopped.
+/// A running `pssst serve --verbose`.
 struct Serving {
-    child: Child,
-    output: BufReader<ChildStdout>,
+    process: Process,
     address: SocketAddr,
 }
 
 impl Serving {
     fn start(args: &[&str]) -> Self {
         let mut command = pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0"]);
-        command.args(args).stderr(Stdio::piped());
-        Self::spawn(command)
+        Self::of(Process::spawn(command.args(args)))
     }
 
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").expect(&line).parse().unwrap();
-        Self { child, output, address }
+    fn of(mut process: Process) -> Self {
+        let address = process.value_of("listening on ").parse().unwrap();
+        Self { process, address }
     }
 
     fn next_line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim().to_owned()
+        self.process.next_line().unwrap()
     }
 
     fn address(&self) -> String {
@@ -101,29 +92,8 @@ impl Serving {
     }
 
     /// Stops it, and returns what it said on standard error.
-    fn stop(mut self) -> String {
-        let mut stderr = self.child.stderr.take().unwrap();
-        // Read alongside: a full pipe would hold it up.
-        let said = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap());
-        let status = self.terminate();
-        let said = said.join().unwrap();
-        assert_eq!(status.code(), Some(0), "{said}");
-        said
-    }
-
-    /// Asks it to stop, as a service manager does, and waits.
-    fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status().unwrap();
-        assert!(asked.success());
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _already_reaped = self.child.wait();
+    fn stop(self) -> String {
+        self.process.stop()
     }
 }
 
@@ -371,9 +341,8 @@ fn serve_passed(socket: &UdpSocket, keys: &Keys) -> Serving {
             env!("CARGO_BIN_EXE_pssst"),
         ])
         .args(["serve", "--verbose", "--workers", "2", "--secret-key", &keys.path("server.key")])
-        .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())))
-        .stderr(Stdio::piped());
-    Serving::spawn(command)
+        .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+    Serving::of(Process::spawn(&mut command))
 }
 
 #[test]
@@ -416,8 +385,7 @@ fn a_server_is_killed_and_started_again_under_load() {
     let keys = Keys::new();
     let start = |listen: &str| {
         let mut command = pssst(&["serve", "--verbose", "--listen", listen, "--secret-key", &keys.path("server.key")]);
-        command.stderr(Stdio::null());
-        Serving::spawn(command)
+        Serving::of(Process::spawn(&mut command))
     };
     let mut serving = start("127.0.0.1:0");
     let address = serving.address();
@@ -444,8 +412,7 @@ fn a_server_is_killed_and_started_again_under_load() {
             .collect();
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(200));
-            serving.child.kill().unwrap();
-            serving.child.wait().unwrap();
+            serving.process.kill();
             std::thread::sleep(Duration::from_millis(100));
             serving = start(&address);
         }
@@ -627,13 +594,16 @@ fn a_closed_pipe_is_success() {
 #[test]
 fn a_closed_standard_error_ends_nothing() {
     let keys = Keys::new();
-    let mut serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
-    drop(serving.child.stderr.take());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command =
+        pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0", "--secret-key", &keys.path("server.key")]);
+    let serving = Serving::of(Process::spawn_with_its_stderr(command.stderr(writer)));
     let server = serving.address();
     for _ in 0..3 {
         assert_eq!(stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]), b"hello");
     }
-    assert_eq!(serving.terminate().code(), Some(0));
+    serving.stop();
 
     let mut child = pssst(&["pubkey", "no-such.key"]).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stderr.take());

@@ -1,7 +1,5 @@
 //! Operators: who is let in, and what they can do, over TLS on loopback.
 
-use std::time::Duration;
-
 use base64::Engine;
 use pssst::{PublicKey, SecretKey, SysRng};
 use pssst_directory::{Directory, DirectoryEvent, Error, Operators};
@@ -11,7 +9,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsa
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-use common::{Fixture, HOUR, PATIENCE, tls};
+use common::{Fixture, HOUR, tls};
+use pssst_test::until;
 
 mod common;
 
@@ -141,12 +140,8 @@ async fn an_operator_who_is_struck_out_is_out() {
     let fixture = Fixture::new().await;
     let (line, token) = Operators::new_credential("bob").unwrap();
     std::fs::write(fixture.file("operators"), line).unwrap();
-    let until_out = async {
-        while fixture.ask(Method::GET, "/").send().await.unwrap().status() == 200 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, until_out).await.unwrap();
+    let is_out = async || fixture.ask(Method::GET, "/").send().await.unwrap().status() != 200;
+    until("the operator is out", is_out).await;
     let bob = fixture.http.get(fixture.admin("/")).bearer_auth(&*token).send().await.unwrap();
     assert_eq!(bob.status(), 200);
 }

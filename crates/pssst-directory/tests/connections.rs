@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use common::{Fixture, PATIENCE, tls};
+use pssst_test::until;
 
 mod common;
 
@@ -119,12 +120,7 @@ async fn a_certificate_is_replaced_while_serving() {
         fixture.client().fetch().await.unwrap();
     }
     std::fs::copy(&key, fixture.file(files[1])).unwrap();
-    let until_replaced = async {
-        while fixture.directory.pin() == old_pin {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, until_replaced).await.unwrap();
+    until("the certificate is replaced", async || fixture.directory.pin() != old_pin).await;
     assert_eq!(fixture.directory.pin(), new.pin());
     fixture.client().fetch().await.unwrap();
     let old = pssst_directory::DirectoryClient::builder(fixture.public("")).pin(old_pin).build().unwrap();

@@ -13,6 +13,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use serde_json::json;
 
 use common::{Fixture, HOUR, PATIENCE, grant};
+use pssst_test::until;
 
 mod common;
 #[path = "common/forged.rs"]
@@ -331,13 +332,8 @@ async fn devices_enrol_across_a_rotation() {
     for (server, name) in [(fixture.secret.public_key(), "boiler-1"), (next, "boiler-2")] {
         let (token, device) = (fixture.token(None).await, device());
         let body = seal(server, &device, &message(&token, Some(name))).0;
-        let until_enrolled = async {
-            // It looks each second.
-            while fixture.post(body.clone()).await.status() != 200 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, until_enrolled).await.unwrap();
+        // It looks each second.
+        until("the device is enrolled", async || fixture.post(body.clone()).await.status() == 200).await;
     }
     assert_eq!(fixture.clients().await.len(), 2);
 }

@@ -4,15 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pssst_identity::pssst::{Refusal, SecretKey, SysRng};
 use pssst_identity::{Admission, Follower, IdentityStore, NewIdentity, SqlStore, State, UnknownClients, Update};
 use pssst_net::{Client, Error, Handler, Outcome, Reply, Request, Retry, Server, pssst};
-use pssst_test::Postgres;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use pssst_test::{PATIENCE, Postgres, until};
 
 /// A server of the pool, with a connection of its own to the database.
 struct Member {
@@ -55,16 +52,6 @@ async fn is_served(client: &Client) -> bool {
         Err(Error::Timeout { .. }) => false,
         Err(error) => panic!("{error}"),
     }
-}
-
-/// Repeats a check until it holds, and gives the time that took.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    while !is_so().await {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    start.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

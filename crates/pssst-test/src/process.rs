@@ -1,7 +1,7 @@
 //! Child processes.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 
@@ -38,8 +38,17 @@ impl Process {
     /// If it cannot be started.
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
-        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        Self::spawn_with_its_stderr(command.stderr(Stdio::piped()))
+    }
+
+    /// Starts a command whose standard error, too, is the command's, and is only read if it is piped.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn spawn_with_its_stderr(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take());
         let (sender, coming) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -47,12 +56,14 @@ impl Process {
                 drop(sender.send(line));
             }
         });
-        let stderr = thread::spawn(move || {
-            let (mut stderr, mut bytes) = (stderr, Vec::new());
-            drop(std::io::Read::read_to_end(&mut stderr, &mut bytes));
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        Self { child, lines: Vec::new(), coming, stderr: Some(stderr) }
+        let collect = |mut stderr: ChildStderr| {
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                drop(stderr.read_to_end(&mut bytes));
+                String::from_utf8_lossy(&bytes).into_owned()
+            })
+        };
+        Self { child, lines: Vec::new(), coming, stderr: stderr.map(collect) }
     }
 
     /// Returns the process id.

@@ -190,7 +190,7 @@ fn flags_are_stronger_than_the_environment_and_that_is_stronger_than_the_file() 
     let serve = ["serve", "--config", "pssst.toml"];
     let address = |environment: &[(&str, &str)], more: &[&str]| {
         let mut server = fleet.start_in(environment, &[&serve, more].concat(), 2);
-        let address = server.line("listening on ");
+        let address = server.value_of("listening on ");
         server.stop();
         address.split(':').next().unwrap().to_owned()
     };
@@ -202,9 +202,9 @@ fn flags_are_stronger_than_the_environment_and_that_is_stronger_than_the_file() 
 
     // The file may be named by the environment, too.
     let mut server = fleet.start_in(&[("PSSST_CONFIG", "pssst.toml")], &["serve"], 2);
-    assert!(server.line("listening on ").starts_with("127.0.0.2:"));
+    assert!(server.value_of("listening on ").starts_with("127.0.0.2:"));
     // What is wrong with the environment is not said of the file.
-    let output = fleet.start_in(&[("PSSST_WORKERS", "many")], &serve, 0).wait();
+    let output = fleet.start_in(&[("PSSST_WORKERS", "many")], &serve, 0).wait().1;
     assert!(
         output.contains("invalid value 'many' for '--workers <N>'") && !output.contains("error: pssst.toml"),
         "{output}"

@@ -9,11 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::process::{Fleet, Serving, start_directory, wait_for};
+use crate::process::{Fleet, start_directory};
+use pssst_test::{Process, wait_for};
 
 /// What a service answers to a request: the status, the head and the body.
-fn http(service: &mut Serving, method: &str, path: &str) -> (u16, String, String) {
-    let url = service.line("metrics at http://");
+fn http(service: &mut Process, method: &str, path: &str) -> (u16, String, String) {
+    let url = service.value_of("metrics at http://");
     let address = url.strip_suffix("/metrics").unwrap();
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -25,7 +26,7 @@ fn http(service: &mut Serving, method: &str, path: &str) -> (u16, String, String
 }
 
 /// The samples of /metrics, by their names with their labels.
-fn samples(service: &mut Serving) -> BTreeMap<String, f64> {
+fn samples(service: &mut Process) -> BTreeMap<String, f64> {
     let (status, head, page) = http(service, "GET", "/metrics");
     assert!(status == 200 && head.contains("application/openmetrics-text"), "{head}");
     assert!(page.ends_with("# EOF\n"));
@@ -173,7 +174,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
         "sqlite:clients.db",
     ];
     let mut gateway = fleet.start(&[&gateway[..], &METRICS].concat(), 4);
-    let address = gateway.line("listening on ");
+    let address = gateway.value_of("listening on ");
     let proxy = [
         "proxy",
         "--listen",
@@ -187,7 +188,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     ];
     let mut proxy = fleet.start(&[&proxy[..], &METRICS].concat(), 2);
     let program = UdpSocket::bind("127.0.0.1:0").unwrap();
-    program.connect(proxy.line("listening on ")).unwrap();
+    program.connect(proxy.value_of("listening on ")).unwrap();
     program.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     for number in 0..10_u8 {
         program.send(&[number; 100]).unwrap();
@@ -308,12 +309,12 @@ fn counters_go_on_over_reloads() {
     let policy = ["--clients", "file:clients", "--unknown-clients", "pass", "--anonymous", "refuse"];
     let mut gateway = fleet.start(&[&gateway[..], &policy, &METRICS].concat(), 4);
     let keys_changed = samples(&mut gateway)["pssst_keyring_reload_timestamp_seconds"];
-    let address = gateway.line("listening on ");
+    let address = gateway.value_of("listening on ");
     fleet.stdout(&["keygen", "--out", "client.key"]);
     let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--server-key", "server.pub"];
     let mut proxy = fleet.start(&[&proxy[..], &["--identity", "client.key"], &METRICS].concat(), 2);
     let program = UdpSocket::bind("127.0.0.1:0").unwrap();
-    program.connect(proxy.line("listening on ")).unwrap();
+    program.connect(proxy.value_of("listening on ")).unwrap();
     program.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     for turn in 1..=3_u8 {
         program.send(&[turn; 100]).unwrap();
@@ -350,7 +351,7 @@ fn whatever_comes_to_the_port_of_metrics_it_serves_on() {
     fleet.stdout(&["keygen", "--out", "server.key"]);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--secret-key", "server.key"];
     let mut server = fleet.start(&[&serve[..], &METRICS].concat(), 3);
-    let url = server.line("metrics at http://");
+    let url = server.value_of("metrics at http://");
     let address = url.strip_suffix("/metrics").unwrap();
     // More connections than are held, which say nothing or nonsense, or too much.
     let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();

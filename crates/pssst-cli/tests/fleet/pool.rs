@@ -2,7 +2,6 @@
 //! There is junk as well, to which nobody answers. Meanwhile a gateway is killed and started, nginx is restarted, and the database is away.
 
 use std::net::UdpSocket;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,66 +9,24 @@ use std::time::{Duration, Instant};
 
 use pssst_net::pssst::{PublicKey, SecretKey, Suite};
 use pssst_net::{Client, Error};
-use pssst_test::Postgres;
+use pssst_test::{Nginx, Postgres, Process, ReservedPort};
 
-use crate::process::{Fleet, Serving};
+use crate::process::Fleet;
 
-const CLIENTS: usize = 100;
-/// Debian's place for it.
-const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
-
-/// Free ports of UDP for three gateways and a balancer, below those that the system hands out: nobody takes the port of a gateway that is away.
-fn free_ports() -> ([u16; 3], u16) {
-    let first = 10_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut free = (first..32_768).filter(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok());
-    ([(); 3].map(|()| free.next().unwrap()), free.next().unwrap())
-}
+const CLIENTS: u32 = 100;
 
 /// nginx with the balancer's configuration that is deployed, on ports of the test.
-struct Nginx {
-    process: Child,
-}
-
-impl Nginx {
-    fn start(fleet: &Fleet, port: u16, gateways: &[u16]) -> Self {
-        let deployed =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/balancers/nginx-stream.conf"));
-        let mut stream = deployed.unwrap();
-        for (place, port) in gateways.iter().enumerate() {
-            let example = format!("10.0.0.1{}:45678", place + 1);
-            assert!(stream.contains(&example));
-            stream = stream.replace(&example, &format!("127.0.0.1:{port}"));
-        }
-        stream = stream.replace("listen 45678 udp reuseport;", &format!("listen 127.0.0.1:{port} udp reuseport;"));
-        let head = format!(
-            "load_module {STREAM_MODULE};\ndaemon off;\npid nginx.pid;\nerror_log stderr crit;\nevents {{ worker_connections 8192; }}\n"
-        );
-        fleet.write("nginx.conf", &format!("{head}{stream}"));
-        let prefix = fleet.path("");
-        let program =
-            ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].into_iter().find(|path| std::path::Path::new(path).exists());
-        let process = Command::new(program.expect("nginx (Debian: nginx-light, libnginx-mod-stream)"))
-            .args(["-p", prefix.to_str().unwrap(), "-c", "nginx.conf"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process }
+fn start_nginx(fleet: &Fleet, port: u16, gateways: [u16; 3]) -> Nginx {
+    let deployed =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/balancers/nginx-stream.conf"));
+    let mut stream = deployed.unwrap();
+    for (place, port) in gateways.iter().enumerate() {
+        let example = format!("10.0.0.1{}:45678", place + 1);
+        assert!(stream.contains(&example));
+        stream = stream.replace(&example, &format!("127.0.0.1:{port}"));
     }
-
-    /// At once, as when a machine reboots.
-    fn stop(self) {
-        drop(self);
-    }
-}
-
-/// Its workers end with it.
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let pid = self.process.id().to_string();
-        let _already_gone = Command::new("sh").args(["-c", "kill -TERM $0", &pid]).status();
-        let _already_reaped = self.process.wait();
-    }
+    stream = stream.replace("listen 45678 udp reuseport;", &format!("listen 127.0.0.1:{port} udp reuseport;"));
+    Nginx::start(&fleet.path(""), &stream)
 }
 
 /// A service that answers with what it is asked.
@@ -139,8 +96,7 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
     let fleet = Fleet::new();
     let mut database = Postgres::start();
     let store = database.url();
-    let secrets: Vec<_> =
-        (0..CLIENTS).map(|number| SecretKey::from_bytes([u8::try_from(number + 1).unwrap(); 32])).collect();
+    let secrets: Vec<_> = (1..=CLIENTS).map(pssst_test::secret).collect();
     let line = |(number, secret): (usize, &SecretKey)| {
         format!("{{\"key\":\"{}\",\"name\":\"client-{number}\"}}\n", secret.public_key())
     };
@@ -149,8 +105,10 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
     let server_key: PublicKey = fleet.stdout(&["keygen", "--out", "server.key"]).trim().parse().unwrap();
 
     let upstream = format!("udp://127.0.0.1:{}", echo());
-    let (ports, port) = free_ports();
-    let start_gateway = |port: u16| -> Serving {
+    let balancer = ReservedPort::new();
+    let reserved = [(); 3].map(|()| ReservedPort::new());
+    let (port, ports) = (balancer.number(), reserved.each_ref().map(ReservedPort::number));
+    let start_gateway = |port: u16| -> Process {
         let listen = format!("127.0.0.1:{port}");
         let gateway = [
             "gateway",
@@ -164,11 +122,11 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
             &upstream,
         ];
         let mut gateway = fleet.start(&[&gateway[..], &["--workers", "1", "--log-level", "error"]].concat(), 3);
-        gateway.line("listening on ");
+        gateway.value_of("listening on ");
         gateway
     };
     let [mut first, second, third] = ports.map(start_gateway);
-    let mut nginx = Nginx::start(&fleet, port, &ports);
+    let mut nginx = start_nginx(&fleet, port, ports);
 
     let (seen, rest) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -208,9 +166,9 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
     first = start_gateway(ports[0]);
     pass(0.1);
     so_far("nginx is stopped");
-    nginx.stop();
+    drop(nginx);
     thread::sleep(Duration::from_millis(500));
-    nginx = Nginx::start(&fleet, port, &ports);
+    nginx = start_nginx(&fleet, port, ports);
     so_far("and started again");
     pass(0.15);
     so_far("the database is stopped");
@@ -230,7 +188,7 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
         seen.slowest_millis.load(Ordering::Relaxed),
         seen.resent.load(Ordering::Relaxed)
     );
-    nginx.stop();
+    drop(nginx);
     for (name, gateway) in [("first, after its restart", first), ("second", second), ("third", third)] {
         println!("{name}: {}", gateway.stop().trim());
     }

@@ -1,11 +1,9 @@
 //! The program's processes, and the folder that they share.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
+use pssst_test::Process;
 use tempfile::TempDir;
 
 /// A folder with the files of a fleet. All commands run in it.
@@ -41,11 +39,7 @@ impl Fleet {
 
     /// Runs a command to its end.
     pub(crate) fn output(&self, args: &[&str], stdin: &str) -> Output {
-        let mut command = self.command(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // It may end without reading.
-        drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
-        child.wait_with_output().unwrap()
+        pssst_test::output(&mut self.command(args), stdin)
     }
 
     /// What a command prints that succeeds.
@@ -81,96 +75,24 @@ impl Fleet {
 
     /// Starts a command that prints so many lines once it serves.
     #[track_caller]
-    pub(crate) fn start(&self, args: &[&str], lines: usize) -> Serving {
+    pub(crate) fn start(&self, args: &[&str], lines: usize) -> Process {
         self.start_in(&[], args, lines)
     }
 
     /// The same with these variables in its environment.
     #[track_caller]
-    pub(crate) fn start_in(&self, environment: &[(&str, &str)], args: &[&str], lines: usize) -> Serving {
+    pub(crate) fn start_in(&self, environment: &[(&str, &str)], args: &[&str], lines: usize) -> Process {
         let mut command = self.command(args);
         command.envs(environment.iter().copied());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = collect(child.stderr.take().unwrap());
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let lines = (0..lines).map_while(|_| output.next()?.ok()).collect();
-        Serving { child, lines, said: Some(said) }
-    }
-}
-
-/// Read alongside: a full pipe would hold the process up.
-fn collect(mut stderr: ChildStderr) -> JoinHandle<String> {
-    thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap_or_default())
-}
-
-/// A process that serves, killed when this is dropped.
-pub(crate) struct Serving {
-    child: Child,
-    lines: Vec<String>,
-    said: Option<JoinHandle<String>>,
-}
-
-impl Serving {
-    /// What follows these words in one of the first lines.
-    #[track_caller]
-    pub(crate) fn line(&mut self, words: &str) -> String {
-        let found = self.lines.iter().find_map(|line| line.strip_prefix(words)).map(str::to_owned);
-        found.unwrap_or_else(|| {
-            self.child.kill().unwrap();
-            panic!("no {words:?} in {:?}: {}", self.lines, self.said.take().unwrap().join().unwrap())
-        })
-    }
-
-    /// Waits until it ends by itself, and returns what it said on standard error.
-    pub(crate) fn wait(mut self) -> String {
-        self.child.wait().unwrap();
-        self.said.take().unwrap().join().unwrap()
-    }
-
-    /// Kills it without a warning.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Sends it a signal.
-    #[track_caller]
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("sh").args(["-c", "kill -$0 $1", name, &pid]).status().unwrap().success());
-    }
-
-    /// Asks it to stop, and returns what it said on standard error.
-    #[track_caller]
-    pub(crate) fn stop(mut self) -> String {
-        self.signal("TERM");
-        let status = self.child.wait().unwrap();
-        let said = self.said.take().unwrap().join().unwrap();
-        assert_eq!(status.code(), Some(0), "{said}");
-        said
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _already_reaped = self.child.wait();
-    }
-}
-
-/// Repeats a check until it holds.
-#[track_caller]
-pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-        thread::sleep(Duration::from_millis(50));
+        let mut process = Process::spawn(command.stdin(Stdio::null()));
+        (0..lines).map_while(|_| process.next_line()).for_each(drop);
+        process
     }
 }
 
 /// A directory with SQLite, a schedule and a certificate that stay in the fleet's folder.
 #[track_caller]
-pub(crate) fn start_directory(fleet: &Fleet, more: &[&str]) -> (Serving, String, String) {
+pub(crate) fn start_directory(fleet: &Fleet, more: &[&str]) -> (Process, String, String) {
     let args = [
         "directory",
         "--listen",
@@ -191,6 +113,6 @@ pub(crate) fn start_directory(fleet: &Fleet, more: &[&str]) -> (Serving, String,
     ];
     let lines = 2 + ["--operators", "--metrics"].iter().filter(|option| more.contains(option)).count();
     let mut directory = fleet.start(&[&args[..], more].concat(), lines);
-    let (url, pin) = (directory.line("clients come to "), directory.line("pin "));
+    let (url, pin) = (directory.value_of("clients come to "), directory.value_of("pin "));
     (directory, url, pin)
 }

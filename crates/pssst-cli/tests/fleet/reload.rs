@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use crate::process::{Fleet, Serving, wait_for};
+use crate::process::Fleet;
+use pssst_test::{Process, wait_for};
 
 /// A server whose configuration is in a file, its address, and a fleet with two keys.
-fn start(every: &str) -> (Fleet, Serving, String) {
+fn start(every: &str) -> (Fleet, Process, String) {
     let fleet = Fleet::new();
     for key in ["one", "two", "client"] {
         let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
@@ -14,7 +15,7 @@ fn start(every: &str) -> (Fleet, Serving, String) {
     configure(&fleet, "secret-key = \"one.key\"");
     let serve = ["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-every", every];
     let mut server = fleet.start(&serve, 2);
-    let address = server.line("listening on ");
+    let address = server.value_of("listening on ");
     (fleet, server, address)
 }
 

@@ -19,7 +19,7 @@ fn no_transaction_fails_while_keys_rotate() {
     let (_directory, url, pin) = start_directory(&fleet, &[]);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--workers", "1"];
     let mut servers = [fleet.start(&serve, 2), fleet.start(&serve, 2)];
-    let [address, other_address] = servers.each_mut().map(|server| server.line("listening on "));
+    let [address, other_address] = servers.each_mut().map(|server| server.value_of("listening on "));
 
     let span = seconds.to_string();
     let bench = [

@@ -1,6 +1,7 @@
 //! What the documentation tells a new user to do, and what comes after.
 
-use crate::process::{Fleet, start_directory, wait_for};
+use crate::process::{Fleet, start_directory};
+use pssst_test::wait_for;
 
 const STORE: &str = "sqlite:clients.db";
 
@@ -10,7 +11,7 @@ fn a_device_enrols_is_served_and_is_revoked() {
     fleet.stdout(&["keys", "init", "keys.json"]);
     fleet.stdout(&["operator", "create", "alice", "--file", "operators.txt"]);
     let (mut directory, url, pin) = start_directory(&fleet, &["--operators", "operators.txt"]);
-    assert!(directory.line("operators come to ").starts_with("https://127.0.0.1:"));
+    assert!(directory.value_of("operators come to ").starts_with("https://127.0.0.1:"));
     let reach = ["--directory", &url, "--pin", &pin];
 
     // The device has nothing but a token, and makes its own key.
@@ -33,8 +34,8 @@ fn a_device_enrols_is_served_and_is_revoked() {
 
     let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--clients", STORE, "--verbose"];
     let mut server = fleet.start(&serve, 2);
-    let address = server.line("listening on ");
-    assert_eq!(server.line("public key "), fleet.stdout(&[&["keys", "fetch"][..], &reach].concat()).trim());
+    let address = server.value_of("listening on ");
+    assert_eq!(server.value_of("public key "), fleet.stdout(&[&["keys", "fetch"][..], &reach].concat()).trim());
 
     // The device knows the address and its directory, and needs no key but its own.
     let request = |more: &[&str]| {

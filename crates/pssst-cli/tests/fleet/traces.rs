@@ -90,7 +90,7 @@ fn ask(fleet: &Fleet, upstream: SocketAddr, collector: &str, sample: &str, times
     let upstream = format!("http://{upstream}/");
     let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
     let mut gateway = fleet.start(&[&gateway[..], &traces].concat(), 3);
-    let server = gateway.line("listening on ");
+    let server = gateway.value_of("listening on ");
     let proxy = [
         "proxy",
         "--listen",
@@ -104,7 +104,7 @@ fn ask(fleet: &Fleet, upstream: SocketAddr, collector: &str, sample: &str, times
     ];
     let mut proxy = fleet.start(&[&proxy[..], &traces].concat(), 1);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(proxy.line("listening on ")).unwrap();
+    socket.connect(proxy.value_of("listening on ")).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     for _ in 0..times {
         socket.send(MESSAGE.as_bytes()).unwrap();

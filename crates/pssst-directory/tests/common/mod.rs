@@ -13,13 +13,12 @@ use pssst_directory::{
 };
 use pssst_identity::{AuditEntry, Identity, IdentityStore, ListQuery, SqlStore, Token, TokenGrant, TokenInfo};
 use pssst_net::{RateLimit, pssst};
+pub(crate) use pssst_test::PATIENCE;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
-/// Longer than anything takes that ends at all.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
 pub(crate) struct Fixture {

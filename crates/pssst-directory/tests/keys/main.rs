@@ -158,7 +158,7 @@ async fn answers_of_all_other_kinds_are_refused_and_change_nothing() {
 async fn answers_that_take_too_long_are_given_up() {
     let server = TestServer::start(|_| Answer::slow()).await;
     let client = server.builder().timeout(Duration::from_secs(3)).build().unwrap();
-    let outcome = tokio::time::timeout(server::PATIENCE, client.fetch()).await.unwrap();
+    let outcome = tokio::time::timeout(pssst_test::PATIENCE, client.fetch()).await.unwrap();
     assert!(matches!(outcome, Err(Error::Connection(_))), "{outcome:?}");
 }
 

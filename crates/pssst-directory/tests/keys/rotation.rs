@@ -7,19 +7,11 @@ use jiff::Timestamp;
 use pssst::{SecretKey, Suite, SuiteSet, SysRng};
 use pssst_directory::{Schedule, ScheduleFile};
 use pssst_net::{Client, Handler, Outcome, Reply, Request, Server};
+use pssst_test::{PATIENCE, until};
 
-use crate::server::{Answer, PATIENCE, TestServer};
+use crate::server::{Answer, TestServer};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let wait = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}"));
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotations_lose_no_request() {
@@ -72,21 +64,21 @@ async fn rotations_lose_no_request() {
 
     let second = file.rotate(3 * SECOND, 4 * SECOND).unwrap();
     assert_eq!(client.server_key(), first.public_key());
-    until("the client has not changed keys", || client.server_key() == second).await;
-    until("the old key is still accepted", || server.public_keys() == [second]).await;
+    until("the client changes keys", async || client.server_key() == second).await;
+    until("the old key is not accepted any more", async || server.public_keys() == [second]).await;
 
     // Somebody breaks the file, and repairs it.
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    until("a torn file is not noticed", || file.error().is_some()).await;
+    until("a torn file is noticed", async || file.error().is_some()).await;
     assert!(file.rotate(3 * SECOND, 4 * SECOND).is_err());
     assert_eq!(server.public_keys(), [second]);
     std::fs::write(&path, &whole).unwrap();
-    until("a good file is not noticed", || file.error().is_none()).await;
+    until("a good file is noticed", async || file.error().is_none()).await;
 
     let third = file.rotate(3 * SECOND, 4 * SECOND).unwrap();
-    until("the client has not changed keys", || client.server_key() == third).await;
-    until("the old key is still accepted", || server.public_keys() == [third]).await;
+    until("the client changes keys", async || client.server_key() == third).await;
+    until("the old key is not accepted any more", async || server.public_keys() == [third]).await;
 
     client.close();
     let requests = tokio::time::timeout(PATIENCE, load).await.unwrap().unwrap();

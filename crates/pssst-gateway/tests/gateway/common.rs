@@ -1,15 +1,14 @@
 //! A client, a server with a gateway, and services behind it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pssst_gateway::{ExchangeOutcome, Gateway, GatewayBuilder, Upstream};
-use pssst_net::pssst::{PublicKey, SecretKey, Suite, SysRng};
+use pssst_net::pssst::{PublicKey, SecretKey, Suite};
 use pssst_net::{Client, Error, Retry, Server};
+use pssst_test::{PATIENCE, random_secret, until, wait_for_value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-/// How long anything may take that is sure to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long something is waited for that must not happen.
 const SILENCE: Duration = Duration::from_millis(400);
 
@@ -30,7 +29,7 @@ impl Chain {
 
     pub(crate) async fn with_workers(builder: GatewayBuilder, workers: usize) -> Self {
         let gateway = builder.build().unwrap();
-        let [secret, identity] = [(); 2].map(|()| SecretKey::generate(&mut SysRng).unwrap());
+        let [secret, identity] = [(); 2].map(|()| random_secret());
         let server_key = secret.public_key();
         let server = Server::builder(secret)
             .workers(workers)
@@ -71,26 +70,17 @@ impl Chain {
 
     /// Waits until so many requests are with the upstream.
     pub(crate) async fn until_in_flight(&self, requests: usize) {
-        let start = Instant::now();
-        while self.gateway.stats().in_flight < requests {
-            assert!(start.elapsed() < PATIENCE);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("so many requests are in flight", async || self.gateway.stats().in_flight >= requests).await;
     }
 
     /// All outcomes so far, once so many requests have ended and none is with the upstream.
     #[track_caller]
     pub(crate) fn outcomes(&self, expected: &[(ExchangeOutcome, u64)]) {
-        let start = Instant::now();
-        loop {
+        wait_for_value("the outcomes", || {
             let stats = self.gateway.stats();
             let outcomes: Vec<_> = stats.outcomes().filter(|(_, count)| *count > 0).collect();
-            if outcomes == expected && stats.in_flight == 0 {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "{outcomes:?}, {} in flight", stats.in_flight);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            if outcomes == expected && stats.in_flight == 0 { Ok(()) } else { Err((outcomes, stats.in_flight)) }
+        });
     }
 }
 

@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pssst_gateway::{Proxy, ProxyDrop, ProxyStats};
 use pssst_net::pssst::{SecretKey, Suite, SysRng};
 use pssst_net::{Client, Handler, Reply, Request, Retry, Server};
+use pssst_test::{PATIENCE, until, wait_for_value};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
-
-use crate::common::PATIENCE;
 
 /// Answers with the message and who sent it; not at all to `silence`.
 fn server() -> (Server, SecretKey) {
@@ -52,15 +51,10 @@ async fn exchange(program: &UdpSocket, message: &[u8]) -> Vec<u8> {
 
 #[track_caller]
 fn wait_for(proxy: &Proxy, what: impl Fn(&ProxyStats) -> bool) -> ProxyStats {
-    let start = Instant::now();
-    loop {
+    wait_for_value("the proxy's figures", || {
         let stats = proxy.stats();
-        if what(&stats) {
-            return stats;
-        }
-        assert!(start.elapsed() < PATIENCE, "{stats:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        if what(&stats) { Ok(stats) } else { Err(stats) }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,11 +176,7 @@ async fn one_way_datagrams_are_sent_on() {
         socket.send(b"reading").await.unwrap();
     }
     wait_for(&proxy, |stats| stats.one_way == 20 && stats.in_flight() == 0);
-    let start = Instant::now();
-    while server.stats().received < 20 {
-        assert!(start.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the server receives them", async || server.stats().received == 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,21 +205,17 @@ async fn a_proxy_turns_that_has_nothing_to_do_and_one_that_has_ended_does_not() 
         .bind(&["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()])
         .unwrap();
     let proxy = bound.serve().unwrap();
-    let start = Instant::now();
     let (mut turned, mut before) = (0, Duration::ZERO);
-    while turned < 3 {
+    let turns = async || {
         let present = proxy.longest_turn();
         turned += u32::from(present < before);
         before = present;
-        assert!(start.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        turned == 3
+    };
+    until("it turns three times", turns).await;
     proxy.shutdown(PATIENCE).await;
     // More than two idle turns.
-    while proxy.longest_turn() < Duration::from_secs(2) {
-        assert!(start.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("it turns no more", async || proxy.longest_turn() >= Duration::from_secs(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

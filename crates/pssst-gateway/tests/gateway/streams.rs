@@ -190,7 +190,7 @@ async fn one_way_messages_are_written_and_nothing_is_read() {
     }
     let mut seen = Vec::new();
     for _ in 0..20 {
-        seen.push(tokio::time::timeout(PATIENCE, inbox.recv()).await.unwrap().unwrap());
+        seen.push(tokio::time::timeout(pssst_test::PATIENCE, inbox.recv()).await.unwrap().unwrap());
     }
     seen.sort();
     assert_eq!(seen, (0..20_u8).map(|number| vec![number]).collect::<Vec<_>>());

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pssst_identity::{Error, IdentityStore, Revision, SqlStore, State, Update};
-use pssst_test::Postgres;
+use pssst_test::{PATIENCE, Postgres, until};
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::support::{Database, client, key};
 use crate::writers::many_writers_and_a_follower;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn two_servers(url: &str) -> (SqlStore, SqlStore) {
     (SqlStore::open(url).await.expect("it opens"), SqlStore::open(url).await.expect("it opens"))
@@ -131,12 +129,7 @@ async fn nothing_is_left_of_a_store_that_was_dropped() {
     assert!(count() > 1);
     clone.get(&key(1)).await.expect("the clone still works");
     drop(clone);
-    let wait = async {
-        while count() > 1 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.expect("all connections end");
+    until("all connections end", async || count() <= 1).await;
     assert!(hints.changed().await.is_err(), "nobody is left to hint");
 }
 

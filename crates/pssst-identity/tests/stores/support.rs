@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pssst_identity::pssst::{PublicKey, SecretKey};
+use pssst_identity::pssst::PublicKey;
 use pssst_identity::{Change, FileStore, IdentityStore, MemoryStore, NewIdentity, Revision, SqlStore};
 use pssst_test::Postgres;
 use tempfile::TempDir;
@@ -77,10 +77,7 @@ impl Database {
 
 /// The true key of a number, always the same.
 pub(crate) fn key(number: u32) -> PublicKey {
-    let mut bytes = [0x42; 32];
-    // Not in the bytes of which X25519 ignores some bits.
-    bytes[8..12].copy_from_slice(&number.to_le_bytes());
-    SecretKey::from_bytes(bytes).public_key()
+    pssst_test::secret(number).public_key()
 }
 
 pub(crate) fn client(number: u32, name: &str) -> NewIdentity {

@@ -3,14 +3,13 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pssst_net::pssst::{Client, PendingReply, SecretKey, Suite, SysRng};
 use pssst_net::{Handler, Outcome, Reply, Request, Server, ServerBuilder, Stats};
+pub(crate) use pssst_test::PATIENCE;
 use tokio::sync::watch;
 
-/// More than anything on loopback takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for what must not arrive, on loopback.
 pub(crate) const SILENCE: Duration = Duration::from_millis(200);
 
@@ -100,15 +99,10 @@ pub(crate) fn ask(socket: &UdpSocket, server: SocketAddr, client: &Client, messa
 /// Waits until the server's figures are as they should be.
 #[track_caller]
 pub(crate) fn wait_for(server: &Server, what: impl Fn(&Stats) -> bool) -> Stats {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    pssst_test::wait_for_value("the server's figures", || {
         let stats = server.stats();
-        if what(&stats) {
-            return stats;
-        }
-        assert!(Instant::now() < deadline, "{:?}", nonzero(&stats));
-        std::thread::sleep(Duration::from_millis(2));
-    }
+        if what(&stats) { Ok(stats) } else { Err(nonzero(&stats)) }
+    })
 }
 
 /// How datagrams ended, without the ways in which none did.
