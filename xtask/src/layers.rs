@@ -1,7 +1,9 @@
-//! Checks that dependencies point downwards: between the crates of the workspace, and between the files of each.
+//! Checks that dependencies point downwards: between the crates of the workspace, and between the
+//! files of each.
 //!
-//! A crate may depend on crates of lower layers only. Its tests and examples may also use [`TEST_SUPPORT`]. The files of a crate
-//! may not depend on each other in a circle; `files.rs` says what counts as a dependency.
+//! A crate may depend on crates of lower layers only. Its tests and examples may also use
+//! [`TEST_SUPPORT`]. The files of a crate may not depend on each other in a circle; `files.rs` says
+//! what counts as a dependency.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,7 +14,8 @@ mod files;
 mod module_tree;
 mod references;
 
-/// The crates of the workspace, the lowest layer first: each depends on crates above it in this list.
+/// The crates of the workspace, the lowest layer first: each depends on crates above it in this
+/// list.
 pub(crate) const LAYERS: [&str; 9] = [
     "x25519-batch",
     "pssst",
@@ -47,8 +50,8 @@ impl Report {
 /// Checks the workspace in the folder `root`.
 ///
 /// # Errors
-/// Without `cargo metadata`, for sources that cannot be read or parsed, and for a workspace without crates or files, in which the
-/// check would see nothing.
+/// Without `cargo metadata`, for sources that cannot be read or parsed, and for a workspace without
+/// crates or files, in which the check would see nothing.
 pub(crate) fn check(root: &Path, layers: &[&str]) -> Result<Report, Box<dyn Error>> {
     let packages = crates::packages(root)?;
     if packages.is_empty() {

@@ -1,7 +1,9 @@
-//! Admission control before every upstream: a limit on concurrent requests, the circuit breaker, and the counters.
+//! Admission control before every upstream: a limit on concurrent requests, the circuit breaker,
+//! and the counters.
 //!
-//! It is a layer of tower. A request for which there is no slot is dropped at once: tower's own limit, shared by several workers,
-//! keeps a place in its queue for a worker that may not come back for it.
+//! It is a layer of tower. A request for which there is no slot is dropped at once: tower's own
+//! limit, shared by several workers, keeps a place in its queue for a worker that may not come back
+//! for it.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -14,8 +14,8 @@ const MAX_OPEN_FOR: u32 = 30;
 pub struct CircuitBreaker {
     /// The consecutive failures that open the circuit; 0 for never.
     pub failures: u32,
-    /// How long it stays open at first. Then one request tries the upstream; while those fail, the time doubles, up to 30
-    /// times as long.
+    /// How long it stays open at first. Then one request tries the upstream; while those fail, the
+    /// time doubles, up to 30 times as long.
     pub open_for: Duration,
 }
 

@@ -1,8 +1,9 @@
 //! PSSST for services and programs that know nothing of it.
 //!
-//! A [`Gateway`] answers requests with what an existing service says, over HTTP, UDP, TCP or a Unix socket. It is a
-//! [`Handler`](pssst_net::Handler) for a [`pssst_net::Server`]. A [`Proxy`] is the other end: it takes plain datagrams from programs on its own machine,
-//! carries each as a request, and hands the reply back. `docs/gateway.md` says what both promise.
+//! A [`Gateway`] answers requests with what an existing service says, over HTTP, UDP, TCP or a Unix
+//! socket. It is a [`Handler`](pssst_net::Handler) for a [`pssst_net::Server`]. A [`Proxy`] is the
+//! other end: it takes plain datagrams from programs on its own machine, carries each as a request,
+//! and hands the reply back. `docs/gateway.md` says what both promise.
 //!
 //! ```
 //! use pssst_gateway::{Gateway, Proxy};

@@ -53,14 +53,15 @@ impl Gateway {
 }
 
 impl GatewayBuilder {
-    /// Limits how long the upstream may take for an answer, from connecting to its last byte; 2 seconds by default.
+    /// Limits how long the upstream may take for an answer, from connecting to its last byte; 2
+    /// seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// Limits the requests that are with the upstream at a time, over all workers; 256 by default, at least 1. More are
-    /// dropped at once.
+    /// Limits the requests that are with the upstream at a time, over all workers; 256 by default,
+    /// at least 1. More are dropped at once.
     pub fn max_concurrency(self, requests: usize) -> Self {
         Self { max_concurrency: requests.clamp(1, tokio::sync::Semaphore::MAX_PERMITS), ..self }
     }
@@ -70,14 +71,15 @@ impl GatewayBuilder {
         Self { circuit, ..self }
     }
 
-    /// Limits the bytes of a reply; 65,455, which a datagram has room for, by default and at most. The server's limit on
-    /// amplification comes after it.
+    /// Limits the bytes of a reply; 65,455, which a datagram has room for, by default and at most.
+    /// The server's limit on amplification comes after it.
     pub fn max_reply(mut self, bytes: usize) -> Self {
         self.settings.max_reply = bytes.min(MAX_MESSAGE);
         self
     }
 
-    /// Hands messages over and never replies. Upstreams of UDP, TCP and Unix sockets are not waited for.
+    /// Hands messages over and never replies. Upstreams of UDP, TCP and Unix sockets are not waited
+    /// for.
     pub fn one_way(mut self, is_one_way: bool) -> Self {
         self.settings.is_one_way = is_one_way;
         self
@@ -88,8 +90,8 @@ impl GatewayBuilder {
         Self { names: Arc::new(names), ..self }
     }
 
-    /// Puts the 32 bytes of the client's public key before each message, zeros for anonymous clients. Not for HTTP, which
-    /// has a header for it.
+    /// Puts the 32 bytes of the client's public key before each message, zeros for anonymous
+    /// clients. Not for HTTP, which has a header for it.
     pub fn prefix_client_key(mut self, prefixes: bool) -> Self {
         self.settings.prefixes_client_key = prefixes;
         self
@@ -101,10 +103,12 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the header `Authorization` over HTTP, by which the upstream knows the gateway. It is never shown.
+    /// Sets the header `Authorization` over HTTP, by which the upstream knows the gateway. It is
+    /// never shown.
     ///
     /// # Errors
-    /// [`Error::EmptyAuthorization`], and [`Error::InvalidAuthorization`] if it cannot stand in a header.
+    /// [`Error::EmptyAuthorization`], and [`Error::InvalidAuthorization`] if it cannot stand in a
+    /// header.
     pub fn authorization(mut self, authorization: &str) -> Result<Self, Error> {
         if authorization.is_empty() {
             return Err(Error::EmptyAuthorization);
@@ -133,9 +137,10 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the header `traceparent` over HTTP (W3C Trace Context), by which the upstream's spans join those of this
-    /// program. It is called within the span `upstream` of each request, a child of the server's span `request`; `None`
-    /// leaves the header out, and so does a value that cannot stand in one.
+    /// Sets the header `traceparent` over HTTP (W3C Trace Context), by which the upstream's spans
+    /// join those of this program. It is called within the span `upstream` of each request, a child
+    /// of the server's span `request`; `None` leaves the header out, and so does a value that
+    /// cannot stand in one.
     pub fn trace_parent(mut self, parent: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         self.http.trace_parent = Some(Arc::new(parent));
         self

@@ -15,7 +15,7 @@ pub enum ExchangeOutcome {
     Answered,
     /// One-way: the upstream has the message, and nobody waits for more.
     Delivered,
-    /// The upstream answered with a status that is no reply.
+    /// The upstream answered with a status that is not a reply.
     StatusRefused,
     /// The upstream's answer, or the message, is longer than may be.
     TooLarge,
@@ -23,11 +23,12 @@ pub enum ExchangeOutcome {
     Unreachable,
     /// The connection broke before the answer was complete.
     Broken,
-    /// What came is no answer in the upstream's own protocol.
+    /// The upstream's answer violates its own protocol.
     Malformed,
     /// No complete answer came in time.
     TimedOut,
-    /// The upstream was not asked, having failed too often ([`GatewayBuilder::circuit_breaker`](crate::GatewayBuilder::circuit_breaker)).
+    /// The upstream was not asked, having failed too often
+    /// ([`GatewayBuilder::circuit_breaker`](crate::GatewayBuilder::circuit_breaker)).
     CircuitOpen,
     /// The upstream was not asked, as many requests being with it as may be
     /// ([`GatewayBuilder::max_concurrency`](crate::GatewayBuilder::max_concurrency)).

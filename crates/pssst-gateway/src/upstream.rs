@@ -17,8 +17,9 @@ pub(crate) mod udp;
 
 /// The location of a service behind a gateway.
 ///
-/// `http://HOST/PATH` and `https://HOST/PATH`, `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:/PATH`. Over TCP and Unix sockets a message has its
-/// length before it, in two bytes, the higher first, as DNS has it over TCP (RFC 1035, section 4.2.2).
+/// `http://HOST/PATH` and `https://HOST/PATH`, `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:/PATH`.
+/// Over TCP and Unix sockets a message has its length before it, in two bytes, the higher first, as
+/// DNS has it over TCP (RFC 1035, section 4.2.2).
 ///
 /// ```
 /// use pssst_gateway::Upstream;
@@ -72,7 +73,7 @@ impl FromStr for Upstream {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // Where there is no telling what is what, a password may be in it.
+        // A text that cannot be parsed may contain a password.
         let refused = || if text.contains('@') { Error::Credentials } else { Error::InvalidUpstream };
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.starts_with('/') && path.len() < MAX_SOCKET_PATH {

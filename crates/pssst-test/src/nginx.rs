@@ -14,7 +14,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx with the configuration `stream` (its block `stream { … }`), and with its files in `folder`.
+    /// Starts nginx with the configuration `stream` (its block `stream { … }`), and with its files
+    /// in `folder`.
     ///
     /// # Panics
     /// Without nginx and its module for streams (Debian: `nginx-light`, `libnginx-mod-stream`).

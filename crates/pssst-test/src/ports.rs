@@ -8,9 +8,11 @@ use std::ops::Range;
 /// Below the ports that systems hand out by themselves.
 const PORTS: Range<u16> = 10_000..32_000;
 
-/// A port of the loopback interface, for TCP and UDP, that this process alone uses until the value is dropped.
+/// A port of the loopback interface, for TCP and UDP, that this process alone uses until the value
+/// is dropped.
 ///
-/// Neither the system nor another test takes it meanwhile, so that a server can be stopped and find its port free again.
+/// Neither the system nor another test takes it meanwhile, so that a server can be stopped and find
+/// its port free again.
 #[derive(Debug)]
 pub struct ReservedPort {
     number: u16,

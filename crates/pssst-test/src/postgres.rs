@@ -1,7 +1,9 @@
-//! PostgreSQL servers of their own for tests: in a temporary directory, on a private port of the loopback interface.
+//! PostgreSQL servers of their own for tests: in a temporary directory, on a private port of the
+//! loopback interface.
 //!
-//! They need the programs of PostgreSQL 15 or later (Debian: `apt install postgresql`), from `PATH` or from
-//! `/usr/lib/postgresql`. A server ends with the test's process, however that ends, and leaves nothing behind.
+//! They need the programs of PostgreSQL 15 or later (Debian: `apt install postgresql`), from `PATH`
+//! or from `/usr/lib/postgresql`. A server ends with the test's process, however that ends, and
+//! leaves nothing behind.
 //!
 //! ```no_run
 //! use pssst_test::Postgres;
@@ -27,8 +29,8 @@ use crate::wait::{PATIENCE, wait_for};
 const USER: &str = "pssst";
 const PASSWORD: &str = "hunter2-of-the-tests";
 
-/// Stops the server when its standard input ends, which it does at the latest with the process that holds its other end,
-/// and removes the directory unless it was told to keep it.
+/// Stops the server when its standard input ends, which it does at the latest with the process that
+/// holds its other end, and removes the directory unless it was told to keep it.
 const WATCHDOG: &str = r#"
 directory=$1; shift
 "$@" &
@@ -88,7 +90,8 @@ impl Postgres {
         self.database_url(&name)
     }
 
-    /// Does as the SQL text says, and gives what `psql` prints: a row a line, columns separated by `|`.
+    /// Does as the SQL text says, and gives what `psql` prints: a row a line, columns separated by
+    /// `|`.
     ///
     /// # Panics
     /// With what the database says when it refuses.
@@ -135,8 +138,8 @@ impl Postgres {
         let password_file = self.directory.join("password");
         fs::write(&password_file, PASSWORD).expect("the password is written");
         let mut initdb = self.command(&self.programs.join("initdb"));
-        // A locale whose order of names is not that of their bytes shows who relies on it. Only the making of the cluster
-        // does without fsync.
+        // A locale whose order of names is not that of their bytes shows who relies on it. Only the
+        // making of the cluster does without fsync.
         initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US"]);
         initdb.args(["--auth=scram-sha-256", "--username", USER]);
         initdb.arg("--pwfile").arg(password_file).arg("--pgdata").arg(self.data());
@@ -209,7 +212,8 @@ impl Drop for Postgres {
     }
 }
 
-/// Whether a server says that it cannot start. What it says to clients that come too early is as fatal, to them.
+/// Whether a server says that it cannot start. What it says to clients that come too early is as
+/// fatal, to them.
 fn has_failed(log: &str) -> bool {
     log.lines().any(|line| line.contains("FATAL") && !line.contains("the database system is "))
 }

@@ -22,7 +22,8 @@ pub fn output(command: &mut Command, stdin: &str) -> Output {
     child.wait_with_output().expect("the command ends")
 }
 
-/// A running process, killed when dropped. Its output is read all the time, so that no full pipe holds it up.
+/// A running process, killed when dropped. Its output is read all the time, so that no full pipe
+/// holds it up.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -41,7 +42,8 @@ impl Process {
         Self::spawn_with_its_stderr(command.stderr(Stdio::piped()))
     }
 
-    /// Starts a command whose standard error, too, is the command's, and is only read if it is piped.
+    /// Starts a command whose standard error, too, is the command's, and is only read if it is
+    /// piped.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -92,8 +94,8 @@ impl Process {
         }
     }
 
-    /// Waits for a line of standard output that begins with these words, and returns the rest of it. Lines that were read before
-    /// count.
+    /// Waits for a line of standard output that begins with these words, and returns the rest of
+    /// it. Lines that were read before count.
     ///
     /// # Panics
     /// With what the process said, if it ends without such a line.

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is certain to happen: long, since the machine may be busy. A test that passes does not wait so
-/// long for anything.
+/// How long anything may take that is certain to happen: long, since the machine may be busy. A
+/// test that passes does not wait so long for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -1,8 +1,9 @@
 //! The dependencies between the files of a crate.
 //!
-//! A file depends on the file that **defines** what it uses: re-exports and imports are followed. It uses what its paths name, in
-//! `use`, code, attributes and macros. Declaring a module, or re-exporting what is defined below it, is no use. Neither is what
-//! only tests do. A module that stands within a file belongs to that file.
+//! A file depends on the file that **defines** what it uses: re-exports and imports are followed.
+//! It uses what its paths name, in `use`, code, attributes and macros. Declaring a module, or
+//! re-exporting what is defined below it, is no use. Neither is what only tests do. A module that
+//! stands within a file belongs to that file.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -16,7 +16,8 @@ pub(crate) struct ModuleTree {
 pub(crate) struct Module {
     pub(crate) file: PathBuf,
     pub(crate) parent: Option<ModuleId>,
-    /// A name has several meanings if it is declared under several `cfg`, or as a module and as a function.
+    /// A name has several meanings if it is declared under several `cfg`, or as a module and as a
+    /// function.
     pub(crate) names: BTreeMap<String, Vec<Meaning>>,
     /// What is imported by `use PATH::*`.
     pub(crate) globs: Vec<Path>,
@@ -97,7 +98,8 @@ impl ModuleTree {
         found
     }
 
-    /// The meanings of a name in a module: none that are in this crate, or `None` if it has no such name.
+    /// The meanings of a name in a module: none that are in this crate, or `None` if it has no such
+    /// name.
     fn look_up(&self, module: ModuleId, name: &str, followed: &mut Followed) -> Option<Vec<Target>> {
         if !followed.insert((module, name.to_owned())) {
             return None;
@@ -133,7 +135,8 @@ mod tests {
         text.split("::").map(str::to_owned).collect()
     }
 
-    /// `mod a { pub struct A; mod inner { use super::*; } } mod b { pub use crate::a::A as B; } pub use b::*; use std::fmt;`
+    /// `mod a { pub struct A; mod inner { use super::*; } } mod b { pub use crate::a::A as B; } pub
+    /// use b::*; use std::fmt;`
     fn tree() -> ModuleTree {
         let mut tree = ModuleTree::default();
         let root = tree.add("lib.rs".into(), None);

@@ -148,7 +148,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a name after these tokens begins a path: it is not a field, a method, a lifetime, or the rest of a path.
+/// Whether a name after these tokens begins a path: it is not a field, a method, a lifetime, or the
+/// rest of a path.
 fn begins_path(before: &[TokenTree]) -> bool {
     let sign = |token: Option<&TokenTree>| match token {
         Some(TokenTree::Punct(punct)) => Some(punct.as_char()),

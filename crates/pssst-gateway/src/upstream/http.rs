@@ -161,7 +161,8 @@ impl HttpUpstream {
         if let Some(parent) = parent.and_then(|parent| HeaderValue::try_from(parent).ok()) {
             post = post.header(TRACE_PARENT, parent);
         }
-        // reqwest tries the preferred address first, and does not say to which one it could not connect.
+        // reqwest tries the preferred address first, and does not say to which one it could not
+        // connect.
         let guard = self.resolver.0.suspect(None);
         let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error));
         if !matches!(response, Err(Failure(ExchangeOutcome::Unreachable))) {

@@ -20,8 +20,9 @@ const MAX_ADDRESSES: usize = 16;
 
 /// A host and a port, for all workers.
 ///
-/// There is one lookup at a time, however many requests there are and however long it takes: the system's own would each hold a thread
-/// while name servers are slow. Requests go on with what is known, and wait for nothing but the first lookup.
+/// There is one lookup at a time, however many requests there are and however long it takes: the
+/// system's own would each hold a thread while name servers are slow. Requests go on with what is
+/// known, and wait for nothing but the first lookup.
 pub(crate) struct UpstreamAddresses {
     look_up: LookUp,
     known: watch::Sender<Known>,
@@ -66,7 +67,8 @@ impl UpstreamAddresses {
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
     }
 
-    /// Suspects an address of being of no use until that is cleared; the one that is preferred at present, if none is given.
+    /// Suspects an address of being of no use until that is cleared; the one that is preferred at
+    /// present, if none is given.
     pub(crate) fn suspect(self: &Arc<Self>, address: Option<SocketAddr>) -> FailureGuard {
         let address = address.or_else(|| self.known.borrow().addresses.first().copied());
         FailureGuard { target: Arc::clone(self), address }
@@ -98,8 +100,8 @@ impl UpstreamAddresses {
     }
 }
 
-/// What is held against an address while it is tried. If it is dropped, with a request whose time is up for instance, the address is
-/// avoided: a machine that is gone says nothing.
+/// What is held against an address while it is tried. If it is dropped, with a request whose time
+/// is up for instance, the address is avoided: a machine that is gone says nothing.
 pub(crate) struct FailureGuard {
     target: Arc<UpstreamAddresses>,
     address: Option<SocketAddr>,
@@ -144,7 +146,8 @@ impl Drop for Lookup {
             known.is_looking = false;
             known.looked = Some(now);
             known.due = Some(now + if found.is_empty() { PAUSE } else { LIFETIME });
-            // The one that is in use stays so, if it is still there. What was known is better than nothing.
+            // The one that is in use stays so, if it is still there. What was known is better than
+            // nothing.
             if let Some(first) = known.addresses.first()
                 && let Some(place) = found.iter().position(|address| address == first)
             {

@@ -26,8 +26,9 @@ pub(crate) enum StreamAddr {
 
 /// An upstream, and a worker's connections to it that nobody uses at the moment.
 ///
-/// A connection carries one request at a time. One that failed, or whose answer did not come in time, is closed: what still comes
-/// on it would be taken for the answer to somebody else's request.
+/// A connection carries one request at a time. One that failed, or whose answer did not come in
+/// time, is closed: what still comes on it would be taken for the answer to somebody else's
+/// request.
 #[derive(Debug)]
 pub(crate) struct StreamUpstream {
     address: StreamAddr,
@@ -51,8 +52,8 @@ impl StreamUpstream {
         let frame = [&len.to_be_bytes(), message].concat();
         if let Some(mut connection) = self.take_idle() {
             match connection.exchange(&frame, max_reply, is_one_way).await {
-                // It was closed while nobody used it, so the upstream has seen nothing. Or it closes connections because of this very
-                // message, so this happens once.
+                // It was closed while nobody used it, so the upstream has seen nothing. Or it
+                // closes connections because of this very message, so this happens once.
                 Err(ExchangeError::Stale) => {}
                 outcome => return self.settle(connection, outcome),
             }
@@ -114,7 +115,7 @@ impl StreamUpstream {
     }
 }
 
-/// Why there is no answer.
+/// Why an exchange failed.
 #[derive(Debug)]
 enum ExchangeError {
     /// The connection ended before the first byte of an answer.

@@ -15,9 +15,10 @@ use crate::stats::ExchangeOutcome;
 
 /// An upstream, and where a worker receives its answers, one after another.
 ///
-/// A message leaves from a socket of its own, and the first datagram that comes back is the answer. A socket for each request costs some
-/// microseconds, and a late answer to one request can then never be taken for the answer to another, which may be somebody else's. Its
-/// port is one that nobody can foresee.
+/// A message leaves from a socket of its own, and the first datagram that comes back is the answer.
+/// A socket for each request costs some microseconds, and a late answer to one request can then
+/// never be taken for the answer to another, which may be somebody else's. Its port is one that
+/// nobody can foresee.
 #[derive(Debug)]
 pub(crate) struct UdpUpstream {
     addresses: Arc<UpstreamAddresses>,
@@ -58,7 +59,8 @@ impl UdpUpstream {
         }
     }
 
-    /// The next datagram, or what the network has to report. Tokio's own `recv` would sleep on where there is only an error to tell.
+    /// The next datagram, or what the network has to report. Tokio's own `recv` would sleep on
+    /// where there is only an error to tell.
     fn receive(&self, socket: &UdpSocket) -> io::Result<Option<Bytes>> {
         let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
