@@ -16,9 +16,10 @@ mod references;
 
 /// The crates of the workspace, the lowest layer first: each depends on crates above it in this
 /// list.
-pub(crate) const LAYERS: [&str; 9] = [
+pub(crate) const LAYERS: [&str; 10] = [
     "x25519-batch",
     "pssst",
+    "pssst-support",
     "pssst-net",
     "pssst-identity",
     "pssst-directory",

@@ -1,8 +1,10 @@
 //! A circuit breaker: stops calling an upstream after consecutive failures.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pssst_support::Backoff;
+use pssst_support::sync::lock;
 use tokio::time::Instant;
 
 /// How many times as long as at first the circuit stays open at most.
@@ -14,8 +16,8 @@ const MAX_OPEN_FOR: u32 = 30;
 pub struct CircuitBreaker {
     /// The consecutive failures that open the circuit; 0 for never.
     pub failures: u32,
-    /// How long it stays open at first. Then one request tries the upstream; while those fail, the
-    /// time doubles, up to 30 times as long.
+    /// How long it stays open at first, or up to half less, at random. Then one request tries the
+    /// upstream; while those fail, the time doubles, up to 30 times as long.
     pub open_for: Duration,
 }
 
@@ -36,25 +38,27 @@ impl Default for CircuitBreaker {
 /// The state that all workers share.
 #[derive(Debug)]
 pub(crate) struct Circuit {
-    options: CircuitBreaker,
+    /// The consecutive failures that open it; 0 for never.
+    max_failures: u32,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
     state: State,
+    backoff: Backoff,
     /// How often it has opened. A call from before the last time changes nothing any more.
     openings: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Requests pass; so many have failed in a row.
+    /// Calls pass; so many have failed in a row.
     Closed { failures: u32 },
-    /// None passes until then.
-    Open { until: Instant, pause: Duration },
-    /// A single one has passed, to see how things are.
-    Probing { pause: Duration },
+    /// No call passes until then.
+    Open { until: Instant },
+    /// One call has passed, to try the upstream.
+    Probing,
 }
 
 /// Permission for one call. Report its result; dropping it counts as neither.
@@ -66,86 +70,85 @@ pub(crate) struct Permit {
 }
 
 impl Circuit {
-    pub(crate) const fn new(options: CircuitBreaker) -> Self {
-        Self { options, inner: Mutex::new(Inner { state: State::Closed { failures: 0 }, openings: 0 }) }
+    pub(crate) fn new(options: CircuitBreaker) -> Self {
+        let CircuitBreaker { failures, open_for } = options;
+        let backoff = Backoff::new(open_for, open_for.saturating_mul(MAX_OPEN_FOR));
+        let inner = Inner { state: State::Closed { failures: 0 }, backoff, openings: 0 };
+        Self { max_failures: failures, inner: Mutex::new(inner) }
     }
 
     /// Permits a call, unless the circuit is open.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Permit> {
-        let mut inner = self.inner();
+        let mut inner = lock(&self.inner);
         let is_probe = match inner.state {
             State::Closed { .. } => false,
-            State::Open { until, pause } if Instant::now() >= until => {
-                inner.state = State::Probing { pause };
+            State::Open { until } if Instant::now() >= until => {
+                inner.state = State::Probing;
                 true
             }
-            State::Open { .. } | State::Probing { .. } => return None,
+            State::Open { .. } | State::Probing => return None,
         };
         Some(Permit { circuit: Arc::clone(self), is_probe, openings: inner.openings })
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.inner().state, State::Closed { .. })
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        !matches!(lock(&self.inner).state, State::Closed { .. })
     }
 }
 
 impl Inner {
-    fn open(&mut self, pause: Duration) {
-        tracing::warn!(?pause, "the upstream fails; it is left alone for a while");
-        self.state = State::Open { until: Instant::now() + pause, pause };
+    fn open(&mut self) {
+        let open_for = self.backoff.next_delay();
+        tracing::warn!(?open_for, "the upstream fails and is not called for a while");
+        self.state = State::Open { until: Instant::now() + open_for };
         self.openings += 1;
     }
 }
 
 impl Permit {
-    /// The upstream answered, whatever it said.
+    /// Reports that the upstream answered, whatever it said.
     pub(crate) fn succeeded(mut self) {
-        let mut inner = self.circuit.inner();
+        let mut inner = lock(&self.circuit.inner);
         match inner.state {
-            State::Probing { .. } if self.is_probe => {
+            State::Probing if self.is_probe => {
                 tracing::warn!("the upstream answers again");
                 inner.state = State::Closed { failures: 0 };
+                inner.backoff.reset();
             }
             State::Closed { .. } if self.openings == inner.openings => inner.state = State::Closed { failures: 0 },
-            _ => {}
+            State::Closed { .. } | State::Open { .. } | State::Probing => {}
         }
         drop(inner);
         self.is_probe = false;
     }
 
-    /// The upstream did not.
+    /// Reports that it did not.
     pub(crate) fn failed(mut self) {
-        let mut inner = self.circuit.inner();
+        let mut inner = lock(&self.circuit.inner);
         match inner.state {
-            State::Probing { pause } if self.is_probe => {
-                inner.open((2 * pause).min(MAX_OPEN_FOR * self.circuit.options.open_for));
-            }
+            State::Probing if self.is_probe => inner.open(),
             State::Closed { failures } if self.openings == inner.openings => {
                 let failures = failures.saturating_add(1);
-                if self.circuit.options.failures > 0 && failures >= self.circuit.options.failures {
-                    inner.open(self.circuit.options.open_for);
+                if self.circuit.max_failures > 0 && failures >= self.circuit.max_failures {
+                    inner.open();
                 } else {
                     inner.state = State::Closed { failures };
                 }
             }
-            _ => {}
+            State::Closed { .. } | State::Open { .. } | State::Probing => {}
         }
         drop(inner);
         self.is_probe = false;
     }
 }
 
-/// A probe that was given up has learnt nothing: the next request is one.
+/// A probe that was given up has learnt nothing: the next call is one.
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_probe {
-            let mut inner = self.circuit.inner();
-            if let State::Probing { pause } = inner.state {
-                inner.state = State::Open { until: Instant::now(), pause };
+            let mut inner = lock(&self.circuit.inner);
+            if inner.state == State::Probing {
+                inner.state = State::Open { until: Instant::now() };
             }
         }
     }
@@ -208,9 +211,10 @@ mod tests {
         let circuit = Arc::new(Circuit::new(CircuitBreaker::new(1, PAUSE)));
         fail(&circuit, 1);
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            tokio::time::sleep(Duration::from_millis(pause * 1000 - 1)).await;
+            // Drawn from the upper half.
+            tokio::time::sleep(Duration::from_millis(pause * 500 - 1)).await;
             assert!(circuit.enter().is_none(), "{pause}");
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(pause * 500 + 1)).await;
             circuit.enter().unwrap().failed();
         }
         tokio::time::sleep(30 * PAUSE).await;

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pssst_net::Reply;
+use pssst_support::sync::lock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -88,7 +89,7 @@ impl StreamUpstream {
     fn settle(&self, connection: Connection, outcome: Result<Answer, ExchangeError>) -> Result<Answer, Failure> {
         match outcome {
             Ok(answer) => {
-                let mut idle = self.idle();
+                let mut idle = lock(&self.idle);
                 if idle.len() < MAX_IDLE {
                     idle.push(connection);
                 }
@@ -101,17 +102,13 @@ impl StreamUpstream {
 
     /// The connection that was used last and is still silent and open.
     fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle();
+        let mut idle = lock(&self.idle);
         while let Some(connection) = idle.pop() {
             if connection.is_silent() {
                 return Some(connection);
             }
         }
         None
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

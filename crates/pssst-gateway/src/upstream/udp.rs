@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use pssst_net::Reply;
+use pssst_support::sync::lock;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -63,7 +64,7 @@ impl UdpUpstream {
     /// where there is only an error to tell.
     fn receive(&self, socket: &UdpSocket) -> io::Result<Option<Bytes>> {
         let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = lock(&self.buffer);
         let len = match socket.try_io(Interest::ERROR, error) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_recv(&mut buffer)?,
             outcome => outcome?,
