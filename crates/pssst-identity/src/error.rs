@@ -5,7 +5,7 @@ use std::io;
 
 use pssst::PublicKey;
 
-use crate::State;
+use crate::state::State;
 
 /// Why an identity could not be stored, found or changed.
 #[derive(Debug)]

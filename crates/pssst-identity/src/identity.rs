@@ -1,7 +1,6 @@
 //! An identity, and what may be said in one.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use pssst::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::state::State;
 
 /// Bytes of a name at most.
 pub(crate) const MAX_NAME_LEN: usize = 128;
@@ -17,39 +17,6 @@ const MAX_LABEL_VALUE_LEN: usize = 256;
 
 /// Free-form labels, `name=value` each.
 pub type Labels = BTreeMap<String, String>;
-
-/// Whether a client is welcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum State {
-    /// It is.
-    Enrolled,
-    /// Not now: it is refused until it is enrolled again.
-    Suspended,
-    /// Never again.
-    Revoked,
-}
-
-impl State {
-    /// All states.
-    pub const ALL: [Self; 3] = [Self::Enrolled, Self::Suspended, Self::Revoked];
-
-    /// `enrolled`, `suspended` or `revoked`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Enrolled => "enrolled",
-            Self::Suspended => "suspended",
-            Self::Revoked => "revoked",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 impl FromStr for State {
     type Err = Error;

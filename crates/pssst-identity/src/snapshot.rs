@@ -6,12 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
 use pssst::PublicKey;
 
-use crate::{Change, Standing, State};
+use crate::{Change, Standing};
+use admissibility::Admissibility;
 use shard::Shard;
 
+mod admissibility;
 mod names;
 mod shard;
 
@@ -34,20 +35,6 @@ pub struct IdentitySnapshot {
     table: Table,
     /// Writers come one after another.
     writing: Mutex<()>,
-}
-
-/// The part of a client's standing that decides whether it is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Admissibility {
-    pub(crate) state: State,
-    /// From when on it is refused, in seconds since 1970.
-    pub(crate) expires: Option<u32>,
-}
-
-impl Admissibility {
-    pub(crate) fn is_expired(self, now: Timestamp) -> bool {
-        self.expires.is_some_and(|expires| i64::from(expires) <= now.as_second())
-    }
 }
 
 impl IdentitySnapshot {
@@ -165,10 +152,12 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
     use crate::Revision;
+    use crate::State;
 
     fn key(number: u64) -> PublicKey {
         let mut bytes = [0; 32];

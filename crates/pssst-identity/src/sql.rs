@@ -17,14 +17,12 @@ use database::Database;
 mod audit;
 mod connect;
 mod database;
+mod dialect;
 mod identities;
 mod listener;
 mod rows;
 mod tokens;
 mod write;
-
-/// Rows of a page at most, of tokens and of the audit log.
-const MAX_PAGE_LEN: usize = 1000;
 
 /// A store in a database. Cheap to clone: clones share the connections and the [`hints`](IdentityStore::hints).
 ///

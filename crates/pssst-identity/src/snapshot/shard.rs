@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pssst::{KEY_LEN, PublicKey};
 
-use super::Admissibility;
+use super::admissibility::Admissibility;
 use super::names::Names;
 use crate::{Standing, State};
 

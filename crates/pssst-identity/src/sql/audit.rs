@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::MAX_PAGE_LEN;
-use super::rows::{column, key, placeholders, signed, time, unsigned};
+use super::rows::{MAX_PAGE_LEN, column, key, placeholders, signed, time, unsigned};
 use crate::{Action, AuditEntry, Error, NewAuditEntry};
 
 pub(super) const MAX_ACTOR_LEN: usize = 128;

@@ -12,7 +12,8 @@ use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, SqlSafeStr};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::database::{Database, Dialect};
+use super::database::Database;
+use super::dialect::Dialect;
 use super::listener::Listener;
 use crate::Error;
 use crate::store::random_store_name;

@@ -8,6 +8,7 @@ use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
+use super::dialect::Dialect;
 use super::listener::Listener;
 use super::write::Write;
 use crate::Error;
@@ -16,23 +17,6 @@ use crate::Error;
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// Identities that are written within one time limit, even by a slow disk.
 const IDENTITIES_IN_TIME: usize = 5000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    Sqlite,
-    Postgres,
-}
-
-impl Dialect {
-    /// SQLite takes the right to write at once: taken after a read, it could be refused without waiting. For PostgreSQL,
-    /// the writers' lock needs no more than this level, whatever the database's default is.
-    pub(super) const fn begin_write(self) -> &'static str {
-        match self {
-            Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-        }
-    }
-}
 
 pub(super) struct Database {
     pub(super) dialect: Dialect,

@@ -8,6 +8,9 @@ use sqlx::{Any, Decode, Row, Type};
 use crate::identity::{check_labels, check_name};
 use crate::{Change, Error, Identity, Labels, Revision, Standing};
 
+/// Rows of a page at most, of tokens and of the audit log.
+pub(super) const MAX_PAGE_LEN: usize = 1000;
+
 /// The columns that [`identity`] reads.
 macro_rules! identity_columns {
     () => {

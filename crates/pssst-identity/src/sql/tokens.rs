@@ -5,9 +5,8 @@ use pssst::PublicKey;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::MAX_PAGE_LEN;
 use super::identities;
-use super::rows::{column, key, labels, name, optional_time, signed, time, to_json};
+use super::rows::{MAX_PAGE_LEN, column, key, labels, name, optional_time, signed, time, to_json};
 use super::write::Write;
 use crate::identity::{check_labels, check_name};
 use crate::{

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{Any, AnyConnection, Connection, Row, SqlSafeStr, Transaction};
 
 use super::audit;
-use super::database::Dialect;
+use super::dialect::Dialect;
 use super::rows::unsigned;
 use crate::store::now;
 use crate::{Error, NewAuditEntry};
