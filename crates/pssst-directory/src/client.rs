@@ -5,15 +5,16 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::PublicKey;
 use pssst::rand_core::TryRng;
+use pssst_support::sync::lock;
 use tokio::sync::watch;
 
 use crate::{Clock, Error, KeyDocument, Pin, atomic_file};
-use check_in::Timing;
+use check_in::{LONGEST_SLEEP, Timing};
 use http::Http;
 use reckoning::Reckoning;
 use trust::Trust;
@@ -25,9 +26,6 @@ mod enroll;
 mod http;
 mod reckoning;
 mod trust;
-
-/// No sleep is longer, since a machine that is suspended meanwhile sleeps on for as long afterwards.
-const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone: all clones are one.
 ///
@@ -186,7 +184,7 @@ impl DirectoryClient {
     }
 
     fn held(&self) -> Option<Held> {
-        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shared.held).clone()
     }
 
     async fn hold(&self, document: KeyDocument, etag: Option<String>) -> Arc<KeyDocument> {
@@ -197,7 +195,7 @@ impl DirectoryClient {
         }
         let document = Arc::new(document);
         let held = Held { document: Arc::clone(&document), reckoning, etag };
-        *shared.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        *lock(&shared.held) = Some(held);
         shared.documents.send_replace(Some(Arc::clone(&document)));
         if let Some(path) = shared.cache.clone() {
             let text = document.to_json();

@@ -5,15 +5,14 @@
 //! request proves, so it cannot differ from the proof; the message names its purpose and holds the token, so that no other
 //! request can pass for an enrolment, and a proof is good for one token only.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use pssst::PublicKey;
-use pssst_identity::{EnrollError, Identity, Labels, Token};
+use pssst_identity::{Identity, Labels, Token};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::refusal::Refusal;
 
 /// What the message of an enrolment says that it is for.
 pub const PURPOSE: &str = "pssst-enroll-v1";
@@ -142,111 +141,6 @@ impl TryFrom<WireResponse> for EnrollmentResponse {
     }
 }
 
-/// Why the directory enrols nobody by a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Refusal {
-    /// There is no such token.
-    UnknownToken,
-    /// The token has expired.
-    TokenExpired,
-    /// An operator took the token back.
-    TokenWithdrawn,
-    /// The token was used already.
-    TokenUsed,
-    /// Another client has the name.
-    NameTaken,
-    /// The key is enrolled already.
-    KeyTaken,
-    /// The token asks for another name, or for one at all.
-    NameMismatch,
-    /// It is no name.
-    InvalidName,
-    /// It is no sealed request for an enrolment, or not for a key of this pool, or its client key must not be enrolled.
-    InvalidRequest,
-    /// Too many requests came from there: try later.
-    RateLimited,
-    /// The directory cannot do it now: try later.
-    Unavailable,
-    /// Something that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-impl Refusal {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::UnknownToken,
-        Self::TokenExpired,
-        Self::TokenWithdrawn,
-        Self::TokenUsed,
-        Self::NameTaken,
-        Self::KeyTaken,
-        Self::NameMismatch,
-        Self::InvalidName,
-        Self::InvalidRequest,
-        Self::RateLimited,
-        Self::Unavailable,
-        Self::Other,
-    ];
-
-    /// As it is in a problem: `unknown_token` and so on.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UnknownToken => "unknown_token",
-            Self::TokenExpired => "token_expired",
-            Self::TokenWithdrawn => "token_withdrawn",
-            Self::TokenUsed => "token_used",
-            Self::NameTaken => "name_taken",
-            Self::KeyTaken => "key_taken",
-            Self::NameMismatch => "name_mismatch",
-            Self::InvalidName => "invalid_name",
-            Self::InvalidRequest => "invalid_request",
-            Self::RateLimited => "rate_limited",
-            Self::Unavailable => "unavailable",
-            Self::Other => "other",
-        }
-    }
-
-    /// The HTTP status that goes with it.
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::UnknownToken | Self::TokenExpired | Self::TokenWithdrawn | Self::TokenUsed => 403,
-            Self::NameTaken | Self::KeyTaken => 409,
-            Self::NameMismatch | Self::InvalidName => 422,
-            Self::InvalidRequest | Self::Other => 400,
-            Self::RateLimited => 429,
-            Self::Unavailable => 503,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl From<&EnrollError> for Refusal {
-    fn from(error: &EnrollError) -> Self {
-        use pssst_identity::Error;
-
-        match error {
-            EnrollError::UnknownToken => Self::UnknownToken,
-            EnrollError::TokenExpired => Self::TokenExpired,
-            EnrollError::TokenWithdrawn => Self::TokenWithdrawn,
-            EnrollError::TokenUsed => Self::TokenUsed,
-            EnrollError::NameMismatch => Self::NameMismatch,
-            EnrollError::Store(Error::NameTaken(_)) => Self::NameTaken,
-            EnrollError::Store(Error::KeyTaken(_)) => Self::KeyTaken,
-            EnrollError::Store(Error::InvalidName(_)) => Self::InvalidName,
-            EnrollError::Store(Error::Key(_)) => Self::InvalidRequest,
-            _ => Self::Unavailable,
-        }
-    }
-}
-
 /// The body of an answer that is not 200: `{"error": "token_expired", "message": "the token has expired"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -284,6 +178,7 @@ impl Problem {
 mod tests {
     use proptest::prelude::*;
     use pssst::SecretKey;
+    use pssst_identity::EnrollError;
     use serde_json::{Value, json};
 
     use super::*;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 /// Why keys could not be fetched, read, rotated or enrolled.
 #[derive(Debug)]

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
+use pssst_support::sync::lock;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
@@ -180,7 +181,7 @@ impl Shared {
     }
 
     fn edit<T>(&self, edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error>) -> Result<T, Error> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         let _lock = disk::lock(&self.path)?;
         let mut known = self.known();
         let old = disk::read(&self.path)?;
@@ -206,7 +207,7 @@ impl Shared {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Whoever panicked has left no hash, so the file is read again.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Identities in memory: for tests, for programs that get them from elsewhere, and below the file.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use pssst::PublicKey;
+use pssst_support::sync::lock;
 use tokio::sync::watch;
 
 use crate::store::{now, random_store_name};
@@ -28,7 +29,7 @@ impl MemoryStore {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // Whoever panicked had checked everything before it changed anything.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

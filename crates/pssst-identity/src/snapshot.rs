@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use pssst::PublicKey;
+use pssst_support::sync::lock;
 
 use crate::{Change, Standing};
 use admissibility::Admissibility;
@@ -58,7 +59,7 @@ impl IdentitySnapshot {
     /// Takes these changes over, the later of two for one key last. Each is seen by whoever looks up its key when this
     /// returns.
     pub fn apply(&self, changes: &[Change]) {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.writing);
         self.table.apply(changes);
     }
 
@@ -69,7 +70,7 @@ impl IdentitySnapshot {
 
     /// Forgets every client, and takes these over instead: each key is seen as it was or as it is now, and never missed.
     pub(crate) fn replace(&self, table: Table) {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.writing);
         for (shard, replacement) in self.table.shards.iter().zip(table.shards) {
             shard.store(replacement.into_inner());
         }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::LONGEST_SLEEP;
 use crate::Error;
+
+/// The longest sleep: a machine that is suspended meanwhile sleeps on for as long afterwards.
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 

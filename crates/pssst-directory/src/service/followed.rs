@@ -4,9 +4,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use pssst_support::sync::lock;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -67,7 +68,7 @@ impl<T> Followed<T> {
 
     /// Looks at the files again, and tells whether there is something new in them. Blocks.
     pub(super) fn reload(&self) -> Result<bool, Error> {
-        let mut last = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.read);
         let outcome = read(&self.sources).and_then(|contents| {
             let digest = digest(&contents);
             if digest == last.digest { Ok(None) } else { Ok(Some((digest, (self.parse)(&contents)?))) }
@@ -82,7 +83,7 @@ impl<T> Followed<T> {
 
     /// What is wrong with the files since they were last good.
     pub(super) fn error(&self) -> Option<String> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).error.clone()
+        lock(&self.read).error.clone()
     }
 
     /// Remembers what is wrong, and logs it when it is news.

@@ -3,90 +3,51 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pssst_support::named_enum;
+
 use crate::Refusal;
 
-/// What can happen in a directory. Refused enrolments are counted by their [`Refusal`] instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DirectoryEvent {
-    /// A connection was accepted.
-    Connected,
-    /// The system gave no connection: out of files, say.
-    AcceptFailed,
-    /// A TLS handshake failed: another version, another authority, or no TLS at all.
-    HandshakeFailed,
-    /// A TLS handshake took too long.
-    HandshakeTimedOut,
-    /// A request took too long, at its end or at ours.
-    RequestTimedOut,
-    /// The key document was sent.
-    KeysSent,
-    /// A client had the key document already.
-    KeysUnchanged,
-    /// A device was enrolled, or was told so once more.
-    Enrolled,
-    /// An operator with a good credential was let in.
-    OperatorAdmitted,
-    /// Somebody came to the admin listener without any credential: a browser's first request, mostly.
-    OperatorUnknown,
-    /// Somebody came to the admin listener with a wrong credential.
-    OperatorRefused,
-    /// The same once more, too often for the audit log.
-    OperatorRateLimited,
-    /// A browser sent a form for a page of another origin.
-    CrossOriginRefused,
-    /// A rotation of the server's keys was started.
-    RotationStarted,
-    /// Something could not be written into the audit log. (What changes an identity or a token is never done without its entry.)
-    AuditFailed,
-}
-
-impl DirectoryEvent {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
-        Self::Connected,
-        Self::AcceptFailed,
-        Self::HandshakeFailed,
-        Self::HandshakeTimedOut,
-        Self::RequestTimedOut,
-        Self::KeysSent,
-        Self::KeysUnchanged,
-        Self::Enrolled,
-        Self::OperatorAdmitted,
-        Self::OperatorUnknown,
-        Self::OperatorRefused,
-        Self::OperatorRateLimited,
-        Self::CrossOriginRefused,
-        Self::RotationStarted,
-        Self::AuditFailed,
-    ];
-
-    /// A name for logs and metrics, in snake case.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::AcceptFailed => "accept_failed",
-            Self::HandshakeFailed => "handshake_failed",
-            Self::HandshakeTimedOut => "handshake_timed_out",
-            Self::RequestTimedOut => "request_timed_out",
-            Self::KeysSent => "keys_sent",
-            Self::KeysUnchanged => "keys_unchanged",
-            Self::Enrolled => "enrolled",
-            Self::OperatorAdmitted => "operator_admitted",
-            Self::OperatorUnknown => "operator_unknown",
-            Self::OperatorRefused => "operator_refused",
-            Self::OperatorRateLimited => "operator_rate_limited",
-            Self::CrossOriginRefused => "cross_origin_refused",
-            Self::RotationStarted => "rotation_started",
-            Self::AuditFailed => "audit_failed",
-        }
+named_enum! {
+    /// What can happen in a directory. Refused enrolments are counted by their [`Refusal`] instead.
+    #[non_exhaustive]
+    pub enum DirectoryEvent {
+        /// A connection was accepted.
+        Connected => "connected",
+        /// The system gave no connection: out of files, say.
+        AcceptFailed => "accept_failed",
+        /// A TLS handshake failed: another version, another authority, or no TLS at all.
+        HandshakeFailed => "handshake_failed",
+        /// A TLS handshake took too long.
+        HandshakeTimedOut => "handshake_timed_out",
+        /// A request took too long, at its end or at ours.
+        RequestTimedOut => "request_timed_out",
+        /// The key document was sent.
+        KeysSent => "keys_sent",
+        /// A client had the key document already.
+        KeysUnchanged => "keys_unchanged",
+        /// A device was enrolled, or was told so once more.
+        Enrolled => "enrolled",
+        /// An operator with a good credential was let in.
+        OperatorAdmitted => "operator_admitted",
+        /// Somebody came to the admin listener without any credential: a browser's first request, mostly.
+        OperatorUnknown => "operator_unknown",
+        /// Somebody came to the admin listener with a wrong credential.
+        OperatorRefused => "operator_refused",
+        /// The same once more, too often for the audit log.
+        OperatorRateLimited => "operator_rate_limited",
+        /// A browser sent a form for a page of another origin.
+        CrossOriginRefused => "cross_origin_refused",
+        /// A rotation of the server's keys was started.
+        RotationStarted => "rotation_started",
+        /// Something could not be written into the audit log. (What changes an identity or a token is never done without its entry.)
+        AuditFailed => "audit_failed",
     }
 }
 
 /// What a directory has done so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryStats {
-    events: [u64; DirectoryEvent::ALL.len()],
+    events: [u64; DirectoryEvent::COUNT],
     refusals: [u64; Refusal::ALL.len()],
     connections: usize,
 }
@@ -111,7 +72,7 @@ impl DirectoryStats {
 /// The counters behind it.
 #[derive(Debug)]
 pub(super) struct Counters {
-    events: [AtomicU64; DirectoryEvent::ALL.len()],
+    events: [AtomicU64; DirectoryEvent::COUNT],
     refusals: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -168,6 +129,6 @@ mod tests {
         }
         assert_eq!(stats.connections(), 7);
         let names: std::collections::HashSet<_> = DirectoryEvent::ALL.map(DirectoryEvent::name).into_iter().collect();
-        assert_eq!(names.len(), DirectoryEvent::ALL.len());
+        assert_eq!(names.len(), DirectoryEvent::COUNT);
     }
 }
