@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::observe::page::Page;
 use crate::observe::{self, Observed};
 use crate::options::{self, SuiteOption};
-use crate::server::{self, Serving, SharedClients, describe};
+use crate::server::{self, Clients, Serving, describe};
 use crate::service::{self, Service};
 use crate::traces::{self, TraceOptions};
 use crate::words::counted;
@@ -168,9 +168,8 @@ impl Args {
     }
 
     /// The upstream, with everything that is said of it checked; instead of another one, perhaps.
-    fn gateway(&self, clients: &SharedClients, instead_of: Option<&Gateway>) -> Result<Gateway, Failure> {
+    fn gateway(&self, clients: Option<Arc<Clients>>, instead_of: Option<&Gateway>) -> Result<Gateway, Failure> {
         let options = &self.upstream;
-        let clients = Arc::clone(clients);
         let Location::Upstream(upstream) = &options.upstream else {
             return Err(failure(&Error::Credentials));
         };
@@ -185,7 +184,7 @@ impl Args {
             .http_version(options.http_version.into())
             .status_rule(options.http_status.into())
             .trace_parent(traces::parent)
-            .names(move |key| clients.load().as_ref()?.name(key));
+            .names(move |key| clients.as_ref()?.name(key));
         if let Some(path) = &options.authorization_file {
             let text = key_file::refuse_streams([&**path]);
             let text = text.and_then(|()| key_file::read_secret_text(path, &self.server.access));
@@ -203,12 +202,11 @@ impl Args {
     }
 
     /// What answers requests.
-    fn handler(&self, gateway: &Gateway, clients: &SharedClients) -> Handler {
+    fn handler(&self, gateway: &Gateway, clients: Option<Arc<Clients>>) -> Handler {
         if !self.server.verbose {
             return gateway.handler();
         }
-        let clients = Arc::clone(clients);
-        gateway.handler().inspect(move |request| describe(request, &clients))
+        gateway.handler().inspect(move |request| describe(request, clients.as_deref()))
     }
 }
 
@@ -241,7 +239,7 @@ pub(crate) struct Gatewaying {
 
 /// What can be seen of it.
 struct View {
-    server: server::View,
+    server: Arc<server::View>,
     gateway: Arc<ArcSwap<Gateway>>,
 }
 
@@ -290,25 +288,23 @@ impl Service for Gatewaying {
     }
 
     fn check(args: &Args) -> Result<(), Failure> {
-        let gateway = args.gateway(&SharedClients::default(), None).map(drop);
+        let gateway = args.gateway(None, None).map(drop);
         Failure::collect([args.server.check(), gateway].into_iter()).map(drop)
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let clients = SharedClients::default();
-        let gateway = args.gateway(&clients, None)?;
-        let prepared = args.server.prepare(args.suites(), &clients).await?;
-        let handler = args.handler(&gateway, &clients);
-        let serving = Serving::start(&args.server, prepared, clients, handler)?;
+        let prepared = args.server.prepare(args.suites(), None).await?;
+        let clients = prepared.clients.clone();
+        let gateway = args.gateway(clients.clone(), None)?;
+        let serving = Serving::start(&args.server, prepared, args.handler(&gateway, clients))?;
         Ok(Self { serving, gateway: Arc::new(ArcSwap::from_pointee(gateway)) })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let clients = self.serving.clients();
-        let gateway = args.gateway(clients, Some(&self.gateway.load()))?;
-        let prepared = args.server.prepare(args.suites(), clients).await?;
-        let handler = args.handler(&gateway, clients);
-        self.serving.apply(prepared, Some(handler));
+        let prepared = args.server.prepare(args.suites(), Some(&self.serving)).await?;
+        let clients = prepared.clients.clone();
+        let gateway = args.gateway(clients.clone(), Some(&self.gateway.load()))?;
+        self.serving.apply(prepared, args.handler(&gateway, clients));
         self.gateway.store(Arc::new(gateway));
         Ok(())
     }
@@ -325,7 +321,7 @@ impl Service for Gatewaying {
     }
 
     fn view(&self) -> Arc<dyn Observed> {
-        Arc::new(View { server: self.serving.view(), gateway: Arc::clone(&self.gateway) })
+        Arc::new(View { server: Arc::clone(self.serving.view()), gateway: Arc::clone(&self.gateway) })
     }
 
     async fn stop(self, within: Duration) -> String {

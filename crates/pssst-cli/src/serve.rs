@@ -11,7 +11,7 @@ use pssst_net::{Handler, Reply, Request};
 use crate::failure::Failure;
 use crate::observe::Observed;
 use crate::options::SuiteOption;
-use crate::server::{self, Serving, SharedClients, describe};
+use crate::server::{self, Clients, Serving, describe};
 use crate::service::{self, Service};
 use crate::{Cli, Command};
 
@@ -33,6 +33,17 @@ pub(crate) struct Args {
 impl Args {
     fn suites(&self) -> SuiteSet {
         if self.suite.is_empty() { SuiteSet::ALL } else { self.suite.iter().map(|&suite| suite.into()).collect() }
+    }
+
+    /// Returns the echo. The same request always gets the same bytes, as suite 1 needs.
+    fn handler(&self, clients: Option<Arc<Clients>>) -> Handler {
+        let is_verbose = self.server.verbose;
+        Handler::from_fn(move |request: Request<&[u8]>| {
+            if is_verbose {
+                describe(&request, clients.as_deref());
+            }
+            Some(Reply::copy_from(request.message()))
+        })
     }
 }
 
@@ -67,22 +78,15 @@ impl Service for Serve {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let clients = SharedClients::default();
-        let prepared = args.server.prepare(args.suites(), &clients).await?;
-        let (is_verbose, known) = (args.server.verbose, Arc::clone(&clients));
-        // The same request always gets the same bytes, as suite 1 needs.
-        let echo = move |request: Request| {
-            if is_verbose {
-                describe(&request, &known);
-            }
-            Some(Reply::from(request.into_message()))
-        };
-        Ok(Self { serving: Serving::start(&args.server, prepared, clients, Handler::function(echo))? })
+        let prepared = args.server.prepare(args.suites(), None).await?;
+        let handler = args.handler(prepared.clients.clone());
+        Ok(Self { serving: Serving::start(&args.server, prepared, handler)? })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let prepared = args.server.prepare(args.suites(), self.serving.clients()).await?;
-        self.serving.apply(prepared, None);
+        let prepared = args.server.prepare(args.suites(), Some(&self.serving)).await?;
+        let handler = args.handler(prepared.clients.clone());
+        self.serving.apply(prepared, handler);
         Ok(())
     }
 
@@ -95,7 +99,7 @@ impl Service for Serve {
     }
 
     fn view(&self) -> Arc<dyn Observed> {
-        Arc::new(self.serving.view())
+        Arc::clone(self.serving.view()) as _
     }
 
     async fn stop(self, within: Duration) -> String {

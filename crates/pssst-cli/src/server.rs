@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pssst::{KeyCheck, Keyring, SuiteSet};
-use pssst_net::{BoundServer, Handler, RateLimit, Request, Server};
+use pssst::{Keyring, SuiteSet};
+use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
 use tokio::task::JoinHandle;
 
 use crate::failure::Failure;
@@ -20,15 +20,15 @@ use crate::service::seconds_since_1970;
 use crate::stderr::say;
 use crate::words::sender;
 use keys::{KeyOptions, Keys};
+pub(crate) use policy::Clients;
 use policy::Policy;
-pub(crate) use policy::{Clients, SharedClients};
 use summary::Summary;
 
 mod keys;
 mod policy;
 mod summary;
 
-/// How a server is to be.
+/// Options of a server.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ServerOptions {
     /// The address and port to serve; port 0 takes a free one, and [::] serves IPv4 as well as IPv6. Sockets that the service
@@ -83,7 +83,7 @@ pub(crate) struct Prepared {
     keys: Keys,
     accepts: Accepts,
     server: pssst::Server,
-    clients: Option<Arc<Clients>>,
+    pub(crate) clients: Option<Arc<Clients>>,
     bounds: Bounds,
 }
 
@@ -102,12 +102,19 @@ struct Bounds {
     authenticated_amplification: Option<u32>,
 }
 
-/// A server that serves.
+/// A running server.
 pub(crate) struct Serving {
-    server: Arc<Server>,
-    clients: SharedClients,
-    keyring_changed: Arc<AtomicU64>,
+    view: Arc<View>,
     keeper: JoinHandle<()>,
+}
+
+/// A running server as its metrics and health checks see it.
+pub(crate) struct View {
+    server: Server,
+    /// The clients of the configuration in use.
+    clients: Mutex<Option<Arc<Clients>>>,
+    /// When the keys last changed, in seconds since 1970.
+    keyring_changed: AtomicU64,
 }
 
 impl ServerOptions {
@@ -117,12 +124,13 @@ impl ServerOptions {
         Failure::collect([keys, self.policy.check()].into_iter()).map(drop)
     }
 
-    /// Reads everything. Clients that are followed already are not read again.
-    pub(crate) async fn prepare(&self, suites: SuiteSet, clients: &SharedClients) -> Result<Prepared, Failure> {
+    /// Reads everything. Clients that `previous` follows already are not read again.
+    pub(crate) async fn prepare(&self, suites: SuiteSet, previous: Option<&Serving>) -> Result<Prepared, Failure> {
         let keys = Keys::read(&self.keys, &self.access)?;
         let accepts = Accepts { suites, anonymous: !self.policy.refuses_anonymous() };
         let server = accepts.with_keys(keys.now()?);
-        let clients = self.policy.clients(clients.load().as_deref()).await?;
+        let previous = previous.and_then(|previous| previous.view.clients());
+        let clients = self.policy.clients(previous.as_deref()).await?;
         Ok(Prepared { keys, accepts, server, clients, bounds: self.bounds() })
     }
 
@@ -140,36 +148,29 @@ impl ServerOptions {
         }
     }
 
-    fn bind(&self, server: pssst::Server, clients: &SharedClients, bounds: Bounds) -> Result<BoundServer, Failure> {
-        let clients = Arc::clone(clients);
-        let mut builder = Server::builder(server)
+    fn bind(&self) -> Result<BoundServer, Failure> {
+        let mut builder = Server::builder()
             .max_datagram(self.max_datagram as usize)
-            .max_amplification(bounds.amplification)
-            .max_authenticated_amplification(bounds.authenticated_amplification)
-            .rate_limit(bounds.rate)
-            .memo((self.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect())
-            .clients(move |key| clients.load().as_ref().map_or(KeyCheck::Validate, |clients| clients.check(key)));
+            .memo((self.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
         if let Some(workers) = self.workers {
             builder = builder.workers(workers.into());
         }
-        #[cfg(unix)]
-        let builder = match builder.bind_passed() {
-            Ok(Ok(bound)) => return Ok(bound),
-            Ok(Err(builder)) => builder,
-            Err(error) => {
-                return Err(Failure::new(
+        let bound = match udp::inherited_sockets() {
+            Ok(sockets) if sockets.is_empty() => builder.bind(self.listen).map_err(|error| {
+                Failure::new(
+                    format!("cannot serve {error}"),
+                    "choose another port, or find who has this one: `ss -lnup` shows it",
+                )
+                .of_option("listen")
+            })?,
+            sockets => sockets.and_then(|sockets| builder.bind_sockets(sockets)).map_err(|error| {
+                Failure::new(
                     format!("cannot serve the sockets that were passed: {error}"),
                     "pass UDP sockets only: ListenDatagram= in a systemd socket unit",
-                ));
-            }
+                )
+            })?,
         };
-        builder.bind(self.listen).map_err(|error| {
-            Failure::new(
-                format!("cannot serve {error}"),
-                "choose another port, or find who has this one: `ss -lnup` shows it",
-            )
-            .of_option("listen")
-        })
+        Ok(bound)
     }
 }
 
@@ -185,80 +186,82 @@ impl Accepts {
     }
 }
 
+impl Prepared {
+    /// Returns the configuration of a server with this handler, and what keeps its keys up to date.
+    fn into_config(self, handler: Handler) -> (ServerConfig, Option<Arc<Clients>>, Keys, Accepts) {
+        let Self { keys, accepts, server, clients, bounds } = self;
+        let mut config = ServerConfig::new(server, handler)
+            .rate_limit(bounds.rate)
+            .max_amplification(bounds.amplification)
+            .max_authenticated_amplification(bounds.authenticated_amplification);
+        if let Some(clients) = clients.clone() {
+            config = config.client_check(move |key| clients.check(key));
+        }
+        (config, clients, keys, accepts)
+    }
+}
+
 impl Serving {
     /// Takes the port and starts the workers.
-    pub(crate) fn start(
-        options: &ServerOptions,
-        prepared: Prepared,
-        clients: SharedClients,
-        handler: Handler,
-    ) -> Result<Self, Failure> {
-        let Prepared { keys, accepts, server, clients: enrolled, bounds } = prepared;
-        clients.store(enrolled);
+    pub(crate) fn start(options: &ServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
+        let (config, clients, keys, accepts) = prepared.into_config(handler);
         let server = options
-            .bind(server, &clients, bounds)?
-            .serve(handler)
+            .bind()?
+            .serve(config)
             .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
-        let (server, keyring_changed) = (Arc::new(server), Arc::new(AtomicU64::new(seconds_since_1970())));
-        let keeper = keep(keys, accepts, &server, &keyring_changed);
-        Ok(Self { server, clients, keyring_changed, keeper })
+        let keyring_changed = AtomicU64::new(seconds_since_1970());
+        let view = Arc::new(View { server, clients: Mutex::new(clients), keyring_changed });
+        Ok(Self { keeper: keep(keys, accepts, &view), view })
     }
 
-    /// Goes on with what was prepared, without losing a packet.
-    pub(crate) fn apply(&mut self, prepared: Prepared, handler: Option<Handler>) {
-        let Prepared { keys, accepts, server, clients, bounds } = prepared;
+    /// Replaces the configuration as one, without losing a packet.
+    pub(crate) fn apply(&mut self, prepared: Prepared, handler: Handler) {
+        let (config, clients, keys, accepts) = prepared.into_config(handler);
         self.keeper.abort();
-        replace_keys(&self.server, server, &self.keyring_changed);
-        self.server.replace_rate_limit(bounds.rate);
-        self.server.replace_max_amplification(bounds.amplification, bounds.authenticated_amplification);
-        self.clients.store(clients);
-        if let Some(handler) = handler {
-            self.server.replace_handler(handler);
-        }
-        self.keeper = keep(keys, accepts, &self.server, &self.keyring_changed);
+        self.view.set_config(config);
+        *self.view.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
+        self.keeper = keep(keys, accepts, &self.view);
     }
 
     /// Says where it serves, and by which keys clients know it.
     pub(crate) fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "listening on {}", self.server.local_addr())?;
-        self.server.public_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))
+        writeln!(out, "listening on {}", self.view.server.local_addr())?;
+        self.view.server.public_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))
     }
 
-    pub(crate) const fn clients(&self) -> &SharedClients {
-        &self.clients
-    }
-
-    /// What can be seen of it.
-    pub(crate) fn view(&self) -> View {
-        View {
-            server: Arc::clone(&self.server),
-            clients: Arc::clone(&self.clients),
-            keyring_changed: Arc::clone(&self.keyring_changed),
-        }
+    pub(crate) const fn view(&self) -> &Arc<View> {
+        &self.view
     }
 
     /// Answers what has arrived, and tells what became of every packet.
     pub(crate) async fn stop(self, within: Duration) -> String {
         self.keeper.abort();
-        let stats = self.server.shutdown(within).await;
-        let clients = self.clients.load().as_ref().map(|clients| clients.stats());
+        let stats = self.view.server.shutdown(within).await;
+        let clients = self.view.clients().map(|clients| clients.stats());
         Summary { stats, clients }.to_string()
     }
 }
 
-/// What can be seen of a server that serves.
-pub(crate) struct View {
-    server: Arc<Server>,
-    clients: SharedClients,
-    /// In seconds since 1970.
-    keyring_changed: Arc<AtomicU64>,
+impl View {
+    fn clients(&self) -> Option<Arc<Clients>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes when the keys changed.
+    fn set_config(&self, config: ServerConfig) {
+        let before = self.server.public_keys();
+        self.server.set_config(config);
+        if self.server.public_keys() != before {
+            self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Observed for View {
     fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
         observe::server::metrics(page, &self.server, &self.keyring_changed)?;
-        match &*self.clients.load() {
-            Some(clients) => observe::server::identities(page, clients),
+        match self.clients() {
+            Some(clients) => observe::server::identities(page, &clients),
             None => Ok(()),
         }
     }
@@ -268,7 +271,7 @@ impl Observed for View {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        observe::server::not_ready(&self.server, self.clients.load().as_deref())
+        observe::server::not_ready(&self.server, self.clients().as_deref())
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {
@@ -279,28 +282,16 @@ impl Observed for View {
 }
 
 /// Changes the server's keys when their time comes.
-fn keep(keys: Keys, accepts: Accepts, server: &Arc<Server>, changed: &Arc<AtomicU64>) -> JoinHandle<()> {
-    let (server, changed) = (Arc::clone(server), Arc::clone(changed));
+fn keep(keys: Keys, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
+    let view = Arc::clone(view);
     tokio::spawn(async move {
-        keys.follow(|keyring| {
-            replace_keys(&server, accepts.with_keys(keyring), &changed);
-        })
-        .await;
+        keys.follow(|keyring| view.set_config(view.server.config().keys(accepts.with_keys(keyring)))).await;
     })
 }
 
-/// Remembers when the keys became others.
-fn replace_keys(server: &Server, newer: pssst::Server, changed: &AtomicU64) {
-    let before = server.public_keys();
-    server.replace_keys(newer);
-    if server.public_keys() != before {
-        changed.store(seconds_since_1970(), Ordering::Relaxed);
-    }
-}
-
 /// Prints a line about a request.
-pub(crate) fn describe(request: &Request, clients: &SharedClients) {
-    let name = request.client_key().and_then(|key| clients.load().as_ref()?.name(key));
+pub(crate) fn describe(request: &Request<&[u8]>, clients: Option<&Clients>) {
+    let name = request.client_key().and_then(|key| clients?.name(key));
     let name = name.map(|name| format!(", {name}")).unwrap_or_default();
     let sender = sender(request.client_key());
     let (peer, len, suite) = (request.peer(), request.message().len(), request.suite().number());

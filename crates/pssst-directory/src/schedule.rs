@@ -201,7 +201,7 @@ impl Schedule {
         Ok(secrets.try_fold(Keyring::new(first), Keyring::with_key)?)
     }
 
-    /// A server with the keys that it holds now, for [`pssst_net::Server::builder`].
+    /// A server with the keys that it holds now, for a [`pssst_net::ServerConfig`].
     ///
     /// # Errors
     /// Those of [`Schedule::keyring`].

@@ -23,10 +23,11 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// use std::sync::Arc;
 /// use pssst_directory::ScheduleFile;
 /// use pssst_net::pssst::SuiteSet;
-/// use pssst_net::{Handler, Reply, Request, Server};
+/// use pssst_net::{Handler, Server, ServerConfig};
 /// # async fn example(handler: Handler, stop: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
 /// let keys = Arc::new(ScheduleFile::open("/run/secrets/pssst/keys.json", false)?);
-/// let server = Server::builder(keys.server(SuiteSet::ALL)?).bind("[::]:45678")?.serve(handler)?;
+/// let config = ServerConfig::new(keys.server(SuiteSet::ALL)?, handler);
+/// let server = Server::builder().bind("[::]:45678")?.serve(config)?;
 /// tokio::select! {
 ///     never = keys.keep_server(&server, SuiteSet::ALL) => match never {},
 ///     () = stop => {}
@@ -84,7 +85,7 @@ impl ScheduleFile {
         self.held.load_full()
     }
 
-    /// A server with the keys of this moment, for [`pssst_net::Server::builder`]; [`ScheduleFile::keep_server`] keeps it up.
+    /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`]; [`ScheduleFile::keep_server`] keeps it up.
     ///
     /// # Errors
     /// Those of [`Schedule::keyring`].
@@ -153,7 +154,7 @@ impl ScheduleFile {
     /// Keeps a server's keys up to date. Never ends: drop it.
     pub async fn keep_server(self: &Arc<Self>, server: &pssst_net::Server, suites: SuiteSet) -> Infallible {
         let apply = |schedule: &Schedule, now| match schedule.server(now, suites) {
-            Ok(keys) => server.replace_keys(keys),
+            Ok(keys) => server.set_config(server.config().keys(keys)),
             Err(error) => tracing::error!(%error, "the server keeps its keys"),
         };
         self.follow(apply).await

@@ -80,7 +80,7 @@ impl Gateway {
     /// 0xf001 only, unless you know that they do not: see [`pssst_net::Request`].
     pub fn handler(&self) -> Handler {
         let shared = Arc::clone(&self.shared);
-        Handler::service_per_worker(move || {
+        Handler::per_worker(move || {
             ServiceBuilder::new()
                 .layer(AdmissionLayer(Arc::clone(&shared.admission)))
                 .timeout(shared.settings.timeout)

@@ -4,15 +4,14 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pssst_net::{Client, Turns};
+use pssst_net::Client;
+use pssst_net::runtime::{self, Heartbeat, Shutdown};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use forwarder::{Forwarder, Settings, Shared, Shutdown};
+use forwarder::{Forwarder, Settings, Shared};
 use stats::Counters;
 pub use stats::{Drop as ProxyDrop, ProxyStats};
 
@@ -98,7 +97,7 @@ impl BoundProxy {
             shutdown: Shutdown::default(),
         });
         let running = watch::Sender::default();
-        let mut proxy = Proxy { shared, turns: Vec::new(), running };
+        let mut proxy = Proxy { shared, heartbeats: Vec::new(), running };
         for socket in self.sockets {
             proxy.start(socket)?;
         }
@@ -113,7 +112,7 @@ impl BoundProxy {
 /// at once. See the [crate's documentation](crate) for an example.
 pub struct Proxy {
     shared: Arc<Shared>,
-    turns: Vec<Arc<Turns>>,
+    heartbeats: Vec<Arc<Heartbeat>>,
     /// Closed when the last thread has ended.
     running: watch::Sender<()>,
 }
@@ -130,10 +129,9 @@ impl Proxy {
         self.shared.counters.snapshot()
     }
 
-    /// How long the thread that has been at it the longest is in its present turn: taking datagrams, sending them on, and waiting, though for
-    /// no more than a second. Much more than a second means that it hangs, or has ended.
+    /// Returns the age of the oldest event-loop iteration of any thread. Well above a second: a thread hangs, or has ended.
     pub fn longest_turn(&self) -> Duration {
-        self.turns.iter().map(|turns| turns.present()).max().unwrap_or_default()
+        self.heartbeats.iter().map(|heartbeat| heartbeat.age()).max().unwrap_or_default()
     }
 
     /// The client whose requests it carries at present.
@@ -148,7 +146,7 @@ impl Proxy {
 
     /// Stops: takes nothing more, and finishes what is under way, as far as `within` allows. Returns what it has done in its life.
     pub async fn shutdown(&self, within: Duration) -> ProxyStats {
-        self.shared.shutdown.request(Instant::now() + within);
+        self.shared.shutdown.request(within);
         self.running.closed().await;
         self.stats()
     }
@@ -156,34 +154,22 @@ impl Proxy {
     fn start(&mut self, socket: UdpSocket) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let (shared, running) = (Arc::clone(&self.shared), self.running.subscribe());
-        let turns = Arc::new(Turns::new());
-        self.turns.push(Arc::clone(&turns));
-        let (report, started) = std::sync::mpsc::sync_channel(1);
-        let work = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let forwarder = runtime.and_then(|runtime| {
-                let entered = runtime.enter();
-                let forwarder = Forwarder::new(socket, shared, turns)?;
-                drop(entered);
-                Ok((runtime, forwarder))
-            });
-            match forwarder {
-                Ok((runtime, forwarder)) => {
-                    drop(report.send(Ok(())));
-                    runtime.block_on(forwarder.run());
-                }
-                Err(error) => drop(report.send(Err(error))),
-            }
-            drop(running);
-        };
-        thread::Builder::new().name("pssst-proxy".into()).spawn(work)?;
-        started.recv().unwrap_or_else(|_| Err(io::Error::other("a thread did not start")))
+        let heartbeat = Arc::new(Heartbeat::new());
+        self.heartbeats.push(Arc::clone(&heartbeat));
+        runtime::spawn("pssst-proxy".into(), move || {
+            let forwarder = Forwarder::new(socket, shared, heartbeat)?;
+            Ok(async move {
+                forwarder.run().await;
+                drop(running);
+            })
+        })
+        .map(drop)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.shutdown.request(Instant::now());
+        self.shared.shutdown.request(Duration::ZERO);
     }
 }
 

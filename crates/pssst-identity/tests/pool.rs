@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pssst_identity::pssst::{Refusal, SecretKey, SysRng};
 use pssst_identity::{Admission, Follower, IdentityStore, NewIdentity, SqlStore, State, UnknownClients, Update};
-use pssst_net::{Client, Error, Handler, Outcome, Reply, Request, Retry, Server, pssst};
+use pssst_net::{Client, DatagramOutcome, Error, Handler, Reply, Request, Retry, Server, ServerConfig, pssst};
 use pssst_test::{PATIENCE, Postgres, until};
 
 /// A server of the pool, with a connection of its own to the database.
@@ -24,13 +24,10 @@ impl Member {
         let follower = Follower::start(Arc::new(store)).await.unwrap();
         let admission = Arc::new(Admission::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse));
         let check = Arc::clone(&admission);
-        let server = Server::builder(pssst::Server::new(secret.clone()).authenticated_only())
-            .workers(1)
-            .clients(move |key| check.check(key))
-            .bind("127.0.0.1:0")
-            .unwrap()
-            .serve(Handler::function(|request: Request| Some(Reply::from(request.into_message()))))
-            .unwrap();
+        let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
+        let keys = pssst::Server::new(secret.clone()).authenticated_only();
+        let config = ServerConfig::new(keys, echo).client_check(move |key| check.check(key));
+        let server = Server::builder().workers(1).bind("127.0.0.1:0").unwrap().serve(config).unwrap();
         Self { server, admission, follower }
     }
 }
@@ -86,7 +83,7 @@ async fn every_server_of_the_pool_refuses_a_revoked_client() {
     for member in members {
         assert!(member.admission.stats().revoked >= 10);
         let stats = member.server.shutdown(PATIENCE).await;
-        assert!(stats.count(Outcome::Refused(Refusal::ClientRefused)) >= 10);
+        assert!(stats.count(DatagramOutcome::Refused(Refusal::ClientRefused)) >= 10);
     }
 }
 
@@ -166,13 +163,13 @@ async fn servers_serve_on_while_the_database_is_away_and_catch_up_after() {
         let stats = member.server.shutdown(PATIENCE).await;
         assert_eq!(
             (
-                stats.count(Outcome::Refused(Refusal::ClientRefused)),
-                stats.count(Outcome::Refused(Refusal::UnknownClient))
+                stats.count(DatagramOutcome::Refused(Refusal::ClientRefused)),
+                stats.count(DatagramOutcome::Refused(Refusal::UnknownClient))
             ),
             (0, 0),
             "{stats:?}"
         );
-        assert!(stats.count(Outcome::Replied) > 0);
+        assert!(stats.count(DatagramOutcome::Replied) > 0);
     }
 }
 
@@ -186,5 +183,8 @@ async fn anonymous_clients_are_refused() {
     let client = Client::builder(secret.public_key()).connect(member.server.local_addr().to_string()).await.unwrap();
     assert!(!is_served(&client).await);
     let stats = member.server.shutdown(PATIENCE).await;
-    assert!(stats.count(Outcome::Refused(Refusal::AnonymousRefused)) > 0 && stats.count(Outcome::Replied) == 0);
+    assert!(
+        stats.count(DatagramOutcome::Refused(Refusal::AnonymousRefused)) > 0
+            && stats.count(DatagramOutcome::Replied) == 0
+    );
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use pssst_net::pssst::{Client, SecretKey, SuiteSet, SysRng, UnsealedRequest, X25519};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
-use pssst_net::{Handler, Reply, Request, Server};
+use pssst_net::{Handler, Reply, Request, Server, ServerConfig};
 use x25519_batch::Product;
 
 /// Rounds, each with every field of the table.
@@ -100,15 +100,16 @@ fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[V
         floor.join().unwrap();
         return rate;
     }
-    let builder = Server::builder(secret.clone()).workers(1);
+    let builder = Server::builder().workers(1);
     let builder = if kind == Kind::WithoutMemo { builder.memo(0, SuiteSet::ALL) } else { builder };
-    let echo = |request: Request| Some(Reply::from(request.into_message()));
     let handler = if kind == Kind::Service {
-        Handler::service(tower::service_fn(move |request| std::future::ready(Ok::<_, std::io::Error>(echo(request)))))
+        Handler::from_service(tower::service_fn(|request: Request| {
+            std::future::ready(Ok::<_, std::io::Error>(Some(Reply::from(request.into_message()))))
+        }))
     } else {
-        Handler::function(echo)
+        Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())))
     };
-    let server = builder.bind("127.0.0.1:0").unwrap().serve(handler).unwrap();
+    let server = builder.bind("127.0.0.1:0").unwrap().serve(ServerConfig::new(secret.clone(), handler)).unwrap();
     let rate = load(server.local_addr(), requests, kind == Kind::Junk, time);
     server.shutdown_blocking(Duration::from_secs(1));
     rate

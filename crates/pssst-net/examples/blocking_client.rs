@@ -6,15 +6,15 @@ use std::thread;
 use std::time::Duration;
 
 use pssst_net::pssst::{SecretKey, SysRng};
-use pssst_net::{Handler, Reply, Request, Server, blocking};
+use pssst_net::{Handler, Reply, Request, Server, ServerConfig, blocking};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = SecretKey::generate(&mut SysRng)?;
     let server_key = secret.public_key();
-    let reverse = Handler::function(|request: Request| {
+    let reverse = Handler::from_fn(|request: Request<&[u8]>| {
         Some(Reply::from(request.message().iter().rev().copied().collect::<Vec<u8>>()))
     });
-    let server = Server::builder(secret).bind("127.0.0.1:0")?.serve(reverse)?;
+    let server = Server::builder().bind("127.0.0.1:0")?.serve(ServerConfig::new(secret, reverse))?;
 
     let identity = SecretKey::generate(&mut SysRng)?;
     let client = blocking::Client::builder(server_key)

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use pssst_net::pssst::{SecretKey, SysRng};
-use pssst_net::{Client, Handler, Reply, Request, Server};
+use pssst_net::{Client, Handler, Reply, Request, Server, ServerConfig};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,8 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server_key = secret.public_key();
 
     // A function answers at once, with the batch that its request came in. The same request always gets the same bytes.
-    let echo = Handler::function(|request: Request| Some(Reply::from(request.into_message())));
-    let server = Server::builder(secret).bind("127.0.0.1:0")?.serve(echo)?;
+    let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
+    let server = Server::builder().bind("127.0.0.1:0")?.serve(ServerConfig::new(secret, echo))?;
 
     let client = Client::builder(server_key).connect(server.local_addr().to_string()).await?;
     let reply = client.request("hello").await?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use pssst_net::pssst::{KeyCheck, PublicKey, SecretKey, Suite, SysRng};
-use pssst_net::{Client, Handler, Reply, Request, Server};
+use pssst_net::{Client, Handler, Reply, Request, Server, ServerConfig};
 
 /// What devices reported last, by their names. Read by every worker, so behind a lock that lets readers share.
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Site {
 
 impl Site {
     /// Takes "report VALUE" and answers "read NAME".
-    fn answer(&self, request: &Request) -> Option<Reply> {
+    fn answer(&self, request: &Request<&[u8]>) -> Option<Reply> {
         let name = self.devices.get(request.client_key()?)?;
         let message = str::from_utf8(request.message()).ok()?;
         let readings = &self.readings.0;
@@ -50,11 +50,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let site = Arc::new(Site { devices, readings: Readings::default() });
     let enrolled = Arc::clone(&site);
-    let server = Server::builder(secret)
-        // Only exactly these keys are served.
-        .clients(move |key| if enrolled.devices.contains_key(key) { KeyCheck::Accept } else { KeyCheck::RejectUnknown })
-        .bind("127.0.0.1:0")?
-        .serve(Handler::function(move |request| site.answer(&request)))?;
+    let handler = Handler::from_fn(move |request: Request<&[u8]>| site.answer(&request));
+    // Only exactly these keys are served.
+    let config = ServerConfig::new(secret, handler).client_check(move |key| {
+        if enrolled.devices.contains_key(key) { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
+    });
+    let server = Server::builder().bind("127.0.0.1:0")?.serve(config)?;
 
     // A reading changes between two answers to one request, so suite 1 is not for this service.
     let connect = async |identity: &SecretKey| {

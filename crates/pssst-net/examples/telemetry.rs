@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use pssst_net::pssst::{SecretKey, SysRng};
-use pssst_net::{Client, Handler, Outcome, Server};
+use pssst_net::{Client, DatagramOutcome, Handler, Request, Server, ServerConfig};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,11 +15,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Workers must not wait, so they hand reports over to whoever stores them; what does not fit is dropped.
     let (reports, store) = mpsc::sync_channel(1000);
-    let handler = Handler::function(move |request| {
-        drop(reports.try_send(request));
+    let handler = Handler::from_fn(move |request: Request<&[u8]>| {
+        drop(reports.try_send(request.to_owned()));
         None
     });
-    let server = Server::builder(secret).bind("127.0.0.1:0")?.serve(handler)?;
+    let server = Server::builder().bind("127.0.0.1:0")?.serve(ServerConfig::new(secret, handler))?;
 
     let device = SecretKey::generate(&mut SysRng)?;
     let client = Client::builder(server_key).identity(&device).connect(server.local_addr().to_string()).await?;
@@ -34,6 +34,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         assert_eq!(report.client_key(), Some(&device.public_key()));
     }
     let stats = server.shutdown(Duration::from_secs(5)).await;
-    assert_eq!((stats.count(Outcome::Unanswered), stats.count(Outcome::Replied)), (10, 0));
+    assert_eq!((stats.count(DatagramOutcome::Unanswered), stats.count(DatagramOutcome::Replied)), (10, 0));
     Ok(())
 }

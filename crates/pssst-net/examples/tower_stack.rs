@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use pssst_net::pssst::{SecretKey, Suite, SysRng};
-use pssst_net::{Client, Error, Handler, Outcome, Reply, Request, Server};
+use pssst_net::{Client, DatagramOutcome, Error, Handler, Reply, Request, Server, ServerConfig};
 use tower::{BoxError, ServiceBuilder};
 
 /// Looks a valve up in a database that is slow at times.
 async fn look_up(request: Request) -> Result<Option<Reply>, BoxError> {
-    match &request.message()[..] {
+    match request.message() {
         b"valve 7" => Ok(Some(Reply::from("open"))),
         b"valve 8" => {
             tokio::time::sleep(Duration::from_secs(60)).await;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Tower's rate limit cannot be cloned, so each worker makes its own stack: the rate is a worker's. Load is shed where the
     // rate is exceeded; without `load_shed` requests would wait, up to `max_in_flight`.
-    let handler = Handler::service_per_worker(|| {
+    let handler = Handler::per_worker(|| {
         ServiceBuilder::new()
             .load_shed()
             .rate_limit(1000, Duration::from_secs(1))
@@ -35,7 +35,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .timeout(Duration::from_millis(200))
             .service_fn(look_up)
     });
-    let server = Server::builder(secret).workers(1).max_in_flight(500).bind("127.0.0.1:0")?.serve(handler)?;
+    let server = Server::builder().workers(1).max_in_flight(500).bind("127.0.0.1:0")?;
+    let server = server.serve(ServerConfig::new(secret, handler))?;
 
     // What a database says may change between two tries of one request, so suite 1 is not for this handler.
     let client = Client::builder(server_key)
@@ -53,6 +54,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (outcome, count) in stats.outcomes().filter(|(_, count)| *count > 0) {
         println!("{}: {count}", outcome.name());
     }
-    assert!(stats.count(Outcome::HandlerTimedOut) >= 1 && stats.count(Outcome::HandlerFailed) >= 1);
+    assert!(stats.count(DatagramOutcome::HandlerTimedOut) >= 1 && stats.count(DatagramOutcome::HandlerFailed) >= 1);
     Ok(())
 }

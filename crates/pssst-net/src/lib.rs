@@ -4,19 +4,19 @@
 //!
 //! ```
 //! use pssst_net::pssst::{SecretKey, SysRng};
-//! use pssst_net::{Client, Handler, Reply, Request, Server};
+//! use pssst_net::{Client, Handler, Reply, Request, Server, ServerConfig};
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
 //! // The server's key pair. The public key reaches clients by another, heavier channel.
 //! let secret = SecretKey::generate(&mut SysRng)?;
 //! let server_key = secret.public_key();
 //!
-//! let handler = Handler::function(|request: Request| match &request.message()[..] {
+//! let handler = Handler::from_fn(|request: Request<&[u8]>| match request.message() {
 //!     b"valve 7?" => Some(Reply::from("open")),
 //!     // No reply: the client hears nothing.
 //!     _ => None,
 //! });
-//! let server = Server::builder(secret).bind("127.0.0.1:0")?.serve(handler)?;
+//! let server = Server::builder().bind("127.0.0.1:0")?.serve(ServerConfig::new(secret, handler))?;
 //!
 //! let client = Client::builder(server_key).connect(server.local_addr().to_string()).await?;
 //! assert_eq!(client.request("valve 7?").await?, "open");
@@ -40,7 +40,7 @@
 //! them together (which makes most of the work much cheaper: [`pssst::Server::open_batch`]), hands the requests to the
 //! [`Handler`], and sends all replies at once. It never waits to fill a batch: load fills it.
 //!
-//! A handler is a function, or a [`tower::Service`] with whatever layers it needs.
+//! A handler is a function, or a [`Service`] (the trait of tower) with whatever layers it needs.
 //!
 //! **Read what [`Request`] says about one request and one answer before you write a handler.**
 //!
@@ -53,16 +53,14 @@
 //! minute each; what happens to single packets is at the levels of debug and trace. Counters tell the rest.
 
 pub use pssst;
-pub use tower;
+pub use tower_service::Service;
 
 pub use client::{Client, ClientBuilder, ClientStats, Retry};
 pub use error::Error;
-pub use histogram::Histogram;
 pub use rate_limit::{RateLimit, RateLimiter};
-pub use server::{
-    BoundServer, BufferShortfall, Handler, Outcome, Reply, Request, Server, ServerBuilder, ServerKeys, Stats,
-};
-pub use time::Turns;
+pub use server::{BoundServer, DatagramOutcome, Handler, Reply, Request, Server, ServerBuilder, ServerConfig, Stats};
+pub use stats::Histogram;
+pub use udp::BufferShortfall;
 
 /// The README's examples are tests.
 #[cfg(doctest)]
@@ -70,15 +68,17 @@ pub use time::Turns;
 struct Readme;
 
 pub mod blocking;
+pub mod runtime;
 pub mod udp;
 
 mod client;
 mod error;
-mod histogram;
-mod log;
+#[cfg(test)]
+mod log_capture;
 mod memo;
 mod rate_limit;
 mod server;
 #[cfg(test)]
 mod simulation;
+mod stats;
 mod time;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::Retry;
 use crate::server::{Worker, WorkerCounts};
-use crate::{Client, ClientStats, Error, Handler, Outcome, Reply, Request, Server, Stats};
+use crate::{Client, ClientStats, DatagramOutcome, Error, Handler, Reply, Request, Server, ServerConfig, Stats};
 
 mod network;
 
@@ -25,7 +25,8 @@ struct Place {
 
 impl Place {
     fn start(net: &Net, number: u16, handler: Handler) -> Self {
-        let shared = Arc::new(Server::builder(SecretKey::from_bytes(SECRET)).shared(handler, false));
+        let shared =
+            Arc::new(Server::builder().shared(ServerConfig::new(SecretKey::from_bytes(SECRET), handler), false));
         let counts = Arc::new(WorkerCounts::new());
         let worker = Worker::new(net.server(number), shared, Arc::clone(&counts));
         Self { task: spawn_local(worker.run()), counts }
@@ -43,7 +44,7 @@ impl Place {
 
 /// Answers each request in its own way, the same bytes every time, after up to 20 ms.
 fn handler() -> Handler {
-    Handler::service(tower::service_fn(async |request: Request| {
+    Handler::from_service(tower::service_fn(async |request: Request| {
         let pause = u64::from(request.message().last().copied().unwrap_or_default() % 20);
         sleep(Duration::from_millis(pause)).await;
         Ok::<_, std::io::Error>(Some(Reply::from(answer(request.message()))))
@@ -169,7 +170,7 @@ fn of_ten_thousand_transactions_in_a_storm_each_gets_its_own_reply_or_its_timeou
     }
     assert!(client.resends > 1000 && client.refused() > 1000 && client.strays > 1000, "{client:?}");
     // Repeated requests got the bytes that they had got before.
-    assert!(server.count(Outcome::Repeated) > 1000, "{server:?}");
+    assert!(server.count(DatagramOutcome::Repeated) > 1000, "{server:?}");
     assert_eq!(server.in_flight(), 0);
 }
 
@@ -247,10 +248,10 @@ fn requests_outlive_the_restart_of_their_server() {
         sleep(Duration::from_millis(300)).await;
         place.crash();
         sleep(Duration::from_secs(4)).await;
-        let before = place.stats().count(Outcome::Replied);
+        let before = place.stats().count(DatagramOutcome::Replied);
         let place = Place::start(&net, 0, handler());
         let ended = under_way.await.unwrap();
-        let after = place.stats().count(Outcome::Replied);
+        let after = place.stats().count(DatagramOutcome::Replied);
         assert!(before > 100 && after > 100 && client.stats().resends >= 40, "{before} before, {after} after");
         ended
     });
@@ -265,8 +266,8 @@ fn any_server_of_a_pool_answers_any_packet() {
         let client = client(&net, Suite::X25519AesGcm128, Some(3), Retry { max_resends: 10, ..RETRY }).await;
         let ended = transact(&client, 2000).await;
         for place in places {
-            assert!(place.stats().count(Outcome::Replied) > 800);
-            assert_eq!(place.stats().count(Outcome::Refused(pssst::Refusal::DecryptFailed)), 0);
+            assert!(place.stats().count(DatagramOutcome::Replied) > 800);
+            assert_eq!(place.stats().count(DatagramOutcome::Refused(pssst::Refusal::DecryptFailed)), 0);
         }
         ended
     });

@@ -17,8 +17,16 @@ use linux::Sender;
 #[cfg(not(target_os = "linux"))]
 use portable::Sender;
 
+pub use bind::{BufferShortfall, inherited_sockets};
+pub(crate) use bind::{bind, max_waiting, shortfall, spread};
+pub(crate) use drops::KernelDrops;
+use options::disable_offloads;
+
+mod bind;
+mod drops;
 #[cfg(target_os = "linux")]
 mod linux;
+mod options;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -56,7 +64,7 @@ impl BatchSocket {
     pub fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let local = socket.local_addr()?;
-        quiet(&socket, local)?;
+        disable_offloads(&socket, local)?;
         let has_own_address = !local.ip().is_unspecified();
         let sender = Sender::new(local.is_ipv4());
         Ok(Self { io: tokio::net::UdpSocket::from_std(socket)?, state, sender, has_own_address })
@@ -160,35 +168,6 @@ impl BatchSocket {
 
 /// How long a full socket buffer is waited for, before a batch is given up.
 const FULL_BUFFER: std::time::Duration = std::time::Duration::from_millis(100);
-
-/// Turns off what `quinn-udp` turns on and we do without: coalescing; a time stamp and the congestion bits of every datagram;
-/// and, on a socket with an address of its own, the address that each was sent to.
-#[cfg(target_os = "linux")]
-fn quiet(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
-    use nix::errno::Errno;
-    use nix::sys::socket::{setsockopt, sockopt};
-
-    // Kernels before 5.0 know no coalescing, so there is nothing to turn off.
-    match setsockopt(socket, sockopt::UdpGroSegment, &false) {
-        Ok(()) | Err(Errno::ENOPROTOOPT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
-    setsockopt(socket, sockopt::IpRecvTos, &false)?;
-    let needs_destination = local.ip().is_unspecified();
-    if local.is_ipv4() {
-        setsockopt(socket, sockopt::Ipv4PacketInfo, &needs_destination)?;
-    } else {
-        setsockopt(socket, sockopt::Ipv6RecvTClass, &false)?;
-        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &needs_destination)?;
-    }
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn quiet(_: &UdpSocket, _: SocketAddr) -> io::Result<()> {
-    Ok(())
-}
 
 /// Buffers for received datagrams, filled anew by every call.
 pub struct ReceiveBatch {

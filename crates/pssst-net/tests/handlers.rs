@@ -11,14 +11,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::*;
-use pssst_net::pssst::{Refusal, Suite};
-use pssst_net::{Handler, Outcome, Reply, Request, Server, Stats};
+use pssst_net::pssst::{Refusal, SecretKey, Suite};
+use pssst_net::{DatagramOutcome, Handler, Reply, Request, Server, Stats};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 fn serve(handler: Handler) -> Server {
-    builder().bind((V4, 0)).unwrap().serve(handler).unwrap()
+    builder().bind((V4, 0)).unwrap().serve(config(handler)).unwrap()
 }
 
 /// Sends these messages at once, waits until all have ended, and returns what came back, sorted.
@@ -34,7 +34,7 @@ fn exchange(server: &Server, messages: &[&[u8]]) -> (Vec<Vec<u8>>, Stats) {
         .collect();
     let sent = messages.len() as u64;
     let stats = wait_for(server, |stats| stats.received >= sent && stats.in_flight() == 0);
-    let mut replies: Vec<_> = (0..stats.count(Outcome::Replied))
+    let mut replies: Vec<_> = (0..stats.count(DatagramOutcome::Replied))
         .map(|_| {
             let (reply, _) = receive(&socket);
             pending.iter().find_map(|pending| pending.open_to_vec(&reply).ok()).unwrap()
@@ -46,7 +46,7 @@ fn exchange(server: &Server, messages: &[&[u8]]) -> (Vec<Vec<u8>>, Stats) {
 
 /// Answers with the message, or fails as the message says.
 async fn as_told(request: Request) -> Result<Option<Reply>, BoxError> {
-    match &request.message()[..] {
+    match request.message() {
         b"error" => Err("as told".into()),
         b"panic" => panic!("as told"),
         b"silence" => Ok(None),
@@ -64,21 +64,26 @@ async fn as_told(request: Request) -> Result<Option<Reply>, BoxError> {
 
 #[test]
 fn each_failure_costs_its_own_request_only() {
-    let server = serve(Handler::service(ServiceBuilder::new().timeout(Duration::from_millis(300)).service_fn(as_told)));
+    let server =
+        serve(Handler::from_service(ServiceBuilder::new().timeout(Duration::from_millis(300)).service_fn(as_told)));
     let messages: [&[u8]; 8] = [b"a", b"error", b"b", b"panic", b"c", b"silence", b"slow", b"d"];
     let (replies, stats) = exchange(&server, &messages);
     assert_eq!(replies, [b"a", b"b", b"c", b"d"]);
-    let expected =
-        [(Outcome::Replied, 4), (Outcome::Unanswered, 1), (Outcome::HandlerTimedOut, 1), (Outcome::HandlerFailed, 2)];
+    let expected = [
+        (DatagramOutcome::Replied, 4),
+        (DatagramOutcome::Unanswered, 1),
+        (DatagramOutcome::HandlerTimedOut, 1),
+        (DatagramOutcome::HandlerFailed, 2),
+    ];
     assert_eq!(nonzero(&stats), expected);
 }
 
 #[test]
 fn a_stack_of_layers_works_as_elsewhere() {
-    let handler = Handler::service_per_worker(|| {
+    let handler = Handler::per_worker(|| {
         ServiceBuilder::new()
             .map_request(|request: Request| {
-                let message = [b"<", &request.message()[..]].concat();
+                let message = [b"<", request.message()].concat();
                 Request::new(message, request.client_key().copied(), request.peer())
             })
             .map_response(|reply: Option<Reply>| reply.map(|reply| Reply::from([&reply.message()[..], b">"].concat())))
@@ -106,7 +111,7 @@ fn a_limit_on_concurrency_makes_requests_wait_and_never_more_run() {
             }
         })
     };
-    let server = serve(Handler::service(ServiceBuilder::new().concurrency_limit(3).service(service)));
+    let server = serve(Handler::from_service(ServiceBuilder::new().concurrency_limit(3).service(service)));
     let messages: Vec<[u8; 1]> = (0..20).map(|number| [number]).collect();
     let messages: Vec<&[u8]> = messages.iter().map(<[u8; 1]>::as_slice).collect();
     assert_eq!(exchange(&server, &messages).0.len(), 20);
@@ -119,17 +124,17 @@ fn load_that_is_shed_counts_as_overload() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok::<_, BoxError>(Some(Reply::from(request.into_message())))
     });
-    let server = serve(Handler::service(service));
+    let server = serve(Handler::from_service(service));
     let (replies, stats) = exchange(&server, &[b"a", b"b", b"c"]);
     // On a slow machine the second may come after the first.
     assert!(!replies.is_empty() && replies.len() < 3, "{replies:?}");
-    assert_eq!(stats.count(Outcome::Overloaded), 3 - stats.count(Outcome::Replied));
+    assert_eq!(stats.count(DatagramOutcome::Overloaded), 3 - stats.count(DatagramOutcome::Replied));
 }
 
 /// Buffers run tasks of their own.
 #[test]
 fn services_may_spawn_tasks() {
-    let handler = Handler::service_per_worker(|| {
+    let handler = Handler::per_worker(|| {
         tower::buffer::Buffer::new(
             tower::service_fn(|request: Request| {
                 Box::pin(async move { Ok::<_, BoxError>(Some(Reply::from(request.into_message()))) })
@@ -141,28 +146,33 @@ fn services_may_spawn_tasks() {
     assert_eq!(exchange(&serve(handler), &[b"a", b"b"]).0, [b"a", b"b"]);
     let boxed = tower::service_fn(|request: Request| ready(Ok(Some(Reply::from(request.into_message())))));
     let boxed: tower::util::BoxCloneService<Request, Option<Reply>, BoxError> = boxed.boxed_clone();
-    assert_eq!(exchange(&serve(Handler::service(boxed)), &[b"a", b"b"]).0, [b"a", b"b"]);
+    assert_eq!(exchange(&serve(Handler::from_service(boxed)), &[b"a", b"b"]).0, [b"a", b"b"]);
 }
 
 #[test]
 fn a_handler_that_cannot_be_made_replaces_none() {
     let server = serve(echo());
-    server.replace_handler(Handler::service_per_worker(|| -> Broken { panic!("as told") }));
+    // The whole configuration is not taken, neither its handler nor its keys.
+    let broken = config(Handler::per_worker(|| -> Broken { panic!("as told") }));
+    server.set_config(broken.keys(SecretKey::from_bytes([8; 32])));
     for _ in 0..3 {
         let (reply, _) = ask(&socket(V4), server.local_addr(), &anonymous(), b"still there?");
         assert_eq!(reply, b"still there?");
     }
+    assert_eq!(server.stats().config_errors, 1);
+    server.set_config(config(Handler::from_fn(|_| Some(Reply::from("here again")))));
+    assert_eq!(ask(&socket(V4), server.local_addr(), &anonymous(), b"").0, b"here again");
     let failed =
-        builder().bind((V4, 0)).unwrap().serve(Handler::service_per_worker(|| -> Broken { panic!("as told") }));
+        builder().bind((V4, 0)).unwrap().serve(config(Handler::per_worker(|| -> Broken { panic!("as told") })));
     assert!(failed.is_err());
 }
 
 #[test]
 fn a_list_of_clients_that_fails_lets_nobody_in() {
-    let server = builder().clients(|_| panic!("as told")).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo()).client_check(|_| panic!("as told"))).unwrap();
     let socket = socket(V4);
     socket.send_to(&sealed(&authenticated(), b"").0, server.local_addr()).unwrap();
-    wait_for(&server, |stats| stats.count(Outcome::Refused(Refusal::UnknownClient)) == 1);
+    wait_for(&server, |stats| stats.count(DatagramOutcome::Refused(Refusal::UnknownClient)) == 1);
     ask(&socket, server.local_addr(), &anonymous(), b"");
 }
 
@@ -191,10 +201,10 @@ impl Service<Request> for Broken {
 #[test]
 fn broken_services_do_not_end_the_server() {
     for how in ["not ready", "panic when asked", "panic when called"] {
-        let server = serve(Handler::service(Broken(how)));
+        let server = serve(Handler::from_service(Broken(how)));
         let (_, stats) = exchange(&server, &[b"a", b"b", b"c"]);
-        assert_eq!(nonzero(&stats), [(Outcome::HandlerFailed, 3)], "{how}");
-        server.replace_handler(echo());
+        assert_eq!(nonzero(&stats), [(DatagramOutcome::HandlerFailed, 3)], "{how}");
+        server.set_config(config(echo()));
         let (reply, _) = ask(&socket(V4), server.local_addr(), &anonymous(), b"still there?");
         assert_eq!(reply, b"still there?");
     }
@@ -203,7 +213,8 @@ fn broken_services_do_not_end_the_server() {
 /// For what must happen once: a request that is repeated shows the same exchange value, any other shows another.
 #[test]
 fn a_handler_sees_the_exchange_value() {
-    let server = serve(Handler::function(|request: Request| Some(Reply::from(request.exchange_value().to_vec()))));
+    let server =
+        serve(Handler::from_fn(|request: Request<&[u8]>| Some(Reply::from(request.exchange_value().to_vec()))));
     let (socket, client) = (socket(V4), client(Suite::X25519Aes128GcmSiv));
     let requests = [sealed(&client, b"once"), sealed(&client, b"once")];
     for (packet, pending) in [&requests[0], &requests[1], &requests[0]] {
@@ -217,7 +228,7 @@ fn a_handler_sees_the_exchange_value() {
 fn a_handler_that_blocks_its_worker_is_noticed() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
-    let server = serve(Handler::function(move |_| {
+    let server = serve(Handler::from_fn(move |_| {
         let _released = released.lock().unwrap().recv();
         None
     }));
@@ -241,13 +252,13 @@ fn a_handler_that_blocks_its_worker_is_noticed() {
 fn an_onlooker_sees_every_request_and_one_that_panics_costs_its_own() {
     let seen = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&seen);
-    let handler = Handler::service(tower::service_fn(as_told)).inspect(move |request| {
+    let handler = Handler::from_service(tower::service_fn(as_told)).inspect(move |request| {
         count.fetch_add(1, Ordering::Relaxed);
-        assert_ne!(&request.message()[..], b"look away");
+        assert_ne!(request.message(), b"look away");
     });
     let server = serve(handler);
     let (replies, stats) = exchange(&server, &[b"hello", b"look away", b"silence", b"error"]);
     assert_eq!(replies, [b"hello"]);
-    assert_eq!((stats.count(Outcome::HandlerFailed), stats.count(Outcome::Unanswered)), (2, 1));
+    assert_eq!((stats.count(DatagramOutcome::HandlerFailed), stats.count(DatagramOutcome::Unanswered)), (2, 1));
     assert_eq!(seen.load(Ordering::Relaxed), 4);
 }

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use common::*;
 use pssst_net::pssst::{Client, Keyring, Refusal, SecretKey, Suite};
-use pssst_net::{Handler, Outcome, Reply, Request, Server};
+use pssst_net::{DatagramOutcome, Handler, Reply, Request};
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// Answers with its own mark, after a pause.
 fn marked(mark: u8, pause: Duration) -> Handler {
-    Handler::service(tower::service_fn(move |request: Request| async move {
+    Handler::from_service(tower::service_fn(move |request: Request| async move {
         tokio::time::sleep(pause).await;
-        Ok::<_, std::io::Error>(Some(Reply::from([&[mark], &request.message()[..]].concat())))
+        Ok::<_, std::io::Error>(Some(Reply::from([&[mark], request.message()].concat())))
     }))
 }
 
@@ -42,7 +42,7 @@ fn keep_asking(address: SocketAddr, clients: &[Client], stop: &AtomicBool) -> u6
 #[test]
 fn sixty_four_clients_lose_nothing() {
     for address in [IpAddr::from(V4), Ipv6Addr::LOCALHOST.into()] {
-        let server = builder().workers(2).bind((address, 0)).unwrap().serve(echo()).unwrap();
+        let server = builder().workers(2).bind((address, 0)).unwrap().serve(config(echo())).unwrap();
         let server_address = server.local_addr();
         let requests = 1000;
         thread::scope(|scope| {
@@ -61,14 +61,14 @@ fn sixty_four_clients_lose_nothing() {
         // The kernel chose the workers; 64 clients do not all get the same.
         assert!(server.worker_stats().iter().all(|worker| worker.received > 0));
         let stats = server.shutdown_blocking(PATIENCE);
-        assert_eq!(nonzero(&stats), [(Outcome::Replied, 64 * u64::from(requests))]);
+        assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 64 * u64::from(requests))]);
         assert_eq!((stats.anonymous_requests, stats.kernel_drops), (32 * u64::from(requests), Some(0)));
     }
 }
 
 #[test]
 fn half_of_all_traffic_may_be_junk() {
-    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     let address = server.local_addr();
     let stop = AtomicBool::new(false);
     let (asked, junk) = thread::scope(|scope| {
@@ -83,7 +83,7 @@ fn half_of_all_traffic_may_be_junk() {
                 socket.send_to(&packet, address).unwrap();
                 sent += 1;
                 // At the pace of the clients, about.
-                while !stop.load(Ordering::Relaxed) && server.stats().count(Outcome::Replied) < sent {
+                while !stop.load(Ordering::Relaxed) && server.stats().count(DatagramOutcome::Replied) < sent {
                     thread::yield_now();
                 }
             }
@@ -94,7 +94,10 @@ fn half_of_all_traffic_may_be_junk() {
         (askers.into_iter().map(|asker| asker.join().unwrap()).sum::<u64>(), junk.join().unwrap())
     });
     let stats = server.shutdown_blocking(PATIENCE);
-    assert_eq!(nonzero(&stats), [(Outcome::Replied, asked), (Outcome::Refused(Refusal::DecryptFailed), junk)]);
+    assert_eq!(
+        nonzero(&stats),
+        [(DatagramOutcome::Replied, asked), (DatagramOutcome::Refused(Refusal::DecryptFailed), junk)]
+    );
     assert!(junk > asked / 4, "{junk} of junk, {asked} requests");
 }
 
@@ -102,8 +105,10 @@ fn half_of_all_traffic_may_be_junk() {
 fn keys_are_rotated_without_a_failed_request() {
     let secrets = [1, 2, 3].map(|byte| SecretKey::from_bytes([byte; 32]));
     let [old, new, next] = secrets.each_ref().map(|secret| Client::new(secret.public_key()).unwrap());
-    let ring = |first: usize, second: usize| Keyring::new(secrets[first].clone()).with_key(secrets[second].clone());
-    let server = Server::builder(ring(0, 1).unwrap()).workers(2).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let with_keys = |first: usize, second: usize| {
+        config(echo()).keys(Keyring::new(secrets[first].clone()).with_key(secrets[second].clone()).unwrap())
+    };
+    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(with_keys(0, 1)).unwrap();
     let address = server.local_addr();
     let (stop_old, stop_all) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -111,15 +116,15 @@ fn keys_are_rotated_without_a_failed_request() {
         let on_new = scope.spawn(|| keep_asking(address, std::slice::from_ref(&new), &stop_all));
         for _ in 0..50 {
             // The order changes, and then whole servers.
-            server.replace_keys(ring(1, 0).unwrap());
+            server.set_config(with_keys(1, 0));
             thread::sleep(Duration::from_millis(5));
-            server.replace_keys(ring(0, 1).unwrap());
+            server.set_config(with_keys(0, 1));
             thread::sleep(Duration::from_millis(5));
         }
         stop_old.store(true, Ordering::Relaxed);
         assert!(on_old.join().unwrap() > 0);
         // Nobody uses the old key any more.
-        server.replace_keys(ring(1, 2).unwrap());
+        server.set_config(with_keys(1, 2));
         let on_next = scope.spawn(|| keep_asking(address, std::slice::from_ref(&next), &stop_all));
         thread::sleep(Duration::from_millis(100));
         stop_all.store(true, Ordering::Relaxed);
@@ -128,13 +133,13 @@ fn keys_are_rotated_without_a_failed_request() {
     assert_eq!(server.public_keys(), [secrets[1].public_key(), secrets[2].public_key()]);
     let late = socket(V4);
     late.send_to(&sealed(&old, b"").0, address).unwrap();
-    wait_for(&server, |stats| stats.count(Outcome::Refused(Refusal::DecryptFailed)) == 1);
+    wait_for(&server, |stats| stats.count(DatagramOutcome::Refused(Refusal::DecryptFailed)) == 1);
     assert_eq!(server.stats().in_flight(), 0);
 }
 
 #[test]
 fn handlers_are_replaced_and_finish_what_they_have() {
-    let server = builder().bind((V4, 0)).unwrap().serve(marked(0, Duration::from_millis(300))).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(marked(0, Duration::from_millis(300)))).unwrap();
     let address = server.local_addr();
     let client = client(Suite::X25519Aes128GcmSiv);
     let before = socket(V4);
@@ -147,29 +152,29 @@ fn handlers_are_replaced_and_finish_what_they_have() {
         let asking = scope.spawn(|| keep_asking(address, std::slice::from_ref(&client), &stop));
         for mark in 1..100 {
             // Of one kind and the other.
-            server.replace_handler(match mark % 2 {
+            server.set_config(config(match mark % 2 {
                 0 => echo(),
                 _ => marked(mark, Duration::from_millis(u64::from(mark % 5))),
-            });
+            }));
             thread::sleep(Duration::from_millis(2));
             // However slow the machine, some are asked between one and another.
-            wait_for(&server, |stats| stats.count(Outcome::Replied) >= u64::from(mark / 5));
+            wait_for(&server, |stats| stats.count(DatagramOutcome::Replied) >= u64::from(mark / 5));
         }
         stop.store(true, Ordering::Relaxed);
         asking.join().unwrap();
     });
     assert_eq!(pending.open(&mut receive(&before).0).unwrap(), [0]);
-    server.replace_handler(marked(200, Duration::ZERO));
+    server.set_config(config(marked(200, Duration::ZERO)));
     assert_eq!(ask(&before, address, &client, b"").0, [200]);
     let stats = server.shutdown_blocking(PATIENCE);
-    assert!(matches!(*nonzero(&stats), [(Outcome::Replied, _)]), "{:?}", nonzero(&stats));
+    assert!(matches!(*nonzero(&stats), [(DatagramOutcome::Replied, _)]), "{:?}", nonzero(&stats));
 }
 
 /// What was sent before the word to stop is answered, by handlers that wait and by such that do not.
 #[test]
 fn a_graceful_shutdown_loses_nothing_that_was_accepted() {
     for handler in [echo(), marked(0, Duration::from_millis(200))] {
-        let server = builder().workers(2).bind((V4, 0)).unwrap().serve(handler).unwrap();
+        let server = builder().workers(2).bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
         let sockets: Vec<_> = (0..50).map(|_| socket(V4)).collect();
         let pending: Vec<_> = sockets
             .iter()
@@ -182,7 +187,7 @@ fn a_graceful_shutdown_loses_nothing_that_was_accepted() {
             })
             .collect();
         let stats = server.shutdown_blocking(PATIENCE);
-        assert_eq!(nonzero(&stats), [(Outcome::Replied, 100)]);
+        assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 100)]);
         for (socket, pending) in sockets.iter().zip(pending) {
             for _ in 0..2 {
                 let (mut reply, _) = receive(socket);
@@ -194,7 +199,7 @@ fn a_graceful_shutdown_loses_nothing_that_was_accepted() {
 
 #[test]
 fn whoever_shares_a_server_stops_it_and_frees_its_port() {
-    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let stats = thread::scope(|scope| {
         let others = [(); 2].map(|()| scope.spawn(|| server.shutdown_blocking(PATIENCE)));
@@ -210,24 +215,24 @@ fn whoever_shares_a_server_stops_it_and_frees_its_port() {
 /// Also what comes while the worker is busy and could not have heard of it.
 #[test]
 fn what_arrives_while_a_worker_is_busy_is_accepted_too() {
-    let handler = Handler::function(|request: Request| {
+    let handler = Handler::from_fn(|request: Request<&[u8]>| {
         thread::sleep(Duration::from_millis(20));
-        Some(Reply::from(request.into_message()))
+        Some(Reply::copy_from(request.message()))
     });
     for _ in 0..5 {
-        let server = builder().bind((V4, 0)).unwrap().serve(handler.clone()).unwrap();
+        let server = builder().bind((V4, 0)).unwrap().serve(config(handler.clone())).unwrap();
         let socket = socket(V4);
         let send = || socket.send_to(&sealed(&anonymous(), b"").0, server.local_addr()).unwrap();
         send();
         wait_for(&server, |stats| stats.received == 1);
         (0..10).for_each(|_| assert!(send() > 0));
-        assert_eq!(nonzero(&server.shutdown_blocking(PATIENCE)), [(Outcome::Replied, 11)]);
+        assert_eq!(nonzero(&server.shutdown_blocking(PATIENCE)), [(DatagramOutcome::Replied, 11)]);
     }
 }
 
 #[test]
 fn a_shutdown_ends_though_clients_go_on() {
-    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     let (address, stop) = (server.local_addr(), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -251,14 +256,14 @@ fn a_shutdown_ends_though_clients_go_on() {
 
 #[test]
 fn what_takes_too_long_is_given_up_at_shutdown() {
-    let server = builder().bind((V4, 0)).unwrap().serve(marked(0, Duration::from_secs(3600))).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(marked(0, Duration::from_secs(3600)))).unwrap();
     let socket = socket(V4);
     for _ in 0..5 {
         socket.send_to(&sealed(&anonymous(), b"").0, server.local_addr()).unwrap();
     }
     wait_for(&server, |stats| stats.in_flight() == 5);
     let stats = server.shutdown_blocking(Duration::from_millis(50));
-    assert_eq!((nonzero(&stats), stats.in_flight()), (vec![(Outcome::Abandoned, 5)], 0));
+    assert_eq!((nonzero(&stats), stats.in_flight()), (vec![(DatagramOutcome::Abandoned, 5)], 0));
 }
 
 /// As when a service manager holds the socket: what waits when one server ends is the next one's.
@@ -269,7 +274,12 @@ fn servers_replace_each_other_on_a_passed_socket_without_loss() {
     let stop = AtomicBool::new(false);
     let serve = |workers| {
         let sockets = vec![socket.try_clone().unwrap()];
-        builder().workers(workers).bind_sockets(sockets).unwrap().serve(marked(0, Duration::from_millis(1))).unwrap()
+        builder()
+            .workers(workers)
+            .bind_sockets(sockets)
+            .unwrap()
+            .serve(config(marked(0, Duration::from_millis(1))))
+            .unwrap()
     };
     thread::scope(|scope| {
         let asking: Vec<_> =
@@ -279,15 +289,15 @@ fn servers_replace_each_other_on_a_passed_socket_without_loss() {
             let server = serve(1 + restart % 2);
             thread::sleep(Duration::from_millis(30));
             let stats = server.shutdown_blocking(PATIENCE);
-            answered += stats.count(Outcome::Replied);
-            assert_eq!((stats.count(Outcome::Abandoned), stats.in_flight()), (0, 0));
+            answered += stats.count(DatagramOutcome::Replied);
+            assert_eq!((stats.count(DatagramOutcome::Abandoned), stats.in_flight()), (0, 0));
             // Nobody serves for a while.
             thread::sleep(Duration::from_millis(10));
         }
         let server = serve(2);
         stop.store(true, Ordering::Relaxed);
         let asked: u64 = asking.into_iter().map(|asking| asking.join().unwrap()).sum();
-        answered += server.shutdown_blocking(PATIENCE).count(Outcome::Replied);
+        answered += server.shutdown_blocking(PATIENCE).count(DatagramOutcome::Replied);
         assert!(asked > 100 && asked == answered, "{asked} asked, {answered} answered");
     });
 }
@@ -295,7 +305,7 @@ fn servers_replace_each_other_on_a_passed_socket_without_loss() {
 #[test]
 fn requests_beyond_the_limit_are_dropped_the_newest_first() {
     let (handler, release) = held();
-    let server = builder().max_in_flight(10).bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let server = builder().max_in_flight(10).bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
     let socket = socket(V4);
     let pending: Vec<_> = (0..25)
         .map(|number| {
@@ -304,7 +314,7 @@ fn requests_beyond_the_limit_are_dropped_the_newest_first() {
             pending
         })
         .collect();
-    let stats = wait_for(&server, |stats| stats.received == 25 && stats.count(Outcome::Overloaded) == 15);
+    let stats = wait_for(&server, |stats| stats.received == 25 && stats.count(DatagramOutcome::Overloaded) == 15);
     assert_eq!(stats.in_flight(), 10);
     release.send(true).unwrap();
     for _ in 0..10 {
@@ -320,14 +330,14 @@ fn what_the_kernel_drops_is_accounted_for() {
     let stalled = Arc::new(AtomicBool::new(true));
     let handler = {
         let stalled = Arc::clone(&stalled);
-        Handler::function(move |_| {
+        Handler::from_fn(move |_| {
             while stalled.load(Ordering::Relaxed) {
                 thread::yield_now();
             }
             None
         })
     };
-    let server = builder().socket_buffer(1 << 14).bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let server = builder().socket_buffer(1 << 14).bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
     let socket = socket(V4);
     let sent = 2000;
     for _ in 0..sent {
@@ -337,18 +347,18 @@ fn what_the_kernel_drops_is_accounted_for() {
     let stats = wait_for(&server, |stats| stats.received + stats.kernel_drops.unwrap() == sent);
     assert!(stats.kernel_drops.unwrap() > 100, "{stats:?}");
     let stats = server.shutdown_blocking(PATIENCE);
-    assert_eq!(stats.count(Outcome::Unanswered) + stats.kernel_drops.unwrap(), sent);
+    assert_eq!(stats.count(DatagramOutcome::Unanswered) + stats.kernel_drops.unwrap(), sent);
 }
 
 #[test]
 fn a_flood_of_repeats_calls_the_handler_once() {
     let calls = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&calls);
-    let handler = Handler::function(move |_| {
+    let handler = Handler::from_fn(move |_| {
         counter.fetch_add(1, Ordering::Relaxed);
         Some(Reply::from("once"))
     });
-    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
     let (packet, _) = sealed(&anonymous(), b"");
     let address = server.local_addr();
     // While the first is in the handler's hands, copies of it are dropped.

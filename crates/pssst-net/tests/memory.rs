@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use pssst_net::pssst::{BATCH_LEN, Client, Suite, SuiteSet, SysRng, UnsealedRequest};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
-use pssst_net::{Handler, Outcome, Reply, Request, Server};
+use pssst_net::{DatagramOutcome, Handler, Reply, Request, Server};
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -23,18 +23,18 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// A server on one core whose handler works for this long on each request.
 fn working(work: Duration) -> Handler {
-    Handler::function(move |request: Request| {
+    Handler::from_fn(move |request: Request<&[u8]>| {
         let end = Instant::now() + work;
         while Instant::now() < end {
             std::hint::spin_loop();
         }
-        Some(Reply::from(request.into_message()))
+        Some(Reply::copy_from(request.message()))
     })
 }
 
 /// Replies a second, when so many requests a second are offered for a while.
 fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
-    let (address, before) = (server.local_addr(), server.stats().count(Outcome::Replied));
+    let (address, before) = (server.local_addr(), server.stats().count(DatagramOutcome::Replied));
     let socket = socket(V4);
     let drain = socket.try_clone().unwrap();
     drain.set_nonblocking(true).unwrap();
@@ -57,7 +57,7 @@ fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
         while drain.recv(&mut [0; 100]).is_ok() {}
     }
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
-    let replied = (server.stats().count(Outcome::Replied) - before) as f64;
+    let replied = (server.stats().count(DatagramOutcome::Replied) - before) as f64;
     replied / start.elapsed().as_secs_f64()
 }
 
@@ -69,7 +69,7 @@ fn overload_leaves_goodput_and_memory_as_they_were() {
         .socket_buffer(1 << 17)
         .bind((V4, 0))
         .unwrap()
-        .serve(working(Duration::from_micros(200)))
+        .serve(config(working(Duration::from_micros(200))))
         .unwrap();
     // Others use this machine's cores too, so the two are compared in turn, and the best of a few rounds counts.
     let mut ratios = Vec::new();
@@ -131,7 +131,7 @@ fn a_million_clients_leave_nothing_behind() {
     let _alone = alone();
     let clients = std::env::var("PSSST_MEMORY_CLIENTS").map_or(40_000, |clients| clients.parse().unwrap());
     let suites = SuiteSet::from_iter([Suite::X25519AesGcm128]);
-    let server = builder().memo(2 << 20, suites).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().memo(2 << 20, suites).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     // Until the memo has been written all over.
     let warm = distinct_clients(server.local_addr(), 40_000);
     let before = resident_bytes();
@@ -140,5 +140,5 @@ fn a_million_clients_leave_nothing_behind() {
     println!("{answered} clients: {before} bytes resident before, {after} after");
     assert!(after < before + (1 << 20), "{} bytes more", after - before);
     let stats = server.shutdown_blocking(PATIENCE);
-    assert_eq!(nonzero(&stats), [(Outcome::Replied, (warm + answered) as u64)]);
+    assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, (warm + answered) as u64)]);
 }

@@ -10,7 +10,7 @@ const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 #[test]
 fn clients_that_leave_end_nothing() {
-    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     for _ in 0..2000 {
         // Gone before the reply comes: the system tells the server so.
         let (packet, _) = sealed(&anonymous(), b"");

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use common::*;
 use pssst_net::pssst::{self, Client, KeyCheck, Keyring, OVERHEAD, Refusal, SecretKey, Suite, SuiteSet};
-use pssst_net::{Handler, Outcome, RateLimit, Reply, Request, Server};
+use pssst_net::{DatagramOutcome, Handler, RateLimit, Reply, Request, Server};
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 #[test]
 fn requests_of_every_kind_are_answered() {
-    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     let socket = socket(V4);
     for suite in Suite::ALL {
         for client in [client(suite), client(suite).with_identity(&identity()).unwrap()] {
@@ -29,7 +29,7 @@ fn requests_of_every_kind_are_answered() {
     }
     let stats = server.shutdown_blocking(PATIENCE);
     assert_eq!((stats.anonymous_requests, stats.authenticated_requests), (10, 10));
-    assert_eq!(nonzero(&stats), [(Outcome::Replied, 20)]);
+    assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 20)]);
     assert_eq!((stats.in_flight(), stats.kernel_drops), (0, Some(0)));
     assert_eq!((stats.batch_size.sum(), stats.turnaround_nanos.count()), (20, 20));
     assert!(stats.received_bytes > stats.sent_bytes && stats.requests_by_key == [20, 0, 0, 0]);
@@ -40,21 +40,21 @@ fn handlers_learn_who_asked_and_how() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let handler = {
         let seen = Arc::clone(&seen);
-        Handler::function(move |request: Request| {
-            seen.lock().unwrap().push(request);
+        Handler::from_fn(move |request: Request<&[u8]>| {
+            seen.lock().unwrap().push(request.to_owned());
             Some(Reply::default())
         })
     };
     let old = SecretKey::from_bytes([8; 32]);
     let keyring = Keyring::new(server_secret()).with_key(old.clone()).unwrap();
-    let server = Server::builder(keyring).bind("[::]:0").unwrap().serve(handler).unwrap();
+    let server = Server::builder().bind("[::]:0").unwrap().serve(config(handler).keys(keyring)).unwrap();
     let socket = socket(V4);
     let address = (V4, server.local_addr().port()).into();
     ask(&socket, address, &authenticated(), b"hello");
     ask(&socket, address, &Client::new(old.public_key()).unwrap().with_suite(Suite::X25519Aes128GcmSiv), b"");
 
     let seen = seen.lock().unwrap();
-    assert_eq!(seen[0].message(), "hello");
+    assert_eq!(seen[0].message(), b"hello");
     assert_eq!(seen[0].client_key(), Some(&identity().public_key()));
     assert_eq!(seen[0].server_key(), Some(&server_secret().public_key()));
     assert_eq!((seen[0].suite(), seen[1].suite()), (Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv));
@@ -74,11 +74,11 @@ fn replies_leave_from_the_address_that_was_asked() {
     let addresses: Vec<Ipv4Addr> = (1..9).map(|last| Ipv4Addr::new(127, 0, 0, last)).collect();
     for listen in ["0.0.0.0:0", "[::]:0"] {
         // A handler that waits, so that the requests to all addresses are answered in one batch as well.
-        let handler = Handler::service(tower::service_fn(async |request: Request| {
+        let handler = Handler::from_service(tower::service_fn(async |request: Request| {
             tokio::time::sleep(Duration::from_millis(50)).await;
             Ok::<_, std::io::Error>(Some(Reply::from(request.into_message())))
         }));
-        let server = builder().bind(listen).unwrap().serve(handler).unwrap();
+        let server = builder().bind(listen).unwrap().serve(config(handler)).unwrap();
         let port = server.local_addr().port();
         let client = anonymous();
         let mut asked: Vec<(UdpSocket, SocketAddr)> =
@@ -105,7 +105,7 @@ fn replies_leave_from_the_address_that_was_asked() {
 #[test]
 fn a_port_that_is_served_already_is_refused() {
     for workers in [1, 2] {
-        let server = builder().workers(workers).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+        let server = builder().workers(workers).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
         let error = builder().workers(2).bind(server.local_addr()).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains("another process"), "{error}");
@@ -116,7 +116,7 @@ fn a_port_that_is_served_already_is_refused() {
 /// Requests of one kind or another, and how each must end.
 #[test]
 fn every_packet_ends_in_exactly_one_way() {
-    let handler = Handler::function(|request: Request| match &request.message()[..] {
+    let handler = Handler::from_fn(|request: Request<&[u8]>| match request.message() {
         b"panic" => panic!("as asked"),
         b"silence" => None,
         b"flood" => Some(Reply::from(vec![0; 3 * (OVERHEAD + 5) - OVERHEAD + 1])),
@@ -127,18 +127,12 @@ fn every_packet_ends_in_exactly_one_way() {
     let suspended = suspended_secret.public_key();
     let suites = SuiteSet::from_iter([Suite::X25519AesGcm128]);
     let keys = pssst::Server::new(server_secret()).with_suites(suites);
-    let server = Server::builder(keys)
-        .workers(1)
-        .max_datagram(500)
-        .clients(move |key| match *key {
-            key if key == identity().public_key() => KeyCheck::Accept,
-            key if key == suspended => KeyCheck::RejectInactive,
-            _ => KeyCheck::RejectUnknown,
-        })
-        .bind((V4, 0))
-        .unwrap()
-        .serve(handler)
-        .unwrap();
+    let config = config(handler).keys(keys).client_check(move |key| match *key {
+        key if key == identity().public_key() => KeyCheck::Accept,
+        key if key == suspended => KeyCheck::RejectInactive,
+        _ => KeyCheck::RejectUnknown,
+    });
+    let server = builder().max_datagram(500).bind((V4, 0)).unwrap().serve(config).unwrap();
     let request = |message: &[u8]| sealed(&anonymous(), message).0;
     let with = |change: fn(&mut Vec<u8>)| {
         let mut packet = sealed(&authenticated(), b"hello").0;
@@ -149,26 +143,29 @@ fn every_packet_ends_in_exactly_one_way() {
     let stranger = anonymous().with_identity(&SecretKey::from_bytes([1; 32])).unwrap();
     let repeated = request(b"again");
     let cases = [
-        (vec![], Outcome::Refused(Refusal::Truncated)),
-        (vec![0; 51], Outcome::Refused(Refusal::Truncated)),
-        (with(|packet| packet[0] |= 0x80), Outcome::Refused(Refusal::NotRequest)),
-        (with(|packet| packet[1] = 1), Outcome::Refused(Refusal::ReservedFlags { bits: 0 })),
-        (sealed(&client(Suite::X25519Aes128GcmSiv), b"").0, Outcome::Refused(Refusal::UnsupportedSuite { suite: 0 })),
-        (with(|packet| packet[4..36].fill(0)), Outcome::Refused(Refusal::WeakKey)),
-        (with(|packet| packet[40] ^= 1), Outcome::Refused(Refusal::DecryptFailed)),
-        (sealed(&stranger, b"hello").0, Outcome::Refused(Refusal::UnknownClient)),
-        (sealed(&suspended, b"hello").0, Outcome::Refused(Refusal::ClientRefused)),
-        (vec![0; 501], Outcome::TooLong),
-        (vec![0; 65_507], Outcome::TooLong),
-        (request(b"panic"), Outcome::HandlerFailed),
-        (request(b"silence"), Outcome::Unanswered),
-        (request(b"flood"), Outcome::ReplyTooLarge),
-        (request(b"three"), Outcome::Replied),
-        (request(b"hello"), Outcome::Replied),
-        (sealed(&authenticated(), b"hello").0, Outcome::Replied),
-        (repeated.clone(), Outcome::Replied),
-        (repeated, Outcome::Repeated),
-        (request(&[0; 500 - OVERHEAD]), Outcome::Replied),
+        (vec![], DatagramOutcome::Refused(Refusal::Truncated)),
+        (vec![0; 51], DatagramOutcome::Refused(Refusal::Truncated)),
+        (with(|packet| packet[0] |= 0x80), DatagramOutcome::Refused(Refusal::NotRequest)),
+        (with(|packet| packet[1] = 1), DatagramOutcome::Refused(Refusal::ReservedFlags { bits: 0 })),
+        (
+            sealed(&client(Suite::X25519Aes128GcmSiv), b"").0,
+            DatagramOutcome::Refused(Refusal::UnsupportedSuite { suite: 0 }),
+        ),
+        (with(|packet| packet[4..36].fill(0)), DatagramOutcome::Refused(Refusal::WeakKey)),
+        (with(|packet| packet[40] ^= 1), DatagramOutcome::Refused(Refusal::DecryptFailed)),
+        (sealed(&stranger, b"hello").0, DatagramOutcome::Refused(Refusal::UnknownClient)),
+        (sealed(&suspended, b"hello").0, DatagramOutcome::Refused(Refusal::ClientRefused)),
+        (vec![0; 501], DatagramOutcome::TooLong),
+        (vec![0; 65_507], DatagramOutcome::TooLong),
+        (request(b"panic"), DatagramOutcome::HandlerFailed),
+        (request(b"silence"), DatagramOutcome::Unanswered),
+        (request(b"flood"), DatagramOutcome::ReplyTooLarge),
+        (request(b"three"), DatagramOutcome::Replied),
+        (request(b"hello"), DatagramOutcome::Replied),
+        (sealed(&authenticated(), b"hello").0, DatagramOutcome::Replied),
+        (repeated.clone(), DatagramOutcome::Replied),
+        (repeated, DatagramOutcome::Repeated),
+        (request(&[0; 500 - OVERHEAD]), DatagramOutcome::Replied),
     ];
     let socket = socket(V4);
     for (packet, _) in &cases {
@@ -192,10 +189,10 @@ fn every_packet_ends_in_exactly_one_way() {
 fn counting() -> (Handler, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&calls);
-    let handler = Handler::function(move |request: Request| {
+    let handler = Handler::from_fn(move |request: Request<&[u8]>| {
         let number = counter.fetch_add(1, Ordering::Relaxed);
         // Fails the first time that it is asked to.
-        assert!(number > 0 || request.message() != "fail");
+        assert!(number > 0 || request.message() != b"fail");
         Some(Reply::from(number.to_string()))
     });
     (handler, calls)
@@ -205,7 +202,7 @@ fn counting() -> (Handler, Arc<AtomicU32>) {
 #[test]
 fn a_repeated_request_gets_the_same_bytes_wherever_it_comes_from() {
     let (handler, calls) = counting();
-    let server = builder().workers(4).bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let server = builder().workers(4).bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
     let (packet, pending) = sealed(&authenticated(), b"hello");
     let mut replies = HashSet::new();
     // From as many ports as it takes to come to every worker, surely.
@@ -218,7 +215,7 @@ fn a_repeated_request_gets_the_same_bytes_wherever_it_comes_from() {
     assert_eq!(pending.open_to_vec(replies.iter().next().unwrap()).unwrap(), b"0");
     assert!(server.worker_stats().iter().all(|worker| worker.received > 0));
     let stats = wait_for(&server, |stats| stats.in_flight() == 0);
-    assert_eq!(nonzero(&stats), [(Outcome::Replied, 1), (Outcome::Repeated, 63)]);
+    assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 1), (DatagramOutcome::Repeated, 63)]);
 }
 
 #[test]
@@ -226,7 +223,7 @@ fn the_memo_is_for_suite_1_unless_told_otherwise() {
     let repeats = |suite, memo: Option<(usize, SuiteSet)>| {
         let (handler, calls) = counting();
         let builder = memo.into_iter().fold(builder(), |builder, (len, suites)| builder.memo(len, suites));
-        let server = builder.bind((V4, 0)).unwrap().serve(handler).unwrap();
+        let server = builder.bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
         let (packet, _) = sealed(&client(suite), b"hello");
         let socket = socket(V4);
         for _ in 0..2 {
@@ -244,11 +241,11 @@ fn the_memo_is_for_suite_1_unless_told_otherwise() {
 #[test]
 fn a_request_whose_handler_failed_is_handled_anew() {
     let (handler, calls) = counting();
-    let server = builder().bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
     let (packet, pending) = sealed(&anonymous(), b"fail");
     let socket = socket(V4);
     socket.send_to(&packet, server.local_addr()).unwrap();
-    wait_for(&server, |stats| stats.count(Outcome::HandlerFailed) == 1);
+    wait_for(&server, |stats| stats.count(DatagramOutcome::HandlerFailed) == 1);
     socket.send_to(&packet, server.local_addr()).unwrap();
     assert_eq!(pending.open(&mut receive(&socket).0).unwrap(), b"1");
     assert_eq!(calls.load(Ordering::Relaxed), 2);
@@ -257,13 +254,13 @@ fn a_request_whose_handler_failed_is_handled_anew() {
 #[test]
 fn while_a_request_is_answered_its_copies_are_dropped() {
     let (handler, release) = held();
-    let server = builder().bind((V4, 0)).unwrap().serve(handler).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
     let (packet, pending) = sealed(&anonymous(), b"hello");
     let socket = socket(V4);
     for _ in 0..3 {
         socket.send_to(&packet, server.local_addr()).unwrap();
     }
-    let stats = wait_for(&server, |stats| stats.received == 3 && stats.count(Outcome::InProgress) == 2);
+    let stats = wait_for(&server, |stats| stats.received == 3 && stats.count(DatagramOutcome::InProgress) == 2);
     assert_eq!(stats.in_flight(), 1);
     release.send(true).unwrap();
     assert_eq!(pending.open(&mut receive(&socket).0).unwrap(), b"hello");
@@ -272,14 +269,14 @@ fn while_a_request_is_answered_its_copies_are_dropped() {
 
 #[test]
 fn replies_are_no_larger_than_their_requests_allow() {
-    let large = || Handler::function(|_| Some(Reply::from(vec![1; 1000])));
+    let large = || config(Handler::from_fn(|_| Some(Reply::from(vec![1; 1000]))));
     let answers = |server: &Server| {
         [anonymous(), authenticated()].map(|client| {
             let before = server.stats();
             let socket = socket(V4);
             socket.send_to(&sealed(&client, b"hello").0, server.local_addr()).unwrap();
             let stats = wait_for(server, |stats| stats.in_flight() == 0 && stats.requests() > before.requests());
-            if stats.count(Outcome::ReplyTooLarge) > before.count(Outcome::ReplyTooLarge) {
+            if stats.count(DatagramOutcome::ReplyTooLarge) > before.count(DatagramOutcome::ReplyTooLarge) {
                 expect_silence(&socket);
                 return false;
             }
@@ -287,19 +284,19 @@ fn replies_are_no_larger_than_their_requests_allow() {
         })
     };
     // One request at a time, so that the figures are about it.
-    for (builder, expected) in [
-        (builder(), [false, false]),
-        (builder().max_authenticated_amplification(None), [false, true]),
-        (builder().max_amplification(20), [true, false]),
-        (builder().max_amplification(None).max_authenticated_amplification(9), [true, true]),
-        (builder().max_amplification(None).max_authenticated_amplification(8), [true, false]),
+    for (config, expected) in [
+        (large(), [false, false]),
+        (large().max_authenticated_amplification(None), [false, true]),
+        (large().max_amplification(20), [true, false]),
+        (large().max_amplification(None).max_authenticated_amplification(9), [true, true]),
+        (large().max_amplification(None).max_authenticated_amplification(8), [true, false]),
     ] {
-        let server = builder.bind((V4, 0)).unwrap().serve(large()).unwrap();
+        let server = builder().bind((V4, 0)).unwrap().serve(config).unwrap();
         assert_eq!(answers(&server), expected);
     }
     let server = builder().bind((V4, 0)).unwrap().serve(large()).unwrap();
     for (anonymous, authenticated) in [(Some(20), None), (Some(3), None), (None, Some(8)), (Some(0), Some(0))] {
-        server.replace_max_amplification(anonymous, authenticated);
+        server.set_config(server.config().max_amplification(anonymous).max_authenticated_amplification(authenticated));
         let expected = [anonymous.is_none_or(|times| times > 18), authenticated.is_none_or(|times| times > 8)];
         assert_eq!(answers(&server), expected, "{anonymous:?} {authenticated:?}");
     }
@@ -309,7 +306,7 @@ fn replies_are_no_larger_than_their_requests_allow() {
 fn a_prefix_that_asks_too_much_is_dropped_before_any_work() {
     // Nothing is earned back while the test runs.
     let limit = RateLimit::new(1).with_burst(5);
-    let server = builder().rate_limit(limit).bind("0.0.0.0:0").unwrap().serve(echo()).unwrap();
+    let server = builder().bind("0.0.0.0:0").unwrap().serve(config(echo()).rate_limit(limit)).unwrap();
     let address = (V4, server.local_addr().port()).into();
     let start = std::time::Instant::now();
     for last in [1, 2] {
@@ -322,8 +319,8 @@ fn a_prefix_that_asks_too_much_is_dropped_before_any_work() {
     }
     let stats = wait_for(&server, |stats| stats.received == 20 && stats.in_flight() == 0);
     let earned = start.elapsed().as_secs() + 1;
-    assert!((5..=5 + earned).contains(&stats.count(Outcome::Replied)), "{:?}", nonzero(&stats));
-    assert_eq!(stats.count(Outcome::Replied) + stats.count(Outcome::RateLimited), 20);
+    assert!((5..=5 + earned).contains(&stats.count(DatagramOutcome::Replied)), "{:?}", nonzero(&stats));
+    assert_eq!(stats.count(DatagramOutcome::Replied) + stats.count(DatagramOutcome::RateLimited), 20);
     // Another prefix has its own.
     ask(&socket(Ipv4Addr::new(127, 0, 1, 1)), address, &anonymous(), b"");
 }
@@ -332,7 +329,7 @@ fn a_prefix_that_asks_too_much_is_dropped_before_any_work() {
 fn a_rate_limit_is_replaced_while_the_server_runs() {
     // Nobody earns 50 back while the test runs.
     let limit = RateLimit::new(1).with_burst(50);
-    let server = builder().bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     let socket = socket(V4);
     let replied = |requests: u64| {
         let before = server.stats();
@@ -340,23 +337,23 @@ fn a_rate_limit_is_replaced_while_the_server_runs() {
             socket.send_to(&sealed(&anonymous(), b"").0, server.local_addr()).unwrap();
         }
         let stats = wait_for(&server, |stats| stats.received == before.received + requests && stats.in_flight() == 0);
-        stats.count(Outcome::Replied) - before.count(Outcome::Replied)
+        stats.count(DatagramOutcome::Replied) - before.count(DatagramOutcome::Replied)
     };
     assert_eq!(replied(50), 50);
-    server.replace_rate_limit(RateLimit::new(0));
+    server.set_config(server.config().rate_limit(RateLimit::new(0)));
     assert_eq!(replied(50), 0);
-    server.replace_rate_limit(limit);
+    server.set_config(server.config().rate_limit(limit));
     assert_eq!(replied(50), 50);
     // The same limit has seen what it has seen.
-    server.replace_rate_limit(limit);
+    server.set_config(server.config().rate_limit(limit));
     assert!(replied(50) < 50);
-    server.replace_rate_limit(None);
+    server.set_config(server.config().rate_limit(None));
     assert_eq!(replied(50), 50);
 }
 
 #[test]
 fn a_dropped_server_is_gone() {
-    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(echo()).unwrap();
+    let server = builder().workers(2).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     let address = server.local_addr();
     drop(server);
     pssst_test::wait_for_value("the port is free", || builder().bind(address).map(drop));

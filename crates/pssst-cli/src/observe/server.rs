@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pssst_net::{Outcome, Server, Stats};
+use pssst_net::{DatagramOutcome, Server, Stats};
 
 use super::page::Page;
 use crate::server::Clients;
@@ -14,8 +14,8 @@ const STALE: Duration = Duration::from_mins(1);
 const NANOS: f64 = 1e9;
 
 /// Whether packets that ended so were not served.
-pub(crate) fn is_drop(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Replied | Outcome::Repeated | Outcome::Unanswered)
+pub(crate) fn is_drop(outcome: DatagramOutcome) -> bool {
+    !matches!(outcome, DatagramOutcome::Replied | DatagramOutcome::Repeated | DatagramOutcome::Unanswered)
 }
 
 pub(crate) fn metrics(page: &mut Page<'_>, server: &Server, keyring_changed: &AtomicU64) -> fmt::Result {
@@ -49,12 +49,12 @@ fn packets(page: &mut Page<'_>, stats: &Stats) -> fmt::Result {
         "pssst_server_replies",
         "Replies that were sent, and among them earlier ones that were sent again",
         "repeated",
-        [("false", stats.count(Outcome::Replied)), ("true", stats.count(Outcome::Repeated))],
+        [("false", stats.count(DatagramOutcome::Replied)), ("true", stats.count(DatagramOutcome::Repeated))],
     )?;
     page.counter(
         "pssst_server_unanswered",
         "Requests that want no reply, or get none from the handler",
-        stats.count(Outcome::Unanswered),
+        stats.count(DatagramOutcome::Unanswered),
     )?;
     let drops = stats.outcomes().filter(|(outcome, _)| is_drop(*outcome));
     page.counters(
@@ -74,6 +74,11 @@ fn packets(page: &mut Page<'_>, stats: &Stats) -> fmt::Result {
         "pssst_server_receive_errors",
         "Times that the system reported an error instead of a datagram",
         stats.receive_errors,
+    )?;
+    page.counter(
+        "pssst_server_config_errors",
+        "Configurations that a worker did not take, since their handler failed as it was made",
+        stats.config_errors,
     )?;
     page.number("pssst_server_in_flight", "Requests that were received and have not ended", stats.in_flight())?;
     page.runtime_histogram("pssst_server_batch_size", "Datagrams received together", 1.0, &stats.batch_size)?;

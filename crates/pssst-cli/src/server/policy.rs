@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use clap::ValueEnum;
 use pssst::{KeyCheck, PublicKey};
 use pssst_identity::{Admission, AdmissionStats, Follower, UnknownClients};
@@ -48,9 +47,6 @@ pub(crate) struct Clients {
     admission: Admission,
     follower: Arc<Follower>,
 }
-
-/// Whoever is enrolled where the options say, which may change at a reload; nothing where everybody is served.
-pub(crate) type SharedClients = Arc<ArcSwapOption<Clients>>;
 
 impl Policy {
     /// What can be checked without the store.

@@ -66,12 +66,13 @@ const PROGRAM: [&str; 5] = [
     "pssst_config_reloads_total result",
     "pssst_ready",
 ];
-const SERVER: [&str; 24] = [
+const SERVER: [&str; 25] = [
     "pssst_keyring_keys",
     "pssst_keyring_reload_timestamp_seconds",
     "pssst_server_batch_size_bucket le",
     "pssst_server_batch_size_count",
     "pssst_server_batch_size_sum",
+    "pssst_server_config_errors_total",
     "pssst_server_datagrams_received_total",
     "pssst_server_drops_total cause",
     "pssst_server_handler_duration_seconds_bucket le",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pssst::{SecretKey, Suite, SuiteSet, SysRng};
 use pssst_directory::{Schedule, ScheduleFile};
-use pssst_net::{Client, Handler, Outcome, Reply, Request, Server};
+use pssst_net::{Client, DatagramOutcome, Handler, Reply, Request, Server, ServerConfig};
 use pssst_test::{PATIENCE, until};
 
 use crate::server::{Answer, TestServer};
@@ -21,9 +21,9 @@ async fn rotations_lose_no_request() {
     Schedule::new(first.clone(), Timestamp::now()).with_check_in(SECOND).write(&path).unwrap();
 
     let file = Arc::new(ScheduleFile::open(&path, false).unwrap());
-    let echo = Handler::function(|request: Request| Some(Reply::from(request.into_message())));
-    let builder = Server::builder(file.server(SuiteSet::ALL).unwrap()).workers(1);
-    let server = Arc::new(builder.bind("127.0.0.1:0").unwrap().serve(echo).unwrap());
+    let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
+    let config = ServerConfig::new(file.server(SuiteSet::ALL).unwrap(), echo);
+    let server = Arc::new(Server::builder().workers(1).bind("127.0.0.1:0").unwrap().serve(config).unwrap());
     let keeper = tokio::spawn({
         let (file, server) = (Arc::clone(&file), Arc::clone(&server));
         async move { file.keep_server(&server, SuiteSet::ALL).await }
@@ -89,7 +89,7 @@ async fn rotations_lose_no_request() {
     let stats = Arc::into_inner(server).unwrap().shutdown(PATIENCE).await;
     // Not even a packet was sealed for a key that the server did not hold.
     let refused: Vec<_> =
-        stats.outcomes().filter(|(outcome, count)| *count > 0 && *outcome != Outcome::Replied).collect();
+        stats.outcomes().filter(|(outcome, count)| *count > 0 && *outcome != DatagramOutcome::Replied).collect();
     assert!(refused.is_empty(), "{refused:?}");
     println!("{requests} requests, {} check-ins", directory.seen().len());
 }

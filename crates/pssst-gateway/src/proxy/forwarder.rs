@@ -4,17 +4,17 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use pssst_net::runtime::{HEARTBEAT_INTERVAL, Heartbeat, Shutdown};
 use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch};
-use pssst_net::{Client, Error, Turns};
-use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use pssst_net::{Client, Error};
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use super::stats::{Counters, Drop, add};
@@ -23,8 +23,6 @@ use super::stats::{Counters, Drop, add};
 const BATCH_LEN: usize = 32;
 /// How long to wait after an error, lest one that stays keeps the processor busy.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often an idle forwarder shows that it runs.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// State that all forwarders of a proxy share.
 pub(super) struct Shared {
@@ -41,32 +39,13 @@ pub(super) struct Settings {
     pub(super) allows_other_hosts: bool,
 }
 
-/// The shutdown signal, with the deadline for requests in flight.
-#[derive(Default)]
-pub(super) struct Shutdown {
-    requested: CancellationToken,
-    deadline: OnceLock<Instant>,
-}
-
-impl Shutdown {
-    /// The first request counts.
-    pub(super) fn request(&self, deadline: Instant) {
-        self.deadline.get_or_init(|| deadline);
-        self.requested.cancel();
-    }
-
-    fn deadline(&self) -> Instant {
-        self.deadline.get().copied().unwrap_or_else(Instant::now)
-    }
-}
-
 /// Receives datagrams at one address.
 pub(super) struct Forwarder {
     socket: BatchSocket,
     received: ReceiveBatch,
     replies: SendBatch<()>,
     shared: Arc<Shared>,
-    turns: Arc<Turns>,
+    heartbeat: Arc<Heartbeat>,
     in_flight: FuturesUnordered<Pin<Box<dyn Future<Output = Forwarded>>>>,
 }
 
@@ -78,13 +57,13 @@ struct Forwarded {
 }
 
 impl Forwarder {
-    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, turns: Arc<Turns>) -> io::Result<Self> {
+    pub(super) fn new(socket: UdpSocket, shared: Arc<Shared>, heartbeat: Arc<Heartbeat>) -> io::Result<Self> {
         Ok(Self {
             socket: BatchSocket::new(socket)?,
             received: ReceiveBatch::new(BATCH_LEN, MAX_DATAGRAM),
             replies: SendBatch::new(),
             shared,
-            turns,
+            heartbeat,
             in_flight: FuturesUnordered::new(),
         })
     }
@@ -95,10 +74,10 @@ impl Forwarder {
         let mut idle = tokio::time::interval(HEARTBEAT_INTERVAL);
         idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.turns.turn();
+            self.heartbeat.beat();
             tokio::select! {
                 biased;
-                () = shared.shutdown.requested.cancelled() => break,
+                () = shared.shutdown.requested() => break,
                 Some(forwarded) = self.in_flight.next(), if !self.in_flight.is_empty() => self.finish(forwarded),
                 received = self.socket.receive(&mut self.received) => if received.is_ok() {
                     self.take();

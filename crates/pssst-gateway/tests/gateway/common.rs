@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pssst_gateway::{ExchangeOutcome, Gateway, GatewayBuilder, Upstream};
 use pssst_net::pssst::{PublicKey, SecretKey, Suite};
-use pssst_net::{Client, Error, Retry, Server};
+use pssst_net::{Client, Error, Retry, Server, ServerConfig};
 use pssst_test::{PATIENCE, random_secret, until, wait_for_value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -31,14 +31,13 @@ impl Chain {
         let gateway = builder.build().unwrap();
         let [secret, identity] = [(); 2].map(|()| random_secret());
         let server_key = secret.public_key();
-        let server = Server::builder(secret)
+        let config = ServerConfig::new(secret, gateway.handler());
+        let server = Server::builder()
             .workers(workers)
             .max_datagram(65_507)
-            .max_amplification(None)
-            .max_authenticated_amplification(None)
             .bind("127.0.0.1:0")
             .unwrap()
-            .serve(gateway.handler())
+            .serve(config.max_amplification(None).max_authenticated_amplification(None))
             .unwrap();
         let client = connect(&server, server_key, Some(&identity)).await;
         let anonymous = connect(&server, server_key, None).await;

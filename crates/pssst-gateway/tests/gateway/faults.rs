@@ -8,7 +8,7 @@ use pssst_gateway::CircuitBreaker;
 use pssst_gateway::ExchangeOutcome::{
     Abandoned, Answered, Broken, CircuitOpen, Malformed, Overloaded, TimedOut, TooLarge, Unreachable,
 };
-use pssst_net::Outcome;
+use pssst_net::DatagramOutcome;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -37,7 +37,7 @@ async fn nobody_is_there() {
         chain.outcomes(&[(Unreachable, 3)]);
         // The server counts them as its own, once each, and lives.
         let stats = chain.server.stats();
-        assert_eq!((stats.count(Outcome::HandlerFailed), stats.in_flight()), (3, 0));
+        assert_eq!((stats.count(DatagramOutcome::HandlerFailed), stats.in_flight()), (3, 0));
     }
 }
 
@@ -69,7 +69,7 @@ async fn an_upstream_that_says_nothing_is_waited_for_as_long_as_was_said_and_no_
             assert!(chain.is_silent(b"hello").await);
         }
         chain.outcomes(&[(TimedOut, 3)]);
-        assert_eq!(chain.server.stats().count(Outcome::HandlerTimedOut), 3);
+        assert_eq!(chain.server.stats().count(DatagramOutcome::HandlerTimedOut), 3);
     }
 }
 
@@ -188,7 +188,7 @@ async fn a_slow_upstream_holds_no_more_than_it_may() {
     }
     chain.outcomes(&[(Answered, 5), (Overloaded, 55)]);
     assert_eq!(most.load(Ordering::SeqCst), 5);
-    assert_eq!(chain.server.stats().count(Outcome::Overloaded), 55);
+    assert_eq!(chain.server.stats().count(DatagramOutcome::Overloaded), 55);
     // And there is room again.
     assert_eq!(chain.ask(b"?").await.unwrap(), b"well");
 }
@@ -227,7 +227,7 @@ async fn a_gateway_that_replaces_another_goes_on_counting() {
     }
     chain.until_in_flight(3).await;
     let new = gateway_to(udp(|message| Some(message.to_vec())).await).replacing(&chain.gateway).build().unwrap();
-    chain.server.replace_handler(new.handler());
+    chain.server.set_config(chain.server.config().handler(new.handler()));
     chain.gateway = new;
     assert_eq!(chain.gateway.stats().in_flight, 3);
     assert_eq!(chain.ask(b"hello").await.unwrap(), b"hello");
@@ -243,6 +243,6 @@ async fn what_a_stopping_server_gives_up_is_counted() {
     }
     chain.until_in_flight(7).await;
     let stats = chain.server.shutdown(Duration::from_millis(50)).await;
-    assert_eq!(stats.count(Outcome::Abandoned), 7);
+    assert_eq!(stats.count(DatagramOutcome::Abandoned), 7);
     chain.outcomes(&[(Abandoned, 7)]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pssst_gateway::{Proxy, ProxyDrop, ProxyStats};
 use pssst_net::pssst::{SecretKey, Suite, SysRng};
-use pssst_net::{Client, Handler, Reply, Request, Retry, Server};
+use pssst_net::{Client, Handler, Reply, Request, Retry, Server, ServerConfig};
 use pssst_test::{PATIENCE, until, wait_for_value};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -15,12 +15,13 @@ use tokio::time::timeout;
 /// Answers with the message and who sent it; not at all to `silence`.
 fn server() -> (Server, SecretKey) {
     let secret = SecretKey::generate(&mut SysRng).unwrap();
-    let handler = Handler::function(|request: Request| match &request.message()[..] {
+    let handler = Handler::from_fn(|request: Request<&[u8]>| match request.message() {
         b"silence" => None,
         message => Some(Reply::from([message, if request.client_key().is_some() { b"+" } else { b"-" }].concat())),
     });
-    let builder = Server::builder(secret.clone()).workers(1).max_datagram(65_507).max_amplification(None);
-    (builder.bind("127.0.0.1:0").unwrap().serve(handler).unwrap(), secret)
+    let config = ServerConfig::new(secret.clone(), handler).max_amplification(None);
+    let builder = Server::builder().workers(1).max_datagram(65_507);
+    (builder.bind("127.0.0.1:0").unwrap().serve(config).unwrap(), secret)
 }
 
 async fn client(server: SocketAddr, secret: &SecretKey, identity: Option<&SecretKey>) -> Client {

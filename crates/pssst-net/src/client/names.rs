@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::network::Network;
-use crate::log::Seldom;
+use crate::runtime::LogThrottle;
 
 /// How long name servers may take, once the name was resolved before.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ pub(super) struct Names {
     server: String,
     addresses: ArcSwap<Vec<SocketAddr>>,
     is_resolving: AtomicBool,
-    warning: Mutex<Seldom>,
+    warning: Mutex<LogThrottle>,
 }
 
 impl Names {
@@ -51,7 +51,7 @@ impl Names {
             Ok(addresses) => self.addresses.store(Arc::new(addresses)),
             Err(error) => {
                 let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
-                warning.say(|| tracing::warn!(server = self.server, %error, "the name cannot be resolved again"));
+                warning.log(|| tracing::warn!(server = self.server, %error, "the name cannot be resolved again"));
             }
         }
         self.is_resolving.store(false, Ordering::Relaxed);

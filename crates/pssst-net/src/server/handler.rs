@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,13 +12,13 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
-use tower::{BoxError, Service};
+use tower_service::Service;
 use tracing::Instrument;
 
-use super::worker::Ticket;
+use super::context::{Failure, Finished, ReplyContext};
 use super::{Reply, Request};
 
-/// What answers the requests of a server: a function, or a [`tower::Service`].
+/// What answers the requests of a server: a function, or a service ([`Service`], the trait of tower).
 ///
 /// A reply is optional: with `None` the server sends nothing, as clients of one-way messages expect.
 ///
@@ -30,19 +31,19 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// A function that does not wait: the fastest way, since replies are sealed and sent with the batch that their requests
-    /// came in.
+    /// Returns the handler of a function that does not wait: the fastest way. It gets the message where it was decrypted,
+    /// and replies are sealed and sent with the batch that their requests came in.
     ///
     /// ```
     /// use pssst_net::{Handler, Reply, Request};
     ///
-    /// let echo = Handler::function(|request: Request| Some(Reply::from(request.into_message())));
-    /// let reports = Handler::function(|request: Request| {
+    /// let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
+    /// let reports = Handler::from_fn(|request: Request<&[u8]>| {
     ///     println!("{} bytes from {:?}", request.message().len(), request.client_key());
     ///     None
     /// });
     /// ```
-    pub fn function(answer: impl Fn(Request) -> Option<Reply> + Send + Sync + 'static) -> Self {
+    pub fn from_fn(answer: impl Fn(Request<&[u8]>) -> Option<Reply> + Send + Sync + 'static) -> Self {
         let answer = Arc::new(answer);
         Self { make: Arc::new(move || Box::new(Function(Arc::clone(&answer)))) }
     }
@@ -54,32 +55,32 @@ impl Handler {
     /// use pssst_net::{Handler, Reply, Request};
     ///
     /// let pause = std::time::Duration::from_millis(1);
-    /// let handler = Handler::service(tower::service_fn(move |request: Request| async move {
+    /// let handler = Handler::from_service(tower::service_fn(move |request: Request| async move {
     ///     // Whatever has to be awaited.
     ///     tokio::time::sleep(pause).await;
     ///     Ok::<_, std::io::Error>(Some(Reply::from(request.into_message())))
     /// }));
     /// ```
-    pub fn service<S>(service: S) -> Self
+    pub fn from_service<S>(service: S) -> Self
     where
         S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static> + Clone + Send + 'static,
     {
         let service = Mutex::new(service);
-        Self::service_per_worker(move || service.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Self::per_worker(move || service.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// A service made anew for every worker, on the worker's thread: for services that cannot be cloned, as with tower's rate
     /// limit, or be sent to another thread. What such a layer counts, it counts for each worker by itself.
-    pub fn service_per_worker<S>(make: impl Fn() -> S + Send + Sync + 'static) -> Self
+    pub fn per_worker<S>(make: impl Fn() -> S + Send + Sync + 'static) -> Self
     where
         S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static> + 'static,
     {
         Self { make: Arc::new(move || Box::new(ServiceHandle::new(make()))) }
     }
 
-    /// The same handler, and somebody who sees every request before it.
+    /// Calls `look` with each request before the handler.
     #[must_use]
-    pub fn inspect(self, look: impl Fn(&Request) + Send + Sync + 'static) -> Self {
+    pub fn inspect(self, look: impl Fn(&Request<&[u8]>) + Send + Sync + 'static) -> Self {
         let look = Arc::new(look);
         Self { make: Arc::new(move || Box::new(Inspected { look: Arc::clone(&look), inner: self.make() })) }
     }
@@ -103,7 +104,7 @@ impl fmt::Debug for Handler {
 /// A handler at work in one worker.
 pub(super) trait Handle {
     /// Takes a request. Either it is finished at once, or `poll_finished` will say so later.
-    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished>;
+    fn start(&mut self, request: Request<&[u8]>, context: ReplyContext) -> Option<Finished>;
 
     /// The next request that is finished.
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
@@ -112,40 +113,30 @@ pub(super) trait Handle {
     fn in_flight(&self) -> usize;
 
     /// Gives them up.
-    fn abandon(&mut self) -> Vec<Ticket>;
+    fn abandon(&mut self) -> Vec<ReplyContext>;
 }
 
-/// A request that a handler is done with.
-pub(super) struct Finished {
-    pub(super) ticket: Ticket,
-    pub(super) outcome: Result<Option<Reply>, Failure>,
-}
+/// The error of any service.
+type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a handler gave no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    TimedOut,
-    Overloaded,
-    Failed,
-}
-
-impl Failure {
-    fn from_error(error: impl Into<BoxError>) -> Self {
-        let error = error.into();
+fn failure(error: impl Into<BoxError>) -> Failure {
+    let error = error.into();
+    #[cfg(feature = "tower")]
+    {
         if error.is::<tower::timeout::error::Elapsed>() {
-            Self::TimedOut
-        } else if error.is::<tower::load_shed::error::Overloaded>() {
-            Self::Overloaded
-        } else {
-            tracing::debug!(%error, "the handler failed");
-            Self::Failed
+            return Failure::TimedOut;
+        }
+        if error.is::<tower::load_shed::error::Overloaded>() {
+            return Failure::Overloaded;
         }
     }
+    tracing::debug!(%error, "the handler failed");
+    Failure::Failed
+}
 
-    fn from_panic(_: Box<dyn Any + Send>) -> Self {
-        // The panic hook has told the story.
-        Self::Failed
-    }
+/// The panic hook has reported it.
+fn failure_of_panic(_: Box<dyn Any + Send>) -> Failure {
+    Failure::Failed
 }
 
 struct Inspected<F> {
@@ -153,11 +144,11 @@ struct Inspected<F> {
     inner: Box<dyn Handle>,
 }
 
-impl<F: Fn(&Request)> Handle for Inspected<F> {
-    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished> {
+impl<F: Fn(&Request<&[u8]>)> Handle for Inspected<F> {
+    fn start(&mut self, request: Request<&[u8]>, context: ReplyContext) -> Option<Finished> {
         match catch_unwind(AssertUnwindSafe(|| (self.look)(&request))) {
-            Ok(()) => self.inner.start(request, ticket),
-            Err(panic) => Some(Finished { ticket, outcome: Err(Failure::from_panic(panic)) }),
+            Ok(()) => self.inner.start(request, context),
+            Err(panic) => Some(Finished { context, outcome: Err(failure_of_panic(panic)) }),
         }
     }
 
@@ -169,17 +160,17 @@ impl<F: Fn(&Request)> Handle for Inspected<F> {
         self.inner.in_flight()
     }
 
-    fn abandon(&mut self) -> Vec<Ticket> {
+    fn abandon(&mut self) -> Vec<ReplyContext> {
         self.inner.abandon()
     }
 }
 
 struct Function<F>(Arc<F>);
 
-impl<F: Fn(Request) -> Option<Reply>> Handle for Function<F> {
-    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.0)(request))).map_err(Failure::from_panic);
-        Some(Finished { ticket, outcome })
+impl<F: Fn(Request<&[u8]>) -> Option<Reply>> Handle for Function<F> {
+    fn start(&mut self, request: Request<&[u8]>, context: ReplyContext) -> Option<Finished> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.0)(request))).map_err(failure_of_panic);
+        Some(Finished { context, outcome })
     }
 
     fn poll_finished(&mut self, _: &mut Context<'_>) -> Poll<Finished> {
@@ -190,7 +181,7 @@ impl<F: Fn(Request) -> Option<Reply>> Handle for Function<F> {
         0
     }
 
-    fn abandon(&mut self) -> Vec<Ticket> {
+    fn abandon(&mut self) -> Vec<ReplyContext> {
         Vec::new()
     }
 }
@@ -198,15 +189,15 @@ impl<F: Fn(Request) -> Option<Reply>> Handle for Function<F> {
 /// A service, the requests that wait until it is ready, and those that it works on.
 struct ServiceHandle<S: Service<Request>> {
     service: S,
-    waiting: VecDeque<(Request, Ticket)>,
+    waiting: VecDeque<(Request, ReplyContext)>,
     running: FuturesUnordered<Call>,
 }
 
 type Outcome = Result<Option<Reply>, Failure>;
 
-/// A call under way. Its ticket stays outside of the future, to be had when the future is given up.
+/// A running call. The reply context is kept beside the future so that it survives cancellation.
 struct Call {
-    ticket: Option<Ticket>,
+    context: Option<ReplyContext>,
     answer: Pin<Box<dyn Future<Output = Outcome>>>,
 }
 
@@ -215,7 +206,7 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(self.answer.as_mut().poll(cx));
-        Poll::Ready(self.ticket.take().map(|ticket| Finished { ticket, outcome }))
+        Poll::Ready(self.context.take().map(|context| Finished { context, outcome }))
     }
 }
 
@@ -234,16 +225,16 @@ where
             let refused = match ready {
                 Ok(Poll::Pending) => return None,
                 Ok(Poll::Ready(Ok(()))) => None,
-                Ok(Poll::Ready(Err(error))) => Some(Failure::from_error(error)),
-                Err(panic) => Some(Failure::from_panic(panic)),
+                Ok(Poll::Ready(Err(error))) => Some(failure(error)),
+                Err(panic) => Some(failure_of_panic(panic)),
             };
-            let (request, ticket) = self.waiting.pop_front()?;
+            let (request, context) = self.waiting.pop_front()?;
             match refused {
                 None => {
                     let answer = self.call(request);
-                    self.running.push(Call { answer, ticket: Some(ticket) });
+                    self.running.push(Call { answer, context: Some(context) });
                 }
-                Some(failure) => return Some(Finished { ticket, outcome: Err(failure) }),
+                Some(failure) => return Some(Finished { context, outcome: Err(failure) }),
             }
         }
         None
@@ -262,12 +253,12 @@ where
                 AssertUnwindSafe(answer)
                     .catch_unwind()
                     .map(|outcome| match outcome {
-                        Ok(answer) => answer.map_err(Failure::from_error),
-                        Err(panic) => Err(Failure::from_panic(panic)),
+                        Ok(answer) => answer.map_err(failure),
+                        Err(panic) => Err(failure_of_panic(panic)),
                     })
                     .instrument(span),
             ),
-            Err(panic) => Box::pin(future::ready(Err(Failure::from_panic(panic)))),
+            Err(panic) => Box::pin(future::ready(Err(failure_of_panic(panic)))),
         }
     }
 }
@@ -276,8 +267,8 @@ impl<S> Handle for ServiceHandle<S>
 where
     S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static>,
 {
-    fn start(&mut self, request: Request, ticket: Ticket) -> Option<Finished> {
-        self.waiting.push_back((request, ticket));
+    fn start(&mut self, request: Request<&[u8]>, context: ReplyContext) -> Option<Finished> {
+        self.waiting.push_back((request.to_owned(), context));
         None
     }
 
@@ -298,9 +289,9 @@ where
         self.waiting.len() + self.running.len()
     }
 
-    fn abandon(&mut self) -> Vec<Ticket> {
-        let waiting = self.waiting.drain(..).map(|(_, ticket)| ticket);
+    fn abandon(&mut self) -> Vec<ReplyContext> {
+        let waiting = self.waiting.drain(..).map(|(_, context)| context);
         let running = std::mem::take(&mut self.running);
-        waiting.chain(running.into_iter().filter_map(|mut call| call.ticket.take())).collect()
+        waiting.chain(running.into_iter().filter_map(|mut call| call.context.take())).collect()
     }
 }

@@ -16,9 +16,12 @@ use pssst::{PublicKey, Suite};
 /// differ let anybody who saw both forge a third, which the waiting client accepts. The server's memory of recent replies
 /// ([`ServerBuilder::memo`](crate::ServerBuilder::memo)) narrows this and does not remove it. Under suite 0xf001 different
 /// answers do no harm. See [the protocol's documentation](pssst#one-request-one-answer).
+///
+/// A [function](crate::Handler::from_fn) gets a `Request<&[u8]>`, whose message is in the buffer that the
+/// packet came in; a [service](crate::Handler::from_service), which may wait, a `Request` that has a copy.
 #[derive(Clone)]
-pub struct Request {
-    pub(super) message: Bytes,
+pub struct Request<M = Bytes> {
+    pub(super) message: M,
     pub(super) client_key: Option<PublicKey>,
     pub(super) peer: SocketAddr,
     pub(super) received: Instant,
@@ -27,22 +30,35 @@ pub struct Request {
     pub(super) exchange_value: [u8; 32],
 }
 
-impl Request {
+impl<M: AsRef<[u8]>> Request<M> {
     /// A request as a server would hand it out, for tests of handlers: received now, under suite 1, with an exchange value of
     /// zeros.
-    pub fn new(message: impl Into<Bytes>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
+    pub fn new(message: impl Into<M>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
         let (received, suite) = (Instant::now(), Suite::default());
         Self { message: message.into(), client_key, peer, received, server_key: None, suite, exchange_value: [0; 32] }
     }
 
-    /// The message.
-    pub const fn message(&self) -> &Bytes {
-        &self.message
+    /// Returns the message.
+    pub fn message(&self) -> &[u8] {
+        self.message.as_ref()
     }
 
-    /// The message, to keep or to send back without a copy.
-    pub fn into_message(self) -> Bytes {
+    /// Returns the message as it is held: `Bytes` can be kept, or sent back without a copy.
+    pub fn into_message(self) -> M {
         self.message
+    }
+
+    /// Returns the request with a copy of its message, to keep.
+    pub fn to_owned(&self) -> Request {
+        Request {
+            message: Bytes::copy_from_slice(self.message()),
+            client_key: self.client_key,
+            peer: self.peer,
+            received: self.received,
+            server_key: self.server_key,
+            suite: self.suite,
+            exchange_value: self.exchange_value,
+        }
     }
 
     /// The client's public key, if the client proved it; an anonymous request has none.
@@ -82,10 +98,10 @@ impl Request {
 }
 
 /// Without the message.
-impl fmt::Debug for Request {
+impl<M: AsRef<[u8]>> fmt::Debug for Request<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("message_len", &self.message.len())
+            .field("message_len", &self.message().len())
             .field("client_key", &self.client_key)
             .field("peer", &self.peer)
             .field("suite", &self.suite)
@@ -105,7 +121,12 @@ impl fmt::Debug for Request {
 pub struct Reply(Bytes);
 
 impl Reply {
-    /// The message.
+    /// Returns a reply with a copy of a message.
+    pub fn copy_from(message: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(message))
+    }
+
+    /// Returns the message.
     pub const fn message(&self) -> &Bytes {
         &self.0
     }

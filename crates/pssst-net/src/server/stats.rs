@@ -4,13 +4,13 @@ use std::array;
 
 use pssst::{Keyring, Refusal};
 
-use crate::Turns;
-use crate::histogram::{AtomicHistogram, Counter, Histogram, Scale};
+use crate::runtime::Heartbeat;
+use crate::stats::{AtomicHistogram, Counter, Histogram, Scale};
 
 /// How a received datagram ended. Each ends in exactly one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum DatagramOutcome {
     /// The handler's reply was given to the system to be sent.
     Replied,
     /// A repeated request; the reply that it got before was sent again, without asking the handler.
@@ -21,7 +21,7 @@ pub enum Outcome {
     Refused(Refusal),
     /// Dropped: longer than the server takes ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
     TooLong,
-    /// Dropped before any work: its source sent too much ([`ServerBuilder::rate_limit`](crate::ServerBuilder::rate_limit)).
+    /// Dropped before any work: its source sent too much ([`ServerConfig::rate_limit`](crate::ServerConfig::rate_limit)).
     RateLimited,
     /// Dropped: as many requests were in flight as may be, or the handler shed load.
     Overloaded,
@@ -32,7 +32,7 @@ pub enum Outcome {
     /// The handler failed or panicked.
     HandlerFailed,
     /// The reply was not sent, being too large beside its request
-    /// ([`ServerBuilder::max_amplification`](crate::ServerBuilder::max_amplification)) or for a datagram.
+    /// ([`ServerConfig::max_amplification`](crate::ServerConfig::max_amplification)) or for a datagram.
     ReplyTooLarge,
     /// The system did not take the reply: no route, no room, a firewall.
     SendFailed,
@@ -40,7 +40,7 @@ pub enum Outcome {
     Abandoned,
 }
 
-impl Outcome {
+impl DatagramOutcome {
     /// Outcomes of what was served.
     const SERVED: [Self; 3] = [Self::Replied, Self::Repeated, Self::Unanswered];
 
@@ -65,7 +65,7 @@ impl Outcome {
         Self::SERVED.into_iter().chain(Refusal::ALL.map(Self::Refused)).chain(Self::DROPPED)
     }
 
-    /// The place in a table of [`Outcome::COUNT`] counters.
+    /// The place in a table of [`DatagramOutcome::COUNT`] counters.
     const fn index(self) -> usize {
         match self {
             Self::Replied => 0,
@@ -117,8 +117,9 @@ pub(crate) struct WorkerCounts {
     pub(super) handler: AtomicHistogram,
     pub(super) turnaround: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
-    pub(super) turns: Turns,
-    outcomes: [Counter; Outcome::COUNT],
+    pub(super) config_errors: Counter,
+    pub(super) heartbeat: Heartbeat,
+    outcomes: [Counter; DatagramOutcome::COUNT],
 }
 
 impl WorkerCounts {
@@ -134,12 +135,13 @@ impl WorkerCounts {
             handler: AtomicHistogram::new(Scale::NANOSECONDS),
             turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
             by_key: array::from_fn(|_| Counter::default()),
-            turns: Turns::new(),
+            config_errors: Counter::default(),
+            heartbeat: Heartbeat::new(),
             outcomes: array::from_fn(|_| Counter::default()),
         }
     }
 
-    pub(super) fn count(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: DatagramOutcome) {
         self.outcomes[outcome.index()].add(1);
     }
 
@@ -153,6 +155,7 @@ impl WorkerCounts {
             anonymous_requests: self.anonymous.get(),
             authenticated_requests: self.authenticated.get(),
             receive_errors: self.receive_errors.get(),
+            config_errors: self.config_errors.get(),
             batch_size: self.batch_size.snapshot(),
             handler_nanos: self.handler.snapshot(),
             turnaround_nanos: self.turnaround.snapshot(),
@@ -183,6 +186,8 @@ pub struct Stats {
     pub requests_by_key: [u64; Keyring::CAPACITY],
     /// Times that the system reported an error instead of a datagram.
     pub receive_errors: u64,
+    /// Configurations that a worker did not take, since their handler panicked as it was made.
+    pub config_errors: u64,
     /// Datagrams that the system dropped because the socket's buffer was full, and that the server therefore never received.
     /// `None` where the system does not tell, and for single workers.
     pub kernel_drops: Option<u64>,
@@ -193,18 +198,18 @@ pub struct Stats {
     pub handler_nanos: Histogram,
     /// Nanoseconds from receiving a request to having sent its reply.
     pub turnaround_nanos: Histogram,
-    outcomes: [u64; Outcome::COUNT],
+    outcomes: [u64; DatagramOutcome::COUNT],
 }
 
 impl Stats {
     /// Datagrams that ended in this way.
-    pub const fn count(&self, outcome: Outcome) -> u64 {
+    pub const fn count(&self, outcome: DatagramOutcome) -> u64 {
         self.outcomes[outcome.index()]
     }
 
     /// How many datagrams ended in which way.
-    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        Outcome::all().map(|outcome| (outcome, self.count(outcome)))
+    pub fn outcomes(&self) -> impl Iterator<Item = (DatagramOutcome, u64)> {
+        DatagramOutcome::all().map(|outcome| (outcome, self.count(outcome)))
     }
 
     /// Requests that were opened.
@@ -229,6 +234,7 @@ impl Stats {
         self.anonymous_requests += other.anonymous_requests;
         self.authenticated_requests += other.authenticated_requests;
         self.receive_errors += other.receive_errors;
+        self.config_errors += other.config_errors;
         self.batch_size.merge(&other.batch_size);
         self.handler_nanos.merge(&other.handler_nanos);
         self.turnaround_nanos.merge(&other.turnaround_nanos);
@@ -247,9 +253,9 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_own_place_and_name() {
-        for (place, outcome) in Outcome::all().enumerate() {
+        for (place, outcome) in DatagramOutcome::all().enumerate() {
             assert_eq!(outcome.index(), place);
-            assert_eq!(Outcome::all().filter(|other| other.name() == outcome.name()).count(), 1);
+            assert_eq!(DatagramOutcome::all().filter(|other| other.name() == outcome.name()).count(), 1);
         }
     }
 
@@ -257,12 +263,15 @@ mod tests {
     fn what_has_not_ended_is_in_flight() {
         let counts = WorkerCounts::new();
         counts.received.add(3);
-        counts.count(Outcome::Replied);
-        counts.count(Outcome::Refused(Refusal::ReservedFlags { bits: 1 }));
+        counts.count(DatagramOutcome::Replied);
+        counts.count(DatagramOutcome::Refused(Refusal::ReservedFlags { bits: 1 }));
         let mut stats = counts.snapshot();
-        assert_eq!((stats.in_flight(), stats.count(Outcome::Refused(Refusal::ReservedFlags { bits: 0 }))), (1, 1));
+        assert_eq!(
+            (stats.in_flight(), stats.count(DatagramOutcome::Refused(Refusal::ReservedFlags { bits: 0 }))),
+            (1, 1)
+        );
         stats.add(&counts.snapshot());
-        assert_eq!((stats.received, stats.in_flight(), stats.count(Outcome::Replied)), (6, 2, 2));
+        assert_eq!((stats.received, stats.in_flight(), stats.count(DatagramOutcome::Replied)), (6, 2, 2));
         assert_eq!(stats.outcomes().map(|(_, count)| count).sum::<u64>(), 4);
     }
 }

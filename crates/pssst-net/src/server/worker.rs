@@ -3,23 +3,24 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
-use pssst::{BATCH_LEN, KeyCheck, OVERHEAD, PublicKey, ReplySealer};
+use pssst::{BATCH_LEN, KeyCheck, OVERHEAD, PublicKey};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::handler::{Failure, Finished, Handle};
-use super::shared::{Serving, Shared};
-use super::stats::{Outcome, WorkerCounts};
-use super::{Handler, Request};
-use crate::log::Seldom;
-use crate::memo::{Claim, Entry};
+use super::Request;
+use super::config::ActiveConfig;
+use super::context::{Failure, Finished, ReplyContext, Source};
+use super::handler::Handle;
+use super::shared::Shared;
+use super::stats::{DatagramOutcome, WorkerCounts};
+use crate::memo::Entry;
+use crate::runtime::{HEARTBEAT_INTERVAL, LogThrottle};
 use crate::time::nanos;
 use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
 
@@ -53,86 +54,63 @@ const RECEIVE_LEN: usize = BATCH_LEN;
 const FREE_FAILURES: u32 = 8;
 /// The longest such pause.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
-/// How often a worker turns that has nothing to do.
-const IDLE_TURN: Duration = Duration::from_secs(1);
-
 pub(crate) struct Worker<S> {
     socket: S,
     received: ReceiveBatch,
-    desk: Desk,
+    processor: RequestProcessor,
 }
 
-/// Where requests are answered: all of a worker but what it receives from and into.
-struct Desk {
+/// A worker's state except its socket and receive buffers, which are borrowed separately.
+struct RequestProcessor {
     shared: Arc<Shared>,
     counts: Arc<WorkerCounts>,
     handlers: Handlers,
     replies: SendBatch<Sealed>,
     in_flight: usize,
-    troubles: Troubles,
-}
-
-/// Where a packet came from.
-#[derive(Clone, Copy, Debug)]
-struct Source {
-    peer: SocketAddr,
-    local: Option<IpAddr>,
-    len: usize,
-}
-
-/// What is needed to answer a request that a handler has.
-pub(super) struct Ticket {
-    sealer: ReplySealer,
-    source: Source,
-    received: Instant,
-    /// When the handler was given it.
-    handed: Instant,
-    /// Bytes of the longest reply packet.
-    max_reply: usize,
-    claim: Option<Claim>,
+    warnings: Warnings,
 }
 
 /// A packet that is ready to be sent.
 struct Sealed {
-    outcome: Outcome,
+    outcome: DatagramOutcome,
     received: Instant,
     len: usize,
 }
 
-/// What is worth a line in a log, now and then.
+/// Rate-limited warnings.
 #[derive(Default)]
-struct Troubles {
-    receive: Seldom,
-    send: Seldom,
-    too_large: Seldom,
-    overload: Seldom,
+struct Warnings {
+    receive: LogThrottle,
+    send: LogThrottle,
+    too_large: LogThrottle,
+    overload: LogThrottle,
 }
 
 impl<S: Datagrams> Worker<S> {
     pub(crate) fn new(socket: S, shared: Arc<Shared>, counts: Arc<WorkerCounts>) -> Self {
         let received = ReceiveBatch::new(RECEIVE_LEN, shared.limits.datagram);
-        let handlers = Handlers::new(&shared.handler.load());
-        let troubles = Troubles::default();
+        let handlers = Handlers::new(shared.config.load_full());
+        let warnings = Warnings::default();
         Self {
             socket,
             received,
-            desk: Desk { shared, counts, handlers, replies: SendBatch::new(), in_flight: 0, troubles },
+            processor: RequestProcessor { shared, counts, handlers, replies: SendBatch::new(), in_flight: 0, warnings },
         }
     }
 
     /// Serves until the server is to stop, then finishes what it can.
     pub(crate) async fn run(mut self) {
-        let stop = self.desk.shared.stop.clone();
+        let shutdown = self.processor.shared.shutdown.clone();
         let mut failures = 0_u32;
-        let mut idle = tokio::time::interval(IDLE_TURN);
+        let mut idle = tokio::time::interval(HEARTBEAT_INTERVAL);
         idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.desk.counts.turns.turn();
+            self.processor.counts.heartbeat.beat();
             let received = tokio::select! {
                 biased;
-                () = stop.requested() => break,
-                finished = self.desk.handlers.next_finished(), if self.desk.in_flight > 0 => {
-                    self.desk.finish(finished);
+                () = shutdown.requested() => break,
+                finished = self.processor.handlers.next_finished(), if self.processor.in_flight > 0 => {
+                    self.processor.finish(finished);
                     self.socket.try_receive(&mut self.received)
                 }
                 received = self.socket.receive(&mut self.received) => received,
@@ -141,13 +119,13 @@ impl<S: Datagrams> Worker<S> {
             match received {
                 Ok(()) => {
                     failures = 0;
-                    self.desk.open(&mut self.received);
+                    self.processor.open(&mut self.received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // Whatever the network complains of, a client that is gone for instance, is no reason to end.
                 Err(error) => {
-                    self.desk.counts.receive_errors.add(1);
-                    self.desk.troubles.receive.say(|| tracing::warn!(%error, "cannot receive; going on"));
+                    self.processor.counts.receive_errors.add(1);
+                    self.processor.warnings.receive.log(|| tracing::warn!(%error, "cannot receive; going on"));
                     failures = failures.saturating_add(1);
                     if let Some(pause) = pause_after(failures) {
                         tokio::time::sleep(pause).await;
@@ -155,25 +133,25 @@ impl<S: Datagrams> Worker<S> {
                 }
             }
             self.answer().await;
-            if self.desk.in_flight > 0 {
+            if self.processor.in_flight > 0 {
                 // Timers and tasks of the handlers have their turn, however much there is to receive.
                 tokio::task::yield_now().await;
             }
         }
-        self.wind_up().await;
+        self.drain().await;
     }
 
     /// Takes what handlers have finished, and sends all that is sealed.
     async fn answer(&mut self) {
-        self.desk.collect();
-        while !self.desk.replies.is_empty() {
+        self.processor.collect();
+        while !self.processor.replies.is_empty() {
             self.flush().await;
-            self.desk.collect();
+            self.processor.collect();
         }
     }
 
     async fn flush(&mut self) {
-        let Desk { counts, replies, troubles, .. } = &mut self.desk;
+        let RequestProcessor { counts, replies, warnings, .. } = &mut self.processor;
         let mut sent_bytes = 0;
         let mut times = [Duration::ZERO; 2 * BATCH_LEN];
         let mut sent = 0;
@@ -189,8 +167,8 @@ impl<S: Datagrams> Worker<S> {
                     }
                 }
                 Err(error) => {
-                    counts.count(Outcome::SendFailed);
-                    troubles.send.say(|| tracing::warn!(%error, "cannot send a reply; going on"));
+                    counts.count(DatagramOutcome::SendFailed);
+                    warnings.send.log(|| tracing::warn!(%error, "cannot send a reply; going on"));
                 }
             })
             .await;
@@ -203,23 +181,23 @@ impl<S: Datagrams> Worker<S> {
 
     /// Reads what waits in the socket, unless another process goes on with it, and finishes what was accepted, within the
     /// time that is given.
-    async fn wind_up(&mut self) {
-        let deadline = self.desk.shared.stop.deadline();
+    async fn drain(&mut self) {
+        let deadline = self.processor.shared.shutdown.deadline();
         // What waits in the socket now is among these. Clients that go on and on are left.
-        let mut waiting = if self.desk.shared.is_inherited { 0 } else { self.desk.shared.max_waiting };
+        let mut waiting = if self.processor.shared.is_inherited { 0 } else { self.processor.shared.max_waiting };
         while waiting > 0 && Instant::now() < deadline {
             match self.socket.try_receive(&mut self.received) {
-                Ok(()) => self.desk.open(&mut self.received),
+                Ok(()) => self.processor.open(&mut self.received),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => self.desk.counts.receive_errors.add(1),
+                Err(_) => self.processor.counts.receive_errors.add(1),
             }
             waiting = waiting.saturating_sub(self.received.len().max(1));
             self.answer().await;
         }
-        while self.desk.in_flight > 0 {
-            match tokio::time::timeout_at(deadline, self.desk.handlers.next_finished()).await {
-                Ok(finished) => self.desk.finish(finished),
-                Err(_) => self.desk.abandon(),
+        while self.processor.in_flight > 0 {
+            match tokio::time::timeout_at(deadline, self.processor.handlers.next_finished()).await {
+                Ok(finished) => self.processor.finish(finished),
+                Err(_) => self.processor.abandon(),
             }
             self.answer().await;
         }
@@ -232,28 +210,25 @@ fn pause_after(failures: u32) -> Option<Duration> {
     Some(Duration::from_millis(1 << more.min(10)).min(MAX_PAUSE))
 }
 
-impl Desk {
+impl RequestProcessor {
     /// Opens a batch and gives its requests to the handler.
     fn open(&mut self, batch: &mut ReceiveBatch) {
         let received = Instant::now();
         self.counts.received.add(batch.len() as u64);
         self.counts.batch_size.record(batch.len() as u64);
-        let shared = Arc::clone(&self.shared);
-        self.handlers.use_newest(&shared.handler.load());
-        let serving = shared.serving.load();
+        let config = self.handlers.configure(&self.shared.config.load(), &self.counts);
 
         let mut bytes = 0;
         let mut sources = Vec::with_capacity(batch.len());
         let mut packets = Vec::with_capacity(batch.len());
         for datagram in batch.datagrams() {
             let Some(packet) = datagram.bytes else {
-                self.refuse(datagram.peer, Outcome::TooLong);
+                self.refuse(datagram.peer, DatagramOutcome::TooLong);
                 continue;
             };
             bytes += packet.len() as u64;
-            if serving.rate_limiter.as_ref().is_some_and(|limit| !limit.admits(datagram.peer.ip(), received.into_std()))
-            {
-                self.refuse(datagram.peer, Outcome::RateLimited);
+            if config.rate_limiter().is_some_and(|limit| !limit.admits(datagram.peer.ip(), received.into_std())) {
+                self.refuse(datagram.peer, DatagramOutcome::RateLimited);
                 continue;
             }
             sources.push(Source { peer: datagram.peer, local: datagram.local, len: packet.len() });
@@ -262,30 +237,29 @@ impl Desk {
         self.counts.received_bytes.add(bytes);
 
         // The caller's code may panic, and that must end no worker: then nobody is let in.
-        let check = |key: &PublicKey| {
-            catch_unwind(AssertUnwindSafe(|| (serving.check)(key))).unwrap_or(KeyCheck::RejectUnknown)
-        };
-        serving.server.open_batch(packets, check, |place, outcome| {
+        let check =
+            |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| config.check(key))).unwrap_or(KeyCheck::RejectUnknown);
+        config.server().open_batch(packets, check, |place, outcome| {
             let source = sources[place];
             match outcome {
-                Ok(request) => self.accept(&serving, request, source, received),
-                Err(cause) => self.refuse(source.peer, Outcome::Refused(cause)),
+                Ok(request) => self.accept(&config, request, source, received),
+                Err(cause) => self.refuse(source.peer, DatagramOutcome::Refused(cause)),
             }
         });
     }
 
-    fn refuse(&self, peer: SocketAddr, outcome: Outcome) {
+    fn refuse(&self, peer: SocketAddr, outcome: DatagramOutcome) {
         tracing::trace!(%peer, cause = outcome.name(), "refused");
         self.counts.count(outcome);
     }
 
     /// Has a request answered: from the memo, by the handler, or not at all.
-    fn accept(&mut self, serving: &Serving, request: pssst::Request<'_>, source: Source, received: Instant) {
+    fn accept(&mut self, config: &ActiveConfig, request: pssst::Request<'_>, source: Source, received: Instant) {
         let suite = request.suite();
         let key_place = request.server_key_index();
         let (message, client_key, sealer) = request.into_parts();
         let is_authenticated = client_key.is_some();
-        let max_reply = serving.amplification.max_reply(source.len, is_authenticated);
+        let max_reply = config.max_reply(source.len, is_authenticated);
         if is_authenticated { &self.counts.authenticated } else { &self.counts.anonymous }.add(1);
         self.counts.by_key[key_place].add(1);
 
@@ -294,28 +268,28 @@ impl Desk {
             match memo.enter(sealer.exchange_value(), <[u8]>::to_vec) {
                 Entry::New(new) => claim = Some(new),
                 Entry::Repeated(reply) => return self.repeat(&reply, source, max_reply, received),
-                Entry::InProgress => return self.counts.count(Outcome::InProgress),
+                Entry::InProgress => return self.counts.count(DatagramOutcome::InProgress),
             }
         }
         if self.in_flight >= self.shared.limits.in_flight {
-            self.troubles.overload.say(|| {
+            self.warnings.overload.log(|| {
                 tracing::warn!(in_flight = self.in_flight, "as many requests in flight as may be; dropping the newest");
             });
-            return self.counts.count(Outcome::Overloaded);
+            return self.counts.count(DatagramOutcome::Overloaded);
         }
 
         let request = Request {
-            message: Bytes::copy_from_slice(message),
+            message: &*message,
             client_key,
             peer: SocketAddr::new(source.peer.ip().to_canonical(), source.peer.port()),
             received: received.into_std(),
-            server_key: serving.key(key_place),
+            server_key: config.key(key_place),
             suite,
             exchange_value: *sealer.exchange_value(),
         };
-        let ticket = Ticket { sealer, source, received, handed: Instant::now(), max_reply, claim };
+        let context = ReplyContext { sealer, source, received, handed: Instant::now(), max_reply, claim };
         self.in_flight += 1;
-        if let Some(finished) = self.handlers.current.start(request, ticket) {
+        if let Some(finished) = self.handlers.current.start(request, context) {
             self.finish(finished);
         }
     }
@@ -323,27 +297,27 @@ impl Desk {
     /// Sends the bytes of an earlier reply once more.
     fn repeat(&mut self, reply: &[u8], source: Source, max_reply: usize, received: Instant) {
         if reply.len() > max_reply {
-            return self.counts.count(Outcome::ReplyTooLarge);
+            return self.counts.count(DatagramOutcome::ReplyTooLarge);
         }
-        let sealed = Sealed { outcome: Outcome::Repeated, received, len: reply.len() };
+        let sealed = Sealed { outcome: DatagramOutcome::Repeated, received, len: reply.len() };
         self.replies.push(source.peer, source.local, reply.len(), sealed).copy_from_slice(reply);
     }
 
     /// Seals what a handler answered.
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
-        let Ticket { sealer, source, received, handed, max_reply, claim } = finished.ticket;
+        let ReplyContext { sealer, source, received, handed, max_reply, claim } = finished.context;
         self.counts.handler.record(nanos(handed.elapsed()));
         let reply = match finished.outcome {
             Ok(Some(reply)) => reply,
-            Ok(None) => return self.counts.count(Outcome::Unanswered),
-            Err(Failure::TimedOut) => return self.counts.count(Outcome::HandlerTimedOut),
-            Err(Failure::Overloaded) => return self.counts.count(Outcome::Overloaded),
-            Err(Failure::Failed) => return self.counts.count(Outcome::HandlerFailed),
+            Ok(None) => return self.counts.count(DatagramOutcome::Unanswered),
+            Err(Failure::TimedOut) => return self.counts.count(DatagramOutcome::HandlerTimedOut),
+            Err(Failure::Overloaded) => return self.counts.count(DatagramOutcome::Overloaded),
+            Err(Failure::Failed) => return self.counts.count(DatagramOutcome::HandlerFailed),
         };
         let len = reply.message().len().saturating_add(OVERHEAD);
         if len > max_reply {
-            self.troubles.too_large.say(|| {
+            self.warnings.too_large.log(|| {
                 tracing::warn!(
                     len,
                     max_reply,
@@ -351,9 +325,9 @@ impl Desk {
                      raise the limit on amplification"
                 );
             });
-            return self.counts.count(Outcome::ReplyTooLarge);
+            return self.counts.count(DatagramOutcome::ReplyTooLarge);
         }
-        let sealed = Sealed { outcome: Outcome::Replied, received, len };
+        let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
         let packet = self.replies.push(source.peer, source.local, len, sealed);
         match (sealer.seal(reply.message(), packet), claim) {
             (Ok(packet), Some(claim)) => claim.finish(packet),
@@ -361,7 +335,7 @@ impl Desk {
             // It has all the room that it needs, so this is never reached.
             (Err(_), _) => {
                 self.replies.pop();
-                self.counts.count(Outcome::ReplyTooLarge);
+                self.counts.count(DatagramOutcome::ReplyTooLarge);
             }
         }
     }
@@ -376,37 +350,48 @@ impl Desk {
 
     /// Gives up what handlers have not finished.
     fn abandon(&mut self) {
-        for ticket in self.handlers.abandon() {
-            drop(ticket);
+        for context in self.handlers.abandon() {
+            drop(context);
             self.in_flight -= 1;
-            self.counts.count(Outcome::Abandoned);
+            self.counts.count(DatagramOutcome::Abandoned);
         }
     }
 }
 
-/// The handler that takes requests, and those that were replaced and still have some.
+/// The configuration in use with its handler, and the handlers that were replaced and still have requests.
 struct Handlers {
-    newest: Handler,
+    config: Arc<ActiveConfig>,
     current: Box<dyn Handle>,
     replaced: Vec<Box<dyn Handle>>,
+    /// The newest configuration, if its handler could not be made.
+    refused: Option<Arc<ActiveConfig>>,
 }
 
 impl Handlers {
-    fn new(handler: &Handler) -> Self {
-        Self { newest: handler.clone(), current: handler.make(), replaced: Vec::new() }
+    fn new(config: Arc<ActiveConfig>) -> Self {
+        Self { current: config.handler().make(), config, replaced: Vec::new(), refused: None }
     }
 
-    fn use_newest(&mut self, newest: &Handler) {
-        if !self.newest.is(newest) {
-            self.newest = newest.clone();
-            // The caller's code may panic. What works then goes on.
-            if let Ok(made) = catch_unwind(AssertUnwindSafe(|| newest.make())) {
-                self.replaced.push(mem::replace(&mut self.current, made));
-            } else {
-                tracing::error!("the new handler panicked as it was made; the old one stays");
-            }
-        }
+    /// Takes the newest configuration together with its handler, and returns the one to serve under.
+    fn configure(&mut self, newest: &Arc<ActiveConfig>, counts: &WorkerCounts) -> Arc<ActiveConfig> {
         self.replaced.retain(|handler| handler.in_flight() > 0);
+        let is_known = |config: &Arc<ActiveConfig>| Arc::ptr_eq(config, newest);
+        if is_known(&self.config) || self.refused.as_ref().is_some_and(is_known) {
+            return Arc::clone(&self.config);
+        }
+        self.refused = None;
+        if !newest.handler().is(self.config.handler()) {
+            // The caller's code may panic.
+            let Ok(made) = catch_unwind(AssertUnwindSafe(|| newest.handler().make())) else {
+                counts.config_errors.add(1);
+                tracing::error!("the new handler panicked as it was made; the old configuration stays");
+                self.refused = Some(Arc::clone(newest));
+                return Arc::clone(&self.config);
+            };
+            self.replaced.push(mem::replace(&mut self.current, made));
+        }
+        self.config = Arc::clone(newest);
+        Arc::clone(newest)
     }
 
     async fn next_finished(&mut self) -> Finished {
@@ -422,7 +407,7 @@ impl Handlers {
         .unwrap_or(Poll::Pending)
     }
 
-    fn abandon(&mut self) -> Vec<Ticket> {
+    fn abandon(&mut self) -> Vec<ReplyContext> {
         let all = std::iter::once(&mut self.current).chain(&mut self.replaced);
         all.flat_map(|handler| handler.abandon()).collect()
     }

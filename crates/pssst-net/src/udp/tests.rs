@@ -160,7 +160,7 @@ async fn what_is_shown_has_no_contents() {
     batch.push(socket.local_addr().unwrap(), None, 6, ()).copy_from_slice(b"secret");
     let others = format!("{received:?} {batch:?} {socket:?}");
     let shown = format!("{others} {:?}", received.datagrams().next().unwrap());
-    crate::log::capture::assert_absent(&shown, &[b"secret"]);
+    crate::log_capture::assert_absent(&shown, &[b"secret"]);
     assert!(shown.contains("len: Some(6)"), "{shown}");
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use pssst_net::pssst::{Client, PendingReply, SecretKey, Suite, SysRng};
-use pssst_net::{Handler, Outcome, Reply, Request, Server, ServerBuilder, Stats};
+use pssst_net::{DatagramOutcome, Handler, Reply, Request, Server, ServerBuilder, ServerConfig, Stats};
 pub(crate) use pssst_test::PATIENCE;
 use tokio::sync::watch;
 
@@ -22,7 +22,11 @@ pub(crate) fn identity() -> SecretKey {
 }
 
 pub(crate) fn builder() -> ServerBuilder {
-    Server::builder(server_secret()).workers(1)
+    Server::builder().workers(1)
+}
+
+pub(crate) fn config(handler: Handler) -> ServerConfig {
+    ServerConfig::new(server_secret(), handler)
 }
 
 pub(crate) fn client(suite: Suite) -> Client {
@@ -38,13 +42,13 @@ pub(crate) fn authenticated() -> Client {
 }
 
 pub(crate) fn echo() -> Handler {
-    Handler::function(|request: Request| Some(Reply::from(request.into_message())))
+    Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())))
 }
 
 /// An echo that answers nothing until it is told to go.
 pub(crate) fn held() -> (Handler, watch::Sender<bool>) {
     let (release, released) = watch::channel(false);
-    let handler = Handler::service(tower::service_fn(move |request: Request| {
+    let handler = Handler::from_service(tower::service_fn(move |request: Request| {
         let mut released = released.clone();
         async move {
             released.wait_for(|released| *released).await?;
@@ -106,7 +110,7 @@ pub(crate) fn wait_for(server: &Server, what: impl Fn(&Stats) -> bool) -> Stats 
 }
 
 /// How datagrams ended, without the ways in which none did.
-pub(crate) fn nonzero(stats: &Stats) -> Vec<(Outcome, u64)> {
+pub(crate) fn nonzero(stats: &Stats) -> Vec<(DatagramOutcome, u64)> {
     stats.outcomes().filter(|(_, count)| *count > 0).collect()
 }
 

@@ -4,7 +4,7 @@ use tracing::Level;
 
 use super::*;
 use crate::client::tests::fake::Resolution;
-use crate::log::capture::{Capture, assert_absent};
+use crate::log_capture::{Capture, assert_absent};
 
 const IDENTITY: [u8; 32] = *b"an identity of thirty-two bytes.";
 const REQUEST: &[u8] = b"how high is the water?";

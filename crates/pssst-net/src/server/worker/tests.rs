@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::pending;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use pssst::{Client, SecretKey, SysRng};
 
 use super::*;
-use crate::log::capture::{Capture, assert_absent};
-use crate::{Reply, Server, Stats};
+use crate::log_capture::{Capture, assert_absent};
+use crate::{Handler, Reply, Server, ServerConfig, Stats};
 
 /// What happens when the worker receives, one thing after another; then nothing ever.
 type Script = VecDeque<io::Result<Vec<Vec<u8>>>>;
@@ -70,19 +71,19 @@ fn request() -> Vec<u8> {
 
 /// Runs a worker through the script for an hour of virtual time, and then lets it stop.
 async fn run(socket: Scripted, handler: Handler) -> Stats {
-    let shared = Arc::new(Server::builder(SecretKey::from_bytes([7; 32])).shared(handler, false));
+    let shared = Arc::new(Server::builder().shared(ServerConfig::new(SecretKey::from_bytes([7; 32]), handler), false));
     let counts = Arc::new(WorkerCounts::new());
     let worker = Worker::new(socket, Arc::clone(&shared), Arc::clone(&counts));
     let stop = async {
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        shared.stop.request(Instant::now() + Duration::from_secs(1));
+        shared.shutdown.request(Duration::from_secs(1));
     };
     tokio::join!(worker.run(), stop);
     counts.snapshot()
 }
 
 fn echo() -> Handler {
-    Handler::function(|request| Some(Reply::from(request.into_message())))
+    Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())))
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +97,7 @@ async fn errors_of_the_network_end_no_worker() {
         .collect();
     let socket = Scripted { script: Rc::new(RefCell::new(script)), ..Scripted::default() };
     let stats = run(socket.clone(), echo()).await;
-    assert_eq!((stats.receive_errors, stats.count(Outcome::Replied)), (1001, 2));
+    assert_eq!((stats.receive_errors, stats.count(DatagramOutcome::Replied)), (1001, 2));
     assert_eq!(socket.sent.borrow().len(), 2);
 }
 
@@ -112,7 +113,7 @@ async fn replies_that_the_system_refuses_are_counted_and_the_others_sent() {
     let script = [Ok((0..10).map(|_| request()).collect())].into();
     let socket = Scripted { script: Rc::new(RefCell::new(script)), refuses: Some(3), ..Scripted::default() };
     let stats = run(socket.clone(), echo()).await;
-    assert_eq!((stats.count(Outcome::Replied), stats.count(Outcome::SendFailed)), (7, 3));
+    assert_eq!((stats.count(DatagramOutcome::Replied), stats.count(DatagramOutcome::SendFailed)), (7, 3));
     assert_eq!((socket.sent.borrow().len(), stats.in_flight(), stats.turnaround_nanos.count()), (7, 0, 7));
 }
 
@@ -121,12 +122,12 @@ async fn replies_that_the_system_refuses_are_counted_and_the_others_sent() {
 async fn handlers_that_finish_all_at_once_are_all_answered() {
     let script = (0..5).map(|_| Ok((0..64).map(|_| request()).collect())).collect();
     let socket = Scripted { script: Rc::new(RefCell::new(script)), ..Scripted::default() };
-    let handler = Handler::service(tower::service_fn(async |request: Request| {
+    let handler = Handler::from_service(tower::service_fn(async |request: Request| {
         tokio::time::sleep_until(Instant::now() + Duration::from_secs(60)).await;
         Ok::<_, io::Error>(Some(Reply::from(request.into_message())))
     }));
     let stats = run(socket.clone(), handler).await;
-    assert_eq!((stats.count(Outcome::Replied), socket.sent.borrow().len()), (320, 320));
+    assert_eq!((stats.count(DatagramOutcome::Replied), socket.sent.borrow().len()), (320, 320));
     // A minute each, in virtual time.
     let minutes: u64 = 320 * 60_000_000_000;
     assert_eq!((stats.handler_nanos.count(), stats.handler_nanos.sum()), (320, minutes));
@@ -140,7 +141,7 @@ async fn logs_hold_no_messages_and_no_secrets() {
     junk[50] ^= 1;
     let script = [Ok(vec![request(), junk, request()]), Err(io::ErrorKind::Other.into())].into();
     let socket = Scripted { script: Rc::new(RefCell::new(script)), refuses: Some(2), ..Scripted::default() };
-    let handler = Handler::service(tower::service_fn(async |request: Request| match request.message().len() {
+    let handler = Handler::from_service(tower::service_fn(async |request: Request| match request.message().len() {
         5 => Ok(Some(Reply::from("the secret answer"))),
         _ => Err(io::Error::other("no")),
     }));
@@ -151,18 +152,18 @@ async fn logs_hold_no_messages_and_no_secrets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_worker_turns_every_second() {
-    let shared = Arc::new(Server::builder(SecretKey::from_bytes([7; 32])).shared(echo(), false));
+async fn an_idle_worker_beats_every_second() {
+    let shared = Arc::new(Server::builder().shared(ServerConfig::new(SecretKey::from_bytes([7; 32]), echo()), false));
     let counts = Arc::new(WorkerCounts::new());
     let worker = Worker::new(Scripted::default(), Arc::clone(&shared), Arc::clone(&counts));
     let watch = async {
         for _ in 0..1000 {
             tokio::time::sleep(Duration::from_millis(370)).await;
-            assert!(counts.turns.present() <= Duration::from_millis(1001), "{:?}", counts.turns.present());
+            assert!(counts.heartbeat.age() <= Duration::from_millis(1001), "{:?}", counts.heartbeat.age());
         }
-        shared.stop.request(Instant::now());
+        shared.shutdown.request(Duration::ZERO);
     };
     tokio::join!(worker.run(), watch);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(counts.turns.present() >= Duration::from_secs(60));
+    assert!(counts.heartbeat.age() >= Duration::from_secs(60));
 }

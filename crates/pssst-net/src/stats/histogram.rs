@@ -1,7 +1,8 @@
-//! Counters and histograms that one thread writes and any thread reads.
+//! Histograms: their buckets, a form that one thread writes and any thread reads, and a plain copy.
 
 use std::ops::Add;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::counter::Counter;
 
 /// How often values fell into each of a fixed row of buckets.
 ///
@@ -173,22 +174,6 @@ impl AtomicHistogram {
     /// What was counted so far.
     pub(crate) fn snapshot(&self) -> Histogram {
         Histogram { scale: self.scale, counts: self.counts.iter().map(Counter::get).collect(), sum: self.sum.get() }
-    }
-}
-
-/// A counter that one thread writes while others read: a plain addition, where a shared one would lock the bus.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds, modulo 2^64. For one thread only: of two that add at once one may be lost.
-    pub(crate) fn add(&self, number: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
-    }
-
-    /// The number so far, or a moment ago.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The server's sockets.
+//! Binding the sockets of a server.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// The first socket is bound before it says that it would share its port: so a port that anybody else serves is refused,
 /// also when they would share it, and there is no moment at which two servers could both pass.
-pub(super) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::Result<Vec<UdpSocket>> {
+pub(crate) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::Result<Vec<UdpSocket>> {
     let first = open(address, buffer_len)?;
     first.bind(&address.into()).map_err(|error| explain(&error, address))?;
     let first = share(first)?;
@@ -22,8 +22,40 @@ pub(super) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::
     Ok(sockets)
 }
 
+/// Returns the UDP sockets that the service manager passed to this process (systemd's socket activation),
+/// for [`ServerBuilder::bind_sockets`](crate::ServerBuilder::bind_sockets); an empty list if it passed none.
+///
+/// Such sockets outlive the process: no datagram is lost while one server ends and the next one starts.
+/// They are passed once: a second call finds none. On systems other than Unix the list is empty.
+///
+/// ```no_run
+/// # use pssst_net::{BoundServer, Server, udp};
+/// # fn take_port() -> std::io::Result<BoundServer> {
+/// let inherited = udp::inherited_sockets()?;
+/// if inherited.is_empty() {
+///     Server::builder().bind("[::]:45678")
+/// } else {
+///     Server::builder().bind_sockets(inherited)
+/// }
+/// # }
+/// ```
+///
+/// # Errors
+/// When something other than a UDP socket was passed, and those of the system.
+pub fn inherited_sockets() -> io::Result<Vec<UdpSocket>> {
+    let mut sockets = Vec::new();
+    #[cfg(unix)]
+    {
+        let mut passed = listenfd::ListenFd::from_env();
+        for index in 0..passed.len() {
+            sockets.extend(passed.take_udp_socket(index)?);
+        }
+    }
+    Ok(sockets)
+}
+
 /// A socket for each of `count` workers out of those that were passed to this process.
-pub(super) fn spread(sockets: Vec<UdpSocket>, count: usize) -> io::Result<Vec<UdpSocket>> {
+pub(crate) fn spread(sockets: Vec<UdpSocket>, count: usize) -> io::Result<Vec<UdpSocket>> {
     let mut spread = Vec::with_capacity(count.max(sockets.len()));
     for place in sockets.len()..count {
         spread.push(sockets[place % sockets.len()].try_clone()?);
@@ -71,7 +103,7 @@ fn bind_another(first: &UdpSocket, _: SocketAddr, _: usize) -> io::Result<UdpSoc
 
 /// As many datagrams as can wait in a socket with this many bytes of buffer, or more: systems charge at least 256 bytes for
 /// each (Linux 512, of twice what it was asked for), and have smallest buffers of their own.
-pub(super) fn max_waiting(buffer_len: usize) -> usize {
+pub(crate) fn max_waiting(buffer_len: usize) -> usize {
     buffer_len.max(1 << 16) / 256
 }
 
@@ -97,7 +129,7 @@ pub struct BufferShortfall {
 }
 
 /// Compares what a socket was granted with what it was asked to have.
-pub(super) fn shortfall(socket: &UdpSocket, wanted: usize) -> io::Result<Option<BufferShortfall>> {
+pub(crate) fn shortfall(socket: &UdpSocket, wanted: usize) -> io::Result<Option<BufferShortfall>> {
     let socket = socket2::SockRef::from(socket);
     // Linux counts its own bookkeeping, as much again, in what it reports, and not in its limits.
     let share = if cfg!(target_os = "linux") { 2 } else { 1 };

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 
 /// The sockets whose drops are asked for. They are kept open, so that there is an answer after the workers have ended.
 #[derive(Debug)]
-pub(super) struct KernelDrops {
+pub(crate) struct KernelDrops {
     sockets: Vec<UdpSocket>,
     /// What the answer was when they were closed.
     last: Option<u64>,
@@ -15,7 +15,7 @@ pub(super) struct KernelDrops {
 }
 
 impl KernelDrops {
-    pub(super) fn of(sockets: &[UdpSocket]) -> io::Result<Self> {
+    pub(crate) fn of(sockets: &[UdpSocket]) -> io::Result<Self> {
         let sockets = sockets.iter().map(UdpSocket::try_clone).collect::<io::Result<_>>()?;
         let mut drops = Self { sockets, last: None, before: 0 };
         drops.before = drops.count().unwrap_or_default();
@@ -23,7 +23,7 @@ impl KernelDrops {
     }
 
     /// Closes the sockets, and keeps the answer.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.last = self.count();
         self.sockets.clear();
     }
@@ -32,7 +32,7 @@ impl KernelDrops {
 #[cfg(target_os = "linux")]
 impl KernelDrops {
     /// Datagrams dropped for want of room in the sockets' buffers, since we have them.
-    pub(super) fn count(&self) -> Option<u64> {
+    pub(crate) fn count(&self) -> Option<u64> {
         if self.sockets.is_empty() {
             return self.last;
         }
@@ -64,7 +64,7 @@ fn row(line: &str) -> Option<(u64, u64)> {
 
 #[cfg(not(target_os = "linux"))]
 impl KernelDrops {
-    pub(super) fn count(&self) -> Option<u64> {
+    pub(crate) fn count(&self) -> Option<u64> {
         None
     }
 }

@@ -1,0 +1,202 @@
+//! The part of a server that may change while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pssst::{KeyCheck, PublicKey};
+
+use super::Handler;
+use crate::rate_limit::{RateLimit, RateLimiter};
+use crate::udp::MAX_DATAGRAM;
+
+/// Everything of a server that may change while it runs: keys and suites, client check, limits, handler.
+///
+/// It is replaced as one, by [`Server::set_config`](super::Server::set_config): each packet is served
+/// under one configuration as a whole. A copy is cheap.
+///
+/// ```
+/// use pssst_net::pssst::{KeyCheck, SecretKey, SysRng};
+/// use pssst_net::{Handler, RateLimit, Reply, Request, ServerConfig};
+///
+/// let enrolled = SecretKey::generate(&mut SysRng)?.public_key();
+/// let handler = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
+/// let config = ServerConfig::new(SecretKey::generate(&mut SysRng)?, handler)
+///     .client_check(move |key| if *key == enrolled { KeyCheck::Accept } else { KeyCheck::RejectUnknown })
+///     .rate_limit(RateLimit::new(1_000));
+/// # let _ = config;
+/// # Ok::<(), pssst_net::pssst::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct ServerConfig {
+    server: Arc<pssst::Server>,
+    client_check: Arc<dyn Fn(&PublicKey) -> KeyCheck + Send + Sync>,
+    rate_limit: Option<RateLimit>,
+    amplification: Amplification,
+    handler: Handler,
+}
+
+impl ServerConfig {
+    /// Returns a configuration with these keys, that is a [`SecretKey`](pssst::SecretKey), a
+    /// [`Keyring`](pssst::Keyring) or, to choose suites, a [`pssst::Server`]; and this handler.
+    ///
+    /// Every valid client key is served, no rate is limited, and replies are at most three times as long
+    /// as their requests.
+    pub fn new(keys: impl Into<pssst::Server>, handler: Handler) -> Self {
+        Self {
+            server: Arc::new(keys.into()),
+            client_check: Arc::new(|_| KeyCheck::Validate),
+            rate_limit: None,
+            amplification: Amplification { anonymous: Some(3), authenticated: Some(3) },
+            handler,
+        }
+    }
+
+    /// Replaces the keys, and what else a [`pssst::Server`] has. The old keys are wiped as soon as no
+    /// worker uses them.
+    pub fn keys(self, keys: impl Into<pssst::Server>) -> Self {
+        Self { server: Arc::new(keys.into()), ..self }
+    }
+
+    /// Replaces the handler. Requests that the old one has begun are finished by it.
+    pub fn handler(self, handler: Handler) -> Self {
+        Self { handler, ..self }
+    }
+
+    /// Sets the decision on a client key that passed its proof, as in
+    /// [`pssst::Server::open_request_with`]: ask a list of enrolled clients here. By default every valid
+    /// key is served. If it panics, the request is refused as one of an unknown client.
+    pub fn client_check(self, check: impl Fn(&PublicKey) -> KeyCheck + Send + Sync + 'static) -> Self {
+        Self { client_check: Arc::new(check), ..self }
+    }
+
+    /// Sets how many times longer a reply datagram may be than its request, 3 by default; `None` for no
+    /// limit. Longer replies are not sent, and are counted.
+    ///
+    /// The sender's address of a request can be forged, so a server answers whoever an attacker points it
+    /// at. Three times is what QUIC allows towards addresses that are not validated (RFC 9000, section
+    /// 8.1).
+    pub fn max_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
+        self.amplification.anonymous = times.into();
+        self
+    }
+
+    /// Sets the limit of [`max_amplification`](Self::max_amplification) for authenticated clients, whose
+    /// requests others can repeat, too. 3 by default.
+    pub fn max_authenticated_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
+        self.amplification.authenticated = times.into();
+        self
+    }
+
+    /// Limits the requests of each prefix of source addresses. Unlimited by default. A server that takes a
+    /// configuration with the limit that it has keeps what it has counted; under another limit all sources
+    /// begin anew.
+    pub fn rate_limit(self, limit: impl Into<Option<RateLimit>>) -> Self {
+        Self { rate_limit: limit.into(), ..self }
+    }
+
+    /// Returns the public keys, in the order in which they are tried.
+    pub fn public_keys(&self) -> Vec<PublicKey> {
+        self.server.keyring().public_keys().copied().collect()
+    }
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("server", &self.server)
+            .field("rate_limit", &self.rate_limit)
+            .field("amplification", &self.amplification)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A configuration in use, with what belongs to it and outlives it under an equal limit.
+pub(crate) struct ActiveConfig {
+    pub(super) config: ServerConfig,
+    rate_limiter: Option<Arc<RateLimiter>>,
+}
+
+impl ActiveConfig {
+    /// Makes a configuration ready for use after `previous`, if there was one.
+    pub(super) fn new(config: ServerConfig, previous: Option<&Self>) -> Self {
+        let kept = previous.filter(|previous| previous.config.rate_limit == config.rate_limit);
+        let rate_limiter = match kept {
+            Some(previous) => previous.rate_limiter.clone(),
+            None => config.rate_limit.map(|limit| Arc::new(RateLimiter::new(limit))),
+        };
+        Self { config, rate_limiter }
+    }
+
+    pub(super) fn server(&self) -> &pssst::Server {
+        &self.config.server
+    }
+
+    pub(super) fn handler(&self) -> &Handler {
+        &self.config.handler
+    }
+
+    pub(super) fn check(&self, key: &PublicKey) -> KeyCheck {
+        (self.config.client_check)(key)
+    }
+
+    pub(super) fn rate_limiter(&self) -> Option<&RateLimiter> {
+        self.rate_limiter.as_deref()
+    }
+
+    /// Returns the length in bytes of the longest reply to a request of this length.
+    pub(super) fn max_reply(&self, request_len: usize, is_authenticated: bool) -> usize {
+        self.config.amplification.max_reply(request_len, is_authenticated)
+    }
+
+    /// Returns the key at this place of the keyring.
+    pub(super) fn key(&self, index: usize) -> Option<PublicKey> {
+        self.config.server.keyring().public_keys().nth(index).copied()
+    }
+}
+
+/// How many times longer than their requests replies may be.
+#[derive(Clone, Copy, Debug)]
+struct Amplification {
+    anonymous: Option<u32>,
+    authenticated: Option<u32>,
+}
+
+impl Amplification {
+    fn max_reply(self, request_len: usize, is_authenticated: bool) -> usize {
+        let factor = if is_authenticated { self.authenticated } else { self.anonymous };
+        let limit = factor.map_or(MAX_DATAGRAM, |factor| request_len.saturating_mul(factor as usize));
+        limit.min(MAX_DATAGRAM)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pssst::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn replies_are_limited_by_their_requests_and_by_datagrams() {
+        let amplification = Amplification { anonymous: Some(3), authenticated: None };
+        assert_eq!(amplification.max_reply(60, false), 180);
+        assert_eq!(amplification.max_reply(60, true), 65_507);
+        assert_eq!(amplification.max_reply(usize::MAX, false), 65_507);
+        let none = Amplification { anonymous: Some(0), ..amplification };
+        assert_eq!(none.max_reply(60, false), 0);
+    }
+
+    #[test]
+    fn an_equal_rate_limit_keeps_its_counts() {
+        let config = ServerConfig::new(SecretKey::from_bytes([7; 32]), Handler::from_fn(|_| None));
+        let source = std::net::IpAddr::from([192, 0, 2, 1]);
+        let now = std::time::Instant::now();
+        let admits = |active: &ActiveConfig| active.rate_limiter().is_none_or(|limiter| limiter.admits(source, now));
+
+        let limited = ActiveConfig::new(config.clone().rate_limit(RateLimit::new(1)), None);
+        assert!(admits(&limited) && !admits(&limited));
+        assert!(!admits(&ActiveConfig::new(limited.config.clone(), Some(&limited))));
+        assert!(admits(&ActiveConfig::new(config.clone().rate_limit(RateLimit::new(2)), Some(&limited))));
+        assert!(admits(&ActiveConfig::new(config, Some(&limited))));
+    }
+}

@@ -1,0 +1,45 @@
+//! A request's way back: what a worker keeps of a request while a handler has it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use pssst::ReplySealer;
+use tokio::time::Instant;
+
+use super::Reply;
+use crate::memo::Claim;
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) peer: SocketAddr,
+    pub(super) local: Option<IpAddr>,
+    /// Bytes of the packet.
+    pub(super) len: usize,
+}
+
+/// What a worker needs to answer a request that a handler has.
+pub(super) struct ReplyContext {
+    pub(super) sealer: ReplySealer,
+    pub(super) source: Source,
+    pub(super) received: Instant,
+    /// When the handler got the request.
+    pub(super) handed: Instant,
+    /// Bytes of the longest reply packet.
+    pub(super) max_reply: usize,
+    pub(super) claim: Option<Claim>,
+}
+
+/// A request that a handler is done with.
+pub(super) struct Finished {
+    pub(super) context: ReplyContext,
+    pub(super) outcome: Result<Option<Reply>, Failure>,
+}
+
+/// Why a handler gave no answer.
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "layers of tower alone report two of them"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    TimedOut,
+    Overloaded,
+    Failed,
+}
