@@ -1,11 +1,13 @@
 //! The reply memo: the same bytes again for a request that comes again.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use key::{Hashed, Key};
 use ring::Ring;
 
+mod key;
 mod ring;
 
 /// Recent sealed replies by the exchange value of their requests, in memory of a fixed size, shared by all workers.
@@ -109,45 +111,6 @@ impl Shard {
     fn new(capacity: usize) -> Self {
         let in_progress = HashSet::with_capacity_and_hasher(IN_PROGRESS_RESERVE, BuildHasherDefault::default());
         Self { replies: Ring::new(capacity), in_progress }
-    }
-}
-
-/// An exchange value and its hash, of which the shard, the set in the index and the tag there take different bits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
-    hash: u64,
-    exchange_value: [u8; 32],
-}
-
-impl Key {
-    fn shard(&self) -> usize {
-        usize::from(self.hash.to_le_bytes()[4])
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// Hands on the hash that a [`Key`] brings along.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0 << 8 | u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

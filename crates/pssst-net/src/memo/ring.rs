@@ -1,6 +1,6 @@
 //! The replies of one shard: a ring of bytes and its index.
 
-use super::Key;
+use super::key::Key;
 
 /// Sealed replies in a ring of bytes, of which the newest overwrite the oldest, and an index of where they are.
 ///

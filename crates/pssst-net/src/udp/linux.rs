@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 use quinn_udp::UdpSocketState;
 
-use super::SendBatch;
+use super::batch::SendBatch;
 use super::portable::send_one;
 
 /// Datagrams that one call sends at most.

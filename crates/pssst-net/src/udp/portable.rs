@@ -4,7 +4,7 @@ use std::io;
 
 use quinn_udp::{Transmit, UdpSocketState};
 
-use super::SendBatch;
+use super::batch::SendBatch;
 
 /// Keeps nothing.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::batch::is_answerable;
 use super::*;
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
