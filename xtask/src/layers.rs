@@ -16,7 +16,7 @@ mod references;
 
 /// The crates of the workspace, the lowest layer first: each depends on crates above it in this
 /// list.
-pub(crate) const LAYERS: [&str; 10] = [
+pub(crate) const LAYERS: &[&str] = &[
     "x25519-batch",
     "pssst",
     "pssst-support",
@@ -24,6 +24,7 @@ pub(crate) const LAYERS: [&str; 10] = [
     "pssst-identity",
     "pssst-directory",
     "pssst-gateway",
+    "pssst-demo",
     "pssst-cli",
     "pssst-test",
     "xtask",

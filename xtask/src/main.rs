@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         eprintln!("usage: cargo xtask layers");
         return ExitCode::from(2);
     }
-    let report = match layers::check(Path::new(root), &layers::LAYERS) {
+    let report = match layers::check(Path::new(root), layers::LAYERS) {
         Ok(report) => report,
         Err(error) => {
             println!("{error}\n0 passed, 1 failed");
