@@ -224,7 +224,7 @@ fn failure(error: &Error) -> Failure {
         Error::KeyPrefixOverHttp => ("prefix-client-key", "leave it out: PSSST-Client-Key says it"),
         Error::AuthoritiesWithoutTls
         | Error::UnreadableAuthorities { .. }
-        | Error::InvalidAuthorities(_)
+        | Error::InvalidAuthorities { .. }
         | Error::Tls(_) => ("upstream-ca", "it takes a PEM file of certificates, for https:"),
     };
     Failure::usage(error.to_string(), remedy).of_option(option)

@@ -3,7 +3,7 @@
 //! What is traced is the work on a request: when it and the question to the upstream began and ended, the peer's address, the suite,
 //! whether a client proved who it is, and what came of it. No messages, no keys.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
 };
+use pssst_support::sync::lock;
+use pssst_support::tls;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -135,14 +137,7 @@ fn exporter(url: &str) -> Result<opentelemetry_otlp::SpanExporter, String> {
 /// A client that trusts whom the system trusts. It blocks, and so is made where nothing else waits.
 fn client() -> Result<reqwest::blocking::Client, String> {
     let make = || {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(|it| it.to_string())?;
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+        let tls = tls::client_config(tls::Trust::System, &[]).map_err(|error| error.to_string())?;
         let builder = reqwest::blocking::Client::builder().tls_backend_preconfigured(tls);
         // Spans go nowhere but to the endpoint.
         let builder = builder.redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(SEND_TIMEOUT);
@@ -162,7 +157,7 @@ impl SpanExporter for Reported {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let outcome = self.exporter.export(batch).await;
         if let Err(error) = &outcome {
-            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = lock(&self.said);
             if said.is_none_or(|at| at.elapsed() >= QUIET) {
                 *said = Some(Instant::now());
                 tracing::warn!(%error, "traces cannot be sent, and are lost");

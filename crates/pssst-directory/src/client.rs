@@ -86,7 +86,7 @@ impl DirectoryClient {
     pub fn builder(url: impl Into<String>) -> DirectoryClientBuilder {
         DirectoryClientBuilder {
             url: url.into(),
-            trust: Trust::Platform,
+            trust: Trust::System,
             cache: None,
             clock: Clock::default(),
             timeout: Duration::from_secs(30),

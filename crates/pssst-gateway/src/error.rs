@@ -32,7 +32,12 @@ pub enum Error {
         source: io::Error,
     },
     /// The file of authorities contains no certificate in PEM, or one that is malformed.
-    InvalidAuthorities(PathBuf),
+    InvalidAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// TLS cannot be set up.
     Tls(Box<dyn std::error::Error + Send + Sync>),
     /// The system gives no client of HTTP.
@@ -55,7 +60,7 @@ impl fmt::Display for Error {
             }
             Self::AuthoritiesWithoutTls => f.write_str("authorities are for upstreams of https:"),
             Self::UnreadableAuthorities { source, .. } => write!(f, "the authorities cannot be read: {source}"),
-            Self::InvalidAuthorities(_) => f.write_str("this file has no certificates of authorities in PEM"),
+            Self::InvalidAuthorities { source, .. } => write!(f, "the authorities cannot be used: {source}"),
             Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
             Self::HttpClient(_) => f.write_str("the system gives no client of HTTP"),
         }
@@ -66,7 +71,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::UnreadableAuthorities { source, .. } => Some(source),
-            Self::Tls(error) | Self::HttpClient(error) => Some(&**error),
+            Self::InvalidAuthorities { source: error, .. } | Self::Tls(error) | Self::HttpClient(error) => {
+                Some(&**error)
+            }
             Self::InvalidUpstream
             | Self::Credentials
             | Self::EmptyAuthorization
@@ -74,8 +81,7 @@ impl std::error::Error for Error {
             | Self::AuthorizationWithoutHttp
             | Self::InvalidContentType(_)
             | Self::KeyPrefixOverHttp
-            | Self::AuthoritiesWithoutTls
-            | Self::InvalidAuthorities(_) => None,
+            | Self::AuthoritiesWithoutTls => None,
         }
     }
 }

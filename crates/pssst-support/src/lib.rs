@@ -1,4 +1,5 @@
-//! What the crates of PSSST share, on the standard library alone.
+//! What the crates of PSSST share, on the standard library alone; and with the feature `tls`, the one
+//! configuration of their clients of TLS.
 //!
 //! This crate is a detail of the others, which do not promise that it stays as it is. It knows
 //! nothing of the protocol.
@@ -18,3 +19,5 @@ pub use backoff::Backoff;
 mod backoff;
 mod named_enum;
 pub mod sync;
+#[cfg(feature = "tls")]
+pub mod tls;

@@ -1,106 +1,52 @@
-//! Whom a client takes for its directory.
+//! How a client authenticates its directory.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, PeerIncompatible, RootCertStore, SignatureScheme};
+use pssst_support::tls::{self, AuthoritiesError, KeyCheck, client_config};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::{Error, Pin};
 
-/// Whom a client takes for its directory.
+/// How a client authenticates its directory.
 #[derive(Debug)]
 pub(super) enum Trust {
-    /// Whom the system trusts.
-    Platform,
-    /// Whom the authorities in a PEM file have signed.
+    /// By the authorities of the system.
+    System,
+    /// By the authorities in a PEM file.
     File(PathBuf),
-    /// The same without a file.
+    /// By authorities in PEM.
     Pem(Vec<u8>),
-    /// Whoever has this key.
+    /// By the key in its certificate.
     Pin(Pin),
 }
 
 impl Trust {
-    /// How to connect: TLS 1.3 and nothing else.
     pub(super) fn config(self) -> Result<ClientConfig, Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(Error::Trust)?;
-        let builder = match self {
-            Self::File(path) => builder.with_root_certificates(authorities(&std::fs::read(path)?)?),
-            Self::Pem(pem) => builder.with_root_certificates(authorities(&pem)?),
-            Self::Platform => {
-                let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(Error::Trust)?;
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-            }
-            Self::Pin(pin) => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(PinVerifier { pin, provider }))
-            }
+        let trust = match self {
+            Self::System => tls::Trust::System,
+            Self::File(path) => tls::Trust::Authorities(authorities(&std::fs::read(path)?)?),
+            Self::Pem(pem) => tls::Trust::Authorities(authorities(&pem)?),
+            Self::Pin(pin) => tls::Trust::Key(key_check(pin)),
         };
-        let mut config = builder.with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        client_config(trust, &["http/1.1"]).map_err(Error::Trust)
     }
 }
 
-/// The authorities in PEM, at least one.
+/// Reads authorities in PEM, at least one.
 pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
-    const EXPECTED: Error = Error::Syntax("certificates of authorities in PEM");
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        store.add(certificate.map_err(|_| EXPECTED)?).map_err(Error::Trust)?;
-    }
-    if store.is_empty() { Err(EXPECTED) } else { Ok(store) }
+    tls::authorities(pem).map_err(|error| match error {
+        AuthoritiesError::Invalid(error) => Error::Trust(error),
+        AuthoritiesError::NoCertificates => Error::Syntax("certificates of authorities in PEM"),
+    })
 }
 
-/// Looks at the key of a certificate and at nothing else; the handshake proves that the other side has it.
-#[derive(Debug)]
-struct PinVerifier {
-    pin: Pin,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let pin = Pin::of(end_entity).map_err(|_| CertificateError::BadEncoding)?;
-        if pin == self.pin {
-            return Ok(ServerCertVerified::assertion());
+fn key_check(expected: Pin) -> KeyCheck {
+    Box::new(move |certificate| {
+        let found = Pin::of(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        if found == expected {
+            return Ok(());
         }
-        tracing::warn!(expected = %self.pin, found = %pin, "another certificate than the directory's");
+        tracing::warn!(%expected, %found, "another certificate than the directory's");
         Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    })
 }

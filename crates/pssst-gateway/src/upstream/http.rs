@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pssst_net::{Reply, Request};
+use pssst_support::tls::{self, Trust, client_config};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, Url, redirect};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::resolver::{HttpResolver, UpstreamAddresses};
@@ -98,9 +97,9 @@ impl HttpUpstream {
     pub(crate) fn new(url: Url, options: HttpOptions, timeout: Duration) -> Result<Self, Error> {
         let HttpOptions { content_type, authorization, ca_file, version, status_rule, trace_parent } = options;
         let tls = match (url.scheme(), ca_file) {
-            ("https", None) => tls(Trust::Platform, version)?,
-            ("https", Some(path)) => tls(Trust::Only(authorities(path)?), version)?,
-            (_, None) => tls(Trust::Only(RootCertStore::empty()), version)?,
+            ("https", None) => tls_config(Trust::System, version)?,
+            ("https", Some(path)) => tls_config(authorities(path)?, version)?,
+            (_, None) => tls_config(Trust::Authorities(RootCertStore::empty()), version)?,
             (_, Some(_)) => return Err(Error::AuthoritiesWithoutTls),
         };
         let content_type = HeaderValue::from_str(&content_type).map_err(|_| Error::InvalidContentType(content_type))?;
@@ -224,51 +223,26 @@ fn is_malformed(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Who may have issued an upstream's certificate.
-enum Trust {
-    /// The authorities of the system.
-    Platform,
-    Only(RootCertStore),
+/// The configuration of TLS, and the protocols to offer.
+fn tls_config(trust: Trust, version: HttpVersion) -> Result<ClientConfig, Error> {
+    let protocols: &[_] = match version {
+        HttpVersion::Auto => &["h2", "http/1.1"],
+        HttpVersion::Http1 => &["http/1.1"],
+        HttpVersion::Http2 => &["h2"],
+    };
+    client_config(trust, protocols).map_err(|error| Error::Tls(error.into()))
 }
 
-/// TLS 1.3 and nothing else.
-fn tls(trust: Trust, version: HttpVersion) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| Error::Tls(error.into()))?;
-    let builder = match trust {
-        Trust::Only(authorities) => builder.with_root_certificates(authorities),
-        Trust::Platform => {
-            let verifier =
-                rustls_platform_verifier::Verifier::new(provider).map_err(|error| Error::Tls(error.into()))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-    };
-    let mut config = builder.with_no_client_auth();
-    let protocols: &[&[u8]] = match version {
-        HttpVersion::Auto => &[b"h2", b"http/1.1"],
-        HttpVersion::Http1 => &[b"http/1.1"],
-        HttpVersion::Http2 => &[b"h2"],
-    };
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(config)
-}
-
-/// Reads the authorities in a PEM file, at least one.
-fn authorities(path: PathBuf) -> Result<RootCertStore, Error> {
+/// Reads the authorities in a PEM file.
+fn authorities(path: PathBuf) -> Result<Trust, Error> {
     let pem = match std::fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(Error::UnreadableAuthorities { path, source }),
     };
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate.is_ok_and(|certificate| store.add(certificate).is_ok());
-        if !added {
-            return Err(Error::InvalidAuthorities(path));
-        }
+    match tls::authorities(&pem) {
+        Ok(authorities) => Ok(Trust::Authorities(authorities)),
+        Err(error) => Err(Error::InvalidAuthorities { path, source: error.into() }),
     }
-    if store.is_empty() { Err(Error::InvalidAuthorities(path)) } else { Ok(store) }
 }
 
 /// Without the URL's query and the credentials.

@@ -293,7 +293,7 @@ fn what_does_not_fit_together_is_refused() {
     assert_refused!(to("http://localhost/").prefix_client_key(true).build(), Error::KeyPrefixOverHttp);
     assert_refused!(to("http://localhost/").ca_file(&empty).build(), Error::AuthoritiesWithoutTls);
     assert_refused!(to("udp://localhost:1").ca_file(&empty).build(), Error::AuthoritiesWithoutTls);
-    assert_refused!(to("https://localhost/").ca_file(&empty).build(), Error::InvalidAuthorities(_));
+    assert_refused!(to("https://localhost/").ca_file(&empty).build(), Error::InvalidAuthorities { .. });
     assert_refused!(to("https://localhost/").ca_file(&missing).build(), Error::UnreadableAuthorities { .. });
     assert_refused!(to("unix:/a").authorization("Bearer a").unwrap().build(), Error::AuthorizationWithoutHttp);
     assert_refused!(to("http://localhost/").authorization(""), Error::EmptyAuthorization);
