@@ -10,6 +10,7 @@ mod pin;
 mod refusal;
 mod schedule;
 mod schedule_file;
+mod secret_file;
 mod service;
 
 pub use client::{DirectoryClient, DirectoryClientBuilder};

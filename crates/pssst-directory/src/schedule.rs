@@ -1,15 +1,11 @@
 //! The secret keys of a pool, and when each is used: what directory and servers share, in a file or a secret mount.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::{Keyring, PublicKey, SecretKey, Suite, SuiteSet};
-use zeroize::Zeroizing;
 
-use crate::{Error, KeyDocument, KeyState, PublishedKey, atomic_file};
+use crate::{Error, KeyDocument, KeyState, PublishedKey};
 
 mod text;
 
@@ -98,38 +94,6 @@ impl Schedule {
     /// The time within which clients are told to come back, at most.
     pub fn check_in(&self) -> Duration {
         self.check_in
-    }
-
-    /// Reads a schedule from a file that nobody else can read; or from any file, where secret mounts are exposed to all users
-    /// of a container.
-    ///
-    /// # Errors
-    /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`], [`Error::InvalidSchedule`].
-    pub fn read(path: &Path, allow_exposed: bool) -> Result<Self, Error> {
-        let file = File::open(path)?;
-        if !allow_exposed {
-            refuse_exposed(&file)?;
-        }
-        // Sized at once: growing would leave copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN + 1));
-        let len = file.take(Self::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
-        if len > Self::MAX_LEN {
-            return Err(Error::TooLong { limit: Self::MAX_LEN });
-        }
-        text::parse(&bytes)
-    }
-
-    /// Writes it to a file that only its owner can read, all at once: whoever reads sees the old one or the new one. A symbolic
-    /// link stays, and what it leads to is replaced.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let path = match path.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            outcome => outcome?,
-        };
-        Ok(atomic_file::replace(&path, 0o600, &text::write(self)?)?)
     }
 
     /// Starts a rotation: `secret` is current from `now + lead` on, and the key that is current now is accepted until `overlap`
@@ -284,22 +248,6 @@ const MAX_CHECK_IN: u64 = 366 * 86_400;
 /// What is written down.
 fn to_milliseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
-}
-
-/// Looks at the open file, not at its name, which could have been given to another file meanwhile.
-#[cfg(unix)]
-pub(crate) fn refuse_exposed(file: &File) -> Result<(), Error> {
-    use std::os::unix::fs::MetadataExt;
-
-    let metadata = file.metadata()?;
-    let mode = metadata.mode() & 0o777;
-    if metadata.is_file() && mode & 0o077 != 0 { Err(Error::Exposed(mode)) } else { Ok(()) }
-}
-
-/// Elsewhere, access lists are the owner's business.
-#[cfg(not(unix))]
-pub(crate) fn refuse_exposed(_: &File) -> Result<(), Error> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
 use pssst::Suite;
-use pssst_identity::{NewAuditEntry, SqlStore};
+use pssst_identity::SqlStore;
 use pssst_net::RateLimit;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use crate::{Error, Pin, Schedule, ScheduleFile};
+use crate::{Error, Pin, ScheduleFile};
 use limits::Limits;
 use listen::{Ending, Listener};
-use stats::Counters;
+use state::{Rotation, Shared, open_enrollments};
 
 pub use admin::Operators;
 pub use certificate::ServerCertificate;
@@ -29,12 +28,8 @@ mod headers;
 mod limits;
 mod listen;
 mod public;
+mod state;
 mod stats;
-
-/// Bytes of a request's body at most. An enrolment has about 400.
-const MAX_BODY_LEN: usize = 8 * 1024;
-/// How often files are looked at.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, and enrolment) and, on an address of its own,
 /// for operators (an API in JSON, and web pages without any script).
@@ -175,7 +170,7 @@ impl DirectoryBuilder {
     }
 
     /// Within what time clients are told to come back, at most: from a second to the interval of the
-    /// [schedule](Schedule::check_in), which it is by default.
+    /// [schedule](crate::Schedule::check_in), which it is by default.
     pub fn check_in(self, check_in: Duration) -> Self {
         Self { check_in: Some(check_in), ..self }
     }
@@ -192,7 +187,7 @@ impl DirectoryBuilder {
         Self { enrollments: (each, all), ..self }
     }
 
-    /// How rotations are unless the operator says otherwise: see [`Schedule::rotate`]. By default 15 minutes and 24 hours.
+    /// How rotations are unless the operator says otherwise: see [`Schedule::rotate`](crate::Schedule::rotate). By default 15 minutes and 24 hours.
     pub fn rotation(self, lead: Duration, overlap: Duration) -> Self {
         Self { rotation: Rotation { lead, overlap }, ..self }
     }
@@ -206,7 +201,7 @@ impl DirectoryBuilder {
     ///
     /// # Errors
     /// [`Error::Listen`]; [`Error::NoOperators`]; [`Error::File`] and [`Error::Trust`] for authorities that cannot be used;
-    /// [`Error::InvalidSchedule`] without a suite; and those of [`Schedule::keyring`].
+    /// [`Error::InvalidSchedule`] without a suite; and those of [`Schedule::keyring`](crate::Schedule::keyring).
     pub async fn bind(self, public: SocketAddr, admin: Option<SocketAddr>) -> Result<BoundDirectory, Error> {
         let now = self.schedule.now();
         let opener = open_enrollments(&self.schedule.load(), now)?;
@@ -296,81 +291,4 @@ impl fmt::Debug for BoundDirectory {
             .field("admin_addr", &self.admin_addr)
             .finish_non_exhaustive()
     }
-}
-
-/// The times of a rotation.
-#[derive(Clone, Copy, Debug)]
-struct Rotation {
-    lead: Duration,
-    overlap: Duration,
-}
-
-/// What all requests share.
-struct Shared {
-    store: SqlStore,
-    schedule: Arc<ScheduleFile>,
-    certificate: ServerCertificate,
-    operators: Option<Operators>,
-    /// Opens enrolments, with the keys of this moment.
-    opener: ArcSwap<pssst::Server>,
-    check_in: Option<Duration>,
-    suites: Vec<Suite>,
-    rotation: Rotation,
-    enrollments: Limits,
-    /// For those who come to the admin listener with a wrong credential.
-    strangers: Limits,
-    counters: Arc<Counters>,
-}
-
-impl Shared {
-    /// Within what time clients are told to come back.
-    fn check_in(&self) -> Duration {
-        self.check_in.unwrap_or(Duration::MAX).clamp(Duration::from_secs(1), self.schedule.load().check_in())
-    }
-
-    /// Writes into the audit log what has taken place already.
-    async fn record(&self, store: &SqlStore, entry: NewAuditEntry) {
-        let action = entry.action;
-        if let Err(error) = store.record(entry).await {
-            self.counters.add(DirectoryEvent::AuditFailed);
-            tracing::error!(%action, %error, "the audit log lacks an entry");
-        }
-    }
-
-    /// Never ends.
-    async fn follow_files(self: Arc<Self>) {
-        let apply = |schedule: &Schedule, now| match open_enrollments(schedule, now) {
-            Ok(opener) => self.opener.store(Arc::new(opener)),
-            Err(error) => tracing::error!(%error, "enrolments are opened by the last good keys"),
-        };
-        let poll = async {
-            let mut ticks = interval(POLL_INTERVAL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                let (certificate, operators) = (self.certificate.clone(), self.operators.clone());
-                let reload = move || {
-                    // What is wrong is logged, and the owners of the files can ask for it.
-                    drop(certificate.reload());
-                    drop(operators.map(|operators| operators.reload()));
-                };
-                drop(tokio::task::spawn_blocking(reload).await);
-            }
-        };
-        tokio::select! {
-            never = self.schedule.follow(apply) => match never {},
-            () = poll => {}
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("certificate", &self.certificate).finish_non_exhaustive()
-    }
-}
-
-/// In the only suite whose replies may differ when a request is answered twice.
-fn open_enrollments(schedule: &Schedule, now: Timestamp) -> Result<pssst::Server, Error> {
-    schedule.server(now, [Suite::X25519Aes128GcmSiv].into_iter().collect())
 }

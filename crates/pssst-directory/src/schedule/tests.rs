@@ -198,17 +198,17 @@ fn files_with_anything_else_are_refused() {
 proptest! {
     #[test]
     fn no_bytes_disturb_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        prop_assert!(text::parse(&bytes).is_err());
+        prop_assert!(Schedule::parse(&bytes).is_err());
     }
 
     #[test]
     fn no_change_disturbs_it(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut schedule = Schedule::new(secret(1), start());
         schedule.rotate(secret(2), start(), I, I).unwrap();
-        let mut text = text::write(&schedule).unwrap();
+        let mut text = schedule.to_text().unwrap();
         let place = place.index(text.len());
         text[place] = byte;
-        if let Ok(schedule) = text::parse(&text) {
+        if let Ok(schedule) = Schedule::parse(&text) {
             schedule.document(start(), I, &SUITES).unwrap();
         }
     }

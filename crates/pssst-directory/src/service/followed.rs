@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::schedule::refuse_exposed;
+use crate::secret_file::refuse_exposed;
 
 /// Bytes of the longest file that is read.
 const MAX_LEN: usize = 1024 * 1024;

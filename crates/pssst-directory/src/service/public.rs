@@ -15,9 +15,10 @@ use pssst_identity::{Action, EnrollError, NewAuditEntry, Token};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::headers;
 use super::listen::Peer;
+use super::state::{MAX_BODY_LEN, Shared};
 use super::stats::DirectoryEvent;
-use super::{MAX_BODY_LEN, Shared, headers};
 use crate::{EnrollmentRequest, EnrollmentResponse, Error, KeyDocument, Problem, Refusal};
 
 /// Who enrols, in the audit log.

@@ -17,11 +17,11 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use zeroize::Zeroizing;
 
-use super::Operators;
+use super::operators::Operators;
 use crate::Error;
 use crate::client::authorities;
-use crate::service::Shared;
 use crate::service::listen::{self, Peer};
+use crate::service::state::Shared;
 use crate::service::stats::DirectoryEvent;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

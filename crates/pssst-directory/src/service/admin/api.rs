@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::access::Operator;
+use super::actions::{ClientAction, create_token, find_client, parse_key, rotate, withdraw_token};
+use super::failure::Failure;
 use super::views::{AuditView, ClientView, KeyView, TokenView};
-use super::{ClientAction, Failure, create_token, find_client, parse_key, rotate, withdraw_token};
-use crate::service::{Rotation, Shared};
+use crate::service::state::{Rotation, Shared};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;

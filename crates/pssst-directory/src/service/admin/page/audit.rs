@@ -5,7 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query};
 use serde::Deserialize;
 
-use super::{Layout, Page, render};
+use super::layout::{Layout, Page, render};
 use crate::service::admin::access::Operator;
 use crate::service::admin::views::AuditView;
 

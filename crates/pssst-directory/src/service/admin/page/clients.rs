@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use pssst_identity::{IdentityStore, ListQuery, State};
 use serde::Deserialize;
 
-use super::{Confirmation, Done, Layout, Page, PageError, go_to, render};
+use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, render};
 use crate::service::admin::access::Operator;
+use crate::service::admin::actions::{ClientAction, find_client, parse_key};
+use crate::service::admin::failure::Failure;
 use crate::service::admin::views::ClientView;
-use crate::service::admin::{ClientAction, Failure, find_client, parse_key};
 
 const PAGE_LEN: usize = 50;
 const HOME: &str = "/";

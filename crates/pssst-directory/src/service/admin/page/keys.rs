@@ -12,11 +12,12 @@ use jiff::Timestamp;
 use pssst::Suite;
 use serde::Deserialize;
 
-use super::{Done, Layout, Page, PageError, go_to, render, render_as};
+use super::layout::{Done, Layout, Page, PageError, go_to, render, render_as};
 use crate::Pin;
 use crate::service::admin::access::Operator;
+use crate::service::admin::actions;
 use crate::service::admin::views::KeyView;
-use crate::service::{Rotation, Shared, admin};
+use crate::service::state::{Rotation, Shared};
 
 const HOME: &str = "/keys";
 
@@ -95,7 +96,7 @@ pub(super) async fn rotate(
     let Form(form) = form?;
     let minutes = |count: u32| Duration::from_secs(60 * u64::from(count));
     let rotation = Rotation { lead: minutes(form.lead), overlap: minutes(form.overlap) };
-    match admin::rotate(&shared, &operator, rotation).await {
+    match actions::rotate(&shared, &operator, rotation).await {
         Ok(_) => Ok(go_to("/keys?done=rotate")),
         Err(failure) if failure.status == StatusCode::UNPROCESSABLE_ENTITY => {
             let page = RotatePage::new(&shared, &operator, form, Some(failure.message));

@@ -15,10 +15,11 @@ use pssst_identity::{Labels, TokenGrant, TokenId};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Confirmation, Done, Layout, Page, PageError, go_to, render, render_as};
+use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, render, render_as};
 use crate::service::admin::access::Operator;
+use crate::service::admin::actions::{create_token, withdraw_token};
+use crate::service::admin::failure::Failure;
 use crate::service::admin::views::{TokenState, TokenView};
-use crate::service::admin::{Failure, create_token, withdraw_token};
 
 const HOME: &str = "/tokens";
 const SHOWN: usize = 200;

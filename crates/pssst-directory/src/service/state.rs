@@ -1,0 +1,99 @@
+//! What all requests of a directory share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use pssst::Suite;
+use pssst_identity::{NewAuditEntry, SqlStore};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::admin::Operators;
+use super::certificate::ServerCertificate;
+use super::limits::Limits;
+use super::stats::{Counters, DirectoryEvent};
+use crate::{Error, Schedule, ScheduleFile};
+
+/// Bytes of a request's body at most. An enrolment has about 400.
+pub(crate) const MAX_BODY_LEN: usize = 8 * 1024;
+/// How often files are looked at.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The times of a rotation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rotation {
+    pub(crate) lead: Duration,
+    pub(crate) overlap: Duration,
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) store: SqlStore,
+    pub(crate) schedule: Arc<ScheduleFile>,
+    pub(crate) certificate: ServerCertificate,
+    pub(crate) operators: Option<Operators>,
+    /// Opens enrolments, with the keys of this moment.
+    pub(crate) opener: ArcSwap<pssst::Server>,
+    pub(crate) check_in: Option<Duration>,
+    pub(crate) suites: Vec<Suite>,
+    pub(crate) rotation: Rotation,
+    pub(crate) enrollments: Limits,
+    /// For those who come to the admin listener with a wrong credential.
+    pub(crate) strangers: Limits,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Shared {
+    /// Within what time clients are told to come back.
+    pub(crate) fn check_in(&self) -> Duration {
+        self.check_in.unwrap_or(Duration::MAX).clamp(Duration::from_secs(1), self.schedule.load().check_in())
+    }
+
+    /// Writes into the audit log what has taken place already.
+    pub(crate) async fn record(&self, store: &SqlStore, entry: NewAuditEntry) {
+        let action = entry.action;
+        if let Err(error) = store.record(entry).await {
+            self.counters.add(DirectoryEvent::AuditFailed);
+            tracing::error!(%action, %error, "the audit log lacks an entry");
+        }
+    }
+
+    /// Never ends.
+    pub(crate) async fn follow_files(self: Arc<Self>) {
+        let apply = |schedule: &Schedule, now| match open_enrollments(schedule, now) {
+            Ok(opener) => self.opener.store(Arc::new(opener)),
+            Err(error) => tracing::error!(%error, "enrolments are opened by the last good keys"),
+        };
+        let poll = async {
+            let mut ticks = interval(POLL_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let (certificate, operators) = (self.certificate.clone(), self.operators.clone());
+                let reload = move || {
+                    // What is wrong is logged, and the owners of the files can ask for it.
+                    drop(certificate.reload());
+                    drop(operators.map(|operators| operators.reload()));
+                };
+                drop(tokio::task::spawn_blocking(reload).await);
+            }
+        };
+        tokio::select! {
+            never = self.schedule.follow(apply) => match never {},
+            () = poll => {}
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+/// In the only suite whose replies may differ when a request is answered twice.
+pub(crate) fn open_enrollments(schedule: &Schedule, now: Timestamp) -> Result<pssst::Server, Error> {
+    schedule.server(now, [Suite::X25519Aes128GcmSiv].into_iter().collect())
+}
