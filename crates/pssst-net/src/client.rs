@@ -22,7 +22,8 @@ use crate::time::after;
 use crate::udp::MAX_DATAGRAM;
 use network::{Network, Udp};
 use path::{Path, copy_of};
-use pending::{Pending, Progress};
+use pending::Pending;
+use progress::Progress;
 use route::Route;
 use stats::Counts;
 
@@ -31,6 +32,7 @@ mod names;
 pub(crate) mod network;
 mod path;
 mod pending;
+mod progress;
 mod route;
 mod stats;
 #[cfg(test)]
@@ -125,7 +127,7 @@ impl Client {
         let message = message.as_ref();
         let shared = &*self.shared;
         shared.check_size(message)?;
-        let progress = Arc::new(Progress::default());
+        let progress = Progress::default();
         let exchange = shared.exchange(message, &progress);
         tokio::select! {
             biased;
@@ -210,11 +212,11 @@ impl fmt::Debug for Client {
 
 impl Shared {
     /// Sends a request until its reply is there. Never ends otherwise, unless it cannot begin.
-    async fn exchange(&self, message: &[u8], progress: &Arc<Progress>) -> Result<Bytes, Error> {
+    async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
         let (packet, pending) = self.seal(message)?;
         self.counts.requests.add();
-        let mut registered = self.pending.register(pending, Arc::clone(progress));
+        let mut registered = self.pending.register(pending, progress.refused());
         tokio::select! {
             biased;
             reply = &mut registered.reply => reply.map_err(|_| Error::Closed),

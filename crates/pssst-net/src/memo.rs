@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use pssst_support::sync::lock;
 
 use key::{Hashed, Key};
 use ring::Ring;
@@ -112,11 +114,6 @@ impl Shard {
         let in_progress = HashSet::with_capacity_and_hasher(IN_PROGRESS_RESERVE, BuildHasherDefault::default());
         Self { replies: Ring::new(capacity), in_progress }
     }
-}
-
-/// Goes on after a panic under the lock. It can only have come from copying a reply out, which changes nothing here.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use pssst_support::sync::lock;
 
 use super::network::Network;
 use crate::runtime::LogThrottle;
@@ -50,7 +51,7 @@ impl Names {
         match resolve(&*self.network, &self.server, RESOLVE_WITHIN).await {
             Ok(addresses) => self.addresses.store(Arc::new(addresses)),
             Err(error) => {
-                let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut warning = lock(&self.warning);
                 warning.log(|| tracing::warn!(server = self.server, %error, "the name cannot be resolved again"));
             }
         }

@@ -1,0 +1,64 @@
+//! The progress of one request.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pssst_support::sync::lock;
+
+use super::path::Path;
+use crate::Error;
+
+/// Counts what becomes of a request, for its error.
+#[derive(Default)]
+pub(super) struct Progress {
+    sent: AtomicU32,
+    refused: Arc<AtomicU32>,
+    last_error: Mutex<Option<io::Error>>,
+    /// The path on which it was last sent, and how many replies had come from there.
+    last_path: Mutex<Option<(Arc<Path>, u64)>>,
+}
+
+impl Progress {
+    /// The counter of replies that were refused.
+    pub(super) fn refused(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.refused)
+    }
+
+    /// Counts a packet that was sent, when so many replies had come along its path, and returns how
+    /// many were sent before.
+    pub(super) fn count_sent(&self, path: Arc<Path>, answers: u64) -> u32 {
+        *lock(&self.last_path) = Some((path, answers));
+        self.sent.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Marks the path on which it was last sent as suspect, unless something arrived from there since.
+    pub(super) fn doubt_path(&self) {
+        if let Some((path, answers)) = &*lock(&self.last_path)
+            && path.answers() == *answers
+        {
+            path.doubt();
+        }
+    }
+
+    pub(super) fn set_error(&self, error: io::Error) {
+        *lock(&self.last_error) = Some(error);
+    }
+
+    pub(super) fn to_timeout(&self) -> Error {
+        Error::Timeout {
+            sent: self.sent.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            last_network_error: lock(&self.last_error).take(),
+        }
+    }
+
+    /// Whether anything was sent, or else why not.
+    pub(super) fn into_sent(self) -> io::Result<()> {
+        if self.sent.into_inner() > 0 {
+            return Ok(());
+        }
+        let error = self.last_error.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Err(error.unwrap_or_else(|| io::ErrorKind::NetworkUnreachable.into()))
+    }
+}
