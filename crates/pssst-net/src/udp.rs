@@ -18,11 +18,13 @@ use portable::Sender;
 pub use batch::{ReceiveBatch, Received, SendBatch};
 pub use bind::{BufferShortfall, inherited_sockets};
 pub(crate) use bind::{bind, max_waiting, shortfall, spread};
+pub use connect::{connect, connect_async, is_too_large, readable, try_receive};
 pub(crate) use drops::KernelDrops;
 use options::disable_offloads;
 
 mod batch;
 mod bind;
+mod connect;
 mod drops;
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,14 +1,12 @@
 //! Upstreams that answer a datagram with a datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use pssst_net::Reply;
+use pssst_net::{Reply, udp};
 use pssst_support::sync::lock;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 use super::resolver::UpstreamAddresses;
 use super::{Answer, Failure};
@@ -44,32 +42,22 @@ impl UdpUpstream {
 
     /// `None` if the answer is too long.
     async fn exchange(&self, address: SocketAddr, message: &[u8], is_one_way: bool) -> io::Result<Option<Answer>> {
-        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0)).await?;
-        socket.connect(address).await?;
+        let socket = udp::connect_async(address)?;
         socket.send(message).await?;
         if is_one_way {
             return Ok(Some(Answer::Delivered));
         }
         loop {
-            socket.ready(Interest::READABLE | Interest::ERROR).await?;
-            match self.receive(&socket) {
+            udp::readable(&socket).await?;
+            let mut buffer = lock(&self.buffer);
+            match udp::try_receive(&socket, &mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Ok(outcome?.map(|answer| Answer::Reply(Reply::from(answer)))),
+                outcome => {
+                    let answer = buffer.get(..outcome?).filter(|answer| answer.len() < buffer.len());
+                    return Ok(answer.map(|answer| Answer::Reply(Reply::from(Bytes::copy_from_slice(answer)))));
+                }
             }
         }
-    }
-
-    /// The next datagram, or what the network has to report. Tokio's own `recv` would sleep on
-    /// where there is only an error to tell.
-    fn receive(&self, socket: &UdpSocket) -> io::Result<Option<Bytes>> {
-        let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
-        let mut buffer = lock(&self.buffer);
-        let len = match socket.try_io(Interest::ERROR, error) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_recv(&mut buffer)?,
-            outcome => outcome?,
-        };
-        Ok(buffer.get(..len).filter(|_| len < buffer.len()).map(Bytes::copy_from_slice))
     }
 }
 
@@ -79,20 +67,16 @@ fn failure(error: &io::Error) -> Failure {
         Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
             Failure(ExchangeOutcome::Unreachable)
         }
-        _ if is_too_long(error) => Failure(ExchangeOutcome::TooLarge),
+        _ if udp::is_too_large(error) => Failure(ExchangeOutcome::TooLarge),
         _ => Failure(ExchangeOutcome::Broken),
     }
-}
-
-/// Whether the system refuses a datagram for its length.
-fn is_too_long(error: &io::Error) -> bool {
-    // EMSGSIZE, which has no kind of its own.
-    cfg!(target_os = "linux") && error.raw_os_error() == Some(90)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio::net::UdpSocket;
 
     use super::*;
 

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use pssst::SysRng;
 use pssst::rand_core::TryRng;
-use tokio::io::Interest;
 use tokio::net::UdpSocket;
+
+use crate::udp;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -42,11 +43,7 @@ impl Network for Udp {
     }
 
     fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
-        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = std::net::UdpSocket::bind((any, 0))?;
-        socket.connect(server)?;
-        socket.set_nonblocking(true)?;
-        Ok(Box::new(UdpSocket::from_std(socket)?))
+        Ok(Box::new(udp::connect_async(server)?))
     }
 
     fn fraction(&self) -> f64 {
@@ -57,16 +54,10 @@ impl Network for Udp {
 
 impl Datagrams for UdpSocket {
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
-        let error = || self.take_error()?.map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), Err);
         Box::pin(async move {
             loop {
-                // On Linux a socket with nothing but an error to tell is not readable: `UdpSocket::recv` would sleep on.
-                self.ready(Interest::READABLE | Interest::ERROR).await?;
-                let outcome = match self.try_io(Interest::ERROR, error) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.try_recv(buffer),
-                    outcome => outcome,
-                };
-                match outcome {
+                udp::readable(self).await?;
+                match udp::try_receive(self, buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     outcome => return outcome,
                 }

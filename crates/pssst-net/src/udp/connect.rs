@@ -1,0 +1,58 @@
+//! Sockets that exchange datagrams with one address only.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use tokio::io::Interest;
+
+/// Returns a socket on a port of its own that exchanges datagrams with this address only.
+///
+/// # Errors
+/// When the system does not have another port, or a route to the address.
+pub fn connect(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(peer)?;
+    Ok(socket)
+}
+
+/// Returns a connected socket for this thread's tokio runtime.
+///
+/// # Errors
+/// Those of [`connect`].
+///
+/// # Panics
+/// Outside a tokio runtime with I/O enabled.
+pub fn connect_async(peer: SocketAddr) -> io::Result<tokio::net::UdpSocket> {
+    let socket = connect(peer)?;
+    socket.set_nonblocking(true)?;
+    tokio::net::UdpSocket::from_std(socket)
+}
+
+/// Waits until [`try_receive`] has something to return, perhaps.
+///
+/// # Errors
+/// When the runtime is shutting down.
+pub async fn readable(socket: &tokio::net::UdpSocket) -> io::Result<()> {
+    // On Linux a socket that only has an error to report is not readable: tokio's `recv` would sleep on.
+    socket.ready(Interest::READABLE | Interest::ERROR).await.map(drop)
+}
+
+/// Takes a datagram that waits, and returns its length.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] when none waits, and what the network reports, for instance that nobody
+/// listens at the peer's port. The socket remains usable.
+pub fn try_receive(socket: &tokio::net::UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
+    let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
+    match socket.try_io(Interest::ERROR, error) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.try_recv(buffer),
+        outcome => outcome,
+    }
+}
+
+/// Whether the system refused to send a datagram since it is too large.
+pub fn is_too_large(error: &io::Error) -> bool {
+    // EMSGSIZE, which has no kind of its own.
+    cfg!(target_os = "linux") && error.raw_os_error() == Some(90)
+}
