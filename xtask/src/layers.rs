@@ -24,6 +24,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "pssst-identity",
     "pssst-directory",
     "pssst-gateway",
+    "pssst-service",
     "pssst-demo",
     "pssst-cli",
     "pssst-test",

@@ -12,12 +12,14 @@ use std::time::Instant;
 use pssst::{Client, PublicKey, SysRng};
 use pssst_net::udp::MAX_DATAGRAM;
 
-use crate::failure::Failure;
-use crate::key_file;
-use crate::stderr::say;
-use crate::udp::{connect, is_silence, resolve};
+use pssst_service::Failure;
+
+use crate::args::key_file;
+use crate::args::no_randomness;
+use crate::args::udp::{connect, is_silence, resolve};
 use args::Plan;
 use pool::Mix;
+use pssst_service::stderr::notice;
 use report::Report;
 use tally::Tally;
 
@@ -62,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))?;
     if let Some(note) = report.note() {
-        say(note);
+        notice(note);
     }
     Ok(())
 }
@@ -95,7 +97,7 @@ fn answering(args: &Args, addresses: &[SocketAddr], mix: &Mix) -> Result<SocketA
     if let [address] = addresses {
         return Ok(*address);
     }
-    let (packet, pending) = mix.anonymous.seal_request_to_vec(&mut SysRng, &[]).map_err(Failure::no_randomness)?;
+    let (packet, pending) = mix.anonymous.seal_request_to_vec(&mut SysRng, &[]).map_err(no_randomness)?;
     let is_answered = |address: &&SocketAddr| {
         let deadline = Instant::now() + args.timeout;
         let mut buffer = vec![0; MAX_DATAGRAM];

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use pssst_identity::jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::failure::Failure;
-use crate::key_file;
-use crate::stderr::say;
+use crate::args::key_file;
+use pssst_service::Failure;
+use pssst_service::stderr::notice;
 
 use anatomy::{Anatomy, Kind};
 use capture::Frame;
@@ -129,7 +129,7 @@ impl<'a, W: Write> Inspector<'a, W> {
             self.write(&counts.map_err(|error| Failure::output(&error))?)?;
         }
         if self.args.json && self.counts.dangers > 0 {
-            say(format_args!("warning: {}; see docs/security.md", text::DANGER));
+            notice(format_args!("warning: {}; see docs/security.md", text::DANGER));
         }
         end.map_err(|error: input::End| error.into_failure(file, self.counts.frames))?;
         if self.counts.packets == 0 {

@@ -1,59 +1,27 @@
-//! The program `pssst`: keys, a server, requests, and a demonstration of the protocol. One module per subcommand.
+//! The program `pssst`: keys, servers, requests, and a demonstration of the protocol.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage.
 
-// They panic when nobody reads: write to standard output and handle the error, or say it by `stderr::say`.
+// They panic when nobody reads: write to standard output and handle the error, or use `pssst_service::stderr`.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+mod args;
 mod bench;
-mod check_config;
-mod clients;
-mod compat;
-mod completions;
-mod config;
-mod demo;
-mod directory;
-mod enroll;
-mod failure;
-mod gateway;
+mod commands;
 mod inspect;
-mod key_file;
-mod keygen;
-mod keys;
-mod log;
-mod man;
-mod observe;
-mod operator;
-mod options;
-mod proxy;
-mod pubkey;
-mod reach;
-mod request;
-mod runtime;
-mod serve;
-mod server;
-mod service;
-mod signals;
-mod stderr;
-mod store;
-mod token;
-#[cfg(feature = "otel")]
-mod traces;
-#[cfg(not(feature = "otel"))]
-#[path = "traces/absent.rs"]
-mod traces;
-mod udp;
-mod words;
+mod services;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-use config::Invocation;
-use failure::Failure;
-use gateway::Gatewaying;
-use proxy::Proxying;
-use serve::Serve;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use commands::{
+    check_config, clients, compat, completions, demo, enroll, keygen, keys, man, operator, pubkey, request, token,
+};
+use pssst_service::{Failure, Invocation, Program, Service, check, run as serve};
+use services::directory::{self, DirectoryService};
+use services::echo::{self, EchoService};
+use services::gateway::{self, GatewayService};
+use services::proxy::{self, ProxyService};
 
 /// Small encrypted requests over UDP, and their replies, without any state at the server.
 ///
@@ -69,7 +37,7 @@ struct Cli {
 enum Command {
     Keygen(keygen::Args),
     Pubkey(pubkey::Args),
-    Serve(serve::Args),
+    Serve(Box<echo::Args>),
     Gateway(Box<gateway::Args>),
     Proxy(Box<proxy::Args>),
     Request(request::Args),
@@ -88,21 +56,36 @@ enum Command {
     Man(man::Args),
 }
 
+const SERVICES: [&str; 4] = [EchoService::NAME, GatewayService::NAME, ProxyService::NAME, DirectoryService::NAME];
+
 fn main() -> ExitCode {
-    match run(&Invocation::of_this_process()) {
+    match run(&Invocation::of_this_process(program())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
+fn program() -> Program {
+    let mut program = Program::new("pssst", env!("CARGO_PKG_VERSION"), Cli::command(), &SERVICES);
+    let backend = format!("{:?}", pssst::X25519::new().batch_backend()).to_lowercase();
+    program.facts = vec![("backend", backend)];
+    program.logged_crates =
+        &["pssst", "pssst_net", "pssst_identity", "pssst_directory", "pssst_gateway", "pssst_service"];
+    program.verbose_crate = "pssst_net";
+    program.traced_crates = &["pssst_net", "pssst_gateway"];
+    program
+}
+
 fn run(invocation: &Invocation) -> Result<(), Failure> {
     let configured = invocation.read()?;
-    match &configured.cli.command {
+    let cli = Cli::from_arg_matches(configured.matches()).unwrap_or_else(|error| error.exit());
+    let program = invocation.program();
+    match &cli.command {
         Command::Keygen(args) => keygen::run(args),
         Command::Pubkey(args) => pubkey::run(args),
-        Command::Serve(_) => service::run::<Serve>(invocation, &configured),
-        Command::Gateway(_) => service::run::<Gatewaying>(invocation, &configured),
-        Command::Proxy(_) => service::run::<Proxying>(invocation, &configured),
+        Command::Serve(_) => serve::<EchoService>(invocation, configured),
+        Command::Gateway(_) => serve::<GatewayService>(invocation, configured),
+        Command::Proxy(_) => serve::<ProxyService>(invocation, configured),
         Command::Request(args) => request::run(args),
         Command::Compat(args) => compat::run(args),
         Command::Demo(args) => demo::run(args),
@@ -111,11 +94,20 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Token(args) => token::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Enroll(args) => enroll::run(args),
-        Command::Directory(_) => service::run::<directory::Serving>(invocation, &configured),
+        Command::Directory(_) => serve::<DirectoryService>(invocation, configured),
         Command::Operator(args) => operator::run(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::CheckConfig(args) => check_config::run(args),
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
+        Command::CheckConfig(args) => check_config::run(
+            args,
+            program,
+            &[
+                (EchoService::NAME, check::<EchoService>),
+                (GatewayService::NAME, check::<GatewayService>),
+                (ProxyService::NAME, check::<ProxyService>),
+                (DirectoryService::NAME, check::<DirectoryService>),
+            ],
+        ),
+        Command::Completions(args) => completions::run(args, program.command_with_environment()),
+        Command::Man(args) => man::run(args, program.command_with_environment()),
     }
 }

@@ -7,10 +7,11 @@ use clap::value_parser;
 use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD};
 use pssst_net::udp::MAX_DATAGRAM;
 
-use crate::failure::Failure;
-use crate::key_file;
-use crate::options::{SuiteOption, seconds};
-use crate::reach::KeySource;
+use crate::args::key_file;
+use crate::args::options::SuiteOption;
+use crate::args::server_key::KeySource;
+use pssst_service::Failure;
+use pssst_service::durations::seconds;
 
 /// Measure how many transactions a server answers, and how quickly.
 ///

@@ -22,8 +22,10 @@ use super::schedule::Schedule;
 use super::supply::Supply;
 use super::tally::Tally;
 use super::watch;
-use crate::failure::Failure;
-use crate::udp::connect;
+use pssst_service::Failure;
+
+use crate::args::no_randomness;
+use crate::args::udp::connect;
 
 /// What came of the load.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub(super) fn run(
     renewals: Vec<Receiver<Pool>>,
 ) -> Result<Outcome, Failure> {
     let pools = (0..plan.lanes)
-        .map(|lane| Pool::seal(mix, share(plan.prepared, lane, plan.lanes)).map_err(Failure::no_randomness))
+        .map(|lane| Pool::seal(mix, share(plan.prepared, lane, plan.lanes)).map_err(no_randomness))
         .collect::<Result<Vec<_>, _>>()?;
     let noise = noise(args, plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_sockets)?;
@@ -113,7 +115,7 @@ fn bind(server: SocketAddr) -> io::Result<BatchSocket> {
 fn noise(args: &Args, plan: &Plan) -> Result<Rc<[u8]>, Failure> {
     let len = if plan.junk_per_request > 0.0 { JUNK_PACKETS + args.size + pssst::AUTHENTICATED_OVERHEAD } else { 0 };
     let mut noise = vec![0; len];
-    SysRng.try_fill_bytes(&mut noise).map_err(|_| Failure::no_randomness(pssst::Error::RandomnessUnavailable))?;
+    SysRng.try_fill_bytes(&mut noise).map_err(|_| no_randomness(pssst::Error::RandomnessUnavailable))?;
     Ok(noise.into())
 }
 

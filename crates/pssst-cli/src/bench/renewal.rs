@@ -11,9 +11,11 @@ use super::args::{Args, Plan};
 use super::load::share;
 use super::mix;
 use super::pool::Pool;
-use crate::failure::Failure;
-use crate::runtime;
-use crate::stderr::say;
+use pssst_service::Failure;
+
+use crate::args::no_randomness;
+use pssst_service::runtime;
+use pssst_service::stderr::notice;
 
 /// How often the key in force is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -51,10 +53,10 @@ async fn renew(
             continue;
         }
         key = current;
-        say(format_args!("the server's key is {key} from now on"));
+        notice(format_args!("the server's key is {key} from now on"));
         let mix = mix(args, plan, key)?;
         for (lane, sender) in (0..plan.lanes).zip(lanes) {
-            let pool = Pool::seal(&mix, share(plan.prepared, lane, plan.lanes)).map_err(Failure::no_randomness)?;
+            let pool = Pool::seal(&mix, share(plan.prepared, lane, plan.lanes)).map_err(no_randomness)?;
             if sender.send(pool).is_err() {
                 return Ok(());
             }

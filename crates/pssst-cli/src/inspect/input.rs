@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Args;
 use super::capture;
-use crate::failure::Failure;
+use pssst_service::Failure;
 
 /// Why the reading of a capture ended early.
 pub(super) enum End {

@@ -6,8 +6,8 @@ use pssst::{Keyring, PublicKey, Refusal, Server};
 use serde::{Serialize, Serializer};
 
 use super::anatomy::{Anatomy, Kind, Verdict};
-use crate::failure::Failure;
-use crate::key_file;
+use crate::args::key_file;
+use pssst_service::Failure;
 
 /// The inside of a packet.
 #[derive(Serialize)]

@@ -1,0 +1,15 @@
+//! Options that several commands share, and what they name.
+
+use pssst_service::Failure;
+
+pub(crate) mod format;
+pub(crate) mod key_file;
+pub(crate) mod options;
+pub(crate) mod server_key;
+pub(crate) mod store;
+pub(crate) mod udp;
+
+/// The failure of the system's random number generator.
+pub(crate) fn no_randomness(error: pssst::Error) -> Failure {
+    Failure::new(error.to_string(), "try again later; the system has no randomness to give")
+}

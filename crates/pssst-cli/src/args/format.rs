@@ -1,0 +1,17 @@
+//! Words that several subcommands share.
+
+use pssst::PublicKey;
+
+/// Who sent a request.
+pub(crate) fn sender(client_key: Option<&PublicKey>) -> String {
+    match client_key {
+        Some(key) => format!("from client {key}"),
+        None => "from an anonymous client".into(),
+    }
+}
+
+/// Those of the counts that are not zero, each with its name, as `, name 7`.
+pub(crate) fn nonzero_counts<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> String {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.fold(String::new(), |text, (name, count)| text + ", " + name + " " + &count.to_string())
+}

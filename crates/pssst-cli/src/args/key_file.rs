@@ -1,0 +1,153 @@
+//! Key files: created so that nobody else can read them, and refused when somebody else can.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use pssst::{PublicKey, SecretKey};
+use zeroize::Zeroizing;
+
+use pssst_service::Failure;
+
+/// Far more than any key file has.
+const MAX_LEN: usize = 16 * 1024;
+
+/// How a secret key file is read.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Access {
+    /// Read secret key files even when other users can read them too, as in some containers' secret mounts.
+    #[arg(long)]
+    pub(crate) allow_exposed_keys: bool,
+}
+
+/// Reads a secret key, PEM or hexadecimal. `-` is standard input.
+pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
+    let text = read_unexposed(path, access)?.ok_or_else(|| no_key_in(path))?;
+    SecretKey::from_text(&text).map_err(|_| {
+        if PublicKey::from_pem(&text).is_ok() {
+            Failure::new(
+                format!("{} holds a public key", path.display()),
+                "give the file that `pssst keygen --out` wrote: a secret key is needed here",
+            )
+        } else {
+            no_key_in(path)
+        }
+    })
+}
+
+/// Reads a file that only its owner may read.
+pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing<String>, Failure> {
+    read_unexposed(path, access)?.ok_or_else(|| {
+        Failure::new(format!("{} is no text, or far too long", path.display()), "is this the right file?")
+    })
+}
+
+/// Services read their files again at every reload. A pipe has nothing to say then, or waits until somebody writes.
+pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+    let is_stdin = |path: &Path| path == Path::new("-");
+    let is_stream = |path: &&Path| is_stdin(path) || path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
+    let Some(stream) = paths.into_iter().find(is_stream) else { return Ok(()) };
+    let name = if is_stdin(stream) { Path::new("standard input") } else { stream };
+    Err(Failure::usage(
+        format!("{} is no file, and services read their files again at every reload", name.display()),
+        "give the name of a file",
+    ))
+}
+
+/// Reads a public key, PEM or hexadecimal. `-` is standard input.
+pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
+    let remedy = "--server-key takes 64 hexadecimal digits, or a file that holds a public key";
+    let text = read(path, |_| Ok(())).map_err(|failure| failure.with_remedy(remedy))?;
+    let key = text.and_then(|text| PublicKey::from_text(&text).ok());
+    key.ok_or_else(|| no_key_in(path).with_remedy(remedy))
+}
+
+/// Writes a secret key to a new file that only its owner can read. Never overwrites one.
+pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // From the start: a file that is narrowed afterwards can be opened in between.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+
+    let mut file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            format!("{} exists already", path.display()),
+            "keys are never overwritten: choose another name, or remove the file yourself",
+        ),
+        _ => cannot("create", path, &error),
+    })?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| cannot("write", path, &error))
+}
+
+fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<String>>, Failure> {
+    read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })
+}
+
+/// `None` if what is in the file is no text, or too much.
+fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result<Option<Zeroizing<String>>, Failure> {
+    // Sized at once: growing would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));
+    let limit = MAX_LEN as u64 + 1;
+    let read = if path == Path::new("-") {
+        io::stdin().take(limit).read_to_string(&mut text)
+    } else {
+        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+        check(&file)?;
+        file.take(limit).read_to_string(&mut text)
+    };
+    match read {
+        Ok(len) => Ok((len <= MAX_LEN).then_some(text)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(cannot("read", path, &error)),
+    }
+}
+
+/// Looks at the open file, not at its name, which could have been given to another file meanwhile.
+#[cfg(unix)]
+fn refuse_exposed(path: &Path, file: &File) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = file.metadata().map_err(|error| cannot("read", path, &error))?;
+    let mode = metadata.mode() & 0o777;
+    if metadata.is_file() && mode & 0o077 != 0 {
+        return Err(Failure::new(
+            format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
+            format!(
+                "count it as exposed and make a new one; or, if nobody else has had access to it: chmod 600 {}",
+                path.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Elsewhere, access lists are the owner's business.
+#[cfg(not(unix))]
+fn refuse_exposed(_: &Path, _: &File) -> Result<(), Failure> {
+    Ok(())
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Failure {
+    let is_a_key = path.to_str().is_some_and(|text| SecretKey::from_hex(text).is_ok());
+    if is_a_key {
+        // Without repeating it.
+        return Failure::usage(
+            "a key was given where its file belongs",
+            "every user of this machine can see a command line: count that key as exposed, make a new one with \
+             `pssst keygen --out FILE`, and give the file's name",
+        );
+    }
+    cannot("open", path, error)
+}
+
+fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot {verb} {}: {error}", path.display()), "check the path and its permissions")
+}
+
+fn no_key_in(path: &Path) -> Failure {
+    Failure::new(
+        format!("{} holds no key that can be used here", path.display()),
+        "a key file is a PEM document of an X25519 key, or 64 hexadecimal digits; `pssst keygen --out FILE` makes one",
+    )
+}

@@ -1,0 +1,147 @@
+//! Which key a server has, and from whom that is known.
+
+use std::path::{Path, PathBuf};
+
+use pssst::PublicKey;
+use pssst_directory::jiff::Timestamp;
+use pssst_directory::{DirectoryClient, Error, Pin};
+
+use pssst_service::Failure;
+use pssst_service::runtime;
+
+use crate::args::options;
+
+/// Where the server's key is from.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct KeySource {
+    /// The server's public key, 64 hexadecimal digits or a file.
+    #[arg(long, value_name = "HEX|FILE", required_unless_present = "directory", conflicts_with = "directory")]
+    pub(crate) server_key: Option<String>,
+    #[command(flatten)]
+    directory: DirectoryOptions<false>,
+}
+
+/// How to reach a directory.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
+    /// The directory that has the server's keys: `https://HOST[:PORT]`.
+    #[arg(long, value_name = "URL", required = REQUIRED)]
+    directory: Option<String>,
+    /// The directory's certificate, by its pin, as `pssst directory` prints it.
+    #[arg(long, value_name = "sha256:HEX", conflicts_with = "directory_ca", requires = "directory")]
+    pin: Option<Pin>,
+    /// Trust the authorities in this PEM file, instead of the system's.
+    #[arg(long, value_name = "FILE", requires = "directory")]
+    directory_ca: Option<PathBuf>,
+    /// Keep what the directory said in this file, and do without the directory while that is good.
+    #[arg(long, value_name = "FILE", requires = "directory")]
+    key_cache: Option<PathBuf>,
+}
+
+impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
+    /// A client of the directory; `None` without `--directory`.
+    pub(crate) fn client(&self) -> Result<Option<DirectoryClient>, Failure> {
+        let Some(url) = &self.directory else { return Ok(None) };
+        let mut builder = DirectoryClient::builder(url);
+        if let Some(pin) = self.pin {
+            builder = builder.pin(pin);
+        }
+        if let Some(file) = &self.directory_ca {
+            builder = builder.ca_file(file);
+        }
+        if let Some(file) = &self.key_cache {
+            builder = builder.cache(file);
+        }
+        builder.build().map(Some).map_err(|error| failure(&error).of_option("directory"))
+    }
+}
+
+impl DirectoryOptions<true> {
+    /// A client of the directory.
+    pub(crate) fn required(&self) -> Result<DirectoryClient, Failure> {
+        self.client()?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
+    }
+}
+
+impl KeySource {
+    /// The key for now.
+    pub(crate) fn server_key(&self) -> Result<PublicKey, Failure> {
+        match self.directory()? {
+            Some(directory) => runtime::run(current_key(&directory)),
+            None => self.fixed_key(),
+        }
+    }
+
+    /// The key that is given for good.
+    pub(crate) fn fixed_key(&self) -> Result<PublicKey, Failure> {
+        let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
+        let key = options::public_key(self.server_key.as_ref().ok_or_else(missing)?);
+        key.map_err(|failure| failure.of_option("server-key"))
+    }
+
+    /// What can be checked without asking a directory.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.directory()? {
+            Some(_) => Ok(()),
+            None => self.fixed_key().map(drop),
+        }
+    }
+
+    /// The files that are read.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let is_file = |key: &&String| key.parse::<PublicKey>().is_err();
+        let key = self.server_key.iter().filter(is_file).map(PathBuf::from);
+        key.chain(self.directory.directory_ca.clone())
+    }
+
+    /// The directory, if the key is from one.
+    pub(crate) fn directory(&self) -> Result<Option<DirectoryClient>, Failure> {
+        self.directory.client()
+    }
+
+    /// Whether the key is read from standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.server_key.as_deref() == Some("-")
+    }
+}
+
+/// The key for now: from the cache, while what is in it is not overdue, or else from the directory.
+pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
+    let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.check_in);
+    if !is_fresh && let Err(error) = directory.fetch().await {
+        // What was known before may still be good.
+        return directory.server_key().map_err(|_| failure(&error));
+    }
+    directory.server_key().map_err(|error| failure(&error))
+}
+
+/// What went wrong, and what to do.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let remedy = match error {
+        Error::Connection(_) => {
+            "is the address right, does it run, and is its certificate trusted? One without a public authority is given by \
+             --pin, as `pssst directory` prints it, or by --directory-ca FILE"
+        }
+        Error::Syntax(_) => "is this a directory's address, https://HOST[:PORT]?",
+        Error::NoCurrentKey => "ask the directory's operator: its keys are over",
+        Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",
+        Error::OldDocument { .. } => "if the directory's clock was wrong, remove the file of --key-cache",
+        Error::Trust(_) => "is this a PEM file of certificates?",
+        Error::File(_) => "check the path and its permissions",
+        Error::Exposed(_) => "count the keys as exposed; or, if nobody else has had access to them, chmod 600 the file",
+        Error::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
+        Error::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the check-in interval",
+        _ => "try again; if it stays, ask the directory's operator",
+    };
+    Failure::new(error.to_string(), remedy)
+}
+
+/// The failure of a file of the directory's.
+pub(crate) fn of_file(path: &Path, error: &Error) -> Failure {
+    let failure = failure(error);
+    let failure = match error {
+        Error::Syntax(_) => failure.with_remedy("is this the right file?"),
+        _ => failure,
+    };
+    failure.with_context(path.display())
+}

@@ -1,0 +1,98 @@
+//! Where the clients are kept.
+
+use std::sync::Arc;
+
+use pssst_identity::{Error, Identity, IdentityStore, SqlStore};
+
+use pssst_service::Failure;
+
+/// Where the clients are kept.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Location {
+    /// `file:PATH` for a text file, `sqlite:PATH` for a database in a file, `postgres://USER@HOST/DATABASE` for a server's. A
+    /// password belongs into the environment (PGPASSWORD), or into ~/.pgpass.
+    #[arg(long = "store", value_name = "LOCATION", env = "PSSST_STORE", hide_env_values = true)]
+    store: String,
+}
+
+impl Location {
+    /// Any store.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn IdentityStore>, Failure> {
+        open(&self.store).await
+    }
+
+    /// A database, which alone has tokens and an audit log.
+    pub(crate) async fn open_database(&self) -> Result<SqlStore, Failure> {
+        self.check()?;
+        let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
+        Ok(store.acting_as(actor()))
+    }
+
+    /// Whether it may be a database, without opening it.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.store.starts_with("file:") {
+            return Err(Failure::usage(
+                "a file of clients has no tokens and no audit log",
+                "use sqlite:PATH or postgres://..., and move the clients there by `pssst clients export` and `import`",
+            )
+            .of_option("store"));
+        }
+        check(&self.store).map_err(|failure| failure.of_option("store"))
+    }
+}
+
+/// Opens `file:`, `sqlite:` or `postgres:`.
+pub(crate) async fn open(location: &str) -> Result<Arc<dyn IdentityStore>, Failure> {
+    pssst_identity::open(location, &actor()).await.map_err(|error| failure(&error))
+}
+
+/// Whether a location may be one, without opening it.
+pub(crate) fn check(location: &str) -> Result<(), Failure> {
+    let schemes = ["file:", "sqlite:", "postgres:", "postgresql:"];
+    if schemes.iter().any(|scheme| location.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) {
+        return Ok(());
+    }
+    // It may hold a password, so it is not shown.
+    Err(Failure::usage("this is no location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
+}
+
+/// A client by its name or its key.
+pub(crate) async fn find(store: &dyn IdentityStore, client: &str) -> Result<Identity, Failure> {
+    let found = match client.parse() {
+        Ok(key) => store.get(&key).await,
+        Err(_) => store.find_by_name(client).await,
+    };
+    found.map_err(|error| failure(&error))?.ok_or_else(|| {
+        Failure::new(
+            format!("there is no client {client:?}"),
+            "`pssst clients list` shows all of them, `--search` finds some",
+        )
+    })
+}
+
+/// Who does it, for the audit log: whoever runs this program, as the system says.
+fn actor() -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    format!("cli:{}", user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into()))
+}
+
+/// What went wrong, and what to do.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let remedy = match error {
+        Error::Key(_) => "ask the client's owner for the key that `pssst pubkey` prints: this one is not it",
+        Error::InvalidName(_) => "choose another name, for instance one with hyphens instead of spaces",
+        Error::InvalidLabel(_) => "labels are given as --label NAME=VALUE",
+        Error::KeyTaken(_) => "`pssst clients show KEY` shows who has it",
+        Error::NameTaken(_) => {
+            "`pssst clients show NAME` shows who has it; choose another, or remove that client first"
+        }
+        Error::NotFound(_) => "somebody else removed it meanwhile",
+        Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` forgets the old one",
+        Error::Line { .. } | Error::Syntax(_) => "correct it and try again",
+        Error::File(_) => "check the path and its permissions",
+        Error::Database(_) => "does the database run, is its location right, and may this user change its tables?",
+        Error::Corrupt(_) => "was the database changed by other programs? Restore a backup",
+        _ => "try again; if it stays, something is wrong with this machine",
+    };
+    Failure::new(error.to_string(), remedy)
+}

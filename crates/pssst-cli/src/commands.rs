@@ -1,0 +1,15 @@
+//! Commands that do one thing and end.
+
+pub(crate) mod check_config;
+pub(crate) mod clients;
+pub(crate) mod compat;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod enroll;
+pub(crate) mod keygen;
+pub(crate) mod keys;
+pub(crate) mod man;
+pub(crate) mod operator;
+pub(crate) mod pubkey;
+pub(crate) mod request;
+pub(crate) mod token;

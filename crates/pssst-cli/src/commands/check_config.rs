@@ -1,0 +1,40 @@
+//! `pssst check-config`: whether services could start with a configuration file.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use pssst_service::{ConfigFile, Configured, Failure, Program};
+
+/// The check of a service's options.
+pub(crate) type Check = fn(&Configured) -> Result<(), Failure>;
+
+/// Check a configuration file as a whole: every option, and the keys and other files that it names.
+///
+/// All that is wrong is told, with its line. Nothing is started, no port is taken, and no database, directory or upstream is asked.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The file, with a table for each service: [serve], [gateway], [proxy], [directory].
+    file: PathBuf,
+}
+
+/// Checks with the program's services and the check of each.
+pub(crate) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> Result<(), Failure> {
+    let file = ConfigFile::read(&args.file, program.services)?;
+    let check = |service: &&'static str| -> Result<&'static str, Failure> {
+        let configured = Configured::of_file(program, file.clone(), service)?;
+        let mut checks = checks.iter().filter(|(name, _)| name == service);
+        let outcome = checks.try_for_each(|(_, check)| check(&configured));
+        outcome.map_err(|failure| configured.locate(service, failure).into_usage())?;
+        Ok(service)
+    };
+    let checked = Failure::collect(file.services().iter().map(check))?;
+    if checked.is_empty() {
+        return Err(Failure::usage(
+            format!("{} configures no service", args.file.display()),
+            "options stand below a line with their command, such as [gateway]",
+        ));
+    }
+    let tables: Vec<_> = checked.into_iter().map(|service| format!("[{service}]")).collect();
+    writeln!(io::stdout(), "{} is right: {}", args.file.display(), tables.join(", "))
+        .map_err(|error| Failure::output(&error))
+}

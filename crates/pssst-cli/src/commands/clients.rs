@@ -1,0 +1,212 @@
+//! `pssst clients`: who the clients of a pool are.
+
+use std::io::{self, Write};
+
+use pssst_identity::jiff::Timestamp;
+use pssst_identity::{Identity, IdentityStore, ListQuery, NewIdentity, State, Update};
+
+use crate::args::options;
+use crate::args::store::{Location, failure, find};
+use pssst_service::Failure;
+use pssst_service::runtime;
+use pssst_service::stderr::notice;
+
+mod transfer;
+
+/// Say who the clients are: add them, look them up, suspend and revoke them.
+///
+/// Servers that were started with `--clients` and the same location follow within a second.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Add(Add),
+    List(List),
+    Show(Show),
+    /// Refuse clients until they are resumed.
+    Suspend(Change),
+    /// Serve suspended clients again.
+    Resume(Change),
+    /// Refuse clients for good.
+    Revoke(Change),
+    /// Forget clients: their names and keys can be used again.
+    Remove(Change),
+    Import(transfer::Import),
+    Export(transfer::Export),
+}
+
+/// Enrol a client by its public key, which is checked.
+#[derive(clap::Args, Debug)]
+struct Add {
+    /// What to call the client.
+    name: String,
+    /// The client's public key, 64 hexadecimal digits or a file.
+    #[arg(value_name = "HEX|FILE")]
+    key: String,
+    /// A label; give it again for more.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = options::label)]
+    label: Vec<(String, String)>,
+    /// From when on the client is refused: a date, a time, or how long from now (`365d`).
+    #[arg(long, value_name = "TIME", value_parser = options::time)]
+    expires: Option<Timestamp>,
+    #[command(flatten)]
+    location: Location,
+}
+
+/// List the clients by name: name, state, key, and labels.
+#[derive(clap::Args, Debug)]
+struct List {
+    /// Only those in this state.
+    #[arg(long, value_parser = options::state)]
+    state: Option<State>,
+    /// Only those whose name, labels (`name=value`) or key have this in them.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Print a JSON object a line, with all there is to know.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    location: Location,
+}
+
+/// Show all that is known of a client.
+#[derive(clap::Args, Debug)]
+struct Show {
+    /// The client's name or public key.
+    client: String,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    location: Location,
+}
+
+#[derive(clap::Args, Debug)]
+struct Change {
+    /// Names or public keys.
+    #[arg(required = true)]
+    client: Vec<String>,
+    #[command(flatten)]
+    location: Location,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    runtime::run(async {
+        match &args.command {
+            Command::Add(args) => add(args).await,
+            Command::List(args) => list(args).await,
+            Command::Show(args) => show(args).await,
+            Command::Suspend(args) => change(args, State::Suspended).await,
+            Command::Resume(args) => change(args, State::Enrolled).await,
+            Command::Revoke(args) => change(args, State::Revoked).await,
+            Command::Remove(args) => remove(args).await,
+            Command::Import(args) => transfer::import(args).await,
+            Command::Export(args) => transfer::export(args).await,
+        }
+    })
+}
+
+async fn add(args: &Add) -> Result<(), Failure> {
+    let key = options::public_key(&args.key)?;
+    let new = NewIdentity::new(key, &args.name)
+        .and_then(|new| new.with_labels(args.label.iter().cloned().collect()))
+        .map_err(|error| failure(&error))?
+        .with_expiry(args.expires);
+    let identity = args.location.open().await?.add(new).await.map_err(|error| failure(&error))?;
+    print(|out| writeln!(out, "{} {}", identity.name, identity.key))
+}
+
+async fn list(args: &List) -> Result<(), Failure> {
+    let store = args.location.open().await?;
+    let query = ListQuery { state: args.state, search: args.search.clone(), ..ListQuery::default() };
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    for_each_page(&*store, query, |identities| {
+        let page = &identities[..identities.len().min(left)];
+        left -= page.len();
+        print(|out| {
+            page.iter().try_for_each(|identity| if args.json { as_json(out, identity) } else { as_line(out, identity) })
+        })?;
+        Ok(left > 0)
+    })
+    .await
+}
+
+/// Hands pages to `each` until that is enough for it.
+async fn for_each_page(
+    store: &dyn IdentityStore,
+    mut query: ListQuery,
+    mut each: impl FnMut(&[Identity]) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    query.limit = 1000;
+    loop {
+        let page = store.list(&query).await.map_err(|error| failure(&error))?;
+        if !each(&page.identities)? || page.next.is_none() {
+            return Ok(());
+        }
+        query.after = page.next;
+    }
+}
+
+async fn show(args: &Show) -> Result<(), Failure> {
+    let identity = find(&*args.location.open().await?, &args.client).await?;
+    print(|out| if args.json { as_json(out, &identity) } else { in_full(out, &identity) })
+}
+
+async fn change(args: &Change, state: State) -> Result<(), Failure> {
+    let store = args.location.open().await?;
+    for client in &args.client {
+        let identity = find(&*store, client).await?;
+        let identity = store.update(&identity.key, Update::state(state)).await.map_err(|error| failure(&error))?;
+        notice(format_args!("{} is {}", identity.name, identity.state));
+    }
+    Ok(())
+}
+
+async fn remove(args: &Change) -> Result<(), Failure> {
+    let store = args.location.open().await?;
+    for client in &args.client {
+        let identity = find(&*store, client).await?;
+        store.remove(&identity.key).await.map_err(|error| failure(&error))?;
+        notice(format_args!("{} is removed", identity.name));
+    }
+    Ok(())
+}
+
+fn as_line(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    let Identity { name, state, key, labels, .. } = identity;
+    write!(out, "{name:<24} {state:<9} {key}")?;
+    labels.iter().try_for_each(|(name, value)| write!(out, " {name}={value}"))?;
+    writeln!(out)
+}
+
+fn as_json(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, identity)?;
+    writeln!(out)
+}
+
+fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    let Identity { name, state, key, labels, created, changed, expires, .. } = identity;
+    writeln!(out, "name     {name}\nkey      {key}\nstate    {state}\ncreated  {created}\nchanged  {changed}")?;
+    match expires {
+        Some(expires) => writeln!(out, "expires  {expires}")?,
+        None => writeln!(out, "expires  never")?,
+    }
+    labels.iter().try_for_each(|(name, value)| writeln!(out, "label    {name}={value}"))
+}
+
+/// Writes to standard output, at once.
+fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    let mut stdout = io::stdout();
+    write(&mut text)
+        .and_then(|()| stdout.write_all(&text))
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::output(&error))
+}

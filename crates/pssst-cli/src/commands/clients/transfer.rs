@@ -1,0 +1,117 @@
+//! Clients from one store to another, as lines of JSON.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use pssst_identity::jiff::Timestamp;
+use pssst_identity::{Identity, ListQuery, NewIdentity};
+
+use super::{Location, as_json, failure, for_each_page, print};
+use pssst_service::Failure;
+use pssst_service::stderr::notice;
+
+/// Clients that are added at once.
+const PIECE: usize = 10_000;
+/// Bytes of a line at most: name, labels and key with room to spare.
+const MAX_LINE_LEN: u64 = 64 * 1024;
+
+/// Add all clients of a file that `export` wrote.
+///
+/// A JSON object a line: `key` and `name` are needed; `labels`, `state`, `created` and `expires` are kept. Added by 10,000 at a
+/// time: all of those or, if one of them cannot be, none.
+#[derive(clap::Args, Debug)]
+pub(super) struct Import {
+    /// The file; `-` is standard input.
+    file: PathBuf,
+    /// Pass over clients whose key is enrolled already.
+    #[arg(long)]
+    skip_known: bool,
+    #[command(flatten)]
+    location: Location,
+}
+
+/// Print all clients, a JSON object a line.
+#[derive(clap::Args, Debug)]
+pub(super) struct Export {
+    #[command(flatten)]
+    location: Location,
+}
+
+pub(super) async fn export(args: &Export) -> Result<(), Failure> {
+    let store = args.location.open().await?;
+    for_each_page(&*store, ListQuery::default(), |identities| {
+        print(|out| identities.iter().try_for_each(|identity| as_json(out, identity)))?;
+        Ok(true)
+    })
+    .await
+}
+
+pub(super) async fn import(args: &Import) -> Result<(), Failure> {
+    let store = args.location.open().await?;
+    let reader: Box<dyn Read> = if args.file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(&args.file).map_err(|error| cannot_read(&args.file, &error))?)
+    };
+    let mut reader = BufReader::new(reader);
+    let (mut number, mut added, mut piece) = (0, 0, Vec::new());
+    loop {
+        number += 1;
+        let mut line = String::new();
+        let len = reader
+            .by_ref()
+            .take(MAX_LINE_LEN)
+            .read_line(&mut line)
+            .map_err(|error| at_line(cannot_read(&args.file, &error), number, added))?;
+        if len > 0 && !line.trim().is_empty() {
+            let new = client(&line).map_err(|what| at_line(what, number, added))?;
+            let is_known = args.skip_known && store.get(new.key()).await.map_err(|error| failure(&error))?.is_some();
+            if !is_known {
+                piece.push(new);
+            }
+        }
+        if piece.len() == PIECE || len == 0 && !piece.is_empty() {
+            let piece = std::mem::take(&mut piece);
+            let len = piece.len();
+            store.add_all(piece).await.map_err(|error| up_to(failure(&error), number, added))?;
+            added += len;
+        }
+        if len == 0 {
+            notice(format_args!("{added} clients added"));
+            return Ok(());
+        }
+    }
+}
+
+fn client(line: &str) -> Result<NewIdentity, Failure> {
+    // What was written by hand need not have every time.
+    let mut value: serde_json::Value = serde_json::from_str(line).map_err(|error| bad_line(&error))?;
+    if let Some(client) = value.as_object_mut() {
+        let now = Timestamp::now().to_string();
+        for (name, default) in [("state", "enrolled"), ("created", &now), ("changed", &now)] {
+            client.entry(name).or_insert_with(|| default.into());
+        }
+    }
+    let identity: Identity = serde_json::from_value(value).map_err(|error| bad_line(&error))?;
+    NewIdentity::from_identity(identity).map_err(|error| failure(&error))
+}
+
+fn bad_line(error: &serde_json::Error) -> Failure {
+    Failure::new(
+        format!("no client as `pssst clients export` prints one: {error}"),
+        "each line is a JSON object with at least \"key\" and \"name\"",
+    )
+}
+
+fn at_line(failure: Failure, number: usize, added: usize) -> Failure {
+    failure.with_context(format_args!("line {number}, after {added} clients were added"))
+}
+
+fn up_to(failure: Failure, number: usize, added: usize) -> Failure {
+    failure.with_context(format_args!("among the clients up to line {number}, after {added} were added"))
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read {}: {error}", path.display()), "check the path and its permissions")
+}

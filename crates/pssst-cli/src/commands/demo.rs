@@ -1,0 +1,23 @@
+//! `pssst demo`: the demonstration of the crate `pssst-demo`.
+
+use std::io;
+
+use pssst_demo::Error;
+
+use pssst_service::Failure;
+
+use crate::args::no_randomness;
+
+/// Show the protocol at work: a server, a client and an attacker between them.
+///
+/// Real packets, over UDP on loopback, all within one process.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args) -> Result<(), Failure> {
+    pssst_demo::run(&mut io::stdout()).map_err(|error| match error {
+        Error::Randomness(error) => no_randomness(error),
+        Error::Output(error) => Failure::output(&error),
+        error => Failure::new(error.to_string(), "run it where UDP on 127.0.0.1 is allowed, or report this"),
+    })
+}

@@ -1,0 +1,138 @@
+//! `pssst keys`: the keys of a pool of servers, and their rotation.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pssst::{SecretKey, SysRng};
+use pssst_directory::jiff::Timestamp;
+use pssst_directory::{KeyDocument, PublishedKey, Schedule, ScheduleFile};
+
+use pssst_service::{Failure, durations};
+
+use crate::args::key_file::{self, Access};
+use crate::args::no_randomness;
+use crate::args::server_key::{DirectoryOptions, current_key, of_file};
+use pssst_service::runtime;
+
+/// Look after the keys of a pool of servers: their schedule, its rotation, and what a directory publishes of it.
+///
+/// A schedule is a file of secret keys with the times at which they are used. The servers of a pool (`pssst serve --keys`) and the
+/// directory follow the same file, or copies of it, and change keys at the same moment.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Init(Init),
+    Show(Show),
+    Rotate(Rotate),
+    Fetch(Fetch),
+}
+
+/// Make a schedule with one key, in a new file that only its owner can read.
+#[derive(clap::Args, Debug)]
+struct Init {
+    /// The new file.
+    schedule: PathBuf,
+    /// Begin with this secret key instead of a new one: that of a server which has clients already.
+    #[arg(long, value_name = "FILE")]
+    secret_key: Option<PathBuf>,
+    /// Within which time clients come back to the directory, at most. No rotation is shorter than twice that.
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
+    check_in: Duration,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Show a schedule's public keys, their states and times. Nothing secret is printed.
+#[derive(clap::Args, Debug)]
+struct Show {
+    /// The schedule.
+    schedule: PathBuf,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Start a rotation: a new key that clients use after the lead, and the current one accepted for the overlap after that.
+#[derive(clap::Args, Debug)]
+struct Rotate {
+    /// The schedule.
+    schedule: PathBuf,
+    /// Until when every server has the new file, and differences of their clocks are over.
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
+    lead: Duration,
+    /// How long clients may miss the change.
+    #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
+    overlap: Duration,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Ask a directory for the server's current key, and print it.
+#[derive(clap::Args, Debug)]
+struct Fetch {
+    #[command(flatten)]
+    directory: DirectoryOptions<true>,
+    /// Print the whole document, JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Init(args) => init(args),
+        Command::Show(args) => show(args),
+        Command::Rotate(args) => rotate(args),
+        Command::Fetch(args) => fetch(args),
+    }
+}
+
+fn init(args: &Init) -> Result<(), Failure> {
+    if args.schedule.exists() {
+        return Err(Failure::new(
+            format!("{} exists already", args.schedule.display()),
+            "schedules are never overwritten: choose another name, or remove the file yourself",
+        ));
+    }
+    let secret = match &args.secret_key {
+        Some(file) => key_file::read_secret(file, &args.access)?,
+        None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
+    };
+    let key = secret.public_key();
+    let schedule = Schedule::new(secret, Timestamp::now()).with_check_in(args.check_in);
+    schedule.write(&args.schedule).map_err(|error| of_file(&args.schedule, &error))?;
+    writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
+}
+
+fn show(args: &Show) -> Result<(), Failure> {
+    let schedule = Schedule::read(&args.schedule, args.access.allow_exposed_keys)
+        .map_err(|error| of_file(&args.schedule, &error))?;
+    let mut text = String::new();
+    for PublishedKey { key, state, not_before, not_after, .. } in schedule.keys(Timestamp::now()) {
+        let end = not_after.map_or_else(|| "its rotation".into(), |end| end.to_string());
+        text.extend([format!("{state:<8} {key} from {not_before} until {end}\n")]);
+    }
+    text.extend([format!("clients come back within {} s\n", schedule.check_in().as_secs())]);
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+}
+
+fn rotate(args: &Rotate) -> Result<(), Failure> {
+    let key = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
+        .and_then(|file| file.rotate(args.lead, args.overlap))
+        .map_err(|error| of_file(&args.schedule, &error))?;
+    writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
+}
+
+fn fetch(args: &Fetch) -> Result<(), Failure> {
+    let directory = args.directory.required()?;
+    let text = runtime::run(async {
+        let key = current_key(&directory).await?;
+        let document = directory.document().as_deref().map(KeyDocument::to_json).unwrap_or_default();
+        Ok(if args.json { document } else { key.to_string() })
+    })?;
+    writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))
+}

@@ -1,0 +1,47 @@
+//! `pssst operator`: who may look after a directory.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use pssst_directory::Operators;
+
+use pssst_service::Failure;
+use pssst_service::stderr::notice;
+
+/// Make credentials for operators of a directory.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Create(Create),
+}
+
+/// Make a token for an operator and print it. Its hash becomes a line of the file; whoever removes the line takes it back.
+#[derive(clap::Args, Debug)]
+struct Create {
+    /// The operator's name, for the audit log: letters, digits and `.`, `-`, `_`, `@`.
+    name: String,
+    /// The file of operators, made if it is not there.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let Command::Create(Create { name, file }) = &args.command;
+    let (line, token) = Operators::new_credential(name).map_err(|error| {
+        Failure::new(format!("no token for {name:?}: {error}"), "choose a name of up to 64 letters, digits and . - _ @")
+    })?;
+    let cannot_write = |error: io::Error| {
+        Failure::new(format!("cannot write {}: {error}", file.display()), "check the path and its permissions")
+    };
+    // One write, so that two of these at once leave two lines.
+    let mut operators = OpenOptions::new().append(true).create(true).open(file).map_err(cannot_write)?;
+    operators.write_all(format!("{line}\n").as_bytes()).and_then(|()| operators.sync_all()).map_err(cannot_write)?;
+    notice(format_args!("the token of {name}, which is not shown again:"));
+    writeln!(io::stdout(), "{}", *token).map_err(|error| Failure::output(&error))
+}

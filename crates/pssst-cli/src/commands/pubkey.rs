@@ -1,0 +1,26 @@
+//! `pssst pubkey`: the public key of a secret key.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::args::key_file;
+use pssst_service::Failure;
+
+/// Print the public key that belongs to a secret key.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The secret key's file, PEM or 64 hexadecimal digits; `-` is standard input.
+    file: PathBuf,
+    /// Print a PEM document instead of 64 hexadecimal digits.
+    #[arg(long)]
+    pem: bool,
+    #[command(flatten)]
+    access: key_file::Access,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let key = key_file::read_secret(&args.file, &args.access)?.public_key();
+    let mut stdout = io::stdout();
+    let written = if args.pem { write!(stdout, "{}", key.to_pem()) } else { writeln!(stdout, "{key}") };
+    written.map_err(|error| Failure::output(&error))
+}

@@ -1,0 +1,153 @@
+//! `pssst request`: one request to a server, and its reply.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pssst_net::blocking::Client;
+use pssst_net::{Error, Retry};
+
+use crate::args::key_file;
+use crate::args::options::SuiteOption;
+use crate::args::server_key::KeySource;
+use crate::args::udp::cannot_find;
+use pssst_service::stderr::notice;
+use pssst_service::{Failure, durations};
+
+/// Send one request and print the reply's message.
+///
+/// While no reply comes, the same bytes are sent again after growing pauses, until the time is up: a packet may be lost in
+/// either direction, and a server answers the same request again.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The server's name or address, and its port.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: String,
+    #[command(flatten)]
+    key_source: KeySource,
+    /// Prove to the server that this is the client with this secret key.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The cipher suite; prefer f001 when the server accepts it.
+    #[arg(long, value_enum, default_value = "1")]
+    suite: SuiteOption,
+    /// Send the request once and wait for nothing.
+    #[arg(long)]
+    no_reply: bool,
+    /// How long to wait for the reply, in seconds, over all attempts.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
+    timeout: Duration,
+    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
+    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
+    max_datagram: u32,
+    /// Take the message from this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "message")]
+    file: Option<PathBuf>,
+    /// The message; without it, or as `-`, it is read from standard input.
+    message: Option<OsString>,
+    #[command(flatten)]
+    access: key_file::Access,
+}
+
+/// Somebody waits at a terminal, so the first pause is shorter than the library's: from half a second to three quarters.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    refuse_two_readers_of_stdin(args)?;
+    let client = connect(args)?;
+    let message = message(args, client.max_message_len())?;
+    if args.no_reply {
+        return client.send(message).map_err(|error| failure(&error, args));
+    }
+    let reply = client.request(message).map_err(|error| failure(&error, args))?;
+    let mut stdout = io::stdout();
+    stdout.write_all(&reply).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
+}
+
+fn connect(args: &Args) -> Result<Client, Failure> {
+    let mut builder = Client::builder(args.key_source.server_key()?)
+        .suite(args.suite.into())
+        .timeout(args.timeout)
+        .retry(Retry { first_pause: FIRST_PAUSE, max_resends: u32::MAX })
+        .max_datagram(args.max_datagram as usize);
+    if let Some(file) = &args.identity {
+        builder = builder.identity(&key_file::read_secret(file, &args.access)?);
+    }
+    builder.connect(&args.server).map_err(|error| match error {
+        Error::Network(error) => cannot_find(&args.server, &error),
+        error => failure(&error, args),
+    })
+}
+
+fn failure(error: &Error, args: &Args) -> Failure {
+    let server = &args.server;
+    match error {
+        Error::Timeout { sent, refused, last_network_error } => {
+            let seconds = args.timeout.as_secs_f64();
+            let last_error =
+                last_network_error.as_ref().map(|error| format!(", last error: {error}")).unwrap_or_default();
+            Failure::new(
+                format!(
+                    "no reply from {server} within {seconds} s (packets sent {sent}, refused {refused}{last_error})"
+                ),
+                "a server never answers what it cannot open: does it run, is the address right, is --server-key the \
+                 key that it shows, and does it accept the suite?",
+            )
+        }
+        Error::Protocol(pssst::Error::Refused(weak @ pssst::Refusal::WeakKey)) => Failure::new(
+            format!("this server key must not be used: {weak}"),
+            "anybody could read the request; ask the server's owner for the true key",
+        ),
+        Error::Network(error) => Failure::new(
+            format!("cannot send to {server}: {error}"),
+            "is the network up, and the message not too long for it?",
+        ),
+        error => Failure::new(error.to_string(), "try again; if it stays, something is wrong with this machine"),
+    }
+}
+
+fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
+    let message = args.file.is_none() && args.message.as_ref().is_none_or(|message| message == "-");
+    let identity = args.identity.as_ref().is_some_and(|identity| identity.as_os_str() == "-");
+    let server_key = args.key_source.reads_stdin();
+    if [message, identity, server_key].into_iter().filter(|&reads| reads).count() > 1 {
+        return Err(Failure::usage(
+            "more than one thing is to be read from standard input",
+            "give the message as an argument or with --file, and keys as files",
+        ));
+    }
+    Ok(())
+}
+
+fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
+    let mut message = Vec::new();
+    let limit = max_len as u64 + 1;
+    let (from, read) = match (&args.file, &args.message) {
+        (Some(file), _) => {
+            (file.display().to_string(), File::open(file).and_then(|file| file.take(limit).read_to_end(&mut message)))
+        }
+        (None, Some(text)) if text != "-" => {
+            message.extend_from_slice(text.as_encoded_bytes());
+            ("the argument".into(), Ok(message.len()))
+        }
+        (None, _) => {
+            if io::stdin().is_terminal() {
+                notice("type the message, then Ctrl-D");
+            }
+            ("standard input".into(), io::stdin().take(limit).read_to_end(&mut message))
+        }
+    };
+    read.map_err(|error| {
+        Failure::new(format!("cannot read the message from {from}: {error}"), "check the path and its permissions")
+    })?;
+    if message.len() > max_len {
+        return Err(Failure::usage(
+            format!("the message is longer than {max_len} bytes"),
+            "a request is a single datagram: send less, or in several requests; or raise --max-datagram, if the network \
+             takes longer ones",
+        ));
+    }
+    Ok(message)
+}

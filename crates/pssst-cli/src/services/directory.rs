@@ -1,0 +1,239 @@
+//! `pssst directory`: keys for clients, clients for servers, over TLS.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pssst_directory::{
+    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, Pin, Refusal, ScheduleFile,
+    ServerCertificate,
+};
+use pssst_net::RateLimit;
+
+use crate::args::format::nonzero_counts;
+use crate::args::key_file::Access;
+use crate::args::options::SuiteOption;
+use crate::args::server_key;
+use crate::args::store::Location;
+use pssst_service::{Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, durations};
+
+/// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators look after both.
+///
+/// Clients fetch the keys (`pssst keys fetch`, `--directory` elsewhere), devices enrol by a token (`pssst enroll`), and operators
+/// come to a page and an API on an address of their own. All files are read again when they change. Stops at SIGINT or SIGTERM.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    fixed: Fixed,
+    #[command(flatten)]
+    live: LiveOptions,
+}
+
+/// What stays as it is while it runs. The files that it names are followed by the directory itself.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Fixed {
+    /// The address and port for clients and devices; [::] serves IPv4 as well as IPv6.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// The address and port for operators, where there are any.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444")]
+    admin_listen: SocketAddr,
+    /// The schedule of the pool's secret keys (`pssst keys init`).
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
+    /// The directory's certificate and those that vouch for it, PEM.
+    #[arg(long, value_name = "FILE", required_unless_present = "self_signed", requires = "certificate_key")]
+    certificate: Option<PathBuf>,
+    /// The certificate's secret key, PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    certificate_key: Option<PathBuf>,
+    /// Make a certificate that nobody vouches for; clients know it by its pin. With --certificate and --certificate-key it is kept
+    /// in these files, otherwise there is another one at each start.
+    #[arg(long)]
+    self_signed: bool,
+    /// A name or address for the self-signed certificate; give it again for more.
+    #[arg(long, value_name = "NAME", default_value = "localhost", requires = "self_signed")]
+    certificate_name: Vec<String>,
+    /// Who may come as an operator with a token: a file of lines that `pssst operator create` makes.
+    #[arg(long, value_name = "FILE")]
+    operators: Option<PathBuf>,
+    /// Who may come as an operator with a certificate: the authorities that sign these, PEM.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// The suites that the servers accept, for clients to know, the preferred one first. By default f001 and 1.
+    #[arg(long, value_enum, value_name = "SUITE")]
+    suite: Vec<SuiteOption>,
+    /// Within which time clients are to come back, where that is to be less than the schedule says.
+    #[arg(long, value_name = "SPAN", value_parser = durations::span)]
+    check_in: Option<Duration>,
+    /// Take so many enrolments a second from each prefix of addresses (IPv4 /24, IPv6 /56), ten times as many at once after a quiet
+    /// time, and ten times as many from all together.
+    #[arg(long, value_name = "PER_SECOND", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate_limit: u32,
+    /// The lead of rotations that operators start.
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
+    lead: Duration,
+    /// Their overlap.
+    #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
+    overlap: Duration,
+    #[command(flatten)]
+    location: Location,
+    #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    service: FixedOptions,
+}
+
+/// A directory that serves.
+pub(crate) struct DirectoryService {
+    directory: Arc<Directory>,
+    public_addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    pin: Pin,
+}
+
+/// What can be seen of it.
+struct View(Arc<Directory>);
+
+impl Monitored for View {
+    fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        let stats = self.0.stats();
+        page.counters(
+            "pssst_directory_events",
+            "What devices and operators did",
+            "event",
+            DirectoryEvent::ALL.map(|event| (event.name(), stats.count(event))),
+        )?;
+        page.counters(
+            "pssst_directory_refusals",
+            "Requests that were refused",
+            "cause",
+            Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal))),
+        )
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        let stats = self.0.stats();
+        Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal))).to_vec()
+    }
+}
+
+impl Service for DirectoryService {
+    type Args = Args;
+    type Fixed = Fixed;
+
+    const NAME: &'static str = "directory";
+
+    fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
+        (&args.fixed.service, &args.live)
+    }
+
+    fn is_verbose(_: &Args) -> bool {
+        false
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        let args = &args.fixed;
+        // One of its own it makes when it starts.
+        let certificate = if args.self_signed { Ok(()) } else { certificate(args).map(drop) };
+        let client_ca = args.client_ca.as_ref().map(|path| {
+            DirectoryBuilder::check_client_ca(path)
+                .map_err(|error| server_key::of_file(path, &error).of_option("client-ca"))
+        });
+        let checks = [
+            schedule(args).map(drop),
+            operators(args).map(drop),
+            args.location.check(),
+            certificate,
+            client_ca.unwrap_or(Ok(())),
+        ];
+        Failure::collect(checks.into_iter()).map(drop)
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        let bound = bind(&args.fixed).await?;
+        let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());
+        Ok(Self { directory: Arc::new(bound.serve()), public_addr, admin_addr, pin })
+    }
+
+    async fn reload(&mut self, _: &Args) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn files(_: &Args) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "clients come to https://{}", self.public_addr)?;
+        if let Some(address) = self.admin_addr {
+            writeln!(out, "operators come to https://{address}")?;
+        }
+        writeln!(out, "pin {}", self.pin)
+    }
+
+    fn monitored(&self) -> Arc<dyn Monitored> {
+        Arc::new(View(Arc::clone(&self.directory)))
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        let stats = self.directory.shutdown(within).await;
+        let events = DirectoryEvent::ALL.map(|event| (event.name(), stats.count(event)));
+        let refusals = Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal)));
+        nonzero_counts(events.into_iter().chain(refusals)).trim_start_matches(", ").to_owned()
+    }
+}
+
+async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
+    let schedule = schedule(args)?;
+    let certificate = certificate(args)?;
+    let store = args.location.open_database().await?;
+
+    let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
+    let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);
+    let mut builder = Directory::builder(store, Arc::new(schedule), certificate)
+        .enrollment_limits(each, all)
+        .rotation(args.lead, args.overlap);
+    if let Some(operators) = operators(args)? {
+        builder = builder.operators(operators);
+    }
+    if let Some(path) = &args.client_ca {
+        builder = builder.client_ca(path);
+    }
+    if let Some(check_in) = args.check_in {
+        builder = builder.check_in(check_in);
+    }
+    if !args.suite.is_empty() {
+        builder = builder.suites(args.suite.iter().map(|&suite| suite.into()).collect::<Vec<_>>());
+    }
+    let admin = (args.operators.is_some() || args.client_ca.is_some()).then_some(args.admin_listen);
+    builder.bind(args.listen, admin).await.map_err(|error| server_key::failure(&error))
+}
+
+fn certificate(args: &Fixed) -> Result<ServerCertificate, Failure> {
+    let made = match (&args.certificate, &args.certificate_key) {
+        (Some(chain), Some(key)) if args.self_signed => {
+            ServerCertificate::self_signed_in_files(chain, key, args.certificate_name.iter().cloned())
+        }
+        (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key, args.access.allow_exposed_keys),
+        _ => ServerCertificate::self_signed(args.certificate_name.iter().cloned()),
+    };
+    let name = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    made.map_err(|error| {
+        let files = format!("{} and {}", name(&args.certificate), name(&args.certificate_key));
+        server_key::of_file(Path::new(&files), &error).of_option("certificate")
+    })
+}
+
+fn schedule(args: &Fixed) -> Result<ScheduleFile, Failure> {
+    ScheduleFile::open(&args.keys, args.access.allow_exposed_keys)
+        .map_err(|error| server_key::of_file(&args.keys, &error).of_option("keys"))
+}
+
+fn operators(args: &Fixed) -> Result<Option<Operators>, Failure> {
+    let Some(path) = &args.operators else { return Ok(None) };
+    Operators::open(path).map(Some).map_err(|error| server_key::of_file(path, &error).of_option("operators"))
+}

@@ -1,0 +1,120 @@
+//! `pssst serve`: answers every request with its own message, over UDP.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pssst::SuiteSet;
+use pssst_net::{Handler, Reply, Request};
+
+use super::server::{Clients, FixedServerOptions, LiveServerOptions, Serving, describe};
+use crate::args::options::SuiteOption;
+use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service};
+
+/// Answer every request with its own message.
+///
+/// Refused packets are dropped without an answer and counted by cause. Stops at SIGINT or SIGTERM: it then answers what has
+/// arrived, and prints the counts.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    fixed: Fixed,
+    #[command(flatten)]
+    live: Live,
+}
+
+/// What stays as it is while it runs.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Fixed {
+    #[command(flatten)]
+    server: FixedServerOptions,
+    #[command(flatten)]
+    service: FixedOptions,
+}
+
+/// What a reload may change.
+#[derive(clap::Args, Debug)]
+struct Live {
+    #[command(flatten)]
+    server: LiveServerOptions,
+    /// Accept this suite only; give it again for more. All of them are accepted by default.
+    #[arg(long, value_enum, value_name = "SUITE")]
+    suite: Vec<SuiteOption>,
+    #[command(flatten)]
+    service: LiveOptions,
+}
+
+impl Args {
+    fn suites(&self) -> SuiteSet {
+        if self.live.suite.is_empty() {
+            SuiteSet::ALL
+        } else {
+            self.live.suite.iter().map(|&suite| suite.into()).collect()
+        }
+    }
+
+    /// Returns the echo. The same request always gets the same bytes, as suite 1 needs.
+    fn handler(&self, clients: Option<Arc<Clients>>) -> Handler {
+        let is_verbose = self.fixed.server.verbose;
+        Handler::from_fn(move |request: Request<&[u8]>| {
+            if is_verbose {
+                describe(&request, clients.as_deref());
+            }
+            Some(Reply::copy_from(request.message()))
+        })
+    }
+}
+
+/// A server that echoes.
+pub(crate) struct EchoService {
+    serving: Serving,
+}
+
+impl Service for EchoService {
+    type Args = Args;
+    type Fixed = Fixed;
+
+    const NAME: &'static str = "serve";
+
+    fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
+        (&args.fixed.service, &args.live.service)
+    }
+
+    fn is_verbose(args: &Args) -> bool {
+        args.fixed.server.verbose
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        args.live.server.check()
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        let prepared = args.live.server.prepare(args.suites(), None).await?;
+        let handler = args.handler(prepared.clients.clone());
+        Ok(Self { serving: Serving::start(&args.fixed.server, prepared, handler)? })
+    }
+
+    async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
+        let prepared = args.live.server.prepare(args.suites(), Some(&self.serving)).await?;
+        let handler = args.handler(prepared.clients.clone());
+        self.serving.apply(prepared, handler);
+        Ok(())
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.live.server.files().collect()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.serving.announce(out)
+    }
+
+    fn monitored(&self) -> Arc<dyn Monitored> {
+        Arc::clone(self.serving.view()) as _
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        self.serving.stop(within).await
+    }
+}

@@ -1,0 +1,327 @@
+//! `pssst gateway`: a server whose answers come from a service that knows nothing of PSSST.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use clap::ValueEnum;
+use pssst::{Suite, SuiteSet};
+use pssst_gateway::{CircuitBreaker, Error, Gateway, HttpVersion, StatusRule, Upstream};
+use pssst_net::Handler;
+
+use super::server::{self, Clients, FixedServerOptions, LiveServerOptions, Serving, describe};
+use crate::args::format::nonzero_counts;
+use crate::args::key_file;
+use crate::args::options::SuiteOption;
+use pssst_service::{
+    Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, TraceOptions, durations, traces,
+};
+
+mod metrics;
+
+/// Answer requests with what an existing service says: over HTTP, UDP, TCP or a Unix socket.
+///
+/// Each message becomes one request to the service, and its answer becomes the reply. See docs/gateway.md for what the service is
+/// told about the client.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    fixed: Fixed,
+    #[command(flatten)]
+    live: Live,
+}
+
+/// What stays as it is while it runs.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Fixed {
+    #[command(flatten)]
+    server: FixedServerOptions,
+    #[command(flatten)]
+    service: FixedOptions,
+    #[command(flatten)]
+    traces: TraceOptions,
+}
+
+/// What a reload may change.
+#[derive(clap::Args, Debug)]
+struct Live {
+    #[command(flatten)]
+    server: LiveServerOptions,
+    /// Accept this suite; give it again for more [default: f001]. Under suite 1 a service must answer the same message with the same
+    /// bytes, or replies can be forged.
+    #[arg(long, value_enum, value_name = "SUITE")]
+    suite: Vec<SuiteOption>,
+    #[command(flatten)]
+    upstream: UpstreamOptions,
+    #[command(flatten)]
+    service: LiveOptions,
+}
+
+/// The service, and how to speak with it.
+#[derive(clap::Args, Debug)]
+struct UpstreamOptions {
+    /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, or, for messages with their length in two bytes before
+    /// them, `tcp://HOST:PORT` and `unix:/PATH`.
+    #[arg(long, value_name = "URL", value_parser = location)]
+    upstream: Location,
+    /// How long to wait for the service.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = durations::seconds)]
+    upstream_timeout: Duration,
+    /// Ask the service for so many answers at a time, over all workers. Requests beyond that are dropped; clients send them again.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    upstream_concurrency: u32,
+    /// Leave the service alone for a while after so many failures in a row; 0 for never.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    circuit_failures: u32,
+    /// For how long at first; it doubles while the service goes on failing, up to 30 times as much.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
+    circuit_pause: Duration,
+    /// Hand messages over and never answer.
+    #[arg(long)]
+    one_way: bool,
+    /// Pass on no answer that is longer than this, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 65_455, value_parser = clap::value_parser!(u32).range(0..=65_455))]
+    max_reply: u32,
+    /// Put the 32 bytes of the client's public key before each message to udp:, tcp: and unix: services; zeros for anonymous clients.
+    #[arg(long)]
+    prefix_client_key: bool,
+    /// The Content-Type of requests over HTTP.
+    #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
+    content_type: String,
+    /// Send the line in this file as Authorization over HTTP, so that the service knows the gateway. Nobody else may read the file.
+    #[arg(long, value_name = "FILE")]
+    authorization_file: Option<PathBuf>,
+    /// Trust the authorities in this PEM file for https:, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// The version of HTTP: what both sides speak best, or 1, or 2.
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "auto")]
+    http_version: Version,
+    /// What becomes of the statuses of HTTP.
+    #[arg(long, value_enum, value_name = "RULE", default_value = "ok")]
+    http_status: Status,
+}
+
+/// Where the service is.
+#[derive(Clone, Debug)]
+enum Location {
+    Upstream(Upstream),
+    /// Is refused later: clap repeats what it refuses.
+    WithCredentials,
+}
+
+fn location(text: &str) -> Result<Location, Error> {
+    match text.parse() {
+        Err(Error::Credentials) => Ok(Location::WithCredentials),
+        outcome => outcome.map(Location::Upstream),
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Version {
+    /// What both sides speak best.
+    Auto,
+    /// HTTP/1.1.
+    #[value(name = "1")]
+    Http1,
+    /// HTTP/2.
+    #[value(name = "2")]
+    Http2,
+}
+
+impl From<Version> for HttpVersion {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::Auto => Self::Auto,
+            Version::Http1 => Self::Http1,
+            Version::Http2 => Self::Http2,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Status {
+    /// 2xx is answered with the body, and others are not answered.
+    Ok,
+    /// All are answered, with the status in two bytes and then the body.
+    Prefix,
+}
+
+impl From<Status> for StatusRule {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Ok => Self::Ok,
+            Status::Prefix => Self::Prefix,
+        }
+    }
+}
+
+impl Args {
+    fn suites(&self) -> SuiteSet {
+        if self.live.suite.is_empty() {
+            [Suite::X25519Aes128GcmSiv].into_iter().collect()
+        } else {
+            self.live.suite.iter().map(|&suite| suite.into()).collect()
+        }
+    }
+
+    /// The upstream, with everything that is said of it checked; instead of another one, perhaps.
+    fn gateway(&self, clients: Option<Arc<Clients>>, previous: Option<&Gateway>) -> Result<Gateway, Failure> {
+        let options = &self.live.upstream;
+        let Location::Upstream(upstream) = &options.upstream else {
+            return Err(failure(&Error::Credentials));
+        };
+        let mut builder = Gateway::builder(upstream.clone())
+            .timeout(options.upstream_timeout)
+            .max_concurrency(options.upstream_concurrency as usize)
+            .circuit_breaker(CircuitBreaker::new(options.circuit_failures, options.circuit_pause))
+            .one_way(options.one_way)
+            .max_reply(options.max_reply as usize)
+            .prefix_client_key(options.prefix_client_key)
+            .content_type(&options.content_type)
+            .http_version(options.http_version.into())
+            .status_rule(options.http_status.into())
+            .trace_parent(traces::parent)
+            .names(move |key| clients.as_ref()?.name(key));
+        if let Some(path) = &options.authorization_file {
+            let text = key_file::refuse_streams([&**path]);
+            let text = text.and_then(|()| key_file::read_secret_text(path, &self.live.server.access));
+            builder = text
+                .and_then(|text| builder.authorization(text.trim()).map_err(|error| failure(&error)))
+                .map_err(|failure| failure.of_option("authorization-file"))?;
+        }
+        if let Some(path) = &options.upstream_ca {
+            builder = builder.ca_file(path);
+        }
+        if let Some(gateway) = previous {
+            builder = builder.replacing(gateway);
+        }
+        builder.build().map_err(|error| failure(&error))
+    }
+
+    /// What answers requests.
+    fn handler(&self, gateway: &Gateway, clients: Option<Arc<Clients>>) -> Handler {
+        if !self.fixed.server.verbose {
+            return gateway.handler();
+        }
+        gateway.handler().inspect(move |request| describe(request, clients.as_deref()))
+    }
+}
+
+/// The failure of the option at fault, with what to do.
+fn failure(error: &Error) -> Failure {
+    let (option, remedy) = match error {
+        Error::InvalidUpstream | Error::HttpClient(_) => {
+            ("upstream", "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53")
+        }
+        Error::Credentials => ("upstream", "the service knows the gateway by --authorization-file"),
+        Error::EmptyAuthorization | Error::InvalidAuthorization | Error::AuthorizationWithoutHttp => {
+            ("authorization-file", "the file has one line, as in Bearer SECRET")
+        }
+        Error::InvalidContentType(_) => ("content-type", "as in application/json"),
+        Error::KeyPrefixOverHttp => ("prefix-client-key", "leave it out: PSSST-Client-Key says it"),
+        Error::AuthoritiesWithoutTls
+        | Error::UnreadableAuthorities { .. }
+        | Error::InvalidAuthorities { .. }
+        | Error::Tls(_) => ("upstream-ca", "it takes a PEM file of certificates, for https:"),
+    };
+    Failure::usage(error.to_string(), remedy).of_option(option)
+}
+
+/// A gateway that serves.
+pub(crate) struct GatewayService {
+    serving: Serving,
+    /// Replaced at reloads.
+    gateway: Arc<ArcSwap<Gateway>>,
+}
+
+/// What can be seen of it.
+struct View {
+    server: Arc<server::View>,
+    gateway: Arc<ArcSwap<Gateway>>,
+}
+
+impl Monitored for View {
+    fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        self.server.metrics(page)?;
+        metrics::metrics(page, &self.gateway.load().stats())
+    }
+
+    fn not_live(&self) -> Vec<String> {
+        self.server.not_live()
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        self.server.not_ready()
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.server.refusals()
+    }
+}
+
+impl Service for GatewayService {
+    type Args = Args;
+    type Fixed = Fixed;
+
+    const NAME: &'static str = "gateway";
+
+    fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
+        (&args.fixed.service, &args.live.service)
+    }
+
+    fn is_verbose(args: &Args) -> bool {
+        args.fixed.server.verbose
+    }
+
+    fn traces(args: &Args) -> Option<&TraceOptions> {
+        Some(&args.fixed.traces)
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        let gateway = args.gateway(None, None).map(drop);
+        Failure::collect([args.live.server.check(), gateway].into_iter()).map(drop)
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        let prepared = args.live.server.prepare(args.suites(), None).await?;
+        let clients = prepared.clients.clone();
+        let gateway = args.gateway(clients.clone(), None)?;
+        let serving = Serving::start(&args.fixed.server, prepared, args.handler(&gateway, clients))?;
+        Ok(Self { serving, gateway: Arc::new(ArcSwap::from_pointee(gateway)) })
+    }
+
+    async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
+        let prepared = args.live.server.prepare(args.suites(), Some(&self.serving)).await?;
+        let clients = prepared.clients.clone();
+        let gateway = args.gateway(clients.clone(), Some(&self.gateway.load()))?;
+        self.serving.apply(prepared, args.handler(&gateway, clients));
+        self.gateway.store(Arc::new(gateway));
+        Ok(())
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        let options = &args.live.upstream;
+        let files = options.authorization_file.iter().chain(&options.upstream_ca).cloned();
+        args.live.server.files().chain(files).collect()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.serving.announce(out)?;
+        writeln!(out, "upstream {}", self.gateway.load().upstream())
+    }
+
+    fn monitored(&self) -> Arc<dyn Monitored> {
+        Arc::new(View { server: Arc::clone(self.serving.view()), gateway: Arc::clone(&self.gateway) })
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        let served = self.serving.stop(within).await;
+        let stats = self.gateway.load().stats();
+        let outcomes = nonzero_counts(stats.outcomes().map(|(outcome, count)| (outcome.name(), count)));
+        format!("{served}; upstream{}", outcomes.replacen(',', "", 1))
+    }
+}

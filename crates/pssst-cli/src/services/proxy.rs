@@ -1,0 +1,256 @@
+//! `pssst proxy`: the client's side, for programs that know nothing of PSSST.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD, SecretKey};
+use pssst_gateway::Proxy;
+use pssst_net::{Client, Error, Retry};
+use tokio::task::JoinHandle;
+
+use super::client_metrics;
+use crate::args::format::nonzero_counts;
+use crate::args::key_file;
+use crate::args::options::SuiteOption;
+use crate::args::server_key::{KeySource, current_key};
+use crate::args::udp::{cannot_find, check_server};
+use pssst_service::{
+    Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, TraceOptions, durations, stuck,
+};
+
+mod metrics;
+
+/// Carry plain UDP datagrams as requests to a pool of servers, and their replies back.
+///
+/// Programs on this machine send to the proxy what they would send to the service behind the pool's gateways, and need not know.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    fixed: Fixed,
+    #[command(flatten)]
+    live: Live,
+}
+
+/// What stays as it is while it runs.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Fixed {
+    /// An address and port to take datagrams at; give it again for more. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45679")]
+    listen: Vec<SocketAddr>,
+    /// Take datagrams from other machines, too: everything between them and the proxy is unprotected.
+    #[arg(long)]
+    allow_other_hosts: bool,
+    /// Carry so many datagrams at a time from each address that is listened at; more are dropped.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_in_flight: u32,
+    /// Send datagrams on and wait for no replies.
+    #[arg(long)]
+    one_way: bool,
+    #[command(flatten)]
+    service: FixedOptions,
+    #[command(flatten)]
+    traces: TraceOptions,
+}
+
+/// What a reload may change.
+#[derive(clap::Args, Debug)]
+struct Live {
+    /// The pool's name or address, and its port.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: String,
+    #[command(flatten)]
+    key_source: KeySource,
+    /// Prove to the servers that this is the client with this secret key.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The cipher suite.
+    #[arg(long, value_enum, default_value = "f001")]
+    suite: SuiteOption,
+    /// How long a reply is waited for, over all attempts.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
+    timeout: Duration,
+    /// How long to wait before a request is sent again the first time, or up to half as long again; the pause doubles each time.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
+    first_pause: Duration,
+    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
+    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
+    max_datagram: u32,
+    #[command(flatten)]
+    access: key_file::Access,
+    #[command(flatten)]
+    service: LiveOptions,
+}
+
+impl Args {
+    fn identity(&self) -> Result<Option<SecretKey>, Failure> {
+        let Some(file) = &self.live.identity else { return Ok(None) };
+        let secret = key_file::read_secret(file, &self.live.access);
+        secret.map(Some).map_err(|failure| failure.of_option("identity"))
+    }
+
+    fn check_listen(&self) -> Result<(), Failure> {
+        match self.fixed.listen.iter().find(|address| !address.ip().is_loopback() && !self.fixed.allow_other_hosts) {
+            None => Ok(()),
+            Some(address) => Err(Failure::usage(
+                format!("{address} is no loopback address, and other machines could use the proxy"),
+                "listen at 127.0.0.1 or [::1], or allow it: --allow-other-hosts",
+            )
+            .of_option("listen")),
+        }
+    }
+
+    /// Whether there is room for a message.
+    fn check_size(&self) -> Result<(), Failure> {
+        let needed = if self.live.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        if self.live.max_datagram as usize > needed {
+            return Ok(());
+        }
+        let what = format!("datagrams of {} bytes have no room for a message", self.live.max_datagram);
+        let remedy = format!("a request is {needed} bytes longer than its message");
+        Err(Failure::usage(what, remedy).of_option("max-datagram"))
+    }
+
+    fn refuse_streams(&self) -> Result<(), Failure> {
+        key_file::refuse_streams(self.live.identity.as_deref()).map_err(|failure| failure.of_option("identity"))?;
+        let server_key = self.live.key_source.reads_stdin().then_some(Path::new("-"));
+        key_file::refuse_streams(server_key).map_err(|failure| failure.of_option("server-key"))
+    }
+}
+
+/// A proxy that serves.
+pub(crate) struct ProxyService {
+    proxy: Arc<Proxy>,
+    addresses: Vec<SocketAddr>,
+    /// Follows the directory.
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What can be seen of it.
+struct View(Arc<Proxy>);
+
+impl Monitored for View {
+    fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        metrics::metrics(page, &self.0)?;
+        client_metrics::metrics(page, &self.0.client().stats())
+    }
+
+    fn not_live(&self) -> Vec<String> {
+        stuck(self.0.longest_turn())
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.0.stats().drops().map(|(cause, count)| (cause.name(), count)).collect()
+    }
+}
+
+impl Service for ProxyService {
+    type Args = Args;
+    type Fixed = Fixed;
+
+    const NAME: &'static str = "proxy";
+
+    fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
+        (&args.fixed.service, &args.live.service)
+    }
+
+    fn is_verbose(_: &Args) -> bool {
+        false
+    }
+
+    fn traces(args: &Args) -> Option<&TraceOptions> {
+        Some(&args.fixed.traces)
+    }
+
+    fn check(args: &Args) -> Result<(), Failure> {
+        let streams = args.refuse_streams();
+        let keys = args.identity().map(drop).and_then(|()| args.live.key_source.check());
+        let checks = [args.check_listen(), check_server(&args.live.server), args.check_size(), streams.and(keys)];
+        Failure::collect(checks.into_iter()).map(drop)
+    }
+
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        let (client, keeper) = connect(args, None).await?;
+        let bound = Proxy::builder(client)
+            .max_in_flight(args.fixed.max_in_flight as usize)
+            .one_way(args.fixed.one_way)
+            .allow_other_hosts(args.fixed.allow_other_hosts)
+            .bind(&args.fixed.listen)
+            .map_err(|error| {
+                Failure::new(
+                    format!("cannot listen: {error}"),
+                    "choose a free port of an address of this machine; others than 127.0.0.1 and [::1] need --allow-other-hosts",
+                )
+                .of_option("listen")
+            })?;
+        let addresses = bound.local_addrs().to_vec();
+        let proxy = bound
+            .serve()
+            .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
+        Ok(Self { proxy: Arc::new(proxy), addresses, keeper })
+    }
+
+    async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
+        let (client, keeper) = connect(args, Some(&self.proxy.client())).await?;
+        self.proxy.replace_client(client);
+        if let Some(before) = std::mem::replace(&mut self.keeper, keeper) {
+            before.abort();
+        }
+        Ok(())
+    }
+
+    fn files(args: &Args) -> Vec<PathBuf> {
+        args.live.identity.iter().cloned().chain(args.live.key_source.files()).collect()
+    }
+
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.addresses.iter().try_for_each(|address| writeln!(out, "listening on {address}"))
+    }
+
+    fn monitored(&self) -> Arc<dyn Monitored> {
+        Arc::new(View(Arc::clone(&self.proxy)))
+    }
+
+    async fn stop(self, within: Duration) -> String {
+        let stats = self.proxy.shutdown(within).await;
+        let drops = nonzero_counts(stats.drops().map(|(cause, count)| (cause.name(), count)));
+        format!("received {}, replied {}{drops}", stats.received, stats.replies)
+    }
+}
+
+/// A client of the pool, and what keeps its key current; instead of another one, perhaps.
+async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
+    args.refuse_streams()?;
+    let directory = args.live.key_source.directory()?;
+    let key = match &directory {
+        Some(directory) => current_key(directory).await.map_err(|failure| failure.of_option("directory"))?,
+        None => args.live.key_source.fixed_key()?,
+    };
+    let mut builder = Client::builder(key)
+        .suite(args.live.suite.into())
+        .timeout(args.live.timeout)
+        .retry(Retry { first_pause: args.live.first_pause, ..Retry::default() })
+        .max_in_flight(args.fixed.max_in_flight as usize)
+        .max_datagram(args.live.max_datagram as usize);
+    if let Some(identity) = args.identity()? {
+        builder = builder.identity(&identity);
+    }
+    if let Some(client) = previous {
+        builder = builder.replacing(client);
+    }
+    let client = builder.connect(&args.live.server).await.map_err(|error| {
+        match error {
+            Error::Network(error) => cannot_find(&args.live.server, &error),
+            error => Failure::new(error.to_string(), "ask the server's owner for the true key"),
+        }
+        .of_option("server")
+    })?;
+    let keeper = directory.map(|directory| {
+        let client = client.clone();
+        tokio::spawn(async move { match directory.keep(&client).await {} })
+    });
+    Ok((client, keeper))
+}

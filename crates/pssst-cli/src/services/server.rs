@@ -1,0 +1,292 @@
+//! What `serve` and `gateway` share: a server of PSSST, its keys, and its clients.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pssst::{Keyring, SuiteSet};
+use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
+use tokio::task::JoinHandle;
+
+use crate::args::format::sender;
+use crate::args::key_file;
+use keys::{KeyOptions, Keys};
+pub(crate) use policy::Clients;
+use policy::Policy;
+use pssst_service::stderr::notice;
+use pssst_service::{Failure, MetricsWriter, Monitored, seconds_since_1970, stuck};
+use summary::Summary;
+
+mod keys;
+mod metrics;
+mod policy;
+mod summary;
+
+/// Options of a server that stay as they are while it runs.
+#[derive(clap::Args, Debug)]
+pub(crate) struct FixedServerOptions {
+    /// The address and port to serve; port 0 takes a free one, and [::] serves IPv4 as well as IPv6. Sockets that the service
+    /// manager passes (systemd's socket activation) are served instead.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
+    listen: SocketAddr,
+    /// Worker threads, each with its own socket [default: one per core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Drop requests that are longer than this, in bytes of UDP payload.
+    #[arg(long, value_name = "BYTES", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(52..=65_507))]
+    max_datagram: u32,
+    /// Mebibytes in which recent replies under suite 1 are remembered, to answer a repeated request with the same bytes.
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    memo: u32,
+    /// Print a line for every packet.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// Options of a server that a reload may change.
+#[derive(clap::Args, Debug)]
+pub(crate) struct LiveServerOptions {
+    #[command(flatten)]
+    keys: KeyOptions,
+    #[command(flatten)]
+    policy: Policy,
+    /// Send no reply that is longer than so many times its request; 0 for no limit. Requests can be forged, and point the
+    /// server at anybody.
+    #[arg(long, value_name = "TIMES", default_value_t = 3)]
+    max_amplification: u32,
+    /// The same for authenticated clients, whose requests others can repeat as well [default: as --max-amplification].
+    #[arg(long, value_name = "TIMES")]
+    max_authenticated_amplification: Option<u32>,
+    /// Take so many requests a second from each prefix of addresses (IPv4 /24, IPv6 /56) [default: no limit].
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    rate_limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) access: key_file::Access,
+}
+
+/// What a server's options name, read and checked, before any of it is used.
+pub(crate) struct Prepared {
+    keys: Keys,
+    accepts: Accepts,
+    server: pssst::Server,
+    pub(crate) clients: Option<Arc<Clients>>,
+    bounds: Bounds,
+}
+
+/// What a server accepts, whatever its keys are.
+#[derive(Clone, Copy, Debug)]
+struct Accepts {
+    suites: SuiteSet,
+    anonymous: bool,
+}
+
+/// How much is taken from whom, and how long replies may be beside their requests.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    rate: Option<RateLimit>,
+    amplification: Option<u32>,
+    authenticated_amplification: Option<u32>,
+}
+
+/// A running server.
+pub(crate) struct Serving {
+    view: Arc<View>,
+    keeper: JoinHandle<()>,
+}
+
+/// A running server as its metrics and health checks see it.
+pub(crate) struct View {
+    server: Server,
+    /// The clients of the configuration in use.
+    clients: Mutex<Option<Arc<Clients>>>,
+    /// When the keys last changed, in seconds since 1970.
+    keyring_changed: AtomicU64,
+}
+
+impl LiveServerOptions {
+    /// What can be checked without a database.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let keys = Keys::read(&self.keys, &self.access).and_then(|keys| keys.now().map(drop));
+        Failure::collect([keys, self.policy.check()].into_iter()).map(drop)
+    }
+
+    /// Reads everything. Clients that `previous` follows already are not read again.
+    pub(crate) async fn prepare(&self, suites: SuiteSet, previous: Option<&Serving>) -> Result<Prepared, Failure> {
+        let keys = Keys::read(&self.keys, &self.access)?;
+        let accepts = Accepts { suites, anonymous: !self.policy.refuses_anonymous() };
+        let server = accepts.with_keys(keys.now()?);
+        let previous = previous.and_then(|previous| previous.view.clients());
+        let clients = self.policy.clients(previous.as_deref()).await?;
+        Ok(Prepared { keys, accepts, server, clients, bounds: self.bounds() })
+    }
+
+    /// The files that hold what is read.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.keys.files()
+    }
+
+    fn bounds(&self) -> Bounds {
+        let authenticated = self.max_authenticated_amplification.unwrap_or(self.max_amplification);
+        Bounds {
+            rate: self.rate_limit.map(RateLimit::new),
+            amplification: times(self.max_amplification),
+            authenticated_amplification: times(authenticated),
+        }
+    }
+}
+
+impl FixedServerOptions {
+    fn bind(&self) -> Result<BoundServer, Failure> {
+        let mut builder = Server::builder()
+            .max_datagram(self.max_datagram as usize)
+            .memo((self.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
+        if let Some(workers) = self.workers {
+            builder = builder.workers(workers.into());
+        }
+        let bound = match udp::inherited_sockets() {
+            Ok(sockets) if sockets.is_empty() => builder.bind(self.listen).map_err(|error| {
+                Failure::new(
+                    format!("cannot serve {error}"),
+                    "choose another port, or find who has this one: `ss -lnup` shows it",
+                )
+                .of_option("listen")
+            })?,
+            sockets => sockets.and_then(|sockets| builder.bind_sockets(sockets)).map_err(|error| {
+                Failure::new(
+                    format!("cannot serve the sockets that were passed: {error}"),
+                    "pass UDP sockets only: ListenDatagram= in a systemd socket unit",
+                )
+            })?,
+        };
+        Ok(bound)
+    }
+}
+
+/// 0 is no limit.
+fn times(times: u32) -> Option<u32> {
+    (times > 0).then_some(times)
+}
+
+impl Accepts {
+    fn with_keys(self, keyring: Keyring) -> pssst::Server {
+        let server = pssst::Server::new(keyring).with_suites(self.suites);
+        if self.anonymous { server } else { server.authenticated_only() }
+    }
+}
+
+impl Prepared {
+    /// Returns the configuration of a server with this handler, and what keeps its keys up to date.
+    fn into_config(self, handler: Handler) -> (ServerConfig, Option<Arc<Clients>>, Keys, Accepts) {
+        let Self { keys, accepts, server, clients, bounds } = self;
+        let mut config = ServerConfig::new(server, handler)
+            .rate_limit(bounds.rate)
+            .max_amplification(bounds.amplification)
+            .max_authenticated_amplification(bounds.authenticated_amplification);
+        if let Some(clients) = clients.clone() {
+            config = config.client_check(move |key| clients.check(key));
+        }
+        (config, clients, keys, accepts)
+    }
+}
+
+impl Serving {
+    /// Takes the port and starts the workers.
+    pub(crate) fn start(options: &FixedServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
+        let (config, clients, keys, accepts) = prepared.into_config(handler);
+        let server = options
+            .bind()?
+            .serve(config)
+            .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
+        let keyring_changed = AtomicU64::new(seconds_since_1970());
+        let view = Arc::new(View { server, clients: Mutex::new(clients), keyring_changed });
+        Ok(Self { keeper: keep(keys, accepts, &view), view })
+    }
+
+    /// Replaces the configuration as one, without losing a packet.
+    pub(crate) fn apply(&mut self, prepared: Prepared, handler: Handler) {
+        let (config, clients, keys, accepts) = prepared.into_config(handler);
+        self.keeper.abort();
+        self.view.set_config(config);
+        *self.view.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
+        self.keeper = keep(keys, accepts, &self.view);
+    }
+
+    /// Says where it serves, and by which keys clients know it.
+    pub(crate) fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "listening on {}", self.view.server.local_addr())?;
+        self.view.server.public_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))
+    }
+
+    pub(crate) const fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Answers what has arrived, and tells what became of every packet.
+    pub(crate) async fn stop(self, within: Duration) -> String {
+        self.keeper.abort();
+        let stats = self.view.server.shutdown(within).await;
+        let clients = self.view.clients().map(|clients| clients.stats());
+        Summary { stats, clients }.to_string()
+    }
+}
+
+impl View {
+    fn clients(&self) -> Option<Arc<Clients>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes when the keys changed.
+    fn set_config(&self, config: ServerConfig) {
+        let before = self.server.public_keys();
+        self.server.set_config(config);
+        if self.server.public_keys() != before {
+            self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Monitored for View {
+    fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
+        metrics::metrics(page, &self.server, &self.keyring_changed)?;
+        match self.clients() {
+            Some(clients) => metrics::identities(page, &clients),
+            None => Ok(()),
+        }
+    }
+
+    fn not_live(&self) -> Vec<String> {
+        stuck(self.server.longest_turn())
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        metrics::not_ready(&self.server, self.clients().as_deref())
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        let drops = self.server.stats();
+        let drops = drops.outcomes().filter(|(outcome, _)| metrics::is_drop(*outcome));
+        drops.map(|(outcome, count)| (outcome.name(), count)).collect()
+    }
+}
+
+/// Changes the server's keys when their time comes.
+fn keep(keys: Keys, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
+    let view = Arc::clone(view);
+    tokio::spawn(async move {
+        keys.follow(|keyring| view.set_config(view.server.config().keys(accepts.with_keys(keyring)))).await;
+    })
+}
+
+/// Prints a line about a request.
+pub(crate) fn describe(request: &Request<&[u8]>, clients: Option<&Clients>) {
+    let name = request.client_key().and_then(|key| clients?.name(key));
+    let name = name.map(|name| format!(", {name}")).unwrap_or_default();
+    let sender = sender(request.client_key());
+    let (peer, len, suite) = (request.peer(), request.message().len(), request.suite().number());
+    let server_key = request.server_key().map(|key| format!(", server key {key}")).unwrap_or_default();
+    notice(format_args!("{peer}: a message of {len} bytes {sender}{name} (suite {suite:#06x}{server_key})"));
+}

@@ -1,0 +1,88 @@
+//! Where a server's keys are from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pssst::{Keyring, SecretKey};
+use pssst_directory::ScheduleFile;
+
+use crate::args::key_file::{self, Access};
+use crate::args::server_key;
+use pssst_service::Failure;
+use pssst_service::stderr::notice;
+
+/// The files that have the server's keys.
+#[derive(clap::Args, Debug)]
+pub(super) struct KeyOptions {
+    /// The server's secret key. Give more files, most used first, while one key replaces another.
+    #[arg(long, value_name = "FILE", required_unless_present = "keys", conflicts_with = "keys")]
+    secret_key: Vec<PathBuf>,
+    /// A schedule of secret keys (`pssst keys init`), which is followed: keys change at the times that it says.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+impl KeyOptions {
+    /// Those that are read once, when the server starts. A schedule is followed by itself.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.secret_key.iter().cloned()
+    }
+}
+
+/// A server's keys.
+pub(super) enum Keys {
+    /// From files that are read once.
+    Fixed(Vec<SecretKey>),
+    /// From a file that is followed.
+    Schedule(Arc<ScheduleFile>),
+}
+
+impl Keys {
+    pub(super) fn read(options: &KeyOptions, access: &Access) -> Result<Self, Failure> {
+        if let Some(path) = &options.keys {
+            let file = ScheduleFile::open(path, access.allow_exposed_keys)
+                .map_err(|error| server_key::of_file(path, &error).of_option("keys"))?;
+            return Ok(Self::Schedule(Arc::new(file)));
+        }
+        let of_secret_key = |failure: Failure| failure.of_option("secret-key");
+        key_file::refuse_streams(options.secret_key.iter().map(PathBuf::as_path)).map_err(of_secret_key)?;
+        let read = |file: &PathBuf| key_file::read_secret(file, access).map_err(of_secret_key);
+        Failure::collect(options.secret_key.iter().map(read)).map(Self::Fixed)
+    }
+
+    /// The keys of this moment.
+    pub(super) fn now(&self) -> Result<Keyring, Failure> {
+        match self {
+            Self::Fixed(secrets) => keyring(secrets).map_err(|failure| failure.of_option("secret-key")),
+            Self::Schedule(file) => file
+                .load()
+                .keyring(file.now())
+                .map_err(|error| server_key::of_file(file.path(), &error).of_option("keys")),
+        }
+    }
+
+    /// Tells of other keys when their time comes, until it is dropped.
+    pub(super) async fn follow(&self, mut apply: impl FnMut(Keyring)) {
+        match self {
+            Self::Fixed(_) => {}
+            Self::Schedule(file) => {
+                let never = file.follow(|schedule, now| match schedule.keyring(now) {
+                    Ok(keyring) => apply(keyring),
+                    Err(error) => notice(format_args!("the server keeps its keys: {error}")),
+                });
+                match never.await {}
+            }
+        }
+    }
+}
+
+fn keyring(secrets: &[SecretKey]) -> Result<Keyring, Failure> {
+    let mut secrets = secrets.iter().cloned();
+    let first = secrets.next().ok_or_else(|| Failure::usage("no secret key", "give one with --secret-key FILE"))?;
+    secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
+        Failure::usage(
+            format!("more than {} secret keys", Keyring::CAPACITY),
+            "every further key makes junk dearer to refuse: give the ones that clients still use",
+        )
+    })
+}

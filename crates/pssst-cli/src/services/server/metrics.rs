@@ -1,0 +1,144 @@
+//! Metrics of a server of PSSST.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pssst_net::{DatagramOutcome, Server, Stats};
+
+use super::Clients;
+use pssst_service::MetricsWriter;
+
+/// Clients that have not been compared with their store for longer are stale.
+const STALE: Duration = Duration::from_mins(1);
+const NANOS: f64 = 1e9;
+
+/// Whether packets that ended so were not served.
+pub(crate) fn is_drop(outcome: DatagramOutcome) -> bool {
+    !matches!(outcome, DatagramOutcome::Replied | DatagramOutcome::Repeated | DatagramOutcome::Unanswered)
+}
+
+pub(crate) fn metrics(page: &mut MetricsWriter<'_>, server: &Server, keyring_changed: &AtomicU64) -> fmt::Result {
+    let stats = server.stats();
+    packets(page, &stats)?;
+    page.number("pssst_server_workers", "Worker threads", server.worker_stats().len() as u64)?;
+    page.gauge(
+        "pssst_server_longest_turn_seconds",
+        "How long the worker that has been at it the longest is in its present turn; about a second at most, unless a handler blocks",
+        server.longest_turn().as_secs_f64(),
+    )?;
+    page.number("pssst_keyring_keys", "Secret keys that are tried", server.public_keys().len() as u64)?;
+    page.number(
+        "pssst_keyring_reload_timestamp_seconds",
+        "When the keys were last changed, in seconds since 1970",
+        keyring_changed.load(Ordering::Relaxed),
+    )
+}
+
+fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
+    page.counter("pssst_server_datagrams_received", "Datagrams received", stats.received)?;
+    page.counter("pssst_server_received_bytes", "Their bytes, without headers of UDP and IP", stats.received_bytes)?;
+    page.counter("pssst_server_sent_bytes", "Bytes of replies, without headers of UDP and IP", stats.sent_bytes)?;
+    page.counters(
+        "pssst_server_requests",
+        "Requests that were opened",
+        "auth",
+        [("anonymous", stats.anonymous_requests), ("authenticated", stats.authenticated_requests)],
+    )?;
+    page.counters(
+        "pssst_server_replies",
+        "Replies that were sent, and among them earlier ones that were sent again",
+        "repeated",
+        [("false", stats.count(DatagramOutcome::Replied)), ("true", stats.count(DatagramOutcome::Repeated))],
+    )?;
+    page.counter(
+        "pssst_server_unanswered",
+        "Requests that want no reply, or get none from the handler",
+        stats.count(DatagramOutcome::Unanswered),
+    )?;
+    let drops = stats.outcomes().filter(|(outcome, _)| is_drop(*outcome));
+    page.counters(
+        "pssst_server_drops",
+        "Datagrams that were not served",
+        "cause",
+        drops.map(|(outcome, count)| (outcome.name(), count)),
+    )?;
+    if let Some(drops) = stats.kernel_drops {
+        page.counter(
+            "pssst_server_kernel_drops",
+            "Datagrams that the system dropped because the socket's buffer was full",
+            drops,
+        )?;
+    }
+    page.counter(
+        "pssst_server_receive_errors",
+        "Times that the system reported an error instead of a datagram",
+        stats.receive_errors,
+    )?;
+    page.counter(
+        "pssst_server_config_errors",
+        "Configurations that a worker did not take, since their handler failed as it was made",
+        stats.config_errors,
+    )?;
+    page.number("pssst_server_in_flight", "Requests that were received and have not ended", stats.in_flight())?;
+    page.histogram(
+        "pssst_server_batch_size",
+        "Datagrams received together",
+        1.0,
+        stats.batch_size.sum(),
+        stats.batch_size.buckets(),
+    )?;
+    page.histogram(
+        "pssst_server_handler_duration_seconds",
+        "How long the handler took, whether it answered or failed",
+        NANOS,
+        stats.handler_nanos.sum(),
+        stats.handler_nanos.buckets(),
+    )?;
+    page.histogram(
+        "pssst_server_turnaround_seconds",
+        "From receiving a request to having sent its reply",
+        NANOS,
+        stats.turnaround_nanos.sum(),
+        stats.turnaround_nanos.buckets(),
+    )?;
+    let places: Vec<_> = (0..stats.requests_by_key.len()).map(|place| place.to_string()).collect();
+    let by_key = places.iter().map(String::as_str).zip(stats.requests_by_key);
+    page.counters(
+        "pssst_server_key_requests",
+        "Requests by the place of the key that opened them, in the keyring of that time",
+        "key",
+        by_key,
+    )
+}
+
+/// Who is enrolled, where that matters.
+pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients) -> fmt::Result {
+    let (refusals, status) = (clients.stats(), clients.follower().status());
+    page.number("pssst_identity_clients", "Clients that are known", clients.follower().snapshot().len() as u64)?;
+    page.gauge(
+        "pssst_identity_snapshot_age_seconds",
+        "Since when changes of clients may have been missed",
+        status.age.as_secs_f64(),
+    )?;
+    page.number("pssst_identity_revision", "The revision of the store that is known", status.revision.0)?;
+    page.counters(
+        "pssst_identity_refusals",
+        "Requests of clients that proved their keys and are not enrolled",
+        "cause",
+        [
+            ("unknown", refusals.unknown),
+            ("suspended", refusals.suspended),
+            ("revoked", refusals.revoked),
+            ("expired", refusals.expired),
+        ],
+    )
+}
+
+pub(crate) fn not_ready(server: &Server, clients: Option<&Clients>) -> Vec<String> {
+    let status = clients.map(|clients| clients.follower().status()).filter(|status| status.age > STALE);
+    let stale =
+        status.map(|status| format!("clients were last compared with their store {} s ago", status.age.as_secs()));
+    let keyless = server.public_keys().is_empty().then(|| "there is no key".to_owned());
+    stale.into_iter().chain(keyless).collect()
+}

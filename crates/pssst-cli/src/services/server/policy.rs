@@ -1,0 +1,108 @@
+//! Whom a server serves.
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use pssst::{KeyCheck, PublicKey};
+use pssst_identity::{Admission, AdmissionStats, Follower, UnknownClients};
+
+use crate::args::store::{self, failure};
+use pssst_service::Failure;
+use pssst_service::stderr::notice;
+
+/// Whom the server serves. Without `--clients` that is everybody, whatever key a client proves.
+#[derive(clap::Args, Debug)]
+pub(super) struct Policy {
+    /// Serve the clients that are enrolled here: `file:PATH`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. Changes are followed;
+    /// while the store is away, those last known are served.
+    #[arg(long, value_name = "LOCATION", hide_env_values = true)]
+    clients: Option<String>,
+    /// What becomes of clients that prove another key [default: refuse].
+    #[arg(long, value_enum, requires = "clients")]
+    unknown_clients: Option<Unknown>,
+    /// What becomes of anonymous clients [default: refuse with --clients, else allow].
+    #[arg(long, value_enum)]
+    anonymous: Option<Anonymous>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Unknown {
+    /// They are refused.
+    Refuse,
+    /// They are served, once their key is known to be no alias of another.
+    Pass,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Anonymous {
+    /// They are served.
+    Allow,
+    /// They are refused by their packets' flags, which costs next to nothing.
+    Refuse,
+}
+
+/// The enrolled clients, as they are from moment to moment.
+pub(crate) struct Clients {
+    location: String,
+    admission: Admission,
+    follower: Arc<Follower>,
+}
+
+impl Policy {
+    /// What can be checked without the store.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let Some(location) = &self.clients else { return Ok(()) };
+        store::check(location).map_err(|failure| failure.of_option("clients"))
+    }
+
+    /// Reads who is enrolled, and follows that from here on; unless that is done already.
+    pub(super) async fn clients(&self, before: Option<&Clients>) -> Result<Option<Arc<Clients>>, Failure> {
+        let Some(location) = &self.clients else { return Ok(None) };
+        let follower = match before.filter(|before| before.location == *location) {
+            Some(before) => Arc::clone(&before.follower),
+            None => Arc::new(follow(location).await.map_err(|failure| failure.of_option("clients"))?),
+        };
+        let unknown = match self.unknown_clients {
+            Some(Unknown::Pass) => UnknownClients::Pass,
+            Some(Unknown::Refuse) | None => UnknownClients::Refuse,
+        };
+        let mut admission = Admission::new(Arc::clone(follower.snapshot()), unknown);
+        if let Some(before) = before {
+            admission = admission.replacing(&before.admission);
+        }
+        Ok(Some(Arc::new(Clients { location: location.clone(), admission, follower })))
+    }
+
+    pub(super) fn refuses_anonymous(&self) -> bool {
+        match self.anonymous {
+            Some(anonymous) => anonymous == Anonymous::Refuse,
+            None => self.clients.is_some(),
+        }
+    }
+}
+
+async fn follow(location: &str) -> Result<Follower, Failure> {
+    let store = store::open(location).await?;
+    let follower = Follower::start(store).await.map_err(|error| failure(&error))?;
+    notice(format_args!("{} clients are known", follower.snapshot().len()));
+    Ok(follower)
+}
+
+impl Clients {
+    pub(crate) fn check(&self, key: &PublicKey) -> KeyCheck {
+        self.admission.check(key)
+    }
+
+    /// The name under which a client is enrolled.
+    pub(crate) fn name(&self, key: &PublicKey) -> Option<String> {
+        self.follower.snapshot().get(key).map(|standing| standing.name)
+    }
+
+    pub(crate) fn stats(&self) -> AdmissionStats {
+        self.admission.stats()
+    }
+
+    pub(crate) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+}

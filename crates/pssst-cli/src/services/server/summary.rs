@@ -1,0 +1,34 @@
+//! What became of the packets, in a line.
+
+use std::fmt;
+
+use pssst_identity::AdmissionStats;
+use pssst_net::Stats;
+
+use crate::args::format::nonzero_counts;
+
+/// What a server has done, and why clients were refused.
+pub(super) struct Summary {
+    pub(super) stats: Stats,
+    pub(super) clients: Option<AdmissionStats>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stats, clients } = self;
+        let outcomes = nonzero_counts(stats.outcomes().map(|(outcome, count)| (outcome.name(), count)));
+        write!(f, "received {}{outcomes}", stats.received)?;
+        if let Some(AdmissionStats { unknown, suspended, revoked, expired, .. }) = *clients {
+            let causes = [
+                ("clients_unknown", unknown),
+                ("clients_suspended", suspended),
+                ("clients_revoked", revoked),
+                ("clients_expired", expired),
+            ];
+            f.write_str(&nonzero_counts(causes))?;
+        }
+        let network =
+            [("receive_errors", stats.receive_errors), ("kernel_drops", stats.kernel_drops.unwrap_or_default())];
+        f.write_str(&nonzero_counts(network))
+    }
+}

@@ -1,0 +1,169 @@
+//! Values of a service's options: from a configuration file, the environment and the command line, each stronger
+//! than the one before. The options themselves are defined once, for the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Command};
+
+use crate::failure::Failure;
+use crate::program::Program;
+pub use file::ConfigFile;
+
+mod file;
+
+/// The call of a program. It can be read again when its configuration file has changed.
+#[derive(Clone)]
+pub struct Invocation {
+    program: Program,
+    args: Vec<OsString>,
+}
+
+/// All options with their values, wherever these are from.
+pub struct Configured {
+    matches: ArgMatches,
+    file: Option<ConfigFile>,
+}
+
+impl Invocation {
+    /// Returns the call of this process.
+    pub fn of_this_process(program: Program) -> Self {
+        Self { program, args: std::env::args_os().collect() }
+    }
+
+    /// Returns the program.
+    pub const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Reads file and environment, and checks everything that can be checked by itself.
+    ///
+    /// What is wrong with the command line alone, and `--help`, ends the process as clap has it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or with all of them together.
+    pub fn read(&self) -> Result<Configured, Failure> {
+        let command = self.program.command_with_environment();
+        let Some((service, given, path)) = self.config_file(&command) else {
+            let matches = command.try_get_matches_from(&self.args).unwrap_or_else(|error| error.exit());
+            return Ok(Configured { matches, file: None });
+        };
+        let file = ConfigFile::read(&path, self.program.services)?;
+        // What is given in a stronger place is not taken from the file.
+        let is_given =
+            |id: &str| matches!(given.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
+        let of_service = self.program.service(&service);
+        let options = file.options(&service, &of_service)?;
+        let from_file = options.iter().filter(|option| !is_given(&option.id)).flat_map(|option| option.args.clone());
+        let (head, tail) = self.args.split_at(2);
+        let args = head.iter().cloned().chain(from_file).chain(tail.iter().cloned());
+        match command.try_get_matches_from(args) {
+            Ok(matches) => Ok(Configured { matches, file: Some(file) }),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
+            Err(error) => Err(file::of_clap(
+                &error,
+                "the file, the environment and the command line are taken together: say it in one of them",
+            )
+            .with_context(format_args!("with {}", path.display()))),
+        }
+    }
+
+    /// The command, what is given on the command line and in the environment, and the file, if there is one.
+    fn config_file(&self, command: &Command) -> Option<(String, ArgMatches, PathBuf)> {
+        // What is required may be in the file, and what is wrong is reported later.
+        let given = command.clone().ignore_errors(true).try_get_matches_from(&self.args).ok()?;
+        let (service, given) = given.subcommand()?;
+        if !self.program.services.contains(&service) {
+            return None;
+        }
+        let path = given.try_get_one::<PathBuf>("config").ok()??.clone();
+        Some((service.into(), given.clone(), path))
+    }
+}
+
+impl Configured {
+    /// Reads a service's options as if it was called with nothing but the file.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn of_file(program: &Program, file: ConfigFile, service: &str) -> Result<Self, Failure> {
+        let options = file.options(service, &program.service(service))?;
+        let args = [program.name.into(), service.into()].into_iter();
+        let args = args.chain(options.into_iter().flat_map(|option| option.args));
+        let context = format!("{} [{service}]", file.path().display());
+        let remedy = "put it into the file: what a service is given elsewhere cannot be checked here";
+        match program.command.clone().try_get_matches_from(args) {
+            Ok(matches) => Ok(Self { matches, file: Some(file) }),
+            Err(error) => Err(file::of_clap(&error, remedy).with_context(context)),
+        }
+    }
+
+    /// Returns the values of the whole command line, for the program to tell which command was given.
+    pub const fn matches(&self) -> &ArgMatches {
+        &self.matches
+    }
+
+    /// The values of the command.
+    pub(crate) fn values(&self) -> Option<&ArgMatches> {
+        self.matches.subcommand().map(|(_, values)| values)
+    }
+
+    /// The options among these, by their names on the command line, that have other values in `newer`.
+    pub(crate) fn changes(&self, newer: &Self, options: &Command) -> Vec<String> {
+        let raw = |configured: &Self, id: &str| -> Option<Vec<OsString>> {
+            configured.values()?.try_get_raw(id).ok()?.map(|values| values.map(ToOwned::to_owned).collect())
+        };
+        let changed = options.get_arguments().filter(|arg| {
+            let id = arg.get_id().as_str();
+            raw(self, id) != raw(newer, id)
+        });
+        changed.filter_map(|arg| arg.get_long().map(ToOwned::to_owned)).collect()
+    }
+
+    /// Adds the line of the file that a failure comes from, if it comes from there.
+    #[must_use]
+    pub fn locate(&self, service: &str, failure: Failure) -> Failure {
+        match &self.file {
+            Some(file) => failure.map_each(|failure| file.locate(service, failure)),
+            None => failure,
+        }
+    }
+
+    /// The configuration file, as it was read.
+    pub(crate) const fn file(&self) -> Option<&ConfigFile> {
+        self.file.as_ref()
+    }
+}
+
+impl Program {
+    /// Returns the whole command line, with the environment's names for the options of services.
+    pub fn command_with_environment(&self) -> Command {
+        self.services.iter().fold(self.command.clone(), |program, service| {
+            program.mut_subcommand(service, |service| with_environment(service, self.name))
+        })
+    }
+
+    /// The command line of a service. What is in the environment is another matter.
+    fn service(&self, service: &str) -> Command {
+        self.command.find_subcommand(service).cloned().unwrap_or_default()
+    }
+}
+
+fn with_environment(service: Command, program: &str) -> Command {
+    service.mut_args(|arg| {
+        let Some(long) = arg.get_long() else { return arg };
+        let name = format!("{program}_{long}").to_uppercase().replace('-', "_");
+        let arg = if matches!(arg.get_action(), ArgAction::SetTrue) {
+            arg.value_parser(BoolishValueParser::new())
+        } else {
+            arg
+        };
+        if matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpLong | ArgAction::Version) {
+            return arg;
+        }
+        arg.env(name).hide_env(true)
+    })
+}

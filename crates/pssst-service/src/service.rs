@@ -1,0 +1,287 @@
+//! A service: how it starts, reads its configuration again, and stops.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Command, FromArgMatches};
+use tokio::time::Interval;
+
+use crate::config::{ConfigFile, Configured, Invocation};
+use crate::durations;
+use crate::failure::Failure;
+use crate::file_watcher::FileWatcher;
+use crate::log::LogOptions;
+use crate::runtime;
+use crate::signals::{Signal, Signals};
+use crate::stderr::{notice, report_error};
+use crate::systemd;
+use crate::telemetry::{Listener, Monitored, Status, Telemetry, report_drops};
+use crate::traces::{TraceOptions, Traces};
+
+/// Options of any service that stay as they are while it runs.
+#[derive(Args, Clone, Debug)]
+pub struct FixedOptions {
+    /// Show metrics and health over HTTP at this address and port, under /metrics, /livez and /readyz [default: nowhere].
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+/// Options of any service that a reload may change.
+#[derive(Args, Clone, Debug)]
+pub struct LiveOptions {
+    /// Take options from this file, from its table of this command's name. The environment (`PSSST_LISTEN` for --listen, and so on) is
+    /// stronger than the file, and the command line is stronger than both.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How often the files that were read are looked at; when one has changed, all are read again. SIGHUP does so at once.
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = durations::span)]
+    reload_every: Duration,
+    /// How long to serve on once asked to stop, while saying that this is no longer ready, for balancers to notice.
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = durations::seconds_or_none)]
+    drain: Duration,
+    /// How long to go on with what was accepted, after that.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = durations::seconds)]
+    stop_within: Duration,
+}
+
+/// A command that runs until it is stopped.
+#[expect(async_fn_in_trait, reason = "a service runs on the thread that started it")]
+pub trait Service: Sized {
+    /// All of its options.
+    type Args: Args;
+
+    /// Those of its options that stay as they are while it runs, [`FixedOptions`] among them. A reload that would
+    /// change one of them is refused.
+    type Fixed: Args;
+
+    /// The command's name.
+    const NAME: &'static str;
+
+    /// Returns the options that every service has.
+    fn options(args: &Self::Args) -> (&FixedOptions, &LiveOptions);
+
+    /// Returns whether the events of every packet are logged.
+    fn is_verbose(args: &Self::Args) -> bool;
+
+    /// Returns what is traced of its work, if anything can be.
+    fn traces(_: &Self::Args) -> Option<&TraceOptions> {
+        None
+    }
+
+    /// Checks what can be checked of the options without starting.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    fn check(args: &Self::Args) -> Result<(), Failure>;
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    async fn start(args: &Self::Args) -> Result<Self, Failure>;
+
+    /// Takes other options: all of them, or none.
+    ///
+    /// # Errors
+    /// Why it keeps those that it has.
+    async fn reload(&mut self, args: &Self::Args) -> Result<(), Failure>;
+
+    /// Returns the files that are read again at a reload.
+    fn files(args: &Self::Args) -> Vec<PathBuf>;
+
+    /// Writes what users and scripts wait for.
+    ///
+    /// # Errors
+    /// Those of the output.
+    fn announce(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Returns the running service as its metrics and health checks see it.
+    fn monitored(&self) -> Arc<dyn Monitored>;
+
+    /// Finishes what was accepted, and returns a summary of what was done.
+    async fn stop(self, within: Duration) -> String;
+}
+
+/// Checks the options of a service without starting it.
+///
+/// # Errors
+/// All that is wrong.
+pub fn check<S: Service>(configured: &Configured) -> Result<(), Failure> {
+    S::check(&args::<S>(configured)?)
+}
+
+/// Runs a service to its end.
+///
+/// # Errors
+/// Why it did not start, or what made it end.
+pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Result<(), Failure> {
+    runtime::run(async {
+        let args = args::<S>(&configured)?;
+        let program = invocation.program();
+        let mut watcher = FileWatcher::new(files::<S>(&configured, &args));
+        if configured.file().is_some_and(ConfigFile::has_changed) {
+            // Between its reading and the watcher.
+            watcher.force_reload();
+        }
+        let (fixed, _) = S::options(&args);
+        let traces = S::traces(&args).map(|traces| Traces::start(traces, program, S::NAME)).transpose()?.flatten();
+        fixed.log.start(program, S::is_verbose(&args), traces.as_ref().map(|traces| traces.layer(program)));
+        let locate = |failure| configured.locate(S::NAME, failure);
+        S::check(&args).map_err(|failure| locate(failure).into_usage())?;
+        // From here on signals wait until they are heard.
+        let mut signals = Signals::new()?;
+        let service = S::start(&args).await.map_err(locate)?;
+        let status = Arc::new(Status::new());
+        let listener = match fixed.metrics {
+            Some(address) => {
+                let telemetry = Telemetry::new(program, service.monitored(), Arc::clone(&status));
+                Some(Listener::start(address, telemetry).await.map_err(locate)?)
+            }
+            None => None,
+        };
+        announce(&service, listener.as_ref()).map_err(|error| Failure::output(&error))?;
+        systemd::ready();
+
+        let monitored = service.monitored();
+        let watchdog = Watchdog::new(&*monitored);
+        let mut running = Running { invocation, configured, args, service, status, watcher, watchdog };
+        let log = |cause: &str, count| tracing::info!(cause, count, "refused in the last minute");
+        tokio::select! {
+            () = report_drops(Arc::clone(&monitored), log) => {}
+            stopped = running.until_stop(&mut signals) => stopped?,
+        }
+        systemd::stopping();
+        running.stop(&mut signals).await
+    })
+}
+
+fn announce<S: Service>(service: &S, listener: Option<&Listener>) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    service.announce(&mut stdout)?;
+    if let Some(listener) = listener {
+        writeln!(stdout, "metrics at http://{}/metrics", listener.address())?;
+    }
+    stdout.flush()
+}
+
+struct Running<'a, S: Service> {
+    invocation: &'a Invocation,
+    configured: Configured,
+    args: S::Args,
+    service: S,
+    status: Arc<Status>,
+    watcher: FileWatcher,
+    watchdog: Watchdog<'a>,
+}
+
+impl<S: Service> Running<'_, S> {
+    async fn until_stop(&mut self, signals: &mut Signals) -> Result<(), Failure> {
+        loop {
+            let (_, live) = S::options(&self.args);
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => return Ok(()),
+                    Signal::Reload => {}
+                },
+                () = self.watcher.changed(live.reload_every) => {}
+                never = self.watchdog.beat() => match never {},
+            }
+            let reload = reload::<S>(self.invocation, &self.configured, &mut self.service, &mut self.watcher);
+            systemd::reloading();
+            // What it waits for, a database for instance, may take long.
+            let outcome = tokio::select! {
+                outcome = reload => outcome,
+                () = signals.stop() => return Ok(()),
+                never = self.watchdog.beat() => match never {},
+            };
+            systemd::ready();
+            self.status.reloaded(outcome.is_ok());
+            match outcome {
+                Ok((configured, args)) => {
+                    tracing::info!("read the configuration again");
+                    (self.configured, self.args) = (configured, args);
+                }
+                Err(failure) => {
+                    report_error(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
+                    self.watcher.force_reload();
+                }
+            }
+        }
+    }
+
+    /// Serves on for a while as not ready; then ends.
+    async fn stop(self, signals: &mut Signals) -> Result<(), Failure> {
+        let (_, live) = S::options(&self.args);
+        self.status.drain();
+        tokio::select! {
+            () = tokio::time::sleep(live.drain) => {}
+            // Asked twice.
+            () = signals.stop() => {}
+        }
+        notice(self.service.stop(live.stop_within).await);
+        Ok(())
+    }
+}
+
+/// Reads everything again, and takes it if all of it is right.
+async fn reload<S: Service>(
+    invocation: &Invocation,
+    configured: &Configured,
+    service: &mut S,
+    watcher: &mut FileWatcher,
+) -> Result<(Configured, S::Args), Failure> {
+    // Before anything is read: what changes from here on is noticed.
+    watcher.mark_seen();
+    let newer = invocation.read()?;
+    let fixed = configured.changes(&newer, &S::Fixed::augment_args(Command::new(S::NAME)));
+    if !fixed.is_empty() {
+        return Err(Failure::new(
+            format!("{} cannot change while it runs", fixed.join(", ")),
+            "restart it; with sockets from the service manager not even a packet is lost",
+        ));
+    }
+    let args = args::<S>(&newer)?;
+    let outcome = service.reload(&args).await;
+    outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
+    watcher.set_files(files::<S>(&newer, &args));
+    Ok((newer, args))
+}
+
+/// The files that the configuration is read from.
+fn files<S: Service>(configured: &Configured, args: &S::Args) -> Vec<PathBuf> {
+    configured.file().map(|file| file.path().to_owned()).into_iter().chain(S::files(args)).collect()
+}
+
+/// Signs of life for the service manager, while the service is well.
+struct Watchdog<'a> {
+    interval: Option<Interval>,
+    service: &'a dyn Monitored,
+}
+
+impl<'a> Watchdog<'a> {
+    fn new(service: &'a dyn Monitored) -> Self {
+        Self { interval: systemd::interval().map(tokio::time::interval), service }
+    }
+
+    async fn beat(&mut self) -> Infallible {
+        let Some(interval) = &mut self.interval else { return std::future::pending().await };
+        loop {
+            interval.tick().await;
+            if self.service.not_live().is_empty() {
+                systemd::alive();
+            }
+        }
+    }
+}
+
+fn args<S: Service>(configured: &Configured) -> Result<S::Args, Failure> {
+    let unreadable = || Failure::usage("the command line is another command's", "call the program again");
+    let values = configured.values().ok_or_else(unreadable)?;
+    S::Args::from_arg_matches(values).map_err(|_| unreadable())
+}

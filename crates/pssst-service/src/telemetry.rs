@@ -1,0 +1,91 @@
+//! Metrics and health of a service over HTTP: /metrics for Prometheus, /livez and /readyz for service managers and
+//! balancers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::Registry;
+
+pub use monitored::{Monitored, stuck};
+pub(crate) use status::Status;
+pub use status::seconds_since_1970;
+pub use writer::MetricsWriter;
+
+use crate::program::Program;
+
+mod drop_log;
+mod http;
+mod monitored;
+mod process;
+mod status;
+mod writer;
+
+pub(crate) use drop_log::report as report_drops;
+pub(crate) use http::Listener;
+
+/// A service and its frame, for the listener.
+pub(crate) struct Telemetry {
+    registry: Registry,
+    service: Arc<dyn Monitored>,
+    status: Arc<Status>,
+}
+
+impl Telemetry {
+    pub(crate) fn new(program: &Program, service: Arc<dyn Monitored>, status: Arc<Status>) -> Self {
+        let mut registry = Registry::default();
+        let facts = [("version", program.version.to_owned())].into_iter().chain(program.facts.clone()).collect();
+        let (of_service, of_frame) = (Arc::clone(&service), Arc::clone(&status));
+        let collector = MetricsCollector { name: program.name, facts, service: of_service, status: of_frame };
+        registry.register_collector(Box::new(collector));
+        Self { registry, service, status }
+    }
+
+    /// The text of /metrics, as `OpenMetrics` 1.0 has it.
+    fn metrics(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+
+    fn not_live(&self) -> Vec<String> {
+        self.service.not_live()
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        not_ready(&*self.service, &self.status)
+    }
+}
+
+fn not_ready(service: &dyn Monitored, status: &Status) -> Vec<String> {
+    let draining = status.is_draining().then(|| "it is about to stop".to_owned());
+    draining.into_iter().chain(service.not_ready()).collect()
+}
+
+/// All metrics, read when somebody asks.
+struct MetricsCollector {
+    name: &'static str,
+    facts: Vec<(&'static str, String)>,
+    service: Arc<dyn Monitored>,
+    status: Arc<Status>,
+}
+
+impl Collector for MetricsCollector {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let writer = &mut MetricsWriter::new(encoder);
+        let facts: Vec<_> = self.facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        writer.info(&format!("{}_build", self.name), "The program", &facts)?;
+        let is_ready = not_ready(&*self.service, &self.status).is_empty();
+        writer.number(&format!("{}_ready", self.name), "Whether it is as /readyz wants it", is_ready.into())?;
+        self.status.metrics(self.name, writer)?;
+        process::metrics(writer)?;
+        self.service.metrics(writer)
+    }
+}
+
+impl fmt::Debug for MetricsCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsCollector").finish_non_exhaustive()
+    }
+}
