@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pssst::PublicKey;
+use pssst_net::udp::Resolver;
 use pssst_net::{Handler, Request};
 use tower::{Service, ServiceBuilder};
 
 use crate::admission_control::{AdmissionControl, AdmissionLayer};
 use crate::stats::{Counters, ExchangeOutcome, GatewayStats};
 use crate::upstream::http::HttpUpstream;
-use crate::upstream::resolver::UpstreamAddresses;
 use crate::upstream::stream::{StreamAddr, StreamUpstream};
 use crate::upstream::udp::UdpUpstream;
 use crate::upstream::{Answer, Failure, Upstream};
@@ -45,8 +45,8 @@ pub(crate) type Names = Arc<dyn Fn(&PublicKey) -> Option<String> + Send + Sync>;
 /// How to reach the upstream.
 pub(crate) enum Endpoint {
     Http(Box<HttpUpstream>),
-    Udp(Arc<UpstreamAddresses>),
-    Tcp(Arc<UpstreamAddresses>),
+    Udp(Resolver),
+    Tcp(Resolver),
     Unix(PathBuf),
 }
 
@@ -111,8 +111,8 @@ impl Connection {
         match &shared.endpoint {
             // Building the gateway has shown that a client can be made.
             Endpoint::Http(http) => Self::Http(http.client().ok()),
-            Endpoint::Udp(addresses) => Self::Udp(UdpUpstream::new(Arc::clone(addresses), shared.settings.max_reply)),
-            Endpoint::Tcp(addresses) => Self::Stream(StreamUpstream::new(StreamAddr::Tcp(Arc::clone(addresses)))),
+            Endpoint::Udp(addresses) => Self::Udp(UdpUpstream::new(addresses.clone(), shared.settings.max_reply)),
+            Endpoint::Tcp(addresses) => Self::Stream(StreamUpstream::new(StreamAddr::Tcp(addresses.clone()))),
             Endpoint::Unix(path) => Self::Stream(StreamUpstream::new(StreamAddr::Unix(path.clone()))),
         }
     }

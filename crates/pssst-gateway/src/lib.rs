@@ -8,7 +8,7 @@
 //! ```
 //! use pssst_gateway::{Gateway, Proxy};
 //! use pssst_net::pssst::{SecretKey, Suite, SysRng};
-//! use pssst_net::{Client, Server};
+//! use pssst_net::{Client, Server, ServerConfig};
 //! use tokio::net::UdpSocket;
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -26,7 +26,8 @@
 //! let secret = SecretKey::generate(&mut SysRng)?;
 //! let server_key = secret.public_key();
 //! let gateway = Gateway::builder(upstream.parse()?).build()?;
-//! let server = Server::builder(secret).bind("127.0.0.1:0")?.serve(gateway.handler())?;
+//! let config = ServerConfig::new(secret, gateway.handler());
+//! let server = Server::builder().bind("127.0.0.1:0")?.serve(config)?;
 //! let client = Client::builder(server_key)
 //!     .suite(Suite::X25519Aes128GcmSiv)
 //!     .connect(server.local_addr().to_string())

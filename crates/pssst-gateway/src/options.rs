@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pssst::PublicKey;
+use pssst_net::udp::Resolver;
 use reqwest::header::HeaderValue;
 
 use crate::Error;
@@ -14,7 +15,6 @@ use crate::circuit::{Circuit, CircuitBreaker};
 use crate::gateway::{Endpoint, Gateway, Names, Settings};
 use crate::stats::Counters;
 use crate::upstream::http::{HttpOptions, HttpUpstream, HttpVersion, StatusRule};
-use crate::upstream::resolver::UpstreamAddresses;
 use crate::upstream::{Location, Upstream};
 
 /// Bytes of the longest message that a datagram has room for.
@@ -163,8 +163,8 @@ impl GatewayBuilder {
             }
             _ if self.http.ca_file.is_some() => return Err(Error::AuthoritiesWithoutTls),
             _ if self.http.authorization.is_some() => return Err(Error::AuthorizationWithoutHttp),
-            Location::Udp(address) => Endpoint::Udp(UpstreamAddresses::new(address.clone())),
-            Location::Tcp(address) => Endpoint::Tcp(UpstreamAddresses::new(address.clone())),
+            Location::Udp(address) => Endpoint::Udp(Resolver::new(address.clone())),
+            Location::Tcp(address) => Endpoint::Tcp(Resolver::new(address.clone())),
             Location::Unix(path) => Endpoint::Unix(path.clone()),
         };
         let admission = AdmissionControl::new(self.max_concurrency, Circuit::new(self.circuit), self.counters);

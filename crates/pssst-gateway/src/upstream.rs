@@ -11,7 +11,6 @@ use crate::error::Error;
 use crate::stats::ExchangeOutcome;
 
 pub(crate) mod http;
-pub(crate) mod resolver;
 pub(crate) mod stream;
 pub(crate) mod udp;
 

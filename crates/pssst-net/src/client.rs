@@ -18,17 +18,17 @@ pub use backoff::Retry;
 pub use stats::ClientStats;
 
 use crate::Error;
+use crate::error::copy_of;
 use crate::time::after;
 use crate::udp::MAX_DATAGRAM;
 use network::{Network, Udp};
-use path::{Path, copy_of};
+use path::Path;
 use pending::Pending;
 use progress::Progress;
 use route::Route;
 use stats::Counts;
 
 mod backoff;
-mod names;
 pub(crate) mod network;
 mod path;
 mod pending;

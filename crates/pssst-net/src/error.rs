@@ -73,6 +73,14 @@ impl From<pssst::Error> for Error {
     }
 }
 
+/// An error of the system's, as often as it is needed.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;

@@ -21,6 +21,7 @@ pub(crate) use bind::{bind, max_waiting, shortfall, spread};
 pub use connect::{connect, connect_async, is_too_large, readable, try_receive};
 pub(crate) use drops::KernelDrops;
 use options::disable_offloads;
+pub use resolver::{FailureGuard, Resolver};
 
 mod batch;
 mod bind;
@@ -30,6 +31,7 @@ mod drops;
 mod linux;
 mod options;
 mod portable;
+mod resolver;
 #[cfg(test)]
 mod tests;
 

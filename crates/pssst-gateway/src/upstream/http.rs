@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use pssst_net::udp::Resolver;
 use pssst_net::{Reply, Request};
 use pssst_support::tls::{self, Trust, client_config};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::resolver::{HttpResolver, UpstreamAddresses};
 use super::{Answer, Failure};
 use crate::error::Error;
 use crate::stats::ExchangeOutcome;
@@ -106,7 +107,7 @@ impl HttpUpstream {
         // reqwest resolves names only; an address in a URL is its own.
         let host =
             format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
-        let resolver = Arc::new(HttpResolver(UpstreamAddresses::new(host)));
+        let resolver = Arc::new(HttpResolver(Resolver::new(host)));
         let http =
             Self { url, tls, version, content_type, authorization, status_rule, trace_parent, resolver, timeout };
         http.client().map_err(|error| Error::HttpClient(error.into()))?;
@@ -221,6 +222,16 @@ fn is_malformed(error: &reqwest::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// The resolver of one upstream for reqwest, which asks for the host of its URL and nothing else.
+struct HttpResolver(Resolver);
+
+impl Resolve for HttpResolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let resolver = self.0.clone();
+        Box::pin(async move { Ok(Box::new(resolver.addresses().await?.into_iter()) as Addrs) })
+    }
 }
 
 /// The configuration of TLS, and the protocols to offer.

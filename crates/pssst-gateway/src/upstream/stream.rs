@@ -2,16 +2,16 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use pssst_net::Reply;
+use pssst_net::udp::Resolver;
 use pssst_support::sync::lock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use super::resolver::UpstreamAddresses;
 use super::{Answer, Failure};
 use crate::stats::ExchangeOutcome;
 
@@ -21,7 +21,7 @@ const MAX_IDLE: usize = 64;
 /// The address of a service that takes connections.
 #[derive(Debug)]
 pub(crate) enum StreamAddr {
-    Tcp(Arc<UpstreamAddresses>),
+    Tcp(Resolver),
     Unix(PathBuf),
 }
 
@@ -185,7 +185,10 @@ mod tests {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let dead = socket.listen(0).unwrap();
         let alive = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addresses = UpstreamAddresses::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
+        let addresses = {
+            let all = vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()];
+            Resolver::with_lookup(move || std::future::ready(Ok(all.clone())))
+        };
         // Until the system has no room for more.
         let mut waiting = Vec::new();
         while let Ok(connection) =

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
+use pssst_net::udp::Resolver;
 use pssst_net::{Reply, udp};
 use pssst_support::sync::lock;
 
-use super::resolver::UpstreamAddresses;
 use super::{Answer, Failure};
 use crate::stats::ExchangeOutcome;
 
@@ -20,13 +20,13 @@ use crate::stats::ExchangeOutcome;
 /// nobody can foresee.
 #[derive(Debug)]
 pub(crate) struct UdpUpstream {
-    addresses: Arc<UpstreamAddresses>,
+    addresses: Resolver,
     /// One byte more than may be in an answer, which shows what is too long.
     buffer: Mutex<Box<[u8]>>,
 }
 
 impl UdpUpstream {
-    pub(crate) fn new(addresses: Arc<UpstreamAddresses>, max_reply: usize) -> Self {
+    pub(crate) fn new(addresses: Resolver, max_reply: usize) -> Self {
         Self { addresses, buffer: Mutex::new(vec![0; max_reply + 1].into()) }
     }
 
@@ -85,7 +85,10 @@ mod tests {
     async fn an_address_that_says_nothing_is_left_for_another() {
         let dead = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let alive = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let addresses = UpstreamAddresses::of(vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()]);
+        let addresses = {
+            let all = vec![dead.local_addr().unwrap(), alive.local_addr().unwrap()];
+            Resolver::with_lookup(move || std::future::ready(Ok(all.clone())))
+        };
         let upstream = UdpUpstream::new(addresses, 100);
         let lost = tokio::time::timeout(Duration::from_millis(100), upstream.call(b"hello", false)).await;
         assert!(lost.is_err());

@@ -122,11 +122,3 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
         }
     }
 }
-
-/// An error of the system's, as often as it is needed.
-pub(super) fn copy_of(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(error.kind(), error.to_string()),
-    }
-}

@@ -10,11 +10,12 @@ use pssst_support::sync::lock;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::names::Names;
 use super::network::Network;
-use super::path::{Path, copy_of};
+use super::path::Path;
 use super::pending::Pending;
 use super::stats::Counts;
+use crate::error::copy_of;
+use crate::udp::Resolver;
 
 /// How long no path is tried after none could be opened.
 const REST: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ const REST: Duration = Duration::from_secs(1);
 /// The current path to a server, and how to open others.
 pub(super) struct Route {
     network: Arc<dyn Network>,
-    names: Arc<Names>,
+    resolver: Resolver,
     current: ArcSwap<Path>,
     opened: Mutex<Opened>,
     /// Paths live there, whoever opens them.
@@ -50,13 +51,18 @@ impl Route {
         pending: Arc<Pending>,
         counts: Arc<Counts>,
     ) -> io::Result<Self> {
-        let names = Names::resolve(Arc::clone(&network), server, within).await?;
+        let (looking, server) = (Arc::clone(&network), server.to_owned());
+        let resolver = Resolver::with_lookup(move || {
+            let (network, server) = (Arc::clone(&looking), server.clone());
+            async move { network.resolve(&server).await }
+        });
+        let addresses = tokio::time::timeout(within, resolver.addresses()).await??;
         let (runtime, mut opened) = (Handle::current(), Opened::default());
         let open = |address| opened.open(&*network, &runtime, address, &pending, &counts);
-        let path = first_success(names.addresses().iter().copied(), open)?;
+        let path = first_success(addresses.into_iter(), open)?;
         Ok(Self {
             network,
-            names: Arc::new(names),
+            resolver,
             current: ArcSwap::new(path),
             opened: Mutex::new(opened),
             runtime,
@@ -71,7 +77,7 @@ impl Route {
 
     /// Whether the server has but one address, as far as is known.
     pub(super) fn has_one_address(&self) -> bool {
-        self.names.addresses().len() == 1
+        self.resolver.known().len() == 1
     }
 
     /// A random number between 0 and 1.
@@ -81,7 +87,8 @@ impl Route {
 
     /// Has the name resolved again, meanwhile.
     pub(super) fn resolve_again(&self) {
-        self.runtime.spawn(Arc::clone(&self.names).resolve_again());
+        let _entered = self.runtime.enter();
+        self.resolver.refresh();
     }
 
     /// A path from a fresh port, for a request that was on paths up to this number, and on this address last: a newer path
@@ -126,7 +133,7 @@ impl Route {
 
     /// The known addresses, from this one on or from the one after it.
     fn in_turn(&self, from: SocketAddr, keeps_address: bool) -> impl Iterator<Item = SocketAddr> + use<> {
-        let mut addresses = Vec::clone(&self.names.addresses());
+        let mut addresses = self.resolver.known();
         if let Some(here) = addresses.iter().position(|address| *address == from) {
             addresses.rotate_left(here);
             if !keeps_address {
