@@ -1,9 +1,13 @@
 //! Configuration that changes under a running server: all of it or none, and no packet is lost.
 
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use pssst::{Client, PublicKey, Suite, SysRng};
+use pssst_test::{Process, wait_for};
 use serde_json::Value;
 
 use crate::process::Fleet;
-use pssst_test::{Process, wait_for};
 
 /// A server whose configuration is in a file, its address, and a fleet with two keys.
 fn start(every: &str) -> (Fleet, Process, String) {
@@ -137,6 +141,105 @@ fn no_packet_is_lost_to_reloads() {
     assert!(report["replies"].as_u64() > Some(900) && report["lost"] == 0 && report["refused"] == 0, "{report}");
     let said = server.stop();
     assert!(!said.contains("nothing was changed") && !said.contains("decrypt_failed"), "{said}");
+}
+
+/// A service that counts what it is asked.
+struct Upstream {
+    socket: UdpSocket,
+    asked: AtomicUsize,
+}
+
+impl Upstream {
+    fn new() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+        Self { socket, asked: AtomicUsize::new(0) }
+    }
+
+    fn serve(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            if self.socket.recv(&mut [0; 100]).is_ok() {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn url(&self) -> String {
+        format!("udp://{}", self.socket.local_addr().unwrap())
+    }
+}
+
+/// Sends anonymous requests until it is to stop.
+fn send_anonymous_requests(server: &str, key: PublicKey, stop: &AtomicBool) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let client = Client::new(key).unwrap().with_suite(Suite::X25519Aes128GcmSiv);
+    while !stop.load(Ordering::Relaxed) {
+        let (packet, _) = client.seal_request_to_vec(&mut SysRng, b"anonymous").unwrap();
+        socket.send_to(&packet, server).unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}
+
+/// Sets a flag when a scope ends, also by a panic.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Who is served and what answers change as one: under a configuration for enrolled clients there
+/// is a private upstream, and under one for everybody a public one.
+#[test]
+fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
+    let fleet = Fleet::new();
+    let key = fleet.stdout(&["keygen", "--out", "server.key"]).trim().parse().unwrap();
+    let client = fleet.stdout(&["keygen", "--out", "client.key"]);
+    fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "file:clients"]);
+    let (private, public) = (Upstream::new(), Upstream::new());
+    let configure = |is_public: bool| {
+        let access = if is_public {
+            format!("anonymous = \"allow\"\nupstream = \"{}\"", public.url())
+        } else {
+            format!("anonymous = \"refuse\"\nupstream = \"{}\"", private.url())
+        };
+        fleet.write(
+            "pssst.toml",
+            &format!("[gateway]\nsecret-key = \"server.key\"\nclients = \"file:clients\"\none-way = true\n{access}\n"),
+        );
+    };
+    configure(false);
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-every", "1d"];
+    let mut server = fleet.start(&gateway, 3);
+    let address = server.value_of("listening on ");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = SetOnDrop(&stop);
+        scope.spawn(|| private.serve(&stop));
+        scope.spawn(|| public.serve(&stop));
+        scope.spawn(|| send_anonymous_requests(&address, key, &stop));
+        for _ in 0..10 {
+            configure(true);
+            server.signal("HUP");
+            let before = public.asked();
+            wait_for("everybody is served", || public.asked() > before + 10);
+            configure(false);
+            server.signal("HUP");
+            wait_for("enrolled clients only", || {
+                let before = public.asked();
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                public.asked() == before
+            });
+        }
+    });
+    assert_eq!(private.asked(), 0);
+    let said = server.stop();
+    assert!(said.contains("anonymous_refused ") && !said.contains("nothing was changed"), "{said}");
 }
 
 /// `--drain`: it serves on for a while, and a second signal ends that.
