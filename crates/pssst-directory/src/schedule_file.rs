@@ -154,7 +154,7 @@ impl ScheduleFile {
     /// Keeps a server's keys up to date. Never ends: drop it.
     pub async fn keep_server(self: &Arc<Self>, server: &pssst_net::Server, suites: SuiteSet) -> Infallible {
         let apply = |schedule: &Schedule, now| match schedule.server(now, suites) {
-            Ok(keys) => server.set_config(server.config().keys(keys)),
+            Ok(keys) => server.update_config(|config| config.keys(keys)),
             Err(error) => tracing::error!(%error, "the server keeps its keys"),
         };
         self.follow(apply).await

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pssst_net::Client;
-use pssst_net::runtime::{self, Heartbeat, Shutdown};
-use tokio::sync::watch;
+use pssst_net::runtime::{Shutdown, Threads};
 
 use forwarder::{Forwarder, Settings, Shared};
 use stats::Counters;
@@ -96,8 +95,7 @@ impl BoundProxy {
             settings,
             shutdown: Shutdown::default(),
         });
-        let running = watch::Sender::default();
-        let mut proxy = Proxy { shared, heartbeats: Vec::new(), running };
+        let mut proxy = Proxy { shared, threads: Threads::default() };
         for socket in self.sockets {
             proxy.start(socket)?;
         }
@@ -112,9 +110,7 @@ impl BoundProxy {
 /// at once. See the [crate's documentation](crate) for an example.
 pub struct Proxy {
     shared: Arc<Shared>,
-    heartbeats: Vec<Arc<Heartbeat>>,
-    /// Closed when the last thread has ended.
-    running: watch::Sender<()>,
+    threads: Threads,
 }
 
 impl Proxy {
@@ -130,8 +126,8 @@ impl Proxy {
     }
 
     /// Returns the age of the oldest event-loop iteration of any thread. Well above a second: a thread hangs, or has ended.
-    pub fn longest_turn(&self) -> Duration {
-        self.heartbeats.iter().map(|heartbeat| heartbeat.age()).max().unwrap_or_default()
+    pub fn worker_stall(&self) -> Duration {
+        self.threads.oldest_heartbeat()
     }
 
     /// The client whose requests it carries at present.
@@ -147,23 +143,14 @@ impl Proxy {
     /// Stops: takes nothing more, and finishes what is under way, as far as `within` allows. Returns what it has done in its life.
     pub async fn shutdown(&self, within: Duration) -> ProxyStats {
         self.shared.shutdown.request(within);
-        self.running.closed().await;
+        self.threads.ended().await;
         self.stats()
     }
 
     fn start(&mut self, socket: UdpSocket) -> io::Result<()> {
         socket.set_nonblocking(true)?;
-        let (shared, running) = (Arc::clone(&self.shared), self.running.subscribe());
-        let heartbeat = Arc::new(Heartbeat::new());
-        self.heartbeats.push(Arc::clone(&heartbeat));
-        runtime::spawn("pssst-proxy".into(), move || {
-            let forwarder = Forwarder::new(socket, shared, heartbeat)?;
-            Ok(async move {
-                forwarder.run().await;
-                drop(running);
-            })
-        })
-        .map(drop)
+        let shared = Arc::clone(&self.shared);
+        self.threads.start("pssst-proxy".into(), move |heartbeat| Ok(Forwarder::new(socket, shared, heartbeat)?.run()))
     }
 }
 

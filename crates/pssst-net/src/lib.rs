@@ -68,6 +68,7 @@ pub use udp::BufferShortfall;
 struct Readme;
 
 pub mod blocking;
+#[doc(hidden)]
 pub mod runtime;
 pub mod udp;
 

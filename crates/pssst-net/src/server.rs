@@ -3,12 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::PublicKey;
-use tokio::sync::watch;
+use pssst_support::sync::lock;
 
 pub use builder::{BoundServer, ServerBuilder};
 pub use config::ServerConfig;
@@ -16,7 +15,7 @@ pub use handler::Handler;
 pub use request::{Reply, Request};
 pub use stats::{DatagramOutcome, Stats};
 
-use crate::runtime;
+use crate::runtime::Threads;
 use crate::udp::{BatchSocket, KernelDrops};
 use config::ActiveConfig;
 
@@ -43,9 +42,9 @@ pub struct Server {
     counts: Vec<Arc<WorkerCounts>>,
     kernel_drops: Mutex<KernelDrops>,
     local_addr: SocketAddr,
-    /// Closed when the last worker has ended.
-    running: watch::Sender<()>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
+    /// Held while the configuration is changed.
+    changing_config: Mutex<()>,
 }
 
 impl Server {
@@ -60,8 +59,8 @@ impl Server {
             counts: Vec::new(),
             kernel_drops: Mutex::new(kernel_drops),
             local_addr,
-            running: watch::Sender::default(),
-            threads: Mutex::default(),
+            threads: Threads::default(),
+            changing_config: Mutex::default(),
         };
         for (index, socket) in sockets.into_iter().enumerate() {
             server.start_worker(index, socket)?;
@@ -90,8 +89,8 @@ impl Server {
 
     /// Returns the age of the oldest event-loop iteration of any worker. Well above a second: a handler
     /// blocks its worker, or the worker has ended.
-    pub fn longest_turn(&self) -> Duration {
-        self.counts.iter().map(|counts| counts.heartbeat.age()).max().unwrap_or_default()
+    pub fn worker_stall(&self) -> Duration {
+        self.threads.oldest_heartbeat()
     }
 
     /// Returns the public keys in use, in the order in which they are tried.
@@ -107,11 +106,20 @@ impl Server {
     /// Replaces the configuration, as one: no packet is lost, and each is served under the old
     /// configuration or under the new one.
     ///
-    /// Workers take it with their next batch. If the new handler panics as it is made for a worker, that
-    /// worker keeps the old configuration, and counts and logs it ([`Stats::config_errors`]).
+    /// Workers take it with their next batch, and idle ones within a second. If the new handler panics as
+    /// it is made for a worker, that worker keeps the old configuration, and counts and logs it
+    /// ([`Stats::config_errors`]).
     pub fn set_config(&self, config: ServerConfig) {
-        let keys = config.public_keys().len();
+        self.update_config(|_| config);
+    }
+
+    /// Replaces the configuration as [`set_config`](Self::set_config) does, with what `update` makes of the
+    /// one in use. Updates wait for one another, so none is lost.
+    pub fn update_config(&self, update: impl FnOnce(ServerConfig) -> ServerConfig) {
+        let _guard = lock(&self.changing_config);
         let previous = self.shared.config.load();
+        let config = update(previous.config.clone());
+        let keys = config.public_keys().len();
         self.shared.config.store(Arc::new(ActiveConfig::new(config, Some(&previous))));
         tracing::info!(keys, "configuration replaced");
     }
@@ -121,19 +129,15 @@ impl Server {
     ///
     /// Whoever calls it again waits for the same end.
     pub async fn shutdown(&self, within: Duration) -> Stats {
-        self.request_stop(within);
-        self.running.closed().await;
+        self.shared.shutdown.request(within);
+        self.threads.ended().await;
         self.end()
     }
 
     /// [`Server::shutdown`] for programs without async: blocks its thread.
     pub fn shutdown_blocking(&self, within: Duration) -> Stats {
-        self.request_stop(within);
-        // Whoever comes second waits for the first.
-        for thread in lock(&self.threads).drain(..) {
-            // What made it panic was said when it did.
-            drop(thread.join());
-        }
+        self.shared.shutdown.request(within);
+        self.threads.join();
         self.end()
     }
 
@@ -143,35 +147,21 @@ impl Server {
         self.stats()
     }
 
-    fn request_stop(&self, within: Duration) {
-        self.shared.shutdown.request(within);
-    }
-
     fn start_worker(&mut self, index: usize, socket: UdpSocket) -> io::Result<()> {
-        let running = self.running.subscribe();
         let counts = Arc::new(WorkerCounts::new());
         let (shared, its_counts) = (Arc::clone(&self.shared), Arc::clone(&counts));
-        let thread = runtime::spawn(format!("pssst-worker-{index}"), move || {
-            let worker = Worker::new(BatchSocket::new(socket)?, shared, its_counts);
-            Ok(async move {
-                worker.run().await;
-                drop(running);
-            })
+        self.threads.start(format!("pssst-worker-{index}"), move |heartbeat| {
+            Ok(Worker::new(BatchSocket::new(socket)?, shared, its_counts, heartbeat).run())
         })?;
-        lock(&self.threads).push(thread);
         self.counts.push(counts);
         Ok(())
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Stops the workers, which give up what they have not finished.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.request_stop(Duration::ZERO);
+        self.shared.shutdown.request(Duration::ZERO);
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Retry;
+use crate::runtime::Heartbeat;
 use crate::server::{Worker, WorkerCounts};
 use crate::{Client, ClientStats, DatagramOutcome, Error, Handler, Reply, Request, Server, ServerConfig, Stats};
 
@@ -28,7 +29,7 @@ impl Place {
         let shared =
             Arc::new(Server::builder().shared(ServerConfig::new(SecretKey::from_bytes(SECRET), handler), false));
         let counts = Arc::new(WorkerCounts::new());
-        let worker = Worker::new(net.server(number), shared, Arc::clone(&counts));
+        let worker = Worker::new(net.server(number), shared, Arc::clone(&counts), Arc::new(Heartbeat::new()));
         Self { task: spawn_local(worker.run()), counts }
     }
 

@@ -234,18 +234,18 @@ fn a_handler_that_blocks_its_worker_is_noticed() {
     }));
     let until = |is_so: fn(Duration) -> bool| {
         for _ in 0..3000 {
-            if is_so(server.longest_turn()) {
+            if is_so(server.worker_stall()) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("{:?}", server.longest_turn());
+        panic!("{:?}", server.worker_stall());
     };
-    until(|turn| turn < Duration::from_secs(1));
+    until(|stall| stall < Duration::from_secs(1));
     socket(V4).send_to(&sealed(&client(Suite::X25519Aes128GcmSiv), b"wait").0, server.local_addr()).unwrap();
-    until(|turn| turn > Duration::from_millis(1500));
+    until(|stall| stall > Duration::from_millis(1500));
     drop(release);
-    until(|turn| turn < Duration::from_secs(1));
+    until(|stall| stall < Duration::from_secs(1));
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Service for EchoService {
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
         let prepared = args.live.server.prepare(args.suites(), Some(&self.serving)).await?;
         let handler = args.handler(prepared.clients.clone());
-        self.serving.apply(prepared, handler);
+        self.serving.apply(prepared, handler).await;
         Ok(())
     }
 

@@ -298,7 +298,7 @@ impl Service for GatewayService {
         let prepared = args.live.server.prepare(args.suites(), Some(&self.serving)).await?;
         let clients = prepared.clients.clone();
         let gateway = args.gateway(clients.clone(), Some(&self.gateway.load()))?;
-        self.serving.apply(prepared, args.handler(&gateway, clients));
+        self.serving.apply(prepared, args.handler(&gateway, clients)).await;
         self.gateway.store(Arc::new(gateway));
         Ok(())
     }

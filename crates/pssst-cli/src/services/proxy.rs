@@ -139,7 +139,7 @@ impl Monitored for View {
     }
 
     fn not_live(&self) -> Vec<String> {
-        stuck(self.0.longest_turn())
+        stuck(self.0.worker_stall())
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {

@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::{Keyring, SuiteSet};
 use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
+use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
 use crate::args::format::sender;
@@ -207,11 +208,13 @@ impl Serving {
     }
 
     /// Replaces the configuration as one, without losing a packet.
-    pub(crate) fn apply(&mut self, prepared: Prepared, handler: Handler) {
+    pub(crate) async fn apply(&mut self, prepared: Prepared, handler: Handler) {
         let (config, clients, keys, accepts) = prepared.into_config(handler);
         self.keeper.abort();
-        self.view.set_config(config);
-        *self.view.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
+        // It may be at work on another thread, and must not put old keys into the new configuration.
+        drop((&mut self.keeper).await);
+        self.view.update_config(|_| config);
+        *lock(&self.view.clients) = clients;
         self.keeper = keep(keys, accepts, &self.view);
     }
 
@@ -236,16 +239,19 @@ impl Serving {
 
 impl View {
     fn clients(&self) -> Option<Arc<Clients>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.clients).clone()
     }
 
-    /// Notes when the keys changed.
-    fn set_config(&self, config: ServerConfig) {
-        let before = self.server.public_keys();
-        self.server.set_config(config);
-        if self.server.public_keys() != before {
-            self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
-        }
+    /// Replaces the configuration, and notes when the keys changed.
+    fn update_config(&self, update: impl FnOnce(ServerConfig) -> ServerConfig) {
+        self.server.update_config(|config| {
+            let keys = config.public_keys();
+            let config = update(config);
+            if config.public_keys() != keys {
+                self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
+            }
+            config
+        });
     }
 }
 
@@ -259,7 +265,7 @@ impl Monitored for View {
     }
 
     fn not_live(&self) -> Vec<String> {
-        stuck(self.server.longest_turn())
+        stuck(self.server.worker_stall())
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -268,7 +274,7 @@ impl Monitored for View {
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {
         let drops = self.server.stats();
-        let drops = drops.outcomes().filter(|(outcome, _)| metrics::is_drop(*outcome));
+        let drops = drops.outcomes().filter(|(outcome, _)| !outcome.is_served());
         drops.map(|(outcome, count)| (outcome.name(), count)).collect()
     }
 }
@@ -277,7 +283,7 @@ impl Monitored for View {
 fn keep(keys: Keys, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
     let view = Arc::clone(view);
     tokio::spawn(async move {
-        keys.follow(|keyring| view.set_config(view.server.config().keys(accepts.with_keys(keyring)))).await;
+        keys.follow(|keyring| view.update_config(|config| config.keys(accepts.with_keys(keyring)))).await;
     })
 }
 

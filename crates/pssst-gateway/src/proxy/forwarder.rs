@@ -11,10 +11,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use pssst_net::runtime::{HEARTBEAT_INTERVAL, Heartbeat, Shutdown};
+use pssst_net::runtime::{Heartbeat, Shutdown};
 use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch};
 use pssst_net::{Client, Error};
-use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use super::stats::{Counters, Drop, add};
@@ -71,8 +70,7 @@ impl Forwarder {
     /// Forwards datagrams until the proxy is shut down, then finishes what it can.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let mut idle = tokio::time::interval(HEARTBEAT_INTERVAL);
-        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = Heartbeat::timer();
         loop {
             self.heartbeat.beat();
             tokio::select! {

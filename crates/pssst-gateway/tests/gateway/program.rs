@@ -208,7 +208,7 @@ async fn a_proxy_turns_that_has_nothing_to_do_and_one_that_has_ended_does_not() 
     let proxy = bound.serve().unwrap();
     let (mut turned, mut before) = (0, Duration::ZERO);
     let turns = async || {
-        let present = proxy.longest_turn();
+        let present = proxy.worker_stall();
         turned += u32::from(present < before);
         before = present;
         turned == 3
@@ -216,7 +216,7 @@ async fn a_proxy_turns_that_has_nothing_to_do_and_one_that_has_ended_does_not() 
     until("it turns three times", turns).await;
     proxy.shutdown(PATIENCE).await;
     // More than two idle turns.
-    until("it turns no more", async || proxy.longest_turn() >= Duration::from_secs(2)).await;
+    until("it turns no more", async || proxy.worker_stall() >= Duration::from_secs(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,11 +7,12 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
+use pssst_support::sync::lock;
 use tower_service::Service;
 use tracing::Instrument;
 
@@ -48,8 +49,13 @@ impl Handler {
         Self { make: Arc::new(move || Box::new(Function(Arc::clone(&answer)))) }
     }
 
-    /// A service, of which every worker gets a clone. Layers of tower work as they do elsewhere; requests wait while the
-    /// service is not ready, and count as in flight ([`ServerBuilder::max_in_flight`](crate::ServerBuilder::max_in_flight)).
+    /// Returns the handler of a service, of which every worker gets a clone. Requests wait while it is not
+    /// ready, and count as in flight ([`ServerBuilder::max_in_flight`](crate::ServerBuilder::max_in_flight)).
+    ///
+    /// Layers of tower work as they do elsewhere. With the feature `tower` the errors of its timeout and
+    /// load-shedding layers count as [`HandlerTimedOut`](crate::DatagramOutcome::HandlerTimedOut) and
+    /// [`Overloaded`](crate::DatagramOutcome::Overloaded), otherwise as
+    /// [`HandlerFailed`](crate::DatagramOutcome::HandlerFailed).
     ///
     /// ```
     /// use pssst_net::{Handler, Reply, Request};
@@ -66,10 +72,10 @@ impl Handler {
         S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static> + Clone + Send + 'static,
     {
         let service = Mutex::new(service);
-        Self::per_worker(move || service.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        Self::per_worker(move || lock(&service).clone())
     }
 
-    /// A service made anew for every worker, on the worker's thread: for services that cannot be cloned, as with tower's rate
+    /// Returns the handler of a service that is made anew for every worker, on the worker's thread: for services that cannot be cloned, as with tower's rate
     /// limit, or be sent to another thread. What such a layer counts, it counts for each worker by itself.
     pub fn per_worker<S>(make: impl Fn() -> S + Send + Sync + 'static) -> Self
     where

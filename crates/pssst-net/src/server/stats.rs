@@ -4,7 +4,6 @@ use std::array;
 
 use pssst::{Keyring, Refusal};
 
-use crate::runtime::Heartbeat;
 use crate::stats::{AtomicHistogram, Counter, Histogram, Scale};
 
 /// How a received datagram ended. Each ends in exactly one way.
@@ -65,6 +64,23 @@ impl DatagramOutcome {
         Self::SERVED.into_iter().chain(Refusal::ALL.map(Self::Refused)).chain(Self::DROPPED)
     }
 
+    /// Whether the request was served: its reply was sent, or its handler wanted none.
+    pub const fn is_served(self) -> bool {
+        match self {
+            Self::Replied | Self::Repeated | Self::Unanswered => true,
+            Self::Refused(_)
+            | Self::TooLong
+            | Self::RateLimited
+            | Self::Overloaded
+            | Self::InProgress
+            | Self::HandlerTimedOut
+            | Self::HandlerFailed
+            | Self::ReplyTooLarge
+            | Self::SendFailed
+            | Self::Abandoned => false,
+        }
+    }
+
     /// The place in a table of [`DatagramOutcome::COUNT`] counters.
     const fn index(self) -> usize {
         match self {
@@ -118,7 +134,6 @@ pub(crate) struct WorkerCounts {
     pub(super) turnaround: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
     pub(super) config_errors: Counter,
-    pub(super) heartbeat: Heartbeat,
     outcomes: [Counter; DatagramOutcome::COUNT],
 }
 
@@ -136,7 +151,6 @@ impl WorkerCounts {
             turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
             by_key: array::from_fn(|_| Counter::default()),
             config_errors: Counter::default(),
-            heartbeat: Heartbeat::new(),
             outcomes: array::from_fn(|_| Counter::default()),
         }
     }
@@ -256,6 +270,19 @@ mod tests {
         for (place, outcome) in DatagramOutcome::all().enumerate() {
             assert_eq!(outcome.index(), place);
             assert_eq!(DatagramOutcome::all().filter(|other| other.name() == outcome.name()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_own_counter() {
+        for refusal in Refusal::ALL {
+            let counts = WorkerCounts::new();
+            counts.count(DatagramOutcome::Refused(refusal));
+            let stats = counts.snapshot();
+            let counted: Vec<_> = stats.outcomes().filter(|(_, count)| *count > 0).collect();
+            assert_eq!(counted, [(DatagramOutcome::Refused(refusal), 1)]);
+            assert_eq!(counted[0].0.name(), refusal.name());
+            assert!(!counted[0].0.is_served());
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use pssst::{BATCH_LEN, KeyCheck, OVERHEAD, PublicKey};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::Request;
 use super::config::ActiveConfig;
@@ -20,7 +20,7 @@ use super::handler::Handle;
 use super::shared::Shared;
 use super::stats::{DatagramOutcome, WorkerCounts};
 use crate::memo::Entry;
-use crate::runtime::{HEARTBEAT_INTERVAL, LogThrottle};
+use crate::runtime::{Heartbeat, LogThrottle};
 use crate::time::nanos;
 use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
 
@@ -54,9 +54,11 @@ const RECEIVE_LEN: usize = BATCH_LEN;
 const FREE_FAILURES: u32 = 8;
 /// The longest such pause.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
+
 pub(crate) struct Worker<S> {
     socket: S,
     received: ReceiveBatch,
+    heartbeat: Arc<Heartbeat>,
     processor: RequestProcessor,
 }
 
@@ -87,13 +89,14 @@ struct Warnings {
 }
 
 impl<S: Datagrams> Worker<S> {
-    pub(crate) fn new(socket: S, shared: Arc<Shared>, counts: Arc<WorkerCounts>) -> Self {
+    pub(crate) fn new(socket: S, shared: Arc<Shared>, counts: Arc<WorkerCounts>, heartbeat: Arc<Heartbeat>) -> Self {
         let received = ReceiveBatch::new(RECEIVE_LEN, shared.limits.datagram);
         let handlers = Handlers::new(shared.config.load_full());
         let warnings = Warnings::default();
         Self {
             socket,
             received,
+            heartbeat,
             processor: RequestProcessor { shared, counts, handlers, replies: SendBatch::new(), in_flight: 0, warnings },
         }
     }
@@ -102,10 +105,9 @@ impl<S: Datagrams> Worker<S> {
     pub(crate) async fn run(mut self) {
         let shutdown = self.processor.shared.shutdown.clone();
         let mut failures = 0_u32;
-        let mut idle = tokio::time::interval(HEARTBEAT_INTERVAL);
-        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = Heartbeat::timer();
         loop {
-            self.processor.counts.heartbeat.beat();
+            self.heartbeat.beat();
             let received = tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
@@ -114,7 +116,11 @@ impl<S: Datagrams> Worker<S> {
                     self.socket.try_receive(&mut self.received)
                 }
                 received = self.socket.receive(&mut self.received) => received,
-                _ = idle.tick() => continue,
+                _ = idle.tick() => {
+                    // So that the keys of an old configuration are wiped though nothing comes.
+                    self.processor.configure();
+                    continue;
+                }
             };
             match received {
                 Ok(()) => {
@@ -211,12 +217,17 @@ fn pause_after(failures: u32) -> Option<Duration> {
 }
 
 impl RequestProcessor {
+    /// Takes the newest configuration, and returns the one to serve under.
+    fn configure(&mut self) -> Arc<ActiveConfig> {
+        self.handlers.configure(&self.shared.config.load(), &self.counts)
+    }
+
     /// Opens a batch and gives its requests to the handler.
     fn open(&mut self, batch: &mut ReceiveBatch) {
         let received = Instant::now();
         self.counts.received.add(batch.len() as u64);
         self.counts.batch_size.record(batch.len() as u64);
-        let config = self.handlers.configure(&self.shared.config.load(), &self.counts);
+        let config = self.configure();
 
         let mut bytes = 0;
         let mut sources = Vec::with_capacity(batch.len());

@@ -19,6 +19,6 @@ pub(super) fn metrics(page: &mut MetricsWriter<'_>, proxy: &Proxy) -> fmt::Resul
     page.gauge(
         "pssst_proxy_longest_turn_seconds",
         "How long the thread that has been at it the longest is in its present turn; about a second at most",
-        proxy.longest_turn().as_secs_f64(),
+        proxy.worker_stall().as_secs_f64(),
     )
 }

@@ -13,11 +13,6 @@ use pssst_service::MetricsWriter;
 const STALE: Duration = Duration::from_mins(1);
 const NANOS: f64 = 1e9;
 
-/// Whether packets that ended so were not served.
-pub(crate) fn is_drop(outcome: DatagramOutcome) -> bool {
-    !matches!(outcome, DatagramOutcome::Replied | DatagramOutcome::Repeated | DatagramOutcome::Unanswered)
-}
-
 pub(crate) fn metrics(page: &mut MetricsWriter<'_>, server: &Server, keyring_changed: &AtomicU64) -> fmt::Result {
     let stats = server.stats();
     packets(page, &stats)?;
@@ -25,7 +20,7 @@ pub(crate) fn metrics(page: &mut MetricsWriter<'_>, server: &Server, keyring_cha
     page.gauge(
         "pssst_server_longest_turn_seconds",
         "How long the worker that has been at it the longest is in its present turn; about a second at most, unless a handler blocks",
-        server.longest_turn().as_secs_f64(),
+        server.worker_stall().as_secs_f64(),
     )?;
     page.number("pssst_keyring_keys", "Secret keys that are tried", server.public_keys().len() as u64)?;
     page.number(
@@ -56,7 +51,7 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
         "Requests that want no reply, or get none from the handler",
         stats.count(DatagramOutcome::Unanswered),
     )?;
-    let drops = stats.outcomes().filter(|(outcome, _)| is_drop(*outcome));
+    let drops = stats.outcomes().filter(|(outcome, _)| !outcome.is_served());
     page.counters(
         "pssst_server_drops",
         "Datagrams that were not served",

@@ -73,7 +73,7 @@ fn request() -> Vec<u8> {
 async fn run(socket: Scripted, handler: Handler) -> Stats {
     let shared = Arc::new(Server::builder().shared(ServerConfig::new(SecretKey::from_bytes([7; 32]), handler), false));
     let counts = Arc::new(WorkerCounts::new());
-    let worker = Worker::new(socket, Arc::clone(&shared), Arc::clone(&counts));
+    let worker = Worker::new(socket, Arc::clone(&shared), Arc::clone(&counts), Arc::new(Heartbeat::new()));
     let stop = async {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         shared.shutdown.request(Duration::from_secs(1));
@@ -151,19 +151,47 @@ async fn logs_hold_no_messages_and_no_secrets() {
     assert_absent(&said, &[b"hello", b"the secret answer", &[7; 32]]);
 }
 
+/// An idle worker on a server with this configuration, with its heartbeat.
+fn idle(config: ServerConfig) -> (Worker<Scripted>, Arc<Shared>, Arc<Heartbeat>) {
+    let (shared, heartbeat) = (Arc::new(Server::builder().shared(config, false)), Arc::new(Heartbeat::new()));
+    let counts = Arc::new(WorkerCounts::new());
+    let worker = Worker::new(Scripted::default(), Arc::clone(&shared), counts, Arc::clone(&heartbeat));
+    (worker, shared, heartbeat)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_beats_every_second() {
-    let shared = Arc::new(Server::builder().shared(ServerConfig::new(SecretKey::from_bytes([7; 32]), echo()), false));
-    let counts = Arc::new(WorkerCounts::new());
-    let worker = Worker::new(Scripted::default(), Arc::clone(&shared), Arc::clone(&counts));
+    let (worker, shared, heartbeat) = idle(ServerConfig::new(SecretKey::from_bytes([7; 32]), echo()));
     let watch = async {
         for _ in 0..1000 {
             tokio::time::sleep(Duration::from_millis(370)).await;
-            assert!(counts.heartbeat.age() <= Duration::from_millis(1001), "{:?}", counts.heartbeat.age());
+            assert!(heartbeat.age() <= Duration::from_millis(1001), "{:?}", heartbeat.age());
         }
         shared.shutdown.request(Duration::ZERO);
     };
     tokio::join!(worker.run(), watch);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(counts.heartbeat.age() >= Duration::from_secs(60));
+    assert!(heartbeat.age() >= Duration::from_secs(60));
+}
+
+/// So that the keys of an old configuration are wiped.
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_releases_a_replaced_configuration() {
+    let config = ServerConfig::new(SecretKey::from_bytes([7; 32]), echo());
+    let held = Arc::new(());
+    let released = Arc::downgrade(&held);
+    let old = config.clone().client_check(move |_| {
+        drop(Arc::clone(&held));
+        KeyCheck::Accept
+    });
+    let (worker, shared, _) = idle(old);
+    let replace = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        shared.config.store(Arc::new(ActiveConfig::new(config, None)));
+        assert!(released.upgrade().is_some());
+        tokio::time::sleep(Duration::from_millis(1001)).await;
+        assert!(released.upgrade().is_none());
+        shared.shutdown.request(Duration::ZERO);
+    };
+    tokio::join!(worker.run(), replace);
 }
