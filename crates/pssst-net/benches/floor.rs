@@ -1,8 +1,10 @@
-//! A server on one core beside its floor: the same system calls and the same X25519, and nothing else.
+//! A server on one core beside its floor: the same system calls and the same X25519, and nothing
+//! else.
 //!
-//! A closed loop of requests, 32-byte messages, over loopback; the server on one core, the clients on another. All fields of
-//! the table are measured in turn, round after round; medians, and ratios within a round. What junk costs follows from how much
-//! slower real requests are when as much junk comes with them.
+//! A closed loop of requests, 32-byte messages, over loopback; the server on one core, the clients
+//! on another. All fields of the table are measured in turn, round after round; medians, and ratios
+//! within a round. What junk costs follows from how much slower real requests are when as much junk
+//! comes with them.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;

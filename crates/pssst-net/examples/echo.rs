@@ -13,7 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = SecretKey::generate(&mut SysRng)?;
     let server_key = secret.public_key();
 
-    // A function answers at once, with the batch that its request came in. The same request always gets the same bytes.
+    // A function answers at once, with the batch that its request came in. The same request always
+    // gets the same bytes.
     let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
     let server = Server::builder().bind("127.0.0.1:0")?.serve(ServerConfig::new(secret, echo))?;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use pssst_net::pssst::{KeyCheck, PublicKey, SecretKey, Suite, SysRng};
 use pssst_net::{Client, Handler, Reply, Request, Server, ServerConfig};
 
-/// What devices reported last, by their names. Read by every worker, so behind a lock that lets readers share.
+/// What devices reported last, by their names. Read by every worker, so behind a lock that lets
+/// readers share.
 #[derive(Default)]
 struct Readings(RwLock<HashMap<String, String>>);
 

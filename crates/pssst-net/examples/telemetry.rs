@@ -13,7 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = SecretKey::generate(&mut SysRng)?;
     let server_key = secret.public_key();
 
-    // Workers must not wait, so they hand reports over to whoever stores them; what does not fit is dropped.
+    // Workers must not wait, so they hand reports over to whoever stores them; what does not fit is
+    // dropped.
     let (reports, store) = mpsc::sync_channel(1000);
     let handler = Handler::from_fn(move |request: Request<&[u8]>| {
         drop(reports.try_send(request.to_owned()));
@@ -23,7 +24,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let device = SecretKey::generate(&mut SysRng)?;
     let client = Client::builder(server_key).identity(&device).connect(server.local_addr().to_string()).await?;
-    // The number lets the store notice reports that were lost, came twice, or are replayed: the network may do all of it.
+    // The number lets the store notice reports that were lost, came twice, or are replayed: the
+    // network may do all of it.
     for number in 0..10 {
         client.send(format!("{number}: 23.5 C")).await?;
     }

@@ -1,4 +1,5 @@
-//! A handler that awaits, behind layers of tower: a timeout, a limit on what runs at once, and a rate.
+//! A handler that awaits, behind layers of tower: a timeout, a limit on what runs at once, and a
+//! rate.
 //!
 //!     cargo run -p pssst-net --example tower_stack
 
@@ -25,8 +26,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = SecretKey::generate(&mut SysRng)?;
     let server_key = secret.public_key();
 
-    // Tower's rate limit cannot be cloned, so each worker makes its own stack: the rate is a worker's. Load is shed where the
-    // rate is exceeded; without `load_shed` requests would wait, up to `max_in_flight`.
+    // Tower's rate limit cannot be cloned, so each worker makes its own stack: the rate is a
+    // worker's. Load is shed where the rate is exceeded; without `load_shed` requests would wait,
+    // up to `max_in_flight`.
     let handler = Handler::per_worker(|| {
         ServiceBuilder::new()
             .load_shed()
@@ -38,7 +40,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().workers(1).max_in_flight(500).bind("127.0.0.1:0")?;
     let server = server.serve(ServerConfig::new(secret, handler))?;
 
-    // What a database says may change between two tries of one request, so suite 1 is not for this handler.
+    // What a database says may change between two tries of one request, so suite 1 is not for this
+    // handler.
     let client = Client::builder(server_key)
         .suite(Suite::X25519Aes128GcmSiv)
         .timeout(Duration::from_secs(1))

@@ -5,8 +5,8 @@ use std::io;
 
 /// Why a client has no reply.
 ///
-/// A server never answers what it refuses, so a wrong server key, a suite that the server does not accept and a server that
-/// is not there all look alike: [`Error::Timeout`].
+/// A server never answers what it refuses, so a wrong server key, a suite that the server does not
+/// accept and a server that is not there all look alike: [`Error::Timeout`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,22 +16,24 @@ pub enum Error {
         sent: u32,
         /// Packets that claimed to be its reply, and were forged or damaged.
         refused: u32,
-        /// What the network last had to say, for instance that nobody listens there. Anybody can forge that.
+        /// What the network last had to say, for instance that nobody listens there. Anybody can
+        /// forge that.
         last_network_error: Option<io::Error>,
     },
     /// The message does not fit into a datagram of the length that the client is allowed to send.
     TooLarge {
         /// Bytes of the message.
         message_len: usize,
-        /// Bytes of the longest message. [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram) raises it.
+        /// Bytes of the longest message.
+        /// [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram) raises it.
         limit: usize,
     },
     /// The client was closed.
     Closed,
     /// No address of the server is known or can be sent to.
     Network(io::Error),
-    /// The protocol refuses: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must use, or
-    /// [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
+    /// The protocol refuses: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must
+    /// use, or [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
     Protocol(pssst::Error),
 }
 

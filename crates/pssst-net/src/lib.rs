@@ -1,6 +1,8 @@
-//! PSSST over UDP on tokio: a client for networks that lose packets, and a server that uses every core.
+//! PSSST over UDP on tokio: a client for networks that lose packets, and a server that uses every
+//! core.
 //!
-//! The protocol is in the crate [`pssst`], which has no sockets and no clock; this crate gives it both.
+//! The protocol is in the crate [`pssst`], which has no sockets and no clock; this crate gives it
+//! both.
 //!
 //! ```
 //! use pssst_net::pssst::{SecretKey, SysRng};
@@ -29,28 +31,31 @@
 //!
 //! # The client
 //!
-//! A [`Client`] holds any number of requests over one socket. It sends the same bytes again while no reply comes, after
-//! pauses that grow; later ones from another port, and to other addresses if the server's name has several. Whatever else
-//! arrives, late, twice, forged, or meant for another request, changes nothing. Every request ends by its deadline.
-//! [`blocking::Client`] is the same for programs without async.
+//! A [`Client`] holds any number of requests over one socket. It sends the same bytes again while
+//! no reply comes, after pauses that grow; later ones from another port, and to other addresses if
+//! the server's name has several. Whatever else arrives, late, twice, forged, or meant for another
+//! request, changes nothing. Every request ends by its deadline. [`blocking::Client`] is the same
+//! for programs without async.
 //!
 //! # The server
 //!
-//! A [`Server`] has a worker thread for each core, with a socket of its own. A worker takes all datagrams that wait, opens
-//! them together (which makes most of the work much cheaper: [`pssst::Server::open_batch`]), hands the requests to the
-//! [`Handler`], and sends all replies at once. It never waits to fill a batch: load fills it.
+//! A [`Server`] has a worker thread for each core, with a socket of its own. A worker takes all
+//! datagrams that wait, opens them together (which makes most of the work much cheaper:
+//! [`pssst::Server::open_batch`]), hands the requests to the [`Handler`], and sends all replies at
+//! once. It never waits to fill a batch: load fills it.
 //!
 //! A handler is a function, or a [`Service`] (the trait of tower) with whatever layers it needs.
 //!
 //! **Read what [`Request`] says about one request and one answer before you write a handler.**
 //!
-//! Everything is bounded: when more comes than can be done, the newest is dropped and counted. [`Stats`] tells what
-//! became of every datagram, those that the kernel dropped included.
+//! Everything is bounded: when more comes than can be done, the newest is dropped and counted.
+//! [`Stats`] tells what became of every datagram, those that the kernel dropped included.
 //!
 //! # What it logs
 //!
-//! Events of [`tracing`], never with messages or secret keys. Warnings, about sockets mostly, come at most once a
-//! minute each; what happens to single packets is at the levels of debug and trace. Counters tell the rest.
+//! Events of [`tracing`], never with messages or secret keys. Warnings, about sockets mostly, come
+//! at most once a minute each; what happens to single packets is at the levels of debug and trace.
+//! Counters tell the rest.
 
 pub use pssst;
 pub use tower_service::Service;

@@ -14,8 +14,9 @@ pub(crate) struct Capture(Arc<Mutex<Vec<(Level, String)>>>);
 impl Capture {
     /// Takes what this thread logs, as long as the guard lives.
     pub(crate) fn start() -> (Self, DefaultGuard) {
-        // As long as there is a single subscriber, tracing asks that of whichever thread comes to an event first whether it is
-        // of interest, and remembers the answer for all of them. With more it asks them all.
+        // As long as there is a single subscriber, tracing asks that of whichever thread comes to
+        // an event first whether it is of interest, and remembers the answer for all of them. With
+        // more it asks them all.
         static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
         OTHERS.get_or_init(|| [Dispatch::new(Self::default()), Dispatch::new(Self::default())]);
         let capture = Self::default();

@@ -12,25 +12,30 @@ use ring::Ring;
 mod key;
 mod ring;
 
-/// Recent sealed replies by the exchange value of their requests, in memory of a fixed size, shared by all workers.
+/// Recent sealed replies by the exchange value of their requests, in memory of a fixed size, shared
+/// by all workers.
 ///
-/// A client that hears nothing sends the same bytes again, and so can anyone who saw them. Under suite 1 two different
-/// answers to one request are sealed under the same key and nonce, which gives away the difference of the messages and
-/// the authentication key. While the memo remembers, the handler is not asked a second time.
+/// A client that hears nothing sends the same bytes again, and so can anyone who saw them. Under
+/// suite 1 two different answers to one request are sealed under the same key and nonce, which
+/// gives away the difference of the messages and the authentication key. While the memo remembers,
+/// the handler is not asked a second time.
 ///
-/// It narrows that flaw and does not remove it: a memo forgets (the oldest reply first, and sometimes one before its
-/// turn), another server of the pool has another memo, and a restart empties it. It is no protocol state: losing any of
-/// it at any time costs work, never a transaction.
+/// It narrows that flaw and does not remove it: a memo forgets (the oldest reply first, and
+/// sometimes one before its turn), another server of the pool has another memo, and a restart
+/// empties it. It is no protocol state: losing any of it at any time costs work, never a
+/// transaction.
 ///
-/// An exchange value stands for its request because only its maker can seal a request under it. Whoever enters one
-/// before the request was opened saves the X25519 of a repeat, and lets whoever copies the value onto junk hold back
-/// the true request until that junk has been refused. A client that seals two messages under one exchange value,
-/// which none may, gets the first one's reply twice.
+/// An exchange value stands for its request because only its maker can seal a request under it.
+/// Whoever enters one before the request was opened saves the X25519 of a repeat, and lets whoever
+/// copies the value onto junk hold back the true request until that junk has been refused. A client
+/// that seals two messages under one exchange value, which none may, gets the first one's reply
+/// twice.
 ///
 /// Sources are hostile, so the places in the tables depend on a secret of this process.
 pub(crate) struct Memo {
     hasher: RandomState,
-    /// A power of two. Each has its own allocation, so workers that use different ones share no cache line.
+    /// A power of two. Each has its own allocation, so workers that use different ones share no
+    /// cache line.
     shards: Box<[Arc<Mutex<Shard>>]>,
 }
 
@@ -44,7 +49,8 @@ pub(crate) enum Entry<R> {
     InProgress,
 }
 
-/// The sole right to handle a request. Dropped, it gives the right back, so that a resend is handled.
+/// The sole right to handle a request. Dropped, it gives the right back, so that a resend is
+/// handled.
 #[must_use = "dropped, it lets the next copy of the request be handled"]
 pub(crate) struct Claim {
     shard: Arc<Mutex<Shard>>,
@@ -52,12 +58,13 @@ pub(crate) struct Claim {
 }
 
 impl Memo {
-    /// A memo in at most `capacity` bytes for the replies and their index, allocated here and never again. (The
-    /// system may lend the pages only as they are first written.) About one reply of 84 bytes is kept for each 136
-    /// bytes.
+    /// A memo in at most `capacity` bytes for the replies and their index, allocated here and never
+    /// again. (The system may lend the pages only as they are first written.) About one reply of 84
+    /// bytes is kept for each 136 bytes.
     ///
-    /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to bound. Too small a
-    /// capacity, such as 0, keeps no replies; requests in progress are still told apart.
+    /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to
+    /// bound. Too small a capacity, such as 0, keeps no replies; requests in progress are still
+    /// told apart.
     pub(crate) fn new(capacity: usize) -> Self {
         let mut shards = MAX_SHARDS;
         while shards > 1 && capacity / shards < MIN_SHARD_BYTES {
@@ -67,7 +74,8 @@ impl Memo {
         Self { hasher: RandomState::new(), shards: (0..shards).map(shard).collect() }
     }
 
-    /// Looks a request up, and claims it if it is new. Of several threads that enter the same value one gets the claim.
+    /// Looks a request up, and claims it if it is new. Of several threads that enter the same value
+    /// one gets the claim.
     ///
     /// `repeat` copies the sealed reply out. It runs under a lock: it should do no more than that.
     pub(crate) fn enter<R>(&self, exchange_value: &[u8; 32], repeat: impl FnOnce(&[u8]) -> R) -> Entry<R> {
@@ -85,7 +93,8 @@ impl Memo {
 }
 
 impl Claim {
-    /// Ends the claim with the sealed reply, which is kept for repeats unless it is larger than a shard.
+    /// Ends the claim with the sealed reply, which is kept for repeats unless it is larger than a
+    /// shard.
     pub(crate) fn finish(self, reply: &[u8]) {
         lock(&self.shard).replies.store(&self.key, reply);
         // Dropped only now: at no moment is the request neither in progress nor answered.
@@ -320,8 +329,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-        /// Against a list of replies in the order of their arrival: what is repeated is what was stored last for that
-        /// key, byte for byte, and no more is kept than the arena holds; the newest is always there.
+        /// Against a list of replies in the order of their arrival: what is repeated is what was
+        /// stored last for that key, byte for byte, and no more is kept than the arena holds; the
+        /// newest is always there.
         #[test]
         fn it_is_a_first_in_first_out_list(
             capacity in BYTES_PER_SET..4 * BYTES_PER_SET,

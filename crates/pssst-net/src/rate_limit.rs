@@ -8,12 +8,13 @@ use std::time::Instant;
 
 /// How many requests a server takes from one source, where a source is a prefix of addresses.
 ///
-/// Sources of UDP datagrams can be forged, so the table of sources has a fixed size, 8 bytes for each bucket; a table
-/// with an entry for each address seen would be a way to fill the server's memory. Each prefix falls into one bucket,
-/// by a hash that nobody outside can foresee, and **prefixes that share a bucket share its allowance**.
+/// Sources of UDP datagrams can be forged, so the table of sources has a fixed size, 8 bytes for
+/// each bucket; a table with an entry for each address seen would be a way to fill the server's
+/// memory. Each prefix falls into one bucket, by a hash that nobody outside can foresee, and
+/// **prefixes that share a bucket share its allowance**.
 ///
-/// So it stops a source that sends too much, and no forger. Who forges a neighbour's prefix spends that
-/// neighbour's allowance, and who forges all of them spends everyone's.
+/// So it stops a source that sends too much, and no forger. Who forges a neighbour's prefix spends
+/// that neighbour's allowance, and who forges all of them spends everyone's.
 ///
 /// ```
 /// use pssst_net::RateLimit;
@@ -32,11 +33,11 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// This many requests a second from each source, and as many at once. Sources are IPv4 /24 and IPv6 /56, in
-    /// 65,536 buckets (512 KiB).
+    /// This many requests a second from each source, and as many at once. Sources are IPv4 /24 and
+    /// IPv6 /56, in 65,536 buckets (512 KiB).
     ///
-    /// The time between two requests is rounded up to whole nanoseconds. With 0 nothing is admitted, whatever the
-    /// burst.
+    /// The time between two requests is rounded up to whole nanoseconds. With 0 nothing is
+    /// admitted, whatever the burst.
     pub fn new(requests_per_second: u32) -> Self {
         Self {
             requests_per_second,
@@ -53,15 +54,16 @@ impl RateLimit {
         Self { burst, ..self }
     }
 
-    /// The same limit, with this many leading bits of an IPv4 address for its source. Above 32 counts as 32, and 0
-    /// makes all of IPv4 one source. IPv4 addresses mapped into IPv6 (`::ffff:a.b.c.d`) count as IPv4.
+    /// The same limit, with this many leading bits of an IPv4 address for its source. Above 32
+    /// counts as 32, and 0 makes all of IPv4 one source. IPv4 addresses mapped into IPv6
+    /// (`::ffff:a.b.c.d`) count as IPv4.
     #[must_use]
     pub fn with_ipv4_prefix_len(self, ipv4_prefix_len: u8) -> Self {
         Self { ipv4_prefix_len, ..self }
     }
 
-    /// The same limit, with this many leading bits of an IPv6 address for its source. Above 128 counts as 128, and 0
-    /// makes all of IPv6 one source.
+    /// The same limit, with this many leading bits of an IPv6 address for its source. Above 128
+    /// counts as 128, and 0 makes all of IPv6 one source.
     #[must_use]
     pub fn with_ipv6_prefix_len(self, ipv6_prefix_len: u8) -> Self {
         Self { ipv6_prefix_len, ..self }
@@ -76,8 +78,9 @@ impl RateLimit {
 
 /// A [`RateLimit`] at work, shared by all who admit requests. The server has one of its own.
 ///
-/// It is the generic cell rate algorithm: a bucket holds the time at which its next request is due, were they evenly
-/// spaced, and a request may come before that by as much as the burst allows. Refusing writes nothing.
+/// It is the generic cell rate algorithm: a bucket holds the time at which its next request is due,
+/// were they evenly spaced, and a request may come before that by as much as the burst allows.
+/// Refusing writes nothing.
 ///
 /// ```
 /// use std::time::Instant;
@@ -124,8 +127,8 @@ impl RateLimiter {
         self.limit
     }
 
-    /// Whether to take a request from this source now, which then counts. A time before the limiter was made counts as
-    /// that time.
+    /// Whether to take a request from this source now, which then counts. A time before the limiter
+    /// was made counts as that time.
     pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
         let Some(interval) = self.interval else { return false };
         let now = u64::try_from(now.saturating_duration_since(self.created).as_nanos()).unwrap_or(u64::MAX);
@@ -338,7 +341,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a bucket of tokens in exact arithmetic: it fills by one token for each interval, up to the burst.
+        /// Against a bucket of tokens in exact arithmetic: it fills by one token for each interval,
+        /// up to the burst.
         #[test]
         fn it_is_a_token_bucket(
             rate in 1..2_000_u32,

@@ -1,4 +1,5 @@
-//! Threads that each run one event loop: what a server's workers and a gateway's proxy have in common.
+//! Threads that each run one event loop: what a server's workers and a gateway's proxy have in
+//! common.
 //!
 //! A detail of the crates of PSSST, which do not promise that it stays as it is.
 

@@ -29,6 +29,7 @@ mod builder;
 mod config;
 mod context;
 mod handler;
+mod handlers;
 mod request;
 mod shared;
 mod stats;
@@ -69,12 +70,12 @@ impl Server {
         Ok(server)
     }
 
-    /// The address and port that are served.
+    /// Returns the address and port that are served.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// What the server has done so far.
+    /// Returns counts of what the server has done so far.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::new();
         self.worker_stats().iter().for_each(|worker| stats.add(worker));
@@ -82,13 +83,13 @@ impl Server {
         stats
     }
 
-    /// What each worker has done so far.
+    /// Returns counts of what each worker has done so far.
     pub fn worker_stats(&self) -> Vec<Stats> {
         self.counts.iter().map(|counts| counts.snapshot()).collect()
     }
 
-    /// Returns the age of the oldest event-loop iteration of any worker. Well above a second: a handler
-    /// blocks its worker, or the worker has ended.
+    /// Returns the age of the oldest event-loop iteration of any worker. Well above a second: a
+    /// handler blocks its worker, or the worker has ended.
     pub fn worker_stall(&self) -> Duration {
         self.threads.oldest_heartbeat()
     }
@@ -106,15 +107,15 @@ impl Server {
     /// Replaces the configuration, as one: no packet is lost, and each is served under the old
     /// configuration or under the new one.
     ///
-    /// Workers take it with their next batch, and idle ones within a second. If the new handler panics as
-    /// it is made for a worker, that worker keeps the old configuration, and counts and logs it
-    /// ([`Stats::config_errors`]).
+    /// Workers take it with their next batch, and idle ones within a second. If the new handler
+    /// panics as it is made for a worker, that worker keeps the old configuration, and counts and
+    /// logs it ([`Stats::config_errors`]).
     pub fn set_config(&self, config: ServerConfig) {
         self.update_config(|_| config);
     }
 
-    /// Replaces the configuration as [`set_config`](Self::set_config) does, with what `update` makes of the
-    /// one in use. Updates wait for one another, so none is lost.
+    /// Replaces the configuration as [`set_config`](Self::set_config) does, with what `update`
+    /// makes of the one in use. Updates wait for one another, so none is lost.
     pub fn update_config(&self, update: impl FnOnce(ServerConfig) -> ServerConfig) {
         let _guard = lock(&self.changing_config);
         let previous = self.shared.config.load();
@@ -124,17 +125,18 @@ impl Server {
         tracing::info!(keys, "configuration replaced");
     }
 
-    /// Stops: reads what waits in the sockets (unless they were passed to this process and live on), finishes what was
-    /// accepted, as far as `within` allows, and closes. Returns what the server has done in its life.
+    /// Stops: reads what waits in the sockets (unless they were passed to this process and live
+    /// on), finishes what was accepted, as far as `within` allows, and closes. Returns what the
+    /// server has done in its life.
     ///
-    /// Whoever calls it again waits for the same end.
+    /// Further calls wait for the same end.
     pub async fn shutdown(&self, within: Duration) -> Stats {
         self.shared.shutdown.request(within);
         self.threads.ended().await;
         self.end()
     }
 
-    /// [`Server::shutdown`] for programs without async: blocks its thread.
+    /// Stops as [`Server::shutdown`] does, for programs without async: blocks its thread.
     pub fn shutdown_blocking(&self, within: Duration) -> Stats {
         self.shared.shutdown.request(within);
         self.threads.join();

@@ -1,8 +1,8 @@
-//! Datagrams in batches: as many as wait in a socket are received by one system call, and as many as are ready are sent by
-//! one for each local address.
+//! Datagrams in batches: as many as wait in a socket are received by one system call, and as many
+//! as are ready are sent by one for each local address.
 //!
-//! What the server stands on, and of use to whoever moves many datagrams. On Linux `recvmmsg` and `sendmmsg`; elsewhere what
-//! the system has, one by one if need be.
+//! What the server stands on, and of use to whoever moves many datagrams. On Linux `recvmmsg` and
+//! `sendmmsg`; elsewhere what the system has, one by one if need be.
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -40,9 +40,10 @@ pub const MAX_DATAGRAM: usize = 65_507;
 
 /// A UDP socket that receives and sends in batches.
 ///
-/// Every datagram comes with the local address that it was sent to, and can be answered from there: a client of a host with
-/// several addresses takes an answer from no other (`IP_PKTINFO`). Datagrams are neither coalesced by the kernel
-/// (`UDP_GRO` is off: it would cut datagrams short without a word when buffers are small) nor fragmented.
+/// Every datagram comes with the local address that it was sent to, and can be answered from there:
+/// a client of a host with several addresses takes an answer from no other (`IP_PKTINFO`).
+/// Datagrams are neither coalesced by the kernel (`UDP_GRO` is off: it would cut datagrams short
+/// without a word when buffers are small) nor fragmented.
 ///
 /// It stays on the thread that made it.
 #[derive(Debug)]
@@ -82,7 +83,8 @@ impl BatchSocket {
     /// Waits until at least one datagram is there, and takes as many as wait and the batch holds.
     ///
     /// # Errors
-    /// What the network had to say, for instance that a peer of ours cannot be reached. The socket remains usable.
+    /// What the network had to say, for instance that a peer of ours cannot be reached. The socket
+    /// remains usable.
     pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         self.io.async_io(Interest::READABLE, || self.receive_now(batch)).await
     }
@@ -120,9 +122,9 @@ impl BatchSocket {
         Ok(())
     }
 
-    /// Sends the whole batch and empties it, waiting while the socket's buffer is full. `each` is told of every datagram
-    /// whether the system took it, in no particular order; one that it refuses keeps no other from being sent. A buffer that
-    /// stays full for 100 ms fails the rest.
+    /// Sends the whole batch and empties it, waiting while the socket's buffer is full. `each` is
+    /// told of every datagram whether the system took it, in no particular order; one that it
+    /// refuses keeps no other from being sent. A buffer that stays full for 100 ms fails the rest.
     pub async fn send<T>(&mut self, batch: &mut SendBatch<T>, mut each: impl FnMut(T, io::Result<()>)) {
         if self.has_own_address {
             batch.datagrams.iter_mut().for_each(|datagram| datagram.from = None);

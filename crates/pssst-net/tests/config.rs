@@ -80,8 +80,8 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// The configuration is replaced as fast as it can be, many times for each batch of packets, so that
-/// replacements also come between any two moments at which a worker looks at it.
+/// The configuration is replaced as fast as it can be, many times for each batch of packets, so
+/// that replacements also come between any two moments at which a worker looks at it.
 #[test]
 fn no_packet_sees_two_generations_of_a_configuration() {
     let seen = Arc::default();

@@ -210,7 +210,8 @@ fn broken_services_do_not_end_the_server() {
     }
 }
 
-/// For what must happen once: a request that is repeated shows the same exchange value, any other shows another.
+/// For what must happen once: a request that is repeated shows the same exchange value, any other
+/// shows another.
 #[test]
 fn a_handler_sees_the_exchange_value() {
     let server =

@@ -38,7 +38,8 @@ fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
     let socket = socket(V4);
     let drain = socket.try_clone().unwrap();
     drain.set_nonblocking(true).unwrap();
-    // Sealed before the clock starts; sent again and again, which the server without memo cannot tell.
+    // Sealed before the clock starts; sent again and again, which the server without memo cannot
+    // tell.
     let packets: Vec<_> = (0..64).map(|_| sealed(&anonymous(), b"").0).collect();
     let start = Instant::now();
     let mut sent = 0.0;
@@ -71,7 +72,8 @@ fn overload_leaves_goodput_and_memory_as_they_were() {
         .unwrap()
         .serve(config(working(Duration::from_micros(200))))
         .unwrap();
-    // Others use this machine's cores too, so the two are compared in turn, and the best of a few rounds counts.
+    // Others use this machine's cores too, so the two are compared in turn, and the best of a few
+    // rounds counts.
     let mut ratios = Vec::new();
     for _ in 0..5 {
         // More than 5,000 a second are not to be had. What a full queue gives is the capacity.

@@ -73,7 +73,8 @@ fn handlers_learn_who_asked_and_how() {
 fn replies_leave_from_the_address_that_was_asked() {
     let addresses: Vec<Ipv4Addr> = (1..9).map(|last| Ipv4Addr::new(127, 0, 0, last)).collect();
     for listen in ["0.0.0.0:0", "[::]:0"] {
-        // A handler that waits, so that the requests to all addresses are answered in one batch as well.
+        // A handler that waits, so that the requests to all addresses are answered in one batch as
+        // well.
         let handler = Handler::from_service(tower::service_fn(async |request: Request| {
             tokio::time::sleep(Duration::from_millis(50)).await;
             Ok::<_, std::io::Error>(Some(Reply::from(request.into_message())))

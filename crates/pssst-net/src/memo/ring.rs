@@ -2,21 +2,23 @@
 
 use super::key::Key;
 
-/// Sealed replies in a ring of bytes, of which the newest overwrite the oldest, and an index of where they are.
+/// Sealed replies in a ring of bytes, of which the newest overwrite the oldest, and an index of
+/// where they are.
 ///
-/// The index is a table of small sets. Where more keys fall into one set than it has slots, the oldest of them is
-/// forgotten before its turn.
+/// The index is a table of small sets. Where more keys fall into one set than it has slots, the
+/// oldest of them is forgotten before its turn.
 pub(super) struct Ring {
     /// Records. None wraps: one that does not fit before the end goes to the start.
     arena: Box<[u8]>,
     index: Box<[Set]>,
-    /// Where the next record goes. Positions count bytes ever written, so that what was overwritten is known by its
-    /// position; modulo the arena's length they are offsets into it.
+    /// Where the next record goes. Positions count bytes ever written, so that what was overwritten
+    /// is known by its position; modulo the arena's length they are offsets into it.
     head: u64,
 }
 
 impl Ring {
-    /// A ring and its index in at most `capacity` bytes, allocated here; less than one set needs holds nothing.
+    /// A ring and its index in at most `capacity` bytes, allocated here; less than one set needs
+    /// holds nothing.
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity / BYTES_PER_SET;
         let arena = if sets == 0 { 0 } else { capacity - sets * size_of::<Set>() };
@@ -37,7 +39,8 @@ impl Ring {
         positions.find_map(|position| self.reply_at(position, &key.exchange_value))
     }
 
-    /// Stores a reply over the oldest ones, unless it is larger than the whole ring. The key must not be in the ring.
+    /// Stores a reply over the oldest ones, unless it is larger than the whole ring. The key must
+    /// not be in the ring.
     pub(super) fn store(&mut self, key: &Key, reply: &[u8]) {
         let size = RECORD_HEADER.saturating_add(reply.len());
         let Ok(length) = u32::try_from(reply.len()) else { return };
@@ -64,7 +67,8 @@ impl Ring {
         }
     }
 
-    /// Forgets the replies. Positions start two laps in, where an empty slot, which is 0, is long overwritten.
+    /// Forgets the replies. Positions start two laps in, where an empty slot, which is 0, is long
+    /// overwritten.
     fn clear(&mut self) {
         self.index.fill(Set::default());
         self.head = 2 * self.lap();
@@ -97,7 +101,8 @@ pub(super) const RECORD_HEADER: usize = 32 + size_of::<u32>();
 /// The record that the index is sized for: a header and a short reply.
 pub(super) const EXPECTED_RECORD: usize = RECORD_HEADER + 84;
 
-/// A slot of the index: 16 bits of the hash, to tell most others apart, above the record's position.
+/// A slot of the index: 16 bits of the hash, to tell most others apart, above the record's
+/// position.
 const POSITION_BITS: u32 = 48;
 const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
 
@@ -114,7 +119,8 @@ impl Key {
         self.hash >> POSITION_BITS
     }
 
-    /// One of so many sets, by the low half of the hash: its product with their number, without a division.
+    /// One of so many sets, by the low half of the hash: its product with their number, without a
+    /// division.
     fn set(&self, sets: usize) -> usize {
         let low = self.hash & u64::from(u32::MAX);
         ((u128::from(low) * sets as u128) >> 32) as usize
@@ -223,7 +229,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-        /// Whatever the keys collide in, a reply is never given to another key, nor one that was overwritten.
+        /// Whatever the keys collide in, a reply is never given to another key, nor one that was
+        /// overwritten.
         #[test]
         fn collisions_never_mix_replies(
             arena in RECORD_HEADER..600,

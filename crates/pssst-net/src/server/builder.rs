@@ -16,8 +16,8 @@ use crate::runtime::Shutdown;
 use crate::udp::{self, BufferShortfall, KernelDrops, MAX_DATAGRAM};
 
 impl Server {
-    /// Returns a builder. [`ServerBuilder::bind`] takes the port, and [`BoundServer::serve`] starts the
-    /// workers under a [`ServerConfig`].
+    /// Returns a builder. [`ServerBuilder::bind`] takes the port, and [`BoundServer::serve`] starts
+    /// the workers under a [`ServerConfig`].
     ///
     /// ```
     /// use pssst_net::pssst::{SecretKey, SysRng};
@@ -66,50 +66,55 @@ impl ServerBuilder {
         }
     }
 
-    /// Worker threads, each with its own socket; at least 1. One for each core by default.
+    /// Sets the number of worker threads, each with its own socket; at least 1. One for each core by
+    /// default.
     ///
-    /// The kernel spreads clients over the workers by their addresses and ports, so a single client with a single port is
-    /// served by one worker.
+    /// The kernel spreads clients over the workers by their addresses and ports, so a single client
+    /// with a single port is served by one worker.
     pub fn workers(self, workers: usize) -> Self {
         Self { workers: workers.max(1), ..self }
     }
 
-    /// Bytes of the longest request datagram that is taken, 2,048 by default. Longer ones are dropped and counted.
+    /// Bytes of the longest request datagram that is taken, 2,048 by default. Longer ones are
+    /// dropped and counted.
     pub fn max_datagram(mut self, bytes: usize) -> Self {
         self.limits.datagram = bytes.min(MAX_DATAGRAM);
         self
     }
 
-    /// Requests that a worker holds for its handler at most, 4,096 by default; at least 1. Beyond them the newest are dropped
-    /// and counted: clients send them again, later.
+    /// Requests that a worker holds for its handler at most, 4,096 by default; at least 1. Beyond
+    /// them the newest are dropped and counted: clients send them again, later.
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.limits.in_flight = requests.max(1);
         self
     }
 
-    /// Bytes of memory in which recent replies are remembered, 16 MiB by default, 0 for none; and under which suites, suite 1
-    /// by default.
+    /// Bytes of memory in which recent replies are remembered, 16 MiB by default, 0 for none; and
+    /// under which suites, suite 1 by default.
     ///
-    /// A request that comes again then gets the very bytes that it got before, without asking the handler. That is no state of
-    /// the protocol, since any of it may be forgotten at any time. It narrows the danger of two different answers to one
-    /// request under suite 1, and does not remove it: another server of the pool knows nothing of it. See [`Request`].
+    /// A request that comes again then gets the very bytes that it got before, without asking the
+    /// handler. That is no state of the protocol, since any of it may be forgotten at any time. It
+    /// narrows the danger of two different answers to one request under suite 1, and does not
+    /// remove it: another server of the pool knows nothing of it. See [`Request`].
     pub fn memo(self, bytes: usize, suites: SuiteSet) -> Self {
         Self { memo_len: bytes, memo_suites: suites, ..self }
     }
 
-    /// Bytes of each socket's buffers that the system is asked for, 4 MiB by default: what waits there while a worker is
-    /// busy. [`BoundServer::buffer_shortfall`] tells whether the system granted them.
+    /// Bytes of each socket's buffers that the system is asked for, 4 MiB by default: what waits
+    /// there while a worker is busy. [`BoundServer::buffer_shortfall`] tells whether the system
+    /// granted them.
     pub fn socket_buffer(self, bytes: usize) -> Self {
         Self { buffer_len: bytes, ..self }
     }
 
     /// Takes the port: from here on datagrams wait for the server. Port 0 takes a free one.
     ///
-    /// `[::]` takes IPv4 as well as IPv6. Replies leave from the address that their request came to.
+    /// `[::]` takes IPv4 as well as IPv6. Replies leave from the address that their request came
+    /// to.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AddrInUse`] when another process serves the port, even if it would share it; and whatever the system
-    /// has against the address.
+    /// [`io::ErrorKind::AddrInUse`] when another process serves the port, even if it would share
+    /// it; and whatever the system has against the address.
     pub fn bind(self, address: impl ToSocketAddrs) -> io::Result<BoundServer> {
         let mut outcome = Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to serve"));
         for address in address.to_socket_addrs()? {
@@ -121,8 +126,9 @@ impl ServerBuilder {
         BoundServer::new(self, outcome?, false)
     }
 
-    /// Serves sockets that are bound already, such as those that a service manager passed to this process
-    /// ([`udp::inherited_sockets`]). With fewer sockets than workers, several workers share one.
+    /// Serves sockets that are bound already, such as those that a service manager passed to this
+    /// process ([`udp::inherited_sockets`]). With fewer sockets than workers, several workers share
+    /// one.
     ///
     /// At shutdown what waits in these sockets is left to whoever else holds them.
     ///
@@ -173,12 +179,13 @@ impl BoundServer {
         Ok(Self { settings, sockets, is_inherited, local_addr, shortfall })
     }
 
-    /// The address and port that are served.
+    /// Returns the address and port that are served.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Whether the system granted smaller socket buffers than were asked for, and what to do about it. It was logged, once.
+    /// Whether the system granted smaller socket buffers than were asked for, and what to do about
+    /// it. It was logged, once.
     pub const fn buffer_shortfall(&self) -> Option<BufferShortfall> {
         self.shortfall
     }

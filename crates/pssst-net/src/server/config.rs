@@ -9,10 +9,11 @@ use super::Handler;
 use crate::rate_limit::{RateLimit, RateLimiter};
 use crate::udp::MAX_DATAGRAM;
 
-/// Everything of a server that may change while it runs: keys and suites, client check, limits, handler.
+/// Everything of a server that may change while it runs: keys and suites, client check, limits,
+/// handler.
 ///
-/// It is replaced as one, by [`Server::set_config`](super::Server::set_config): each packet is served
-/// under one configuration as a whole. A copy is cheap.
+/// It is replaced as one, by [`Server::set_config`](super::Server::set_config): each packet is
+/// served under one configuration as a whole. A copy is cheap.
 ///
 /// ```
 /// use pssst_net::pssst::{KeyCheck, SecretKey, SysRng};
@@ -40,8 +41,8 @@ impl ServerConfig {
     /// Returns a configuration with these keys, that is a [`SecretKey`](pssst::SecretKey), a
     /// [`Keyring`](pssst::Keyring) or, to choose suites, a [`pssst::Server`]; and this handler.
     ///
-    /// Every valid client key is served, no rate is limited, and replies are at most three times as long
-    /// as their requests.
+    /// Every valid client key is served, no rate is limited, and replies are at most three times as
+    /// long as their requests.
     pub fn new(keys: impl Into<pssst::Server>, handler: Handler) -> Self {
         Self {
             server: Arc::new(keys.into()),
@@ -52,8 +53,8 @@ impl ServerConfig {
         }
     }
 
-    /// Replaces the keys, and what else a [`pssst::Server`] has. The old keys are wiped as soon as no
-    /// worker uses them.
+    /// Replaces the keys, and what else a [`pssst::Server`] has. The old keys are wiped as soon as
+    /// no worker uses them.
     pub fn keys(self, keys: impl Into<pssst::Server>) -> Self {
         Self { server: Arc::new(keys.into()), ..self }
     }
@@ -64,33 +65,33 @@ impl ServerConfig {
     }
 
     /// Sets the decision on a client key that passed its proof, as in
-    /// [`pssst::Server::open_request_with`]: ask a list of enrolled clients here. By default every valid
-    /// key is served. If it panics, the request is refused as one of an unknown client.
+    /// [`pssst::Server::open_request_with`]: ask a list of enrolled clients here. By default every
+    /// valid key is served. If it panics, the request is refused as one of an unknown client.
     pub fn client_check(self, check: impl Fn(&PublicKey) -> KeyCheck + Send + Sync + 'static) -> Self {
         Self { client_check: Arc::new(check), ..self }
     }
 
-    /// Sets how many times longer a reply datagram may be than its request, 3 by default; `None` for no
-    /// limit. Longer replies are not sent, and are counted.
+    /// Sets how many times longer a reply datagram may be than its request, 3 by default; `None`
+    /// for no limit. Longer replies are not sent, and are counted.
     ///
-    /// The sender's address of a request can be forged, so a server answers whoever an attacker points it
-    /// at. Three times is what QUIC allows towards addresses that are not validated (RFC 9000, section
-    /// 8.1).
+    /// The sender's address of a request can be forged, so a server answers whoever an attacker
+    /// points it at. Three times is what QUIC allows towards addresses that are not validated (RFC
+    /// 9000, section 8.1).
     pub fn max_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
         self.amplification.anonymous = times.into();
         self
     }
 
-    /// Sets the limit of [`max_amplification`](Self::max_amplification) for authenticated clients, whose
-    /// requests others can repeat, too. 3 by default.
+    /// Sets the limit of [`max_amplification`](Self::max_amplification) for authenticated clients,
+    /// whose requests others can repeat, too. 3 by default.
     pub fn max_authenticated_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
         self.amplification.authenticated = times.into();
         self
     }
 
-    /// Limits the requests of each prefix of source addresses. Unlimited by default. A server that takes a
-    /// configuration with the limit that it has keeps what it has counted; under another limit all sources
-    /// begin anew.
+    /// Limits the requests of each prefix of source addresses. Unlimited by default. A server that
+    /// takes a configuration with the limit that it has keeps what it has counted; under another
+    /// limit all sources begin anew.
     pub fn rate_limit(self, limit: impl Into<Option<RateLimit>>) -> Self {
         Self { rate_limit: limit.into(), ..self }
     }
@@ -155,7 +156,7 @@ impl ActiveConfig {
     }
 }
 
-/// How many times longer than their requests replies may be.
+/// Limits on the length of a reply, as multiples of its request's.
 #[derive(Clone, Copy, Debug)]
 struct Amplification {
     anonymous: Option<u32>,

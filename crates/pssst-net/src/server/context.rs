@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Reply;
 use crate::memo::Claim;
 
-/// Where a packet came from.
+/// Source of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub(super) peer: SocketAddr,
@@ -17,7 +17,7 @@ pub(super) struct Source {
     pub(super) len: usize,
 }
 
-/// What a worker needs to answer a request that a handler has.
+/// A worker's record of a request that a handler has, to answer it.
 pub(super) struct ReplyContext {
     pub(super) sealer: ReplySealer,
     pub(super) source: Source,

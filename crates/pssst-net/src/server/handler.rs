@@ -19,11 +19,13 @@ use tracing::Instrument;
 use super::context::{Failure, Finished, ReplyContext};
 use super::{Reply, Request};
 
-/// What answers the requests of a server: a function, or a service ([`Service`], the trait of tower).
+/// Answers the requests of a server: a function, or a service ([`Service`], the trait of tower).
 ///
-/// A reply is optional: with `None` the server sends nothing, as clients of one-way messages expect.
+/// A reply is optional: with `None` the server sends nothing, as clients of one-way messages
+/// expect.
 ///
-/// Handlers run on the worker's own thread, so they must not block it. A panic is caught, and costs its request only.
+/// Handlers run on the worker's own thread, so they must not block it. A panic is caught, and costs
+/// its request only.
 ///
 /// **Under suite 1 a handler must answer the same request with the same bytes**: see [`Request`].
 #[derive(Clone)]
@@ -32,8 +34,9 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Returns the handler of a function that does not wait: the fastest way. It gets the message where it was decrypted,
-    /// and replies are sealed and sent with the batch that their requests came in.
+    /// Returns the handler of a function that does not wait: the fastest way. It gets the message
+    /// where it was decrypted, and replies are sealed and sent with the batch that their requests
+    /// came in.
     ///
     /// ```
     /// use pssst_net::{Handler, Reply, Request};
@@ -49,11 +52,13 @@ impl Handler {
         Self { make: Arc::new(move || Box::new(Function(Arc::clone(&answer)))) }
     }
 
-    /// Returns the handler of a service, of which every worker gets a clone. Requests wait while it is not
-    /// ready, and count as in flight ([`ServerBuilder::max_in_flight`](crate::ServerBuilder::max_in_flight)).
+    /// Returns the handler of a service, of which every worker gets a clone. Requests wait while it
+    /// is not ready, and count as in flight
+    /// ([`ServerBuilder::max_in_flight`](crate::ServerBuilder::max_in_flight)).
     ///
-    /// Layers of tower work as they do elsewhere. With the feature `tower` the errors of its timeout and
-    /// load-shedding layers count as [`HandlerTimedOut`](crate::DatagramOutcome::HandlerTimedOut) and
+    /// Layers of tower work as they do elsewhere. With the feature `tower` the errors of its
+    /// timeout and load-shedding layers count as
+    /// [`HandlerTimedOut`](crate::DatagramOutcome::HandlerTimedOut) and
     /// [`Overloaded`](crate::DatagramOutcome::Overloaded), otherwise as
     /// [`HandlerFailed`](crate::DatagramOutcome::HandlerFailed).
     ///
@@ -75,8 +80,9 @@ impl Handler {
         Self::per_worker(move || lock(&service).clone())
     }
 
-    /// Returns the handler of a service that is made anew for every worker, on the worker's thread: for services that cannot be cloned, as with tower's rate
-    /// limit, or be sent to another thread. What such a layer counts, it counts for each worker by itself.
+    /// Returns the handler of a service that is made anew for every worker, on the worker's thread:
+    /// for services that cannot be cloned, as with tower's rate limit, or be sent to another
+    /// thread. What such a layer counts, it counts for each worker by itself.
     pub fn per_worker<S>(make: impl Fn() -> S + Send + Sync + 'static) -> Self
     where
         S: Service<Request, Response = Option<Reply>, Error: Into<BoxError>, Future: 'static> + 'static,
@@ -224,7 +230,8 @@ where
         Self { service, waiting: VecDeque::new(), running: FuturesUnordered::new() }
     }
 
-    /// Hands waiting requests to the service while it is ready. `Some` is a request that it refused.
+    /// Hands waiting requests to the service while it is ready. `Some` is a request that it
+    /// refused.
     fn start_waiting(&mut self, cx: &mut Context<'_>) -> Option<Finished> {
         while !self.waiting.is_empty() {
             let ready = catch_unwind(AssertUnwindSafe(|| self.service.poll_ready(cx)));

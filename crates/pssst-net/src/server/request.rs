@@ -11,14 +11,17 @@ use pssst::{PublicKey, Suite};
 ///
 /// # One request, one answer
 ///
-/// The network, a client that heard nothing, or an attacker may send a request again at any time. **Under suite 1 a handler
-/// must answer the same request with the same bytes**: no clock, no counter, no fresh reading in an answer. Two answers that
-/// differ let anybody who saw both forge a third, which the waiting client accepts. The server's memory of recent replies
-/// ([`ServerBuilder::memo`](crate::ServerBuilder::memo)) narrows this and does not remove it. Under suite 0xf001 different
-/// answers do no harm. See [the protocol's documentation](pssst#one-request-one-answer).
+/// The network, a client that heard nothing, or an attacker may send a request again at any time.
+/// **Under suite 1 a handler must answer the same request with the same bytes**: no clock, no
+/// counter, no fresh reading in an answer. Two answers that differ let anybody who saw both forge a
+/// third, which the waiting client accepts. The server's memory of recent replies
+/// ([`ServerBuilder::memo`](crate::ServerBuilder::memo)) narrows this and does not remove it. Under
+/// suite 0xf001 different answers do no harm. See [the protocol's
+/// documentation](pssst#one-request-one-answer).
 ///
-/// A [function](crate::Handler::from_fn) gets a `Request<&[u8]>`, whose message is in the buffer that the
-/// packet came in; a [service](crate::Handler::from_service), which may wait, a `Request` that has a copy.
+/// A [function](crate::Handler::from_fn) gets a `Request<&[u8]>`, whose message is in the buffer
+/// that the packet came in; a [service](crate::Handler::from_service), which may wait, a `Request`
+/// that has a copy.
 #[derive(Clone)]
 pub struct Request<M = Bytes> {
     pub(super) message: M,
@@ -31,8 +34,8 @@ pub struct Request<M = Bytes> {
 }
 
 impl<M: AsRef<[u8]>> Request<M> {
-    /// A request as a server would hand it out, for tests of handlers: received now, under suite 1, with an exchange value of
-    /// zeros.
+    /// A request as a server would hand it out, for tests of handlers: received now, under suite 1,
+    /// with an exchange value of zeros.
     pub fn new(message: impl Into<M>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
         let (received, suite) = (Instant::now(), Suite::default());
         Self { message: message.into(), client_key, peer, received, server_key: None, suite, exchange_value: [0; 32] }
@@ -63,13 +66,14 @@ impl<M: AsRef<[u8]>> Request<M> {
 
     /// The client's public key, if the client proved it; an anonymous request has none.
     ///
-    /// Whoever holds the server's secret key could have made that proof: it is no signature to show to others.
+    /// Whoever holds the server's secret key could have made that proof: it is no signature to show
+    /// to others.
     pub const fn client_key(&self) -> Option<&PublicKey> {
         self.client_key.as_ref()
     }
 
-    /// Where the datagram says that it comes from, which anybody can forge. IPv4 addresses are given as such, also when
-    /// they came to an IPv6 socket.
+    /// Where the datagram says that it comes from, which anybody can forge. IPv4 addresses are
+    /// given as such, also when they came to an IPv6 socket.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -79,14 +83,15 @@ impl<M: AsRef<[u8]>> Request<M> {
         self.received
     }
 
-    /// Which of the server's keys opened the request: whether a client still uses an old one. `None` if the request was
-    /// made by [`Request::new`].
+    /// Which of the server's keys opened the request: whether a client still uses an old one.
+    /// `None` if the request was made by [`Request::new`].
     pub const fn server_key(&self) -> Option<&PublicKey> {
         self.server_key.as_ref()
     }
 
-    /// The packet's exchange value, 32 bytes: the same when the request is repeated, and new for every other request, so that
-    /// what must happen once can be told by it. It is not secret. Only the client could have made another message for it.
+    /// The packet's exchange value, 32 bytes: the same when the request is repeated, and new for
+    /// every other request, so that what must happen once can be told by it. It is not secret. Only
+    /// the client could have made another message for it.
     pub const fn exchange_value(&self) -> &[u8; 32] {
         &self.exchange_value
     }
@@ -139,7 +144,8 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// From whatever [`Bytes`] are made of: `Vec<u8>`, `String`, `&'static str`, `&'static [u8]`, `Bytes` itself.
+/// From whatever [`Bytes`] are made of: `Vec<u8>`, `String`, `&'static str`, `&'static [u8]`,
+/// `Bytes` itself.
 impl<B: Into<Bytes>> From<B> for Reply {
     fn from(message: B) -> Self {
         Self(message.into())

@@ -6,7 +6,7 @@ use pssst::{Keyring, Refusal};
 
 use crate::stats::{AtomicHistogram, Counter, Histogram, Scale};
 
-/// How a received datagram ended. Each ends in exactly one way.
+/// The end of a received datagram. Each has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DatagramOutcome {
@@ -18,9 +18,11 @@ pub enum DatagramOutcome {
     Unanswered,
     /// Refused by the protocol, for this cause.
     Refused(Refusal),
-    /// Dropped: longer than the server takes ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
+    /// Dropped: longer than the server takes
+    /// ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
     TooLong,
-    /// Dropped before any work: its source sent too much ([`ServerConfig::rate_limit`](crate::ServerConfig::rate_limit)).
+    /// Dropped before any work: its source sent too much
+    /// ([`ServerConfig::rate_limit`](crate::ServerConfig::rate_limit)).
     RateLimited,
     /// Dropped: as many requests were in flight as may be, or the handler shed load.
     Overloaded,
@@ -31,7 +33,8 @@ pub enum DatagramOutcome {
     /// The handler failed or panicked.
     HandlerFailed,
     /// The reply was not sent, being too large beside its request
-    /// ([`ServerConfig::max_amplification`](crate::ServerConfig::max_amplification)) or for a datagram.
+    /// ([`ServerConfig::max_amplification`](crate::ServerConfig::max_amplification)) or for a
+    /// datagram.
     ReplyTooLarge,
     /// The system did not take the reply: no route, no room, a firewall.
     SendFailed,
@@ -64,7 +67,7 @@ impl DatagramOutcome {
         Self::SERVED.into_iter().chain(Refusal::ALL.map(Self::Refused)).chain(Self::DROPPED)
     }
 
-    /// Whether the request was served: its reply was sent, or its handler wanted none.
+    /// Returns whether the request was served: its reply was sent, or its handler wanted none.
     pub const fn is_served(self) -> bool {
         match self {
             Self::Replied | Self::Repeated | Self::Unanswered => true,
@@ -120,7 +123,7 @@ impl DatagramOutcome {
     }
 }
 
-/// What one worker has counted. Only the worker writes.
+/// Counters of one worker, which alone writes them.
 #[derive(Debug)]
 pub(crate) struct WorkerCounts {
     pub(super) received: Counter,
@@ -160,7 +163,8 @@ impl WorkerCounts {
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
-        // Outcomes first: what ends between the two readings shows as in flight, not as ended before it came.
+        // Outcomes first: what ends between the two readings shows as in flight, not as ended
+        // before it came.
         let outcomes = array::from_fn(|place| self.outcomes[place].get());
         Stats {
             received: self.received.get(),
@@ -180,9 +184,10 @@ impl WorkerCounts {
     }
 }
 
-/// What a server, or one of its workers, has done since it started.
+/// Counts of a server, or of one of its workers, since it started.
 ///
-/// Every datagram that was received is in [`Stats::outcomes`] exactly once, or [`Stats::in_flight`].
+/// Every datagram that was received is in [`Stats::outcomes`] exactly once, or
+/// [`Stats::in_flight`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -196,19 +201,20 @@ pub struct Stats {
     pub anonymous_requests: u64,
     /// Authenticated requests that were opened.
     pub authenticated_requests: u64,
-    /// Requests that were opened, by the place of the key in the keyring of that time: whether an old key is still in use.
+    /// Requests that were opened, by the place of the key in the keyring of that time: whether an
+    /// old key is still in use.
     pub requests_by_key: [u64; Keyring::CAPACITY],
     /// Times that the system reported an error instead of a datagram.
     pub receive_errors: u64,
     /// Configurations that a worker did not take, since their handler panicked as it was made.
     pub config_errors: u64,
-    /// Datagrams that the system dropped because the socket's buffer was full, and that the server therefore never received.
-    /// `None` where the system does not tell, and for single workers.
+    /// Datagrams that the system dropped because the socket's buffer was full, and that the server
+    /// therefore never received. `None` where the system does not tell, and for single workers.
     pub kernel_drops: Option<u64>,
     /// Datagrams received together.
     pub batch_size: Histogram,
-    /// Nanoseconds that the handler took for a request, whether it answered or failed. What a service lets wait before it is ready is part
-    /// of it.
+    /// Nanoseconds that the handler took for a request, whether it answered or failed. What a
+    /// service lets wait before it is ready is part of it.
     pub handler_nanos: Histogram,
     /// Nanoseconds from receiving a request to having sent its reply.
     pub turnaround_nanos: Histogram,
@@ -216,12 +222,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Datagrams that ended in this way.
+    /// Returns the number of datagrams with this outcome.
     pub const fn count(&self, outcome: DatagramOutcome) -> u64 {
         self.outcomes[outcome.index()]
     }
 
-    /// How many datagrams ended in which way.
+    /// Returns the number of datagrams for each outcome.
     pub fn outcomes(&self) -> impl Iterator<Item = (DatagramOutcome, u64)> {
         DatagramOutcome::all().map(|outcome| (outcome, self.count(outcome)))
     }
@@ -236,7 +242,7 @@ impl Stats {
         self.received.saturating_sub(self.outcomes.iter().sum())
     }
 
-    /// Nothing yet.
+    /// Returns counts of nothing.
     pub(super) fn new() -> Self {
         WorkerCounts::new().snapshot()
     }

@@ -1,12 +1,10 @@
-//! One worker: its socket, its batch, its handler. It shares nothing that changes often with the others.
+//! One worker: its socket, its batch, its handler. It shares nothing that changes often with the
+//! others.
 
-use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,7 +14,7 @@ use tokio::time::Instant;
 use super::Request;
 use super::config::ActiveConfig;
 use super::context::{Failure, Finished, ReplyContext, Source};
-use super::handler::Handle;
+use super::handlers::Handlers;
 use super::shared::Shared;
 use super::stats::{DatagramOutcome, WorkerCounts};
 use crate::memo::Entry;
@@ -27,7 +25,8 @@ use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
 #[cfg(test)]
 mod tests;
 
-/// What a worker receives from and sends to. The server's is a [`BatchSocket`]; tests have a network of their own.
+/// What a worker receives from and sends to. The server's is a [`BatchSocket`]; tests have a
+/// network of their own.
 pub(crate) trait Datagrams {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()>;
     fn try_receive(&self, batch: &mut ReceiveBatch) -> io::Result<()>;
@@ -128,7 +127,8 @@ impl<S: Datagrams> Worker<S> {
                     self.processor.open(&mut self.received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Whatever the network complains of, a client that is gone for instance, is no reason to end.
+                // Whatever the network complains of, a client that is gone for instance, is no
+                // reason to end.
                 Err(error) => {
                     self.processor.counts.receive_errors.add(1);
                     self.processor.warnings.receive.log(|| tracing::warn!(%error, "cannot receive; going on"));
@@ -140,7 +140,8 @@ impl<S: Datagrams> Worker<S> {
             }
             self.answer().await;
             if self.processor.in_flight > 0 {
-                // Timers and tasks of the handlers have their turn, however much there is to receive.
+                // Timers and tasks of the handlers have their turn, however much there is to
+                // receive.
                 tokio::task::yield_now().await;
             }
         }
@@ -185,8 +186,8 @@ impl<S: Datagrams> Worker<S> {
         counts.sent_bytes.add(sent_bytes);
     }
 
-    /// Reads what waits in the socket, unless another process goes on with it, and finishes what was accepted, within the
-    /// time that is given.
+    /// Reads what waits in the socket, unless another process goes on with it, and finishes what
+    /// was accepted, within the time that is given.
     async fn drain(&mut self) {
         let deadline = self.processor.shared.shutdown.deadline();
         // What waits in the socket now is among these. Clients that go on and on are left.
@@ -210,7 +211,8 @@ impl<S: Datagrams> Worker<S> {
     }
 }
 
-/// Errors that are pending on a socket go away by being read, so the first few in a row cost nothing.
+/// Errors that are pending on a socket go away by being read, so the first few in a row cost
+/// nothing.
 fn pause_after(failures: u32) -> Option<Duration> {
     let more = failures.checked_sub(FREE_FAILURES)?;
     Some(Duration::from_millis(1 << more.min(10)).min(MAX_PAUSE))
@@ -300,7 +302,7 @@ impl RequestProcessor {
         };
         let context = ReplyContext { sealer, source, received, handed: Instant::now(), max_reply, claim };
         self.in_flight += 1;
-        if let Some(finished) = self.handlers.current.start(request, context) {
+        if let Some(finished) = self.handlers.start(request, context) {
             self.finish(finished);
         }
     }
@@ -366,60 +368,5 @@ impl RequestProcessor {
             self.in_flight -= 1;
             self.counts.count(DatagramOutcome::Abandoned);
         }
-    }
-}
-
-/// The configuration in use with its handler, and the handlers that were replaced and still have requests.
-struct Handlers {
-    config: Arc<ActiveConfig>,
-    current: Box<dyn Handle>,
-    replaced: Vec<Box<dyn Handle>>,
-    /// The newest configuration, if its handler could not be made.
-    refused: Option<Arc<ActiveConfig>>,
-}
-
-impl Handlers {
-    fn new(config: Arc<ActiveConfig>) -> Self {
-        Self { current: config.handler().make(), config, replaced: Vec::new(), refused: None }
-    }
-
-    /// Takes the newest configuration together with its handler, and returns the one to serve under.
-    fn configure(&mut self, newest: &Arc<ActiveConfig>, counts: &WorkerCounts) -> Arc<ActiveConfig> {
-        self.replaced.retain(|handler| handler.in_flight() > 0);
-        let is_known = |config: &Arc<ActiveConfig>| Arc::ptr_eq(config, newest);
-        if is_known(&self.config) || self.refused.as_ref().is_some_and(is_known) {
-            return Arc::clone(&self.config);
-        }
-        self.refused = None;
-        if !newest.handler().is(self.config.handler()) {
-            // The caller's code may panic.
-            let Ok(made) = catch_unwind(AssertUnwindSafe(|| newest.handler().make())) else {
-                counts.config_errors.add(1);
-                tracing::error!("the new handler panicked as it was made; the old configuration stays");
-                self.refused = Some(Arc::clone(newest));
-                return Arc::clone(&self.config);
-            };
-            self.replaced.push(mem::replace(&mut self.current, made));
-        }
-        self.config = Arc::clone(newest);
-        Arc::clone(newest)
-    }
-
-    async fn next_finished(&mut self) -> Finished {
-        poll_fn(|cx| self.poll_finished(cx)).await
-    }
-
-    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
-        let mut all = std::iter::once(&mut self.current).chain(&mut self.replaced);
-        all.find_map(|handler| match handler.poll_finished(cx) {
-            Poll::Ready(finished) => Some(Poll::Ready(finished)),
-            Poll::Pending => None,
-        })
-        .unwrap_or(Poll::Pending)
-    }
-
-    fn abandon(&mut self) -> Vec<ReplyContext> {
-        let all = std::iter::once(&mut self.current).chain(&mut self.replaced);
-        all.flat_map(|handler| handler.abandon()).collect()
     }
 }

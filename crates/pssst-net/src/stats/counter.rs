@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter that one thread writes while others read: a plain addition, where a shared one would lock the bus.
+/// A counter that one thread writes while others read: a plain addition, where a shared one would
+/// lock the bus.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

@@ -6,8 +6,8 @@ use super::counter::Counter;
 
 /// How often values fell into each of a fixed row of buckets.
 ///
-/// A copy, taken while the server may have been counting on: the last few values may be in the counts and not yet in
-/// the sum.
+/// A copy, taken while the server may have been counting on: the last few values may be in the
+/// counts and not yet in the sum.
 ///
 /// ```
 /// use pssst_net::Histogram;
@@ -32,8 +32,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty histogram of durations in nanoseconds: four buckets for each octave from 1.024 microseconds to 68.7
-    /// seconds.
+    /// An empty histogram of durations in nanoseconds: four buckets for each octave from 1.024
+    /// microseconds to 68.7 seconds.
     pub fn nanoseconds() -> Self {
         Self::new(Scale::NANOSECONDS)
     }
@@ -49,8 +49,8 @@ impl Histogram {
         self.sum = self.sum.wrapping_add(value);
     }
 
-    /// For each bucket, in rising order, the largest value that falls into it, and how many did. The last one takes
-    /// all that is left, and its bound is [`u64::MAX`].
+    /// For each bucket, in rising order, the largest value that falls into it, and how many did.
+    /// The last one takes all that is left, and its bound is [`u64::MAX`].
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         self.counts.iter().enumerate().map(|(bucket, &count)| (self.scale.upper_bound(bucket), count))
     }
@@ -72,8 +72,9 @@ impl Histogram {
         (count > 0).then(|| self.sum as f64 / count as f64)
     }
 
-    /// The upper bound of the bucket that holds the value below or at which this part of all values lies, from 0 to
-    /// 1: for 0.99 the 99th percentile, rounded up to the next bound. `None` when there are no values.
+    /// The upper bound of the bucket that holds the value below or at which this part of all values
+    /// lies, from 0 to 1: for 0.99 the 99th percentile, rounded up to the next bound. `None` when
+    /// there are no values.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -90,8 +91,8 @@ impl Histogram {
         })
     }
 
-    /// Adds the values of another histogram, for instance of another worker. Where that one has other buckets, each of
-    /// its values counts as its upper bound there.
+    /// Adds the values of another histogram, for instance of another worker. Where that one has
+    /// other buckets, each of its values counts as its upper bound there.
     pub fn merge(&mut self, other: &Self) {
         for (upper_bound, count) in other.buckets() {
             let bucket = &mut self.counts[self.scale.bucket(upper_bound)];
@@ -110,8 +111,8 @@ impl Add<&Self> for Histogram {
     }
 }
 
-/// The bounds of a histogram: 0 to 2^`first`, then each octave up to 2^`last` in 2^`split` equal buckets, then the
-/// rest. Bounds are inclusive.
+/// The bounds of a histogram: 0 to 2^`first`, then each octave up to 2^`last` in 2^`split` equal
+/// buckets, then the rest. Bounds are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale {
     first: u32,
@@ -122,8 +123,8 @@ pub(crate) struct Scale {
 impl Scale {
     /// Powers of two from 1 to 64, for the sizes of batches.
     pub(crate) const BATCH_SIZES: Self = Self { first: 0, last: 6, split: 0 };
-    /// Four buckets for each octave from 1.024 microseconds to 68.7 seconds, in nanoseconds: at most a quarter too
-    /// high.
+    /// Four buckets for each octave from 1.024 microseconds to 68.7 seconds, in nanoseconds: at
+    /// most a quarter too high.
     pub(crate) const NANOSECONDS: Self = Self { first: 10, last: 36, split: 2 };
 
     fn buckets(self) -> usize {

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use quinn_udp::RecvMeta;
 
-/// Bytes that keep the buffers of a batch from starting in the same cache set, as powers of two would.
+/// Bytes that keep the buffers of a batch from starting in the same cache set, as powers of two
+/// would.
 const CACHE_LINE: usize = 64;
 
 /// Buffers for received datagrams, filled anew by every call.
@@ -24,10 +25,11 @@ pub struct ReceiveBatch {
 pub struct Received<'b> {
     /// Its bytes; `None` when it was longer than the batch's buffers, and so was not kept whole.
     pub bytes: Option<&'b mut [u8]>,
-    /// Who sent it, as the system says it: to be answered under this very address. On a socket that serves both IPv6 and
-    /// IPv4, IPv4 addresses come mapped into IPv6.
+    /// Who sent it, as the system says it: to be answered under this very address. On a socket that
+    /// serves both IPv6 and IPv4, IPv4 addresses come mapped into IPv6.
     pub peer: SocketAddr,
-    /// The address of this host that it was sent to, if the system tells and it is fit to answer from.
+    /// The address of this host that it was sent to, if the system tells and it is fit to answer
+    /// from.
     pub local: Option<IpAddr>,
 }
 
@@ -113,7 +115,8 @@ impl fmt::Debug for Received<'_> {
     }
 }
 
-/// Datagrams to be sent together, each with a context of the caller's that comes back with its outcome.
+/// Datagrams to be sent together, each with a context of the caller's that comes back with its
+/// outcome.
 pub struct SendBatch<T> {
     pub(super) bytes: Vec<u8>,
     pub(super) datagrams: Vec<Outgoing<T>>,

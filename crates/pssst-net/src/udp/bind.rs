@@ -6,10 +6,12 @@ use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Binds a socket for each of `count` workers to one address. Port 0 takes a free one, the same for all.
+/// Binds a socket for each of `count` workers to one address. Port 0 takes a free one, the same for
+/// all.
 ///
-/// The first socket is bound before it says that it would share its port: so a port that anybody else serves is refused,
-/// also when they would share it, and there is no moment at which two servers could both pass.
+/// The first socket is bound before it says that it would share its port: so a port that anybody
+/// else serves is refused, also when they would share it, and there is no moment at which two
+/// servers could both pass.
 pub(crate) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::Result<Vec<UdpSocket>> {
     let first = open(address, buffer_len)?;
     first.bind(&address.into()).map_err(|error| explain(&error, address))?;
@@ -22,11 +24,13 @@ pub(crate) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::
     Ok(sockets)
 }
 
-/// Returns the UDP sockets that the service manager passed to this process (systemd's socket activation),
-/// for [`ServerBuilder::bind_sockets`](crate::ServerBuilder::bind_sockets); an empty list if it passed none.
+/// Returns the UDP sockets that the service manager passed to this process (systemd's socket
+/// activation), for [`ServerBuilder::bind_sockets`](crate::ServerBuilder::bind_sockets); an empty
+/// list if it passed none.
 ///
-/// Such sockets outlive the process: no datagram is lost while one server ends and the next one starts.
-/// They are passed once: a second call finds none. On systems other than Unix the list is empty.
+/// Such sockets outlive the process: no datagram is lost while one server ends and the next one
+/// starts. They are passed once: a second call finds none. On systems other than Unix the list is
+/// empty.
 ///
 /// ```no_run
 /// # use pssst_net::{BoundServer, Server, udp};
@@ -101,8 +105,9 @@ fn bind_another(first: &UdpSocket, _: SocketAddr, _: usize) -> io::Result<UdpSoc
     first.try_clone()
 }
 
-/// As many datagrams as can wait in a socket with this many bytes of buffer, or more: systems charge at least 256 bytes for
-/// each (Linux 512, of twice what it was asked for), and have smallest buffers of their own.
+/// As many datagrams as can wait in a socket with this many bytes of buffer, or more: systems
+/// charge at least 256 bytes for each (Linux 512, of twice what it was asked for), and have
+/// smallest buffers of their own.
 pub(crate) fn max_waiting(buffer_len: usize) -> usize {
     buffer_len.max(1 << 16) / 256
 }

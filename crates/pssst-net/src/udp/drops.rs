@@ -3,7 +3,8 @@
 use std::io;
 use std::net::UdpSocket;
 
-/// The sockets whose drops are asked for. They are kept open, so that there is an answer after the workers have ended.
+/// The sockets whose drops are asked for. They are kept open, so that there is an answer after the
+/// workers have ended.
 #[derive(Debug)]
 pub(crate) struct KernelDrops {
     sockets: Vec<UdpSocket>,

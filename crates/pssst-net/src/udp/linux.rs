@@ -1,8 +1,9 @@
 //! `sendmmsg`: one system call for all datagrams that leave from one local address.
 //!
-//! `quinn-udp` sends to one destination a call, and `nix` attaches one set of control messages to a whole call. Together
-//! they do what is needed without unsafe code of ours: `quinn-udp` receives, and `nix` sends, once for each address that the
-//! requests of a batch came to, which nearly always is a single one.
+//! `quinn-udp` sends to one destination a call, and `nix` attaches one set of control messages to a
+//! whole call. Together they do what is needed without unsafe code of ours: `quinn-udp` receives,
+//! and `nix` sends, once for each address that the requests of a batch came to, which nearly always
+//! is a single one.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -23,7 +24,8 @@ const MAX_GROUP: usize = 64;
 /// The headers of a call, kept from one to the next.
 pub(super) struct Sender {
     plain: MultiHeaders<SockaddrStorage>,
-    /// With room for a local address: nix panics without it, and the kernel refuses room that is not used.
+    /// With room for a local address: nix panics without it, and the kernel refuses room that is
+    /// not used.
     with_source: MultiHeaders<SockaddrStorage>,
 }
 
@@ -37,7 +39,8 @@ impl Sender {
         }
     }
 
-    /// Sends as many datagrams of a group as the kernel takes, from its first one on. An error is about that first one.
+    /// Sends as many datagrams of a group as the kernel takes, from its first one on. An error is
+    /// about that first one.
     pub(super) fn send<T>(
         &mut self,
         socket: &tokio::net::UdpSocket,

@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-/// Turns off what `quinn-udp` turns on and we do without: coalescing; a time stamp and the congestion bits of every datagram;
-/// and, on a socket with an address of its own, the address that each was sent to.
+/// Turns off what `quinn-udp` turns on and we do without: coalescing; a time stamp and the
+/// congestion bits of every datagram; and, on a socket with an address of its own, the address that
+/// each was sent to.
 #[cfg(target_os = "linux")]
 pub(super) fn disable_offloads(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
     use nix::errno::Errno;
