@@ -38,7 +38,7 @@ pub enum Error {
     /// The file of identities could not be read or written.
     File(io::Error),
     /// The database is away, or refuses.
-    Database(sqlx::Error),
+    Database(DatabaseError),
     /// What the database holds is not what this program writes; the field says where.
     Corrupt(&'static str),
     /// The random number generator failed.
@@ -83,9 +83,26 @@ impl std::error::Error for Error {
     }
 }
 
+/// The error of a database, opaque: its text is for people.
+#[derive(Debug)]
+pub struct DatabaseError(Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Database(DatabaseError(error.into()))
     }
 }
 

@@ -18,16 +18,26 @@
 //! store.update(&key, Update::state(State::Revoked)).await?;
 //! # Ok(()) }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `file` (default) | a store in a text file |
+//! | `sqlite` | a store in SQLite, whose C source is compiled along |
+//! | `postgres` | a store in PostgreSQL, for a pool of servers |
 
 mod admission;
 mod audit;
 mod error;
+#[cfg(feature = "file")]
 mod file;
 mod follower;
 mod identity;
 mod memory;
 mod open;
 mod snapshot;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod state;
 mod store;
@@ -35,7 +45,8 @@ mod token;
 
 pub use admission::{Admission, AdmissionStats, UnknownClients};
 pub use audit::{Action, AuditEntry, NewAuditEntry};
-pub use error::Error;
+pub use error::{DatabaseError, Error};
+#[cfg(feature = "file")]
 pub use file::FileStore;
 pub use follower::{Follower, FollowerStatus};
 pub use identity::{Identity, Labels, NewIdentity, Standing, Update};
@@ -44,6 +55,7 @@ pub use memory::MemoryStore;
 pub use open::open;
 pub use pssst;
 pub use snapshot::IdentitySnapshot;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
 pub use state::State;
 pub use store::{Change, Changes, IdentityStore, ListQuery, Page, Revision};

@@ -19,6 +19,7 @@ mod connect;
 mod database;
 mod dialect;
 mod identities;
+#[cfg(feature = "postgres")]
 mod listener;
 mod rows;
 mod tokens;

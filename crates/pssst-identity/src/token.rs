@@ -4,12 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use pssst::{PublicKey, SysRng};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use pssst::PublicKey;
 use zeroize::Zeroizing;
 
 use crate::{Error, Labels};
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod stored;
 
 const PREFIX: &str = "pssst-token-";
 const ID_LEN: usize = 8;
@@ -51,19 +52,6 @@ pub struct Token {
 }
 
 impl Token {
-    /// Draws a token.
-    ///
-    /// # Errors
-    /// [`Error::RandomnessUnavailable`].
-    pub(crate) fn generate() -> Result<Self, Error> {
-        use pssst::rand_core::TryRng;
-
-        let (mut id, mut secret) = ([0; ID_LEN], Zeroizing::new([0; SECRET_LEN]));
-        let drawn = SysRng.try_fill_bytes(&mut id).and_then(|()| SysRng.try_fill_bytes(&mut *secret));
-        drawn.map_err(|_| Error::RandomnessUnavailable)?;
-        Ok(Self { id: TokenId(id), secret })
-    }
-
     /// Its name.
     pub fn id(&self) -> TokenId {
         self.id
@@ -73,16 +61,6 @@ impl Token {
     pub fn expose(&self) -> Zeroizing<String> {
         let digits = Zeroizing::new(base16ct::lower::encode_string(&*self.secret));
         Zeroizing::new(format!("{PREFIX}{}-{}", self.id, *digits))
-    }
-
-    /// What is stored of the secret. It has 256 random bits, so nothing slower than a hash is needed.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        Sha256::digest(*self.secret).into()
-    }
-
-    /// Whether this is the token with that hash, in constant time.
-    pub(crate) fn matches(&self, hash: &[u8]) -> bool {
-        self.hash().ct_eq(hash).into()
     }
 }
 

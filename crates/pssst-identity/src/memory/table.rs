@@ -48,6 +48,7 @@ impl Table {
         self.get(self.by_name.get(name)?)
     }
 
+    #[cfg(feature = "file")]
     /// Every identity, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Identity> {
         self.by_name.values().filter_map(|key| self.get(key))
@@ -103,6 +104,7 @@ impl Table {
         Changes { store: self.store.clone(), latest: Revision(self.latest), changes }
     }
 
+    #[cfg(feature = "file")]
     /// Makes the table hold exactly these. What is as it was gets no new revision.
     pub(crate) fn replace_all(&mut self, identities: Vec<Identity>) {
         let kept: HashSet<_> = identities.iter().map(|identity| identity.key).collect();

@@ -1,12 +1,14 @@
 //! Opening a database, and bringing its tables up to date.
 
+use std::io;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
-use std::{fs, io};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+#[cfg(feature = "postgres")]
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, SqlSafeStr};
 use tokio::sync::{Mutex, watch};
@@ -14,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::database::Database;
 use super::dialect::Dialect;
+#[cfg(feature = "postgres")]
 use super::listener::Listener;
 use crate::Error;
 use crate::store::random_store_name;
@@ -37,14 +40,7 @@ const POSTGRES_MIGRATION_SETTINGS: &str = "SET statement_timeout = '300s'";
 pub(super) async fn open(url: &str) -> Result<Database, Error> {
     sqlx::any::install_default_drivers();
     let hints = watch::Sender::new(());
-    let (dialect, options, listener) = if let Some(path) = url.strip_prefix("sqlite:") {
-        (Dialect::Sqlite, sqlite_options(path)?, None)
-    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        let listener_options = PgConnectOptions::from_str(url)?;
-        (Dialect::Postgres, AnyConnectOptions::from_str(url)?, Some(listener_options))
-    } else {
-        return Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"));
-    };
+    let (dialect, options) = location(url)?;
     let migration = timeout(MIGRATION_LIMIT, migrate(dialect, &options)).await;
     migration.map_err(|_| sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)))??;
     let settings = match dialect {
@@ -57,8 +53,31 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
         .after_connect(move |connection, _| Box::pin(async move { connection.execute(settings).await.map(drop) }))
         .connect_with(options)
         .await?;
-    let listener = listener.map(|options| Listener::spawn(options, hints.clone()));
-    Ok(Database { dialect, pool, hints, turn: Mutex::new(()), _listener: listener })
+    #[cfg(feature = "postgres")]
+    let listener = match dialect {
+        Dialect::Sqlite => None,
+        Dialect::Postgres => Some(Listener::spawn(PgConnectOptions::from_str(url)?, hints.clone())),
+    };
+    Ok(Database {
+        dialect,
+        pool,
+        hints,
+        turn: Mutex::new(()),
+        #[cfg(feature = "postgres")]
+        _listener: listener,
+    })
+}
+
+fn location(url: &str) -> Result<(Dialect, AnyConnectOptions), Error> {
+    #[cfg(feature = "sqlite")]
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        return Ok((Dialect::Sqlite, sqlite_options(path)?));
+    }
+    #[cfg(feature = "postgres")]
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url)?));
+    }
+    Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE, as far as they are built in"))
 }
 
 async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Error> {
@@ -92,7 +111,7 @@ async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_
     let migration = Migration::new(1, "identities".into(), MigrationType::Simple, first.into_sql_str(), false);
     let mut migrator = Migrator::with_migrations(vec![migration]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| Error::Database(error.into()))?;
+    migrator.run_direct(None, &mut *connection, false).await.map_err(sqlx::Error::from)?;
     sqlx::query("INSERT INTO pssst_store (id, name, revision) VALUES (1, $1, 0) ON CONFLICT DO NOTHING")
         .bind(store_name)
         .execute(connection)
@@ -118,6 +137,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code & 0xff == 5)
 }
 
+#[cfg(feature = "sqlite")]
 fn sqlite_options(path: &str) -> Result<AnyConnectOptions, Error> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains(":memory:") {
@@ -129,8 +149,9 @@ fn sqlite_options(path: &str) -> Result<AnyConnectOptions, Error> {
 }
 
 /// SQLite gives the files that it puts beside this one the same permissions.
+#[cfg(feature = "sqlite")]
 fn create_for_owner(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
+    let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -141,6 +162,7 @@ fn create_for_owner(path: &Path) -> io::Result<()> {
 }
 
 /// The path may have characters that mean something in a URL.
+#[cfg(feature = "sqlite")]
 fn sqlite_url(path: &Path) -> String {
     let mut url = String::from("sqlite://");
     for byte in path.to_string_lossy().bytes() {

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::dialect::Dialect;
+#[cfg(feature = "postgres")]
 use super::listener::Listener;
 use super::write::Write;
 use crate::Error;
@@ -25,6 +26,7 @@ pub(super) struct Database {
     /// Writers get it in the order in which they came. Those that wait for it have no connection yet, so that readers find
     /// one; and SQLite, left alone, lets whoever asks at the right moment write.
     pub(super) turn: Mutex<()>,
+    #[cfg(feature = "postgres")]
     pub(super) _listener: Option<Listener>,
 }
 
@@ -79,5 +81,5 @@ fn settle<T, E: From<Error>>(connection: PoolConnection<Any>, outcome: Option<Re
 }
 
 fn too_slow() -> Error {
-    Error::Database(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")).into()
 }

@@ -1,6 +1,10 @@
 //! What differs between databases.
 
 /// The kind of a database.
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "the kinds that are built in are made")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     Sqlite,
