@@ -9,15 +9,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use pssst::{Client, PublicKey, SysRng};
+use pssst::SysRng;
 use pssst_net::udp::MAX_DATAGRAM;
 
 use pssst_service::Failure;
 
-use crate::args::key_file;
 use crate::args::no_randomness;
 use crate::args::udp::{connect, is_silence, resolve};
-use args::Plan;
+use mix::mix;
 use pool::Mix;
 use pssst_service::stderr::notice;
 use report::Report;
@@ -27,8 +26,10 @@ pub(crate) use args::Args;
 
 mod args;
 mod clock;
+mod format;
 mod lane;
 mod load;
+mod mix;
 mod plot;
 mod pool;
 mod renewal;
@@ -67,28 +68,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         notice(note);
     }
     Ok(())
-}
-
-fn mix(args: &Args, plan: &Plan, server_key: PublicKey) -> Result<Mix, Failure> {
-    let weak = |error: pssst::Error| {
-        Failure::new(
-            format!("this server key must not be used: {error}"),
-            "anybody could read the requests; ask the server's owner for the true key",
-        )
-    };
-    let client = || Client::new(server_key).map(|client| client.with_suite(args.suite.into())).map_err(weak);
-    let authenticated = match &args.identity {
-        Some(file) if plan.authenticated_share > 0.0 => {
-            Some(client()?.with_identity(&key_file::read_secret(file, &args.access)?).map_err(weak)?)
-        }
-        _ => None,
-    };
-    Ok(Mix {
-        anonymous: client()?,
-        authenticated,
-        authenticated_share: plan.authenticated_share,
-        message_len: args.size,
-    })
 }
 
 /// The first address of the server that answers, if there are several: `localhost` is `::1` first on many machines, where

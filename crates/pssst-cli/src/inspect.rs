@@ -2,26 +2,26 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pssst_identity::jiff::Timestamp;
-use serde::{Serialize, Serializer};
-
-use crate::args::key_file;
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
-use anatomy::{Anatomy, Kind};
+use anatomy::Anatomy;
 use capture::Frame;
+use entry::{Counts, Entry, Place};
 use frame::{Content, Datagram};
-use opened::{Opened, Opener};
-use transactions::{Event, Sighting, Transactions};
+use opened::Opener;
+use transactions::{Sighting, Transactions};
+
+pub(crate) use args::Args;
 
 mod anatomy;
+mod args;
 mod capture;
 #[cfg(test)]
 mod captures;
+mod entry;
 mod frame;
 mod input;
 mod opened;
@@ -29,33 +29,6 @@ mod opened;
 mod tests;
 mod text;
 mod transactions;
-
-/// Show every field of a packet, or of the packets in a capture.
-///
-/// Without keys that is what anybody on the path sees. With the server's secret key, messages are shown too: requests and
-/// replies, however old, for the protocol has no forward secrecy against that key.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Args {
-    /// The packet in hexadecimal digits (spaces, colons, line breaks and 0x are ignored); `-` or nothing: standard input.
-    hex: Option<String>,
-    /// Take the packet from a file that holds just its bytes; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "hex")]
-    file: Option<PathBuf>,
-    /// Look for packets in a capture, pcap or pcapng, as tcpdump and Wireshark write them; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["hex", "file"])]
-    capture: Option<PathBuf>,
-    /// A UDP port whose datagrams are packets, in captures. Give it again for more.
-    #[arg(long = "port", value_name = "PORT", default_value = "45678", requires = "capture", conflicts_with_all = ["hex", "file"])]
-    ports: Vec<u16>,
-    /// A server's secret key, which opens what was sealed for it. Give it again for more.
-    #[arg(long, value_name = "FILE")]
-    secret_key: Vec<PathBuf>,
-    #[command(flatten)]
-    access: key_file::Access,
-    /// Print a JSON object for each packet, a line each (docs/inspect.md explains the fields).
-    #[arg(long)]
-    json: bool,
-}
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     input::refuse_two_readers_of_stdin(args)?;
@@ -71,30 +44,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     inspector.capture(file, input)
 }
 
-/// A packet, and all that is known of it. Serialized, it is one flat object.
-#[derive(Serialize)]
-struct Entry {
-    #[serde(flatten)]
-    place: Option<Place>,
-    #[serde(flatten)]
-    anatomy: Anatomy,
-    opened: Option<Opened>,
-    events: Vec<Event>,
-}
-
-/// Where a packet was seen in a capture.
-#[derive(Clone, Copy, Serialize)]
-struct Place {
-    /// Of the frame, from 1.
-    number: u64,
-    #[serde(serialize_with = "nanoseconds")]
-    time: Option<Timestamp>,
-    source: SocketAddr,
-    destination: SocketAddr,
-    /// Whether it is the first fragment of a datagram, and so incomplete.
-    fragment: bool,
-}
-
 /// Looks at packets, and writes what it sees.
 struct Inspector<'a, W> {
     args: &'a Args,
@@ -102,17 +51,6 @@ struct Inspector<'a, W> {
     transactions: Transactions,
     counts: Counts,
     output: W,
-}
-
-/// What there was in a capture.
-#[derive(Default)]
-struct Counts {
-    frames: u64,
-    packets: u64,
-    requests: u64,
-    replies: u64,
-    later_fragments: u64,
-    dangers: u64,
 }
 
 impl<'a, W: Write> Inspector<'a, W> {
@@ -198,22 +136,4 @@ impl<'a, W: Write> Inspector<'a, W> {
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.output.write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
     }
-}
-
-impl Counts {
-    fn packet(&mut self, anatomy: &Anatomy, events: &[Event]) {
-        self.packets += 1;
-        match anatomy.kind {
-            Some(Kind::Request) => self.requests += 1,
-            Some(Kind::Reply) => self.replies += 1,
-            None => {}
-        }
-        let is_danger = |event: &&Event| matches!(event, Event::DifferentReplies { danger: true, .. });
-        self.dangers += events.iter().filter(is_danger).count() as u64;
-    }
-}
-
-#[expect(clippy::ref_option, reason = "serde hands over the field like this")]
-fn nanoseconds<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| format!("{time:.9}")).serialize(serializer)
 }

@@ -20,21 +20,12 @@ use super::lane::{Junk, Lane};
 use super::pool::{Mix, Pool};
 use super::schedule::Schedule;
 use super::supply::Supply;
-use super::tally::Tally;
+use super::tally::{Outcome, Tally};
 use super::watch;
 use pssst_service::Failure;
 
 use crate::args::no_randomness;
 use crate::args::udp::connect;
-
-/// What came of the load.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) server: SocketAddr,
-    pub(super) tally: Tally,
-    /// Processor time per time, if the system tells.
-    pub(super) cpu_share: Option<f64>,
-}
 
 /// Prepares requests, lets the load run, and waits for the last replies.
 pub(super) fn run(

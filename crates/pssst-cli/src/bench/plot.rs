@@ -2,7 +2,8 @@
 
 use std::fmt::{Result, Write};
 
-use super::report::{Report, grouped, microseconds, time};
+use super::format::{grouped, microseconds, time};
+use super::report::Report;
 
 /// Draws latency by percentile as an SVG document. Both axes are logarithmic: to the right every further nine takes as much
 /// room as the one before, so that the slowest replies are seen as well as the usual ones.

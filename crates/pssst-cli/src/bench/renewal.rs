@@ -9,7 +9,7 @@ use pssst_directory::DirectoryClient;
 
 use super::args::{Args, Plan};
 use super::load::share;
-use super::mix;
+use super::mix::mix;
 use super::pool::Pool;
 use pssst_service::Failure;
 

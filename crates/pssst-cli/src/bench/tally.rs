@@ -1,12 +1,22 @@
 //! What is counted while the load runs.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
 use super::clock::Moment;
 use super::pool::Answer;
+
+/// The result of a load.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) server: SocketAddr,
+    pub(super) tally: Tally,
+    /// Processor time per time, if the system tells.
+    pub(super) cpu_share: Option<f64>,
+}
 
 /// Counts of what happened to the requests of the measurement, and of what else came and went meanwhile.
 #[derive(Debug)]

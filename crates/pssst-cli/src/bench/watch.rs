@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep_until;
 
 use super::clock::{Clock, Moment};
-use super::report::{grouped, microseconds, time};
+use super::format::{grouped, microseconds, time};
 use super::tally::Tally;
 
 /// Shows the progress once a second, on a terminal. Returns the share of a core's time that this process took from the

@@ -1,9 +1,9 @@
 //! `pssst clients`: who the clients of a pool are.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use pssst_identity::jiff::Timestamp;
-use pssst_identity::{Identity, IdentityStore, ListQuery, NewIdentity, State, Update};
+use pssst_identity::{ListQuery, NewIdentity, State, Update};
 
 use crate::args::options;
 use crate::args::store::{Location, failure, find};
@@ -11,6 +11,9 @@ use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
+use output::{as_json, as_line, for_each_page, in_full, print};
+
+mod output;
 mod transfer;
 
 /// Say who the clients are: add them, look them up, suspend and revoke them.
@@ -138,22 +141,6 @@ async fn list(args: &List) -> Result<(), Failure> {
     .await
 }
 
-/// Hands pages to `each` until that is enough for it.
-async fn for_each_page(
-    store: &dyn IdentityStore,
-    mut query: ListQuery,
-    mut each: impl FnMut(&[Identity]) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    query.limit = 1000;
-    loop {
-        let page = store.list(&query).await.map_err(|error| failure(&error))?;
-        if !each(&page.identities)? || page.next.is_none() {
-            return Ok(());
-        }
-        query.after = page.next;
-    }
-}
-
 async fn show(args: &Show) -> Result<(), Failure> {
     let identity = find(&*args.location.open().await?, &args.client).await?;
     print(|out| if args.json { as_json(out, &identity) } else { in_full(out, &identity) })
@@ -177,36 +164,4 @@ async fn remove(args: &Change) -> Result<(), Failure> {
         notice(format_args!("{} is removed", identity.name));
     }
     Ok(())
-}
-
-fn as_line(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
-    let Identity { name, state, key, labels, .. } = identity;
-    write!(out, "{name:<24} {state:<9} {key}")?;
-    labels.iter().try_for_each(|(name, value)| write!(out, " {name}={value}"))?;
-    writeln!(out)
-}
-
-fn as_json(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, identity)?;
-    writeln!(out)
-}
-
-fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
-    let Identity { name, state, key, labels, created, changed, expires, .. } = identity;
-    writeln!(out, "name     {name}\nkey      {key}\nstate    {state}\ncreated  {created}\nchanged  {changed}")?;
-    match expires {
-        Some(expires) => writeln!(out, "expires  {expires}")?,
-        None => writeln!(out, "expires  never")?,
-    }
-    labels.iter().try_for_each(|(name, value)| writeln!(out, "label    {name}={value}"))
-}
-
-/// Writes to standard output, at once.
-fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    let mut stdout = io::stdout();
-    write(&mut text)
-        .and_then(|()| stdout.write_all(&text))
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::output(&error))
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::Args;
+use super::args::Args;
 use super::capture;
 use pssst_service::Failure;
 

@@ -3,9 +3,9 @@
 use std::fmt::{self, Write};
 
 use super::anatomy::{Anatomy, Kind, PointForm, Verdict};
+use super::entry::{Counts, Entry, Place};
 use super::opened::Opened;
 use super::transactions::Event;
-use super::{Counts, Entry, Place};
 
 /// All that is known of a packet, in lines.
 pub(super) fn packet(entry: &Entry) -> Result<String, fmt::Error> {

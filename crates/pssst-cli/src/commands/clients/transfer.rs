@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{Identity, ListQuery, NewIdentity};
 
-use super::{Location, as_json, failure, for_each_page, print};
+use super::output::{as_json, for_each_page, print};
+use crate::args::store::{Location, failure};
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 

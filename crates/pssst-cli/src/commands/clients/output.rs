@@ -1,0 +1,56 @@
+//! How clients are printed.
+
+use std::io::{self, Write};
+
+use pssst_identity::{Identity, IdentityStore, ListQuery};
+use pssst_service::Failure;
+
+use crate::args::store::failure;
+
+/// Hands pages to `each` until that is enough for it.
+pub(super) async fn for_each_page(
+    store: &dyn IdentityStore,
+    mut query: ListQuery,
+    mut each: impl FnMut(&[Identity]) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    query.limit = 1000;
+    loop {
+        let page = store.list(&query).await.map_err(|error| failure(&error))?;
+        if !each(&page.identities)? || page.next.is_none() {
+            return Ok(());
+        }
+        query.after = page.next;
+    }
+}
+
+pub(super) fn as_line(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    let Identity { name, state, key, labels, .. } = identity;
+    write!(out, "{name:<24} {state:<9} {key}")?;
+    labels.iter().try_for_each(|(name, value)| write!(out, " {name}={value}"))?;
+    writeln!(out)
+}
+
+pub(super) fn as_json(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, identity)?;
+    writeln!(out)
+}
+
+pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    let Identity { name, state, key, labels, created, changed, expires, .. } = identity;
+    writeln!(out, "name     {name}\nkey      {key}\nstate    {state}\ncreated  {created}\nchanged  {changed}")?;
+    match expires {
+        Some(expires) => writeln!(out, "expires  {expires}")?,
+        None => writeln!(out, "expires  never")?,
+    }
+    labels.iter().try_for_each(|(name, value)| writeln!(out, "label    {name}={value}"))
+}
+
+/// Writes to standard output, at once.
+pub(super) fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    let mut stdout = io::stdout();
+    write(&mut text)
+        .and_then(|()| stdout.write_all(&text))
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::output(&error))
+}
