@@ -115,7 +115,8 @@ impl Server {
     }
 
     /// Replaces the configuration as [`set_config`](Self::set_config) does, with what `update`
-    /// makes of the one in use. Updates wait for one another, so none is lost.
+    /// makes of the one in use. Updates wait for one another, so none is lost;
+    /// `update` must not replace the configuration itself.
     pub fn update_config(&self, update: impl FnOnce(ServerConfig) -> ServerConfig) {
         let _guard = lock(&self.changing_config);
         let previous = self.shared.config.load();

@@ -106,3 +106,23 @@ fn no_packet_sees_two_generations_of_a_configuration() {
     assert_eq!(stats.count(DatagramOutcome::Replied), whole);
     assert_eq!(stats.config_errors, 0);
 }
+
+#[test]
+fn no_update_of_a_configuration_is_lost() {
+    let server = builder().bind((V4, 0)).unwrap().serve(config(0, &Arc::default())).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                server.update_config(|config| config.max_amplification(4));
+            }
+        });
+        let lost = (0..REPLACEMENTS).find(|&generation| {
+            server.update_config(|config| config.keys(secret(generation)));
+            thread::yield_now();
+            server.public_keys() != [secret(generation).public_key()]
+        });
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(lost, None);
+    });
+}
