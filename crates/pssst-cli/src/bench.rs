@@ -10,12 +10,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use pssst::SysRng;
-use pssst_net::udp::MAX_DATAGRAM;
+use pssst_net::udp::{MAX_DATAGRAM, connect};
 
 use pssst_service::Failure;
 
 use crate::args::no_randomness;
-use crate::args::udp::{connect, is_silence, resolve};
+use crate::args::udp::{is_silence, resolve};
 use mix::mix;
 use pool::Mix;
 use pssst_service::stderr::notice;

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
+use pssst_support::sync::lock;
 
 use crate::{Clock, Error, Schedule};
 
@@ -98,7 +99,7 @@ impl ScheduleFile {
     /// # Errors
     /// Those of [`Schedule::read`]; the last good content stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        let _turn = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.reloading);
         let outcome = Schedule::read(&self.path, self.allow_exposed);
         self.note(outcome.as_ref().err());
         let schedule = outcome?;
@@ -111,7 +112,7 @@ impl ScheduleFile {
 
     /// What is wrong with the file since it was last good; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.error).clone()
     }
 
     /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now. Blocks; other processes
@@ -163,7 +164,7 @@ impl ScheduleFile {
     /// Remembers what became of a reload, and logs it when it is news.
     fn note(&self, error: Option<&Error>) {
         let error = error.map(ToString::to_string);
-        let mut noted = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = lock(&self.error);
         if *noted != error {
             let path = self.path.display();
             if let Some(error) = &error {

@@ -20,6 +20,12 @@ impl Backoff {
         Self { initial, max, next: initial.min(max) }
     }
 
+    /// Changes the limit.
+    pub fn set_max(&mut self, max: Duration) {
+        self.max = max;
+        self.next = self.next.min(max);
+    }
+
     /// Returns the delay before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
         // The standard library's only source of randomness: good enough to spread attempts.
@@ -55,6 +61,8 @@ mod tests {
             assert_eq!(delays, [1, 2, 4, 5, 5]);
             backoff.reset();
         }
+        backoff.set_max(SECOND / 2);
+        assert_eq!(backoff.next_delay_with(1.0), SECOND / 2);
         assert_eq!(Backoff::new(10 * SECOND, SECOND).next_delay_with(1.0), SECOND);
         let mut endless = Backoff::new(Duration::MAX / 2, Duration::MAX);
         assert_eq!((0..5).map(|_| endless.next_delay_with(0.0)).max(), Some(Duration::MAX / 2));

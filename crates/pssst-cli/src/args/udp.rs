@@ -1,7 +1,7 @@
 //! Addresses and plain sockets.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use pssst_service::Failure;
 
@@ -29,14 +29,6 @@ pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
     } else {
         Failure::new(format!("cannot find {server}: {error}"), remedy)
     }
-}
-
-/// A socket that takes packets of this address only.
-pub(crate) fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(address)?;
-    Ok(socket)
 }
 
 /// Whether receiving ended without a packet and without a fault.

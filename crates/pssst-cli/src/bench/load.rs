@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pssst::rand_core::TryRng;
 use pssst::{BATCH_LEN, SysRng};
-use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch};
+use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch, connect};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::args::{Args, Plan};
@@ -25,7 +25,6 @@ use super::watch;
 use pssst_service::Failure;
 
 use crate::args::no_randomness;
-use crate::args::udp::connect;
 
 /// Prepares requests, lets the load run, and waits for the last replies.
 pub(super) fn run(

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use pssst_support::Backoff;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Error;
@@ -34,15 +35,18 @@ pub(super) async fn keep_on<T, F: Future<Output = Result<T, Error>>>(
     if !is_due() {
         rest(regular_pause(), is_due).await;
     }
+    let mut backoff = Backoff::new(MIN_PAUSE, MAX_BACKOFF);
     let mut failures = 0;
     loop {
         let outcome = fetch().await;
         if outcome.is_ok() && !is_due() {
             failures = 0;
+            backoff.reset();
             rest(regular_pause(), is_due).await;
             continue;
         }
-        let pause = jittered(backoff(failures, timing().map(|timing| timing.interval)), fraction());
+        backoff.set_max(max_backoff(timing().map(|timing| timing.interval)));
+        let pause = backoff.next_delay_with(fraction());
         failures += 1;
         if let Err(error) = outcome {
             tracing::warn!(%error, failures, ?pause, "no keys from the directory");
@@ -59,10 +63,9 @@ fn jittered(whole: Duration, fraction: f64) -> Duration {
     half + half.mul_f64(fraction)
 }
 
-/// A second, doubled with each failure, up to a quarter of the interval or 5 minutes.
-fn backoff(failures: u32, interval: Option<Duration>) -> Duration {
-    let limit = interval.map_or(MAX_BACKOFF, |interval| (interval / 4).clamp(MIN_PAUSE, MAX_BACKOFF));
-    MIN_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(limit)
+/// A quarter of the interval, or 5 minutes.
+fn max_backoff(interval: Option<Duration>) -> Duration {
+    interval.map_or(MAX_BACKOFF, |interval| (interval / 4).clamp(MIN_PAUSE, MAX_BACKOFF))
 }
 
 /// Ends early when the time has come by the clock already: the machine may have been suspended.
@@ -186,9 +189,8 @@ mod tests {
     fn pauses_have_their_limits() {
         assert_eq!(jittered(HOUR, 0.0), HOUR / 2);
         assert_eq!(jittered(HOUR, 1.0), HOUR);
-        assert_eq!(backoff(3, None), Duration::from_secs(8));
-        assert_eq!(backoff(u32::MAX, None), MAX_BACKOFF);
-        assert_eq!(backoff(9, Some(Duration::from_secs(16))), Duration::from_secs(4));
-        assert_eq!(backoff(9, Some(Duration::ZERO)), MIN_PAUSE);
+        assert_eq!(max_backoff(None), MAX_BACKOFF);
+        assert_eq!(max_backoff(Some(Duration::from_secs(16))), Duration::from_secs(4));
+        assert_eq!(max_backoff(Some(Duration::ZERO)), MIN_PAUSE);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_identity::{Action, Identity, IdentityStore, NewAuditEntry, State, Token, TokenGrant, TokenId, Update};
+use pssst_support::named_enum;
 
 use super::access::Operator;
 use super::failure::Failure;
@@ -15,27 +16,21 @@ use crate::service::stats::DirectoryEvent;
 /// A token is good for this long at most.
 const MAX_TOKEN_AGE: Duration = Duration::from_hours(366 * 24);
 
-/// What can be done to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientAction {
-    Suspend,
-    Resume,
-    Revoke,
-    Remove,
+named_enum! {
+    /// What can be done to a client.
+    pub(super) enum ClientAction {
+        /// Refuses it until it is resumed.
+        Suspend => "suspend",
+        /// Serves it again.
+        Resume => "resume",
+        /// Refuses it for good.
+        Revoke => "revoke",
+        /// Forgets it.
+        Remove => "remove",
+    }
 }
 
 impl ClientAction {
-    pub(super) const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::Revoke, Self::Remove];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Suspend => "suspend",
-            Self::Resume => "resume",
-            Self::Revoke => "revoke",
-            Self::Remove => "remove",
-        }
-    }
-
     pub(super) fn parse(name: &str) -> Result<Self, Failure> {
         let action = Self::ALL.into_iter().find(|action| action.name() == name);
         action.ok_or_else(|| Failure::not_found("this cannot be done to a client"))
