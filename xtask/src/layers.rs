@@ -23,6 +23,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "pssst-net",
     "pssst-identity",
     "pssst-directory",
+    "pssst-directory-server",
     "pssst-gateway",
     "pssst-service",
     "pssst-demo",

@@ -69,8 +69,15 @@ fn program() -> Program {
     let mut program = Program::new("pssst", env!("CARGO_PKG_VERSION"), Cli::command(), &SERVICES);
     let backend = format!("{:?}", pssst::X25519::new().batch_backend()).to_lowercase();
     program.facts = vec![("backend", backend)];
-    program.logged_crates =
-        &["pssst", "pssst_net", "pssst_identity", "pssst_directory", "pssst_gateway", "pssst_service"];
+    program.logged_crates = &[
+        "pssst",
+        "pssst_net",
+        "pssst_identity",
+        "pssst_directory",
+        "pssst_directory_server",
+        "pssst_gateway",
+        "pssst_service",
+    ];
     program.verbose_crate = "pssst_net";
     program.traced_crates = &["pssst_net", "pssst_gateway"];
     program

@@ -13,13 +13,11 @@ use pssst::rand_core::TryRng;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
 
-use crate::{Clock, Error, KeyDocument, Pin, atomic_file};
+use crate::{Clock, Error, KeyDocument, Pin};
 use check_in::{LONGEST_SLEEP, Timing};
 use http::Http;
 use reckoning::Reckoning;
 use trust::Trust;
-
-pub(crate) use trust::authorities;
 
 mod check_in;
 mod enroll;
@@ -200,7 +198,7 @@ impl DirectoryClient {
         if let Some(path) = shared.cache.clone() {
             let text = document.to_json();
             let write = move || {
-                if let Err(error) = atomic_file::replace(&path, 0o644, text.as_bytes()) {
+                if let Err(error) = pssst_support::atomic_file::replace(&path, 0o644, text.as_bytes()) {
                     tracing::warn!(path = %path.display(), %error, "the keys could not be written, and are in memory only");
                 }
             };

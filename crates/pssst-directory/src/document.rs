@@ -56,6 +56,13 @@ pub struct PublishedKey {
     pub not_after: Option<Timestamp>,
 }
 
+impl PublishedKey {
+    /// Returns a key with its state and times.
+    pub const fn new(key: PublicKey, state: KeyState, not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
+        Self { key, state, not_before, not_after }
+    }
+}
+
 /// What clients are told.
 ///
 /// ```
@@ -92,6 +99,11 @@ pub struct KeyDocument {
 impl KeyDocument {
     /// Bytes of the longest document that is read.
     pub const MAX_LEN: usize = 16 * 1024;
+
+    /// Returns a document. Whether its keys and times go together is for [`parse`](Self::parse) to check.
+    pub fn new(issued: Timestamp, check_in: Timestamp, suites: &[Suite], keys: Vec<PublishedKey>) -> Self {
+        Self { issued, check_in, suites: suites.to_vec(), keys }
+    }
 
     /// Reads a document. Fields that this version does not know are passed over, and so are suites.
     ///

@@ -1,21 +1,18 @@
-//! One error type, a variant for every cause.
+//! The errors of a directory's client.
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
 use crate::refusal::Refusal;
 
-/// Why keys could not be fetched, read, rotated or enrolled.
+/// Why keys could not be fetched, read or enrolled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
     File(io::Error),
-    /// Other users can read a file of secrets; the field is its mode.
-    Exposed(u32),
     /// The text is none of what is expected here; the field says what was expected.
     Syntax(&'static str),
     /// It is longer than anything that is expected here.
@@ -25,20 +22,10 @@ pub enum Error {
     },
     /// No key is in force now.
     NoCurrentKey,
-    /// A rotation has been started already, and its key is not in force yet.
-    RotationUnderWay,
-    /// The keys do not go together: more than a server can hold, or times that leave a gap.
-    InvalidSchedule(&'static str),
     /// The protocol refuses: a key that nobody must use, a reply that is not the directory's, or no randomness.
     Protocol(pssst::Error),
     /// What is to be trusted cannot be used: no certificate in the file, or no authorities on this system.
-    Trust(rustls::Error),
-    /// A certificate and its secret key cannot be used, alone or together.
-    Certificate(rustls::Error),
-    /// The directory cannot listen there.
-    Listen(SocketAddr, io::Error),
-    /// An admin listener was asked for, and neither operators nor an authority that signs their certificates.
-    NoOperators,
+    Trust(Box<dyn std::error::Error + Send + Sync>),
     /// The directory cannot be reached, is not the one that is trusted, or takes too long. Trying again may help.
     Connection(Box<dyn std::error::Error + Send + Sync>),
     /// The directory answered with this HTTP status instead. A redirection is not followed.
@@ -64,19 +51,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
-            Self::Exposed(mode) => write!(f, "other users can read the secret keys in it (mode {mode:04o})"),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::TooLong { limit } => write!(f, "it is longer than {limit} bytes"),
             Self::NoCurrentKey => f.write_str("no key is in force now"),
-            Self::RotationUnderWay => f.write_str("the key of the last rotation is not in force yet"),
-            Self::InvalidSchedule(why) => f.write_str(why),
             Self::Protocol(error) => error.fmt(f),
             Self::Trust(error) => write!(f, "the directory's certificates cannot be checked: {error}"),
-            Self::Certificate(error) => write!(f, "the certificate and its secret key cannot be used: {error}"),
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            Self::NoOperators => {
-                f.write_str("the admin listener needs operators, or the authority that signs their certificates")
-            }
             Self::Connection(error) => {
                 write!(f, "the directory cannot be reached: {error}")?;
                 // What is wrong is at the end: the certificate, say.
@@ -95,10 +74,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(error) | Self::Listen(_, error) => Some(error),
+            Self::File(error) => Some(error),
             Self::Protocol(error) => Some(error),
-            Self::Trust(error) | Self::Certificate(error) => Some(error),
-            Self::Connection(error) => Some(error.as_ref()),
+            Self::Trust(error) | Self::Connection(error) => Some(error.as_ref()),
             _ => None,
         }
     }

@@ -1,6 +1,25 @@
-//! The heavier channel of PSSST: how current server keys reach clients and servers, and client keys reach the pool.
+//! The device's half of the directory: how current server keys reach clients, and a device's key the pool.
+//!
+//! PSSST has no distribution of keys of its own. A pool's directory serves them over TLS 1.3; a client fetches them now
+//! and then, and a new device enrols its key there with a one-time token. Between two fetches nothing but the
+//! datagrams of PSSST is needed.
+//!
+//! ```no_run
+//! use pssst_directory::DirectoryClient;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = DirectoryClient::builder("https://keys.example.com").cache("/var/lib/sensor/keys.json").build()?;
+//! let document = directory.fetch().await?;
+//! println!("the server's key is {}, good until {:?}", directory.server_key()?, document.keys[0].not_after);
+//! # Ok(()) }
+//! ```
+//!
+//! # What it is not
+//!
+//! * **Not a server**: that is the crate `pssst-directory-server`, which a device never compiles.
+//! * **Not a public-key infrastructure**: the directory is known by the system's authorities, by an authority in a
+//!   file, or by the [`Pin`] of its certificate's key.
 
-mod atomic_file;
 mod client;
 mod clock;
 mod document;
@@ -8,10 +27,6 @@ mod enrollment;
 mod error;
 mod pin;
 mod refusal;
-mod schedule;
-mod schedule_file;
-mod secret_file;
-mod service;
 
 pub use client::{DirectoryClient, DirectoryClientBuilder};
 pub use clock::Clock;
@@ -21,8 +36,3 @@ pub use error::Error;
 pub use jiff;
 pub use pin::Pin;
 pub use refusal::Refusal;
-pub use schedule::Schedule;
-pub use schedule_file::ScheduleFile;
-pub use service::{
-    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, DirectoryStats, Operators, ServerCertificate,
-};

@@ -1,6 +1,5 @@
 //! Why the directory enrols nobody.
 
-use pssst_identity::EnrollError;
 use pssst_support::named_enum;
 use serde::{Deserialize, Serialize};
 
@@ -48,25 +47,6 @@ impl Refusal {
             Self::InvalidRequest | Self::Other => 400,
             Self::RateLimited => 429,
             Self::Unavailable => 503,
-        }
-    }
-}
-
-impl From<&EnrollError> for Refusal {
-    fn from(error: &EnrollError) -> Self {
-        use pssst_identity::Error;
-
-        match error {
-            EnrollError::UnknownToken => Self::UnknownToken,
-            EnrollError::TokenExpired => Self::TokenExpired,
-            EnrollError::TokenWithdrawn => Self::TokenWithdrawn,
-            EnrollError::TokenUsed => Self::TokenUsed,
-            EnrollError::NameMismatch => Self::NameMismatch,
-            EnrollError::Store(Error::NameTaken(_)) => Self::NameTaken,
-            EnrollError::Store(Error::KeyTaken(_)) => Self::KeyTaken,
-            EnrollError::Store(Error::InvalidName(_)) => Self::InvalidName,
-            EnrollError::Store(Error::Key(_)) => Self::InvalidRequest,
-            _ => Self::Unavailable,
         }
     }
 }

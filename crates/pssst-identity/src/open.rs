@@ -40,7 +40,5 @@ pub async fn open(location: &str, actor: &str) -> Result<Arc<dyn IdentityStore>,
     }
     #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
     let _ = actor;
-    Err(Error::Syntax(
-        "memory:, file:PATH, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE, as far as they are built in",
-    ))
+    Err(Error::Syntax("memory:, file:PATH, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
 }

@@ -16,8 +16,10 @@
 
 pub use backoff::Backoff;
 
+pub mod atomic_file;
 mod backoff;
 mod named_enum;
+pub mod secret_file;
 pub mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;

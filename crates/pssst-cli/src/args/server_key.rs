@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pssst::PublicKey;
 use pssst_directory::jiff::Timestamp;
 use pssst_directory::{DirectoryClient, Error, Pin};
+use pssst_directory_server::Error as ServiceError;
 
 use pssst_service::Failure;
 use pssst_service::runtime;
@@ -115,7 +116,7 @@ pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey
     directory.server_key().map_err(|error| failure(&error))
 }
 
-/// What went wrong, and what to do.
+/// The failure of a directory's client, and what to do.
 pub(crate) fn failure(error: &Error) -> Failure {
     let remedy = match error {
         Error::Connection(_) => {
@@ -127,21 +128,32 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",
         Error::OldDocument { .. } => "if the directory's clock was wrong, remove the file of --key-cache",
         Error::Trust(_) => "is this a PEM file of certificates?",
-        Error::File(_) => "check the path and its permissions",
-        Error::Exposed(_) => "count the keys as exposed; or, if nobody else has had access to them, chmod 600 the file",
-        Error::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
-        Error::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the check-in interval",
-        _ => "try again; if it stays, ask the directory's operator",
+        Error::File(_) => CHECK_PATH,
+        _ => ASK_OPERATOR,
     };
     Failure::new(error.to_string(), remedy)
 }
 
-/// The failure of a file of the directory's.
-pub(crate) fn of_file(path: &Path, error: &Error) -> Failure {
-    let failure = failure(error);
-    let failure = match error {
-        Error::Syntax(_) => failure.with_remedy("is this the right file?"),
-        _ => failure,
+const CHECK_PATH: &str = "check the path and its permissions";
+const ASK_OPERATOR: &str = "try again; if it stays, ask the directory's operator";
+
+/// The failure of a directory's service or of a schedule, and what to do.
+pub(crate) fn service_failure(error: &ServiceError) -> Failure {
+    let remedy = match error {
+        ServiceError::NoCurrentKey => "ask the directory's operator: its keys are over",
+        ServiceError::File(_) => CHECK_PATH,
+        ServiceError::Syntax(_) => "is this the right file?",
+        ServiceError::Exposed(_) => {
+            "count the keys as exposed; or, if nobody else has had access to them, chmod 600 the file"
+        }
+        ServiceError::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
+        ServiceError::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the check-in interval",
+        _ => ASK_OPERATOR,
     };
-    failure.with_context(path.display())
+    Failure::new(error.to_string(), remedy)
+}
+
+/// The failure of a file of the directory's service.
+pub(crate) fn of_file(path: &Path, error: &ServiceError) -> Failure {
+    service_failure(error).with_context(path.display())
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pssst::{SecretKey, SysRng};
 use pssst_directory::jiff::Timestamp;
-use pssst_directory::{KeyDocument, PublishedKey, Schedule, ScheduleFile};
+use pssst_directory::{KeyDocument, PublishedKey};
+use pssst_directory_server::{Schedule, ScheduleFile};
 
 use pssst_service::{Failure, durations};
 

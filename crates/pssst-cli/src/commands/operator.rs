@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use pssst_directory::Operators;
+use pssst_directory_server::Operators;
 
 use pssst_service::Failure;
 use pssst_service::stderr::notice;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst_directory::{
-    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, Pin, Refusal, ScheduleFile,
-    ServerCertificate,
+use pssst_directory::{Pin, Refusal};
+use pssst_directory_server::{
+    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, ScheduleFile, ServerCertificate,
 };
 use pssst_net::RateLimit;
 
@@ -210,7 +210,7 @@ async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
         builder = builder.suites(args.suite.iter().map(|&suite| suite.into()).collect::<Vec<_>>());
     }
     let admin = (args.operators.is_some() || args.client_ca.is_some()).then_some(args.admin_listen);
-    builder.bind(args.listen, admin).await.map_err(|error| server_key::failure(&error))
+    builder.bind(args.listen, admin).await.map_err(|error| server_key::service_failure(&error))
 }
 
 fn certificate(args: &Fixed) -> Result<ServerCertificate, Failure> {

@@ -3,7 +3,7 @@ use pssst::{SecretKey, Suite};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::Schedule;
+use crate::{KeyState, PublishedKey};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const YEAR: Duration = Duration::from_hours(366 * 24);
@@ -24,9 +24,13 @@ fn clock_from(begun: Timestamp) -> Clock {
 
 /// Issued at the beginning; the second key takes over after 30 minutes.
 fn document() -> KeyDocument {
-    let mut schedule = Schedule::new(secret(1), begun());
-    schedule.rotate(secret(2), begun(), 30 * MINUTE, 120 * MINUTE).unwrap();
-    schedule.document(begun(), 60 * MINUTE, &[Suite::X25519Aes128GcmSiv]).unwrap()
+    let next = begun() + 30 * MINUTE;
+    let end = next + 120 * MINUTE;
+    let keys = vec![
+        PublishedKey::new(secret(1).public_key(), KeyState::Current, begun(), Some(end)),
+        PublishedKey::new(secret(2).public_key(), KeyState::Next, next, None),
+    ];
+    KeyDocument::new(begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
 }
 
 fn builder() -> DirectoryClientBuilder {

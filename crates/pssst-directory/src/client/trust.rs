@@ -28,14 +28,14 @@ impl Trust {
             Self::Pem(pem) => tls::Trust::Authorities(authorities(&pem)?),
             Self::Pin(pin) => tls::Trust::Key(key_check(pin)),
         };
-        client_config(trust, &["http/1.1"]).map_err(Error::Trust)
+        client_config(trust, &["http/1.1"]).map_err(|error| Error::Trust(error.into()))
     }
 }
 
 /// Reads authorities in PEM, at least one.
-pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
+fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
     tls::authorities(pem).map_err(|error| match error {
-        AuthoritiesError::Invalid(error) => Error::Trust(error),
+        AuthoritiesError::Invalid(error) => Error::Trust(error.into()),
         AuthoritiesError::NoCertificates => Error::Syntax("certificates of authorities in PEM"),
     })
 }

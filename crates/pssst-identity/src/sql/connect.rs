@@ -77,7 +77,7 @@ fn location(url: &str) -> Result<(Dialect, AnyConnectOptions), Error> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url)?));
     }
-    Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE, as far as they are built in"))
+    Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
 }
 
 async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Error> {

@@ -95,7 +95,7 @@ impl ServerBuilder {
     /// A request that comes again then gets the very bytes that it got before, without asking the
     /// handler. That is no state of the protocol, since any of it may be forgotten at any time. It
     /// narrows the danger of two different answers to one request under suite 1, and does not
-    /// remove it: another server of the pool knows nothing of it. See [`Request`].
+    /// remove it: another server of the pool knows nothing of it. See [`Request`](crate::Request).
     pub fn memo(self, bytes: usize, suites: SuiteSet) -> Self {
         Self { memo_len: bytes, memo_suites: suites, ..self }
     }

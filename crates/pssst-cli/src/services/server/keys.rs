@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pssst::{Keyring, SecretKey};
-use pssst_directory::ScheduleFile;
+use pssst_directory_server::ScheduleFile;
 
 use crate::args::key_file::{self, Access};
 use crate::args::server_key;

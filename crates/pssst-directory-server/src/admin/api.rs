@@ -1,0 +1,213 @@
+//! The API in JSON, under `/v1/`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jiff::Timestamp;
+use pssst_identity::{IdentityStore, Labels, ListQuery, TokenGrant};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::access::Operator;
+use super::actions::{ClientAction, create_token, find_client, parse_key, rotate, withdraw_token};
+use super::failure::Failure;
+use super::views::{AuditView, ClientView, KeyView, TokenView};
+use crate::state::{Rotation, Shared};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/clients", get(list_clients))
+        .route("/clients/{key}", get(show_client))
+        .route("/clients/{key}/{action}", post(change_client))
+        .route("/tokens", get(list_tokens).post(make_token))
+        .route("/tokens/{id}/withdraw", post(withdraw))
+        .route("/keys", get(list_keys))
+        .route("/keys/rotate", post(rotate_keys))
+        .route("/audit", get(audit))
+        .fallback(async || ApiError(Failure::not_found("there is nothing here")))
+        .method_not_allowed_fallback(async || {
+            ApiError(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not by this method"))
+        })
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    search: Option<String>,
+    state: Option<pssst_identity::State>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct ClientList {
+    clients: Vec<ClientView>,
+    next: Option<String>,
+}
+
+async fn list_clients(
+    Extension(operator): Extension<Operator>,
+    query: Result<Query<Listing>, QueryRejection>,
+) -> Outcome<Json<ClientList>> {
+    let Query(Listing { search, state, after, limit }) = query?;
+    let query = ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, search };
+    let page = operator.store.list(&query).await?;
+    Ok(Json(ClientList { clients: page.identities.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+async fn show_client(Extension(operator): Extension<Operator>, Path(key): Path<String>) -> Outcome<Json<ClientView>> {
+    Ok(Json(find_client(&operator, &key).await?.into()))
+}
+
+async fn change_client(
+    Extension(operator): Extension<Operator>,
+    Path((key, action)): Path<(String, String)>,
+) -> Outcome<Response> {
+    let action = ClientAction::parse(&action)?;
+    Ok(match action.carry_out(&operator, &parse_key(&key)?).await? {
+        Some(identity) => Json(ClientView::from(identity)).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+#[derive(Deserialize)]
+struct TokenListing {
+    #[serde(default)]
+    open: bool,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct TokenList {
+    tokens: Vec<TokenView>,
+}
+
+async fn list_tokens(
+    Extension(operator): Extension<Operator>,
+    query: Result<Query<TokenListing>, QueryRejection>,
+) -> Outcome<Json<TokenList>> {
+    let Query(TokenListing { open, limit }) = query?;
+    let tokens = operator.store.tokens(open, limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)).await?;
+    let now = Timestamp::now();
+    Ok(Json(TokenList { tokens: tokens.into_iter().map(|token| TokenView::new(token, now)).collect() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenOrder {
+    name: Option<String>,
+    #[serde(default)]
+    labels: Labels,
+    /// Seconds from now.
+    valid_for: u64,
+    client_expires: Option<Timestamp>,
+}
+
+async fn make_token(
+    Extension(operator): Extension<Operator>,
+    order: Result<Json<TokenOrder>, JsonRejection>,
+) -> Outcome<Response> {
+    let Json(TokenOrder { name, labels, valid_for, client_expires }) = order?;
+    let grant = |expires| TokenGrant { name, labels, expires, client_expires };
+    let (token, grant) = create_token(&operator, Duration::from_secs(valid_for), grant).await?;
+    let body = json!({ "id": token.id().to_string(), "token": *token.expose(), "expires": grant.expires });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+async fn withdraw(Extension(operator): Extension<Operator>, Path(id): Path<String>) -> Outcome<StatusCode> {
+    withdraw_token(&operator, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+struct KeyList {
+    keys: Vec<KeyView>,
+    /// When the state of a key changes next.
+    next_change: Option<Timestamp>,
+    /// Seconds within which clients are told to come back.
+    check_in: u64,
+}
+
+async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
+    let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
+    Json(KeyList {
+        keys: schedule.keys(now).map(Into::into).collect(),
+        next_change: schedule.next_change(now),
+        check_in: shared.check_in().as_secs(),
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RotationOrder {
+    /// Seconds both.
+    lead: Option<u64>,
+    overlap: Option<u64>,
+}
+
+async fn rotate_keys(
+    State(shared): State<Arc<Shared>>,
+    Extension(operator): Extension<Operator>,
+    order: Result<Option<Json<RotationOrder>>, JsonRejection>,
+) -> Outcome<Response> {
+    let RotationOrder { lead, overlap } = order?.map(|Json(order)| order).unwrap_or_default();
+    let rotation = Rotation {
+        lead: lead.map_or(shared.rotation.lead, Duration::from_secs),
+        overlap: overlap.map_or(shared.rotation.overlap, Duration::from_secs),
+    };
+    let key = rotate(&shared, &operator, rotation).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "key": key.to_string() }))).into_response())
+}
+
+#[derive(Deserialize)]
+struct AuditListing {
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct AuditPage {
+    entries: Vec<AuditView>,
+    /// What `before` is for the next page; `null` when this may be the last.
+    next: Option<u64>,
+}
+
+async fn audit(
+    Extension(operator): Extension<Operator>,
+    query: Result<Query<AuditListing>, QueryRejection>,
+) -> Outcome<Json<AuditPage>> {
+    let Query(AuditListing { before, limit }) = query?;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let entries = operator.store.audit_log(before, limit).await?;
+    let next = entries.last().filter(|_| entries.len() == limit).map(|entry| entry.number);
+    Ok(Json(AuditPage { entries: entries.into_iter().map(Into::into).collect(), next }))
+}
+
+type Outcome<T> = Result<T, ApiError>;
+
+/// A failure in JSON, as devices get them too.
+struct ApiError(Failure);
+
+impl<E> From<E> for ApiError
+where
+    Failure: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Failure { status, error, message } = self.0;
+        (status, Json(json!({ "error": error, "message": message }))).into_response()
+    }
+}

@@ -1,0 +1,176 @@
+//! Who the operators are.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pssst::SysRng;
+use pssst::rand_core::TryRng;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::Error;
+use crate::followed::{Content, Followed, Source};
+
+const PREFIX: &str = "pssst-operator-";
+const HASH_PREFIX: &str = "sha256:";
+const SECRET_LEN: usize = 32;
+const MAX_NAME_LEN: usize = 64;
+
+/// The operators of a directory, from a text file that may be changed at any time: a line `NAME sha256:HASH` for each token, blank
+/// lines, and comments that begin with `#`. Cheap to clone: all clones are one.
+///
+/// The hash is SHA-256 of the token's text, in hexadecimal digits. Tokens have 256 random bits, so nothing slower is needed, and
+/// the file gives none away; but whoever can write it is an operator. One name may have several lines, for a while when its token
+/// is replaced by another.
+///
+/// ```
+/// use pssst_directory_server::Operators;
+///
+/// let (line, token) = Operators::new_credential("alice")?;
+/// assert!(line.starts_with("alice sha256:"));
+/// // The line goes into the file; the token goes to Alice, and is kept nowhere else.
+/// # drop(token);
+/// # Ok::<(), pssst_directory::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Operators {
+    held: Arc<Followed<Vec<Operator>>>,
+}
+
+struct Operator {
+    name: String,
+    hash: [u8; 32],
+}
+
+impl Operators {
+    /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each second.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let source = Source { path: path.into(), is_secret: false };
+        Ok(Self { held: Arc::new(Followed::open(vec![source], parse)?) })
+    }
+
+    /// Draws a token for an operator: the line for the file, and the token itself.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] for anything but a name of 1 to 64 letters, digits and `.`, `-`, `_`, `@`; [`Error::Protocol`] when the
+    /// system has no randomness.
+    pub fn new_credential(name: &str) -> Result<(String, Zeroizing<String>), Error> {
+        check_name(name)?;
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        SysRng.try_fill_bytes(&mut *secret).map_err(|_| pssst::Error::RandomnessUnavailable)?;
+        let digits = Zeroizing::new(base16ct::lower::encode_string(&*secret));
+        let token = Zeroizing::new(format!("{PREFIX}{}", *digits));
+        let hash = base16ct::lower::encode_string(&Sha256::digest(token.as_bytes()));
+        Ok((format!("{name} {HASH_PREFIX}{hash}"), token))
+    }
+
+    /// Looks at the file again, and tells whether there is something new in it. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`Operators::open`]; what was read before stays.
+    pub fn reload(&self) -> Result<bool, Error> {
+        self.held.reload()
+    }
+
+    /// What is wrong with the file since it was last good; `None` while all is well.
+    pub fn error(&self) -> Option<String> {
+        self.held.error()
+    }
+
+    /// The name of the operator with this token. It takes the same time whose token it is, and however much of it is right.
+    pub(super) fn find(&self, token: &str) -> Option<String> {
+        // What somebody made up has fewer bits than the hash relies on.
+        let digits = token.strip_prefix(PREFIX)?;
+        if digits.len() != 2 * SECRET_LEN || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let hash = Sha256::digest(token.as_bytes());
+        let operators = self.held.load();
+        let mut found = None;
+        for operator in operators.iter() {
+            if operator.hash.ct_eq(&hash).into() {
+                found = Some(operator);
+            }
+        }
+        found.map(|operator| operator.name.clone())
+    }
+}
+
+fn parse(contents: &[Content]) -> Result<Vec<Operator>, Error> {
+    const EXPECTED: Error = Error::Syntax("operators: lines of a name and sha256: with 64 hexadecimal digits");
+    let text = contents.first().and_then(|content| std::str::from_utf8(content).ok()).ok_or(EXPECTED)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let operator = |line: &str| {
+        let (name, hash) = line.split_once(char::is_whitespace).ok_or(EXPECTED)?;
+        check_name(name)?;
+        let digits = hash.trim_start().strip_prefix(HASH_PREFIX).ok_or(EXPECTED)?;
+        let mut hash = [0; 32];
+        match base16ct::mixed::decode(digits, &mut hash) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Operator { name: name.to_owned(), hash }),
+            _ => Err(EXPECTED),
+        }
+    };
+    lines.map(operator).collect()
+}
+
+/// So narrow that it can stand in headers, logs and lines; and no colon, since the names of certificates have one.
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_name = (1..=MAX_NAME_LEN).contains(&name.len())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_@".contains(&c));
+    if is_name { Ok(()) } else { Err(Error::Syntax("the name of an operator: letters, digits and . - _ @")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    #[test]
+    fn tokens_name_their_operators() {
+        let [(alice, alices), (second, seconds), (bob, bobs)] =
+            ["alice", "alice", "bob"].map(|name| Operators::new_credential(name).unwrap());
+        let file = file(&format!("# operators\n\n{alice}\n  {second}\r\n{}\n", bob.replace(' ', "\t ")));
+        let operators = Operators::open(file.path()).unwrap();
+        for (token, name) in [(&alices, "alice"), (&seconds, "alice"), (&bobs, "bob")] {
+            assert_eq!(operators.find(token).as_deref(), Some(name));
+        }
+        let (_, unknown) = Operators::new_credential("alice").unwrap();
+        for wrong in [&unknown[..], "", PREFIX, &alices[..alices.len() - 1], &format!("{}0", *alices), &alices[1..]] {
+            assert_eq!(operators.find(wrong), None);
+        }
+        std::fs::write(&file, bob).unwrap();
+        assert!(operators.reload().unwrap());
+        assert_eq!((operators.find(&alices), operators.find(&bobs)), (None, Some("bob".to_owned())));
+        // A file that cannot be used locks nobody out, and lets nobody in.
+        std::fs::write(&file, "alice").unwrap();
+        assert!(operators.reload().is_err());
+        assert_eq!((operators.find(&alices), operators.find(&bobs)), (None, Some("bob".to_owned())));
+    }
+
+    #[test]
+    fn a_secret_that_somebody_made_up_is_none() {
+        let hash = base16ct::lower::encode_string(&Sha256::digest(b"hunter2"));
+        let file = file(&format!("alice sha256:{hash}\n"));
+        assert_eq!(Operators::open(file.path()).unwrap().find("hunter2"), None);
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        let hash = "00".repeat(32);
+        for line in ["alice", "alice 00", &format!("alice {hash}"), &format!("a:b sha256:{hash}"), "alice sha256:00"] {
+            assert!(matches!(Operators::open(file(line).path()), Err(Error::Syntax(_))), "{line}");
+        }
+        for name in ["", "a b", "a:b", "ä", &"a".repeat(65)] {
+            assert!(Operators::new_credential(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What all pages have around them, and how they are shown.
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use crate::admin::access::Operator;
+use crate::admin::failure::Failure;
+
+/// What all pages have around them.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) operator: Option<String>,
+    /// Path of the one among [`Layout::PAGES`] that this belongs to.
+    pub(super) page: &'static str,
+}
+
+impl Layout {
+    pub(super) const PAGES: [(&'static str, &'static str); 4] =
+        [("/", "Clients"), ("/tokens", "Tokens"), ("/keys", "Server keys"), ("/audit", "Audit log")];
+
+    pub(super) fn new(operator: &Operator, page: &'static str) -> Self {
+        Self { operator: Some(operator.name.clone()), page }
+    }
+}
+
+/// What has just been done, to be said on the next page. In the address there is only one of these words.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Done {
+    Suspend,
+    Resume,
+    Revoke,
+    Remove,
+    Withdraw,
+    Rotate,
+}
+
+impl Done {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Suspend => "The client is suspended.",
+            Self::Resume => "The client is enrolled again.",
+            Self::Revoke => "The client is revoked.",
+            Self::Remove => "The client was removed.",
+            Self::Withdraw => "The token was withdrawn.",
+            Self::Rotate => "The rotation has begun: there is a next key.",
+        }
+    }
+}
+
+/// Asks once more.
+#[derive(Template)]
+#[template(path = "confirm.html")]
+pub(super) struct Confirmation {
+    pub(super) layout: Layout,
+    pub(super) question: String,
+    pub(super) consequence: &'static str,
+    pub(super) verb: &'static str,
+    pub(super) is_grave: bool,
+    /// Where the form goes.
+    pub(super) action: String,
+    /// Where else to go.
+    pub(super) back: String,
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage {
+    layout: Layout,
+    title: &'static str,
+    message: String,
+}
+
+pub(super) type Page = Result<Response, PageError>;
+
+pub(super) fn render(template: &impl Template) -> Page {
+    render_as(StatusCode::OK, template)
+}
+
+pub(super) fn render_as(status: StatusCode, template: &impl Template) -> Page {
+    Ok((status, Html(template.render()?)).into_response())
+}
+
+/// So that going back or reloading sends no form again.
+pub(super) fn go_to(path: &str) -> Response {
+    Redirect::to(path).into_response()
+}
+
+/// A failure as a page.
+pub(super) struct PageError(pub(super) Failure);
+
+impl<E> From<E> for PageError
+where
+    Failure: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<askama::Error> for Failure {
+    fn from(error: askama::Error) -> Self {
+        tracing::error!(%error, "a page cannot be made");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "The page cannot be made.")
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let Failure { status, message, .. } = self.0;
+        let title = match status {
+            StatusCode::NOT_FOUND => "Not found",
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => "This cannot be done",
+            _ if status.is_client_error() => "This was not understood",
+            _ => "Something is wrong here",
+        };
+        let page = FailurePage { layout: Layout { operator: None, page: "" }, title, message };
+        match page.render() {
+            Ok(page) => (status, Html(page)).into_response(),
+            Err(_) => (status, title).into_response(),
+        }
+    }
+}

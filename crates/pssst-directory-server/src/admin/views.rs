@@ -1,0 +1,123 @@
+//! What operators are shown of the store and of the keys, in JSON and on the pages.
+
+use jiff::Timestamp;
+use pssst_identity::{AuditEntry, Identity, Labels, State, TokenInfo};
+use serde::Serialize;
+
+use pssst_directory::{KeyState, PublishedKey};
+
+/// A client.
+#[derive(Debug, Serialize)]
+pub(super) struct ClientView {
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) labels: Labels,
+    pub(super) state: State,
+    pub(super) created: Timestamp,
+    pub(super) changed: Timestamp,
+    pub(super) expires: Option<Timestamp>,
+}
+
+impl From<Identity> for ClientView {
+    fn from(identity: Identity) -> Self {
+        let Identity { key, name, labels, state, created, changed, expires, .. } = identity;
+        Self { key: key.to_string(), name, labels, state, created, changed, expires }
+    }
+}
+
+/// A token without its secret.
+#[derive(Debug, Serialize)]
+pub(super) struct TokenView {
+    pub(super) id: String,
+    pub(super) name: Option<String>,
+    pub(super) labels: Labels,
+    pub(super) expires: Timestamp,
+    pub(super) client_expires: Option<Timestamp>,
+    pub(super) created: Timestamp,
+    pub(super) created_by: String,
+    pub(super) state: TokenState,
+    pub(super) used: Option<Timestamp>,
+    pub(super) used_for: Option<String>,
+    pub(super) withdrawn: Option<Timestamp>,
+}
+
+/// Whether a token can still be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TokenState {
+    Open,
+    Used,
+    Withdrawn,
+    Expired,
+}
+
+impl TokenState {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Used => "used",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl TokenView {
+    pub(super) fn new(token: TokenInfo, now: Timestamp) -> Self {
+        let TokenInfo { id, grant, created, created_by, used, withdrawn, .. } = token;
+        let state = match (used, withdrawn) {
+            (Some(_), _) => TokenState::Used,
+            (None, Some(_)) => TokenState::Withdrawn,
+            (None, None) if grant.expires <= now => TokenState::Expired,
+            (None, None) => TokenState::Open,
+        };
+        Self {
+            id: id.to_string(),
+            name: grant.name,
+            labels: grant.labels,
+            expires: grant.expires,
+            client_expires: grant.client_expires,
+            created,
+            created_by,
+            state,
+            used: used.map(|(time, _)| time),
+            used_for: used.map(|(_, key)| key.to_string()),
+            withdrawn,
+        }
+    }
+}
+
+/// A key of the servers.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyView {
+    pub(super) key: String,
+    pub(super) state: KeyState,
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Option<Timestamp>,
+}
+
+impl From<PublishedKey> for KeyView {
+    fn from(key: PublishedKey) -> Self {
+        let PublishedKey { key, state, not_before, not_after, .. } = key;
+        Self { key: key.to_string(), state, not_before, not_after }
+    }
+}
+
+/// An entry of the audit log.
+#[derive(Debug, Serialize)]
+pub(super) struct AuditView {
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+    pub(super) actor: String,
+    pub(super) action: &'static str,
+    pub(super) client_key: Option<String>,
+    pub(super) detail: String,
+}
+
+impl From<AuditEntry> for AuditView {
+    fn from(entry: AuditEntry) -> Self {
+        let AuditEntry { number, at, actor, entry, .. } = entry;
+        let client_key = entry.client_key.map(|key| key.to_string());
+        Self { number, at, actor, action: entry.action.name(), client_key, detail: entry.detail }
+    }
+}

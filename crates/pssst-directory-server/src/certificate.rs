@@ -1,0 +1,218 @@
+//! The certificate by which the directory is known.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
+
+use super::followed::{Content, Followed, Source};
+use crate::Error;
+use pssst_directory::Pin;
+
+/// The certificate of a directory with its secret key, from files that may be replaced at any time. Cheap to clone: all clones are
+/// one.
+///
+/// While the files cannot be read, or do not go together because only one of them was replaced yet, the last good ones serve on.
+/// A [`Directory`](crate::Directory) looks at them each second.
+///
+/// ```
+/// use pssst_directory_server::ServerCertificate;
+///
+/// let certificate = ServerCertificate::self_signed(["directory.example".to_owned(), "192.0.2.1".to_owned()])?;
+/// println!("give this to the clients: {}", certificate.pin());
+/// # Ok::<(), pssst_directory::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ServerCertificate {
+    held: Arc<Followed<Held>>,
+}
+
+struct Held {
+    key: Arc<CertifiedKey>,
+    pin: Pin,
+}
+
+impl ServerCertificate {
+    /// From a chain of certificates, the directory's own first, and its secret key, PEM both. Unless `allow_exposed`, a file of
+    /// the key that others than its owner can read is refused.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`], [`Error::Certificate`].
+    pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
+        let sources = vec![
+            Source { path: chain.into(), is_secret: false },
+            Source { path: key.into(), is_secret: !allow_exposed },
+        ];
+        Ok(Self { held: Arc::new(Followed::open(sources, Held::parse)?) })
+    }
+
+    /// A new one for these names or addresses, that nobody vouches for: clients know it by its [pin](Self::pin) alone. It lives as
+    /// long as the process does.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] for what is neither name nor address; [`Error::Certificate`].
+    pub fn self_signed(names: impl IntoIterator<Item = String>) -> Result<Self, Error> {
+        let key = generate_key()?;
+        let certificate = self_sign(&key, names)?;
+        let secret = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let held = Held::new(vec![certificate.der().clone()], secret.into())?;
+        Ok(Self { held: Arc::new(Followed::fixed(held)) })
+    }
+
+    /// The same in two files, PEM, which are made if they are not there. So its pin outlives the process. For a key without a
+    /// certificate a new certificate is made, with the same pin.
+    ///
+    /// # Errors
+    /// Those of [`ServerCertificate::from_files`] and of [`ServerCertificate::self_signed`].
+    pub fn self_signed_in_files(
+        certificate: &Path,
+        key: &Path,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<Self, Error> {
+        if !key.try_exists()? {
+            let pem = Zeroizing::new(generate_key()?.serialize_pem());
+            pssst_support::atomic_file::replace(key, 0o600, pem.as_bytes())?;
+        }
+        if !certificate.try_exists()? {
+            let pem = Zeroizing::new(std::fs::read_to_string(key)?);
+            let key = KeyPair::from_pem(&pem).map_err(|_| NO_KEY)?;
+            pssst_support::atomic_file::replace(certificate, 0o644, self_sign(&key, names)?.pem().as_bytes())?;
+        }
+        Self::from_files(certificate, key, false)
+    }
+
+    /// The pin of the certificate that is held.
+    pub fn pin(&self) -> Pin {
+        self.held.load().pin
+    }
+
+    /// Looks at the files again, and tells whether there is something new in them. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`ServerCertificate::from_files`]; the last good certificate stays.
+    pub fn reload(&self) -> Result<bool, Error> {
+        self.held.reload()
+    }
+
+    /// What is wrong with the files since they were last good; `None` while all is well.
+    pub fn error(&self) -> Option<String> {
+        self.held.error()
+    }
+
+    /// What chooses the certificate for each handshake.
+    pub(super) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
+        Arc::clone(&self.held) as _
+    }
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCertificate").field("pin", &self.pin()).field("files", &self.held).finish()
+    }
+}
+
+impl ResolvesServerCert for Followed<Held> {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.load().key))
+    }
+}
+
+impl Held {
+    fn parse(contents: &[Content]) -> Result<Self, Error> {
+        const NO_CHAIN: Error = Error::Syntax("a chain of certificates in PEM");
+        let [chain, key] = contents else { return Err(NO_CHAIN) };
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| NO_CHAIN)?;
+        if chain.is_empty() {
+            return Err(NO_CHAIN);
+        }
+        Self::new(chain, PrivateKeyDer::from_pem_slice(key).map_err(|_| NO_KEY)?)
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
+        let pin = Pin::of(chain.first().ok_or(Error::Syntax("a certificate"))?)
+            .map_err(|_| Error::Syntax("an X.509 certificate"))?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = CertifiedKey::from_der(chain, key, &provider).map_err(Error::certificate)?;
+        Ok(Self { key: Arc::new(key), pin })
+    }
+}
+
+const NO_KEY: Error = Error::Syntax("the secret key of a certificate in PEM");
+
+fn generate_key() -> Result<KeyPair, Error> {
+    KeyPair::generate().map_err(|_| Error::Protocol(pssst::Error::RandomnessUnavailable))
+}
+
+fn self_sign(key: &KeyPair, names: impl IntoIterator<Item = String>) -> Result<rcgen::Certificate, Error> {
+    const NO_NAME: Error = Error::Syntax("names or addresses of a directory");
+    let names: Vec<_> = names.into_iter().collect();
+    let mut params = CertificateParams::new(names).map_err(|_| NO_NAME)?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "PSSST directory");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.self_signed(key).map_err(|_| NO_NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> [String; 2] {
+        ["localhost".to_owned(), "127.0.0.1".to_owned()]
+    }
+
+    #[test]
+    fn a_pin_outlives_process_and_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+        let open = || ServerCertificate::self_signed_in_files(&certificate, &key, names()).unwrap();
+        let pin = open().pin();
+        assert_eq!(open().pin(), pin);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::remove_file(&certificate).unwrap();
+        assert_eq!(open().pin(), pin);
+        assert_ne!(ServerCertificate::self_signed(names()).unwrap().pin(), pin);
+    }
+
+    #[test]
+    fn files_that_do_not_go_together_change_nothing() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = |folder: &tempfile::TempDir| (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+        let made = [&one, &other].map(|folder| {
+            let (certificate, key) = files(folder);
+            ServerCertificate::self_signed_in_files(&certificate, &key, names()).unwrap()
+        });
+        let (certificate, key) = files(&one);
+        let served = ServerCertificate::from_files(&certificate, &key, false).unwrap();
+        std::fs::copy(files(&other).0, &certificate).unwrap();
+        assert!(matches!(served.reload(), Err(Error::Certificate(_))));
+        assert!(served.error().is_some());
+        assert_eq!(served.pin(), made[0].pin());
+        std::fs::copy(files(&other).1, &key).unwrap();
+        assert!(served.reload().unwrap());
+        assert_eq!((served.pin(), served.error()), (made[1].pin(), None));
+        for (file, bad) in [(&certificate, ""), (&key, ""), (&certificate, "-----BEGIN"), (&key, "x")] {
+            let good = std::fs::read(file).unwrap();
+            std::fs::write(file, bad).unwrap();
+            assert!(matches!(served.reload(), Err(Error::Syntax(_))));
+            std::fs::write(file, good).unwrap();
+        }
+        assert!(!served.reload().unwrap());
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        assert!(matches!(ServerCertificate::self_signed(["ü".to_owned()]), Err(Error::Syntax(_))));
+    }
+}

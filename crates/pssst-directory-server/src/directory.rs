@@ -1,0 +1,286 @@
+//! The service: an HTTPS listener for devices, and another one for operators.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pssst::Suite;
+use pssst_identity::SqlStore;
+use pssst_net::RateLimit;
+use tokio::time::timeout;
+
+use crate::admin::{self, Operators};
+use crate::certificate::ServerCertificate;
+use crate::limits::Limits;
+use crate::listen::{self, Ending, Listener};
+use crate::public;
+use crate::state::{Rotation, Shared, open_enrollments};
+use crate::stats::DirectoryStats;
+use crate::{Error, ScheduleFile};
+use pssst_directory::Pin;
+
+/// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, and enrolment) and, on an address of its own,
+/// for operators (an API in JSON, and web pages without any script).
+///
+/// Dropped, it stops at once; [`Directory::shutdown`] lets requests end first.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use pssst_directory::DirectoryClient;
+/// use pssst_directory::jiff::Timestamp;
+/// use pssst_directory_server::{Directory, Schedule, ScheduleFile, ServerCertificate};
+/// use pssst_identity::SqlStore;
+/// use pssst_identity::pssst::{SecretKey, SysRng};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let keys = folder.join("keys.json");
+/// Schedule::new(SecretKey::generate(&mut SysRng)?, Timestamp::now()).write(&keys)?;
+/// let store = SqlStore::open(&format!("sqlite:{}", folder.join("clients.db").display())).await?;
+/// let certificate = ServerCertificate::self_signed(["localhost".to_owned()])?;
+/// let bound = Directory::builder(store, Arc::new(ScheduleFile::open(&keys, false)?), certificate)
+///     .bind("127.0.0.1:0".parse()?, None)
+///     .await?;
+/// let directory = bound.serve();
+///
+/// let url = format!("https://{}", directory.public_addr());
+/// let client = DirectoryClient::builder(url).pin(directory.pin()).build()?;
+/// println!("the server's key is {}", client.fetch().await?.keys[0].key);
+///
+/// directory.shutdown(Duration::from_secs(5)).await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Directory {
+    public_addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    shared: Arc<Shared>,
+    ending: Ending,
+}
+
+impl Directory {
+    /// A directory for the clients in this store, with the keys of this schedule, known by this certificate.
+    pub fn builder(store: SqlStore, schedule: Arc<ScheduleFile>, certificate: ServerCertificate) -> DirectoryBuilder {
+        DirectoryBuilder {
+            store,
+            schedule,
+            certificate,
+            operators: None,
+            client_ca: None,
+            check_in: None,
+            suites: vec![Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128],
+            enrollments: (RateLimit::new(5).with_burst(50), RateLimit::new(50).with_burst(1000)),
+            rotation: Rotation { lead: Duration::from_mins(15), overlap: Duration::from_hours(24) },
+            max_connections: 4096,
+        }
+    }
+
+    /// Where devices come.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// Where operators come.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// The pin of its certificate, for clients that no public authority serves.
+    pub fn pin(&self) -> Pin {
+        self.shared.certificate.pin()
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> DirectoryStats {
+        // All other tasks are those of the listeners and of the files.
+        let own = 2 + usize::from(self.admin_addr.is_some());
+        self.shared.counters.snapshot(self.ending.tasks.len().saturating_sub(own))
+    }
+
+    /// Stops: accepts nothing more, finishes the requests at hand as far as `within` allows, and closes. Returns what it has done in
+    /// its life.
+    pub async fn shutdown(&self, within: Duration) -> DirectoryStats {
+        self.ending.stop.cancel();
+        if timeout(within, self.ending.tasks.wait()).await.is_err() {
+            self.ending.abort.cancel();
+            self.ending.tasks.wait().await;
+        }
+        self.shared.counters.snapshot(0)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.ending.stop.cancel();
+        self.ending.abort.cancel();
+    }
+}
+
+/// How a directory is to be.
+#[derive(Debug)]
+#[must_use]
+pub struct DirectoryBuilder {
+    store: SqlStore,
+    schedule: Arc<ScheduleFile>,
+    certificate: ServerCertificate,
+    operators: Option<Operators>,
+    client_ca: Option<PathBuf>,
+    check_in: Option<Duration>,
+    suites: Vec<Suite>,
+    enrollments: (RateLimit, RateLimit),
+    rotation: Rotation,
+    max_connections: usize,
+}
+
+impl DirectoryBuilder {
+    /// Who may come to the admin listener with a token.
+    pub fn operators(self, operators: Operators) -> Self {
+        Self { operators: Some(operators), ..self }
+    }
+
+    /// Whose certificates let operators in at the admin listener: authorities in a PEM file. Without
+    /// [`operators`](Self::operators) nobody else gets as far as to ask.
+    ///
+    /// There are no lists of revoked certificates: let them be short-lived, or have an authority for this alone.
+    pub fn client_ca(self, path: impl Into<PathBuf>) -> Self {
+        Self { client_ca: Some(path.into()), ..self }
+    }
+
+    /// Whether a file has authorities for [`client_ca`](Self::client_ca), which otherwise is seen when the directory is bound.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Certificate`].
+    pub fn check_client_ca(path: impl AsRef<Path>) -> Result<(), Error> {
+        admin::client_verifier(Some(path.as_ref()), false).map(drop)
+    }
+
+    /// Within what time clients are told to come back, at most: from a second to the interval of the
+    /// [schedule](crate::Schedule::check_in), which it is by default.
+    pub fn check_in(self, check_in: Duration) -> Self {
+        Self { check_in: Some(check_in), ..self }
+    }
+
+    /// The suites that the servers accept, for clients to know, the preferred one first. By default 0xf001 and 1. (An enrolment is
+    /// always of suite 0xf001.)
+    pub fn suites(self, suites: impl Into<Vec<Suite>>) -> Self {
+        Self { suites: suites.into(), ..self }
+    }
+
+    /// How many enrolments may be asked for, from each source and from all of them. By default 5 a second or 50 at once from each
+    /// /24 or /56, and 50 a second or 1,000 at once from all.
+    pub fn enrollment_limits(self, each: RateLimit, all: RateLimit) -> Self {
+        Self { enrollments: (each, all), ..self }
+    }
+
+    /// How rotations are unless the operator says otherwise: see [`Schedule::rotate`](crate::Schedule::rotate). By default 15 minutes and 24 hours.
+    pub fn rotation(self, lead: Duration, overlap: Duration) -> Self {
+        Self { rotation: Rotation { lead, overlap }, ..self }
+    }
+
+    /// Connections at each listener at most; more of them wait. 4,096 by default; 0 counts as 1.
+    pub fn max_connections(self, max_connections: usize) -> Self {
+        Self { max_connections: max_connections.max(1), ..self }
+    }
+
+    /// Listens for devices, and for operators if they are to come. Port 0 is any that is free.
+    ///
+    /// # Errors
+    /// [`Error::Listen`]; [`Error::NoOperators`]; [`Error::File`] and [`Error::Certificate`] for authorities that cannot be used;
+    /// [`Error::InvalidSchedule`] without a suite; and those of [`Schedule::keyring`](crate::Schedule::keyring).
+    pub async fn bind(self, public: SocketAddr, admin: Option<SocketAddr>) -> Result<BoundDirectory, Error> {
+        let now = self.schedule.now();
+        let opener = open_enrollments(&self.schedule.load(), now)?;
+        self.schedule.load().document(now, Duration::MAX, &self.suites)?;
+        let public_tls = listen::tls(&self.certificate, listen::no_clients())?;
+        let admin_tls = match admin {
+            Some(_) => {
+                let clients = admin::client_verifier(self.client_ca.as_deref(), self.operators.is_some())?;
+                Some(listen::tls(&self.certificate, clients)?)
+            }
+            None => None,
+        };
+
+        let shared = Arc::new(Shared {
+            store: self.store,
+            schedule: self.schedule,
+            certificate: self.certificate,
+            operators: self.operators,
+            opener: ArcSwap::from_pointee(opener),
+            check_in: self.check_in,
+            suites: self.suites,
+            rotation: self.rotation,
+            enrollments: Limits::new(self.enrollments.0, self.enrollments.1),
+            strangers: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
+            counters: Arc::default(),
+        });
+        let max_connections = self.max_connections;
+        let (socket, public_addr) = listen::bind(public).await?;
+        let router = public::router(Arc::clone(&shared));
+        let mut listeners = vec![Listener { socket, tls: public_tls, router, max_connections }];
+        let mut admin_addr = None;
+        if let Some((address, tls)) = admin.zip(admin_tls) {
+            let (socket, address) = listen::bind(address).await?;
+            let router = admin::router(Arc::clone(&shared));
+            listeners.push(Listener { socket, tls, router, max_connections });
+            admin_addr = Some(address);
+        }
+        Ok(BoundDirectory { public_addr, admin_addr, listeners, shared })
+    }
+}
+
+/// A directory that listens, and does not serve yet: what comes meanwhile waits.
+pub struct BoundDirectory {
+    public_addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
+    listeners: Vec<Listener>,
+    shared: Arc<Shared>,
+}
+
+impl BoundDirectory {
+    /// Where devices come.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public_addr
+    }
+
+    /// Where operators come.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
+    }
+
+    /// The pin of its certificate, for clients that no public authority serves.
+    pub fn pin(&self) -> Pin {
+        self.shared.certificate.pin()
+    }
+
+    /// Serves from now on, in tasks of the runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve(self) -> Directory {
+        let Self { public_addr, admin_addr, listeners, shared } = self;
+        let ending = Ending::default();
+        for listener in listeners {
+            ending.tasks.spawn(listener.run(Arc::clone(&shared.counters), ending.clone()));
+        }
+        let (follower, stop) = (Arc::clone(&shared), ending.stop.clone());
+        ending.tasks.spawn(async move { stop.run_until_cancelled(follower.follow_files()).await });
+        ending.tasks.close();
+        Directory { public_addr, admin_addr, shared, ending }
+    }
+}
+
+impl fmt::Debug for BoundDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundDirectory")
+            .field("public_addr", &self.public_addr)
+            .field("admin_addr", &self.admin_addr)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! The errors of the directory's service and of schedules.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+
+use pssst_support::secret_file;
+
+/// Why keys could not be read or rotated, or a directory not started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    File(io::Error),
+    /// Other users can read a file of secrets; the field is its mode.
+    Exposed(u32),
+    /// The text is not what is expected here; the field says what was expected.
+    Syntax(&'static str),
+    /// It is longer than anything that is expected here.
+    TooLong {
+        /// Bytes at most.
+        limit: usize,
+    },
+    /// No key is in force now.
+    NoCurrentKey,
+    /// A rotation has been started already, and its key is not in force yet.
+    RotationUnderWay,
+    /// The keys do not go together: more than a server can hold, or times that leave a gap.
+    InvalidSchedule(&'static str),
+    /// The protocol refuses a key or a request, or the system's random number generator failed.
+    Protocol(pssst::Error),
+    /// A certificate and its secret key, or the certificates of authorities, cannot be used.
+    Certificate(Box<dyn StdError + Send + Sync>),
+    /// The directory cannot listen there.
+    Listen(SocketAddr, io::Error),
+    /// An admin listener was asked for, and neither operators nor an authority that signs their certificates.
+    NoOperators,
+}
+
+impl Error {
+    pub(crate) fn certificate(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Certificate(error.into())
+    }
+}
+
+/// Refuses an open file that other users can read.
+pub(crate) fn refuse_exposed(file: &File) -> Result<(), Error> {
+    secret_file::exposed_mode(file)?.map_or(Ok(()), |mode| Err(Error::Exposed(mode)))
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Exposed(mode) => write!(f, "other users can read the secret keys in it (mode {mode:04o})"),
+            Self::Syntax(expected) => write!(f, "expected {expected}"),
+            Self::TooLong { limit } => write!(f, "it is longer than {limit} bytes"),
+            Self::NoCurrentKey => f.write_str("no key is in force now"),
+            Self::RotationUnderWay => f.write_str("the key of the last rotation is not in force yet"),
+            Self::InvalidSchedule(why) => f.write_str(why),
+            Self::Protocol(error) => error.fmt(f),
+            Self::Certificate(error) => write!(f, "the certificate and its secret key cannot be used: {error}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::NoOperators => {
+                f.write_str("the admin listener needs operators, or the authority that signs their certificates")
+            }
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::File(error) | Self::Listen(_, error) => Some(error),
+            Self::Protocol(error) => Some(error),
+            Self::Certificate(error) => Some(error.as_ref()),
+            Self::Exposed(_)
+            | Self::Syntax(_)
+            | Self::TooLong { .. }
+            | Self::NoCurrentKey
+            | Self::RotationUnderWay
+            | Self::InvalidSchedule(_)
+            | Self::NoOperators => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<pssst::Error> for Error {
+    fn from(error: pssst::Error) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<pssst::Refusal> for Error {
+    fn from(cause: pssst::Refusal) -> Self {
+        Self::Protocol(cause.into())
+    }
+}

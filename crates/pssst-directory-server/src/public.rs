@@ -1,0 +1,237 @@
+//! What devices ask for: the server's keys, and to be enrolled.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, FromRequest, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use pssst::PublicKey;
+use pssst_identity::{Action, EnrollError, NewAuditEntry, Token};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::headers;
+use super::listen::Peer;
+use super::state::{MAX_BODY_LEN, Shared};
+use super::stats::DirectoryEvent;
+use crate::Error;
+use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeyDocument, Problem, Refusal};
+
+/// Who enrols, in the audit log.
+const DEVICE: &str = "device";
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/.well-known/pssst/keys", get(keys))
+        .route("/v1/keys", get(keys))
+        .route("/v1/enroll", post(enroll))
+        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
+        .layer(axum::middleware::map_response(headers::of_public))
+        .with_state(shared)
+}
+
+async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let now = shared.schedule.now();
+    let document = match document(&shared, now) {
+        Ok(document) => document,
+        Err(error) => {
+            tracing::error!(%error, "there is no document of keys");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let body = document.to_json();
+    let etag = format!("\"{}\"", base16ct::lower::encode_string(&Sha256::digest(&body)[..16]));
+    let seconds = document.check_in.duration_since(now).as_secs().max(0);
+    let is_held = headers.get_all(IF_NONE_MATCH).iter().any(|held| is_among(&etag, held));
+    let caching = [(ETAG, etag), (CACHE_CONTROL, format!("public, max-age={seconds}"))];
+    if is_held {
+        shared.counters.add(DirectoryEvent::KeysUnchanged);
+        (StatusCode::NOT_MODIFIED, caching).into_response()
+    } else {
+        shared.counters.add(DirectoryEvent::KeysSent);
+        (caching, [(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+/// It is issued again sixteen times within each check-in interval, at times that all directories of the pool agree on; so they
+/// issue the same one.
+fn document(shared: &Shared, now: Timestamp) -> Result<KeyDocument, Error> {
+    let interval = shared.check_in();
+    let slot = i64::try_from(interval.as_millis() / 16).unwrap_or(i64::MAX).max(1);
+    let milliseconds = now.as_millisecond();
+    let issued = Timestamp::from_millisecond(milliseconds - milliseconds.rem_euclid(slot)).unwrap_or(now);
+    shared.schedule.load().document(issued, interval, &shared.suites)
+}
+
+/// RFC 9110, section 13.1.2.
+fn is_among(etag: &str, held: &HeaderValue) -> bool {
+    let mut etags = held.to_str().unwrap_or_default().split(',').map(str::trim);
+    etags.any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
+}
+
+async fn enroll(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
+    if !shared.enrollments.admit(peer.address) {
+        shared.counters.add_refusal(Refusal::RateLimited);
+        let problem = problem(Refusal::RateLimited, "too many requests come from there, or from everywhere: try later");
+        return ([(RETRY_AFTER, "10")], problem).into_response();
+    }
+    match try_enroll(&shared, request).await {
+        Ok(reply) => {
+            shared.counters.add(DirectoryEvent::Enrolled);
+            ([(CONTENT_TYPE, "application/octet-stream")], reply).into_response()
+        }
+        Err(refused) => refused.answer(&shared, peer).await,
+    }
+}
+
+/// The sealed reply.
+async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refused> {
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(Refused { status, ..Refused::new(Refusal::InvalidRequest, "the request is too long") });
+        }
+        Err(_) => return Err(Refused::new(Refusal::InvalidRequest, "the request did not arrive as a whole")),
+    };
+    // Once it is open, the token is in it.
+    let mut packet = Zeroizing::new(Vec::from(body));
+    let server = shared.opener.load_full();
+    let opened = server.open_request(&mut packet);
+    let opened = opened.map_err(|error| Refused::new(Refusal::InvalidRequest, error.to_string()))?;
+    let Some(key) = opened.client_key().copied() else {
+        return Err(Refused::new(Refusal::InvalidRequest, "the request does not prove a client key"));
+    };
+    let request = EnrollmentRequest::parse(opened.message())
+        .map_err(|error| Refused::new(Refusal::InvalidRequest, error.to_string()).of_key(key))?;
+    let name = request.name.as_deref();
+    let identity = match shared.store.acting_as(DEVICE).enroll(&request.token, &key, name).await {
+        Ok(identity) => identity,
+        Err(error) => return Err(Refused::by_store(&error).of_key(key).with_token(&request.token)),
+    };
+    let reply = opened.into_reply_sealer().seal_to_vec(&EnrollmentResponse::new(identity).to_json());
+    reply.map_err(|error| {
+        tracing::error!(%error, "the reply to an enrolment cannot be sealed");
+        Refused::unavailable()
+    })
+}
+
+/// An enrolment that did not take place.
+struct Refused {
+    refusal: Refusal,
+    message: String,
+    /// Instead of the refusal's own.
+    status: Option<StatusCode>,
+    /// That was proved.
+    key: Option<PublicKey>,
+    /// Its name, never its secret.
+    token: Option<String>,
+}
+
+impl Refused {
+    fn new(refusal: Refusal, message: impl Into<String>) -> Self {
+        Self { refusal, message: message.into(), status: None, key: None, token: None }
+    }
+
+    fn unavailable() -> Self {
+        Self::new(Refusal::Unavailable, "the directory cannot do it now: try later")
+    }
+
+    fn by_store(error: &EnrollError) -> Self {
+        match refusal_of(error) {
+            Refusal::Unavailable => {
+                tracing::error!(%error, "an enrolment failed");
+                Self::unavailable()
+            }
+            refusal => Self::new(refusal, error.to_string()),
+        }
+    }
+
+    fn of_key(self, key: PublicKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    fn with_token(self, token: &Token) -> Self {
+        Self { token: Some(token.id().to_string()), ..self }
+    }
+
+    /// Counts it, writes it down, and tells the device.
+    async fn answer(self, shared: &Shared, peer: Peer) -> Response {
+        shared.counters.add_refusal(self.refusal);
+        // What failed here is no refusal of the device.
+        if self.refusal != Refusal::Unavailable {
+            let mut detail = format!("{}: {}; from {}", self.refusal, self.message, peer.address);
+            if let Some(token) = &self.token {
+                detail.extend([", token ", token]);
+            }
+            let entry = NewAuditEntry { action: Action::EnrollmentRefused, client_key: self.key, detail };
+            shared.record(&shared.store.acting_as(DEVICE), entry).await;
+        }
+        let mut response = problem(self.refusal, self.message);
+        if let Some(status) = self.status {
+            *response.status_mut() = status;
+        }
+        response
+    }
+}
+
+fn problem(refusal: Refusal, message: impl Into<String>) -> Response {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, axum::Json(Problem::new(refusal, message))).into_response()
+}
+
+/// The cause that a device is given.
+fn refusal_of(error: &EnrollError) -> Refusal {
+    use pssst_identity::Error;
+
+    match error {
+        EnrollError::UnknownToken => Refusal::UnknownToken,
+        EnrollError::TokenExpired => Refusal::TokenExpired,
+        EnrollError::TokenWithdrawn => Refusal::TokenWithdrawn,
+        EnrollError::TokenUsed => Refusal::TokenUsed,
+        EnrollError::NameMismatch => Refusal::NameMismatch,
+        EnrollError::Store(Error::NameTaken(_)) => Refusal::NameTaken,
+        EnrollError::Store(Error::KeyTaken(_)) => Refusal::KeyTaken,
+        EnrollError::Store(Error::InvalidName(_)) => Refusal::InvalidName,
+        EnrollError::Store(Error::Key(_)) => Refusal::InvalidRequest,
+        _ => Refusal::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_store_have_their_names() {
+        use pssst_identity::Error;
+
+        for (error, refusal) in [
+            (EnrollError::Store(Error::NameTaken("a".into())), Refusal::NameTaken),
+            (EnrollError::TokenUsed, Refusal::TokenUsed),
+            (EnrollError::Store(Error::RandomnessUnavailable), Refusal::Unavailable),
+        ] {
+            assert_eq!(refusal_of(&error), refusal);
+        }
+    }
+
+    #[test]
+    fn etags_are_found_in_lists() {
+        for (held, expected) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("a", false),
+            ("", false),
+        ] {
+            assert_eq!(is_among("\"a\"", &HeaderValue::from_static(held)), expected, "{held}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The secret keys of a pool, and when each is used: what directory and servers share, in a file or a secret mount.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pssst::{Keyring, PublicKey, SecretKey, Suite, SuiteSet};
+
+use crate::Error;
+use pssst_directory::{KeyDocument, KeyState, PublishedKey};
+
+mod text;
+
+/// The secret keys of a pool of servers with their times.
+///
+/// Keys follow one another without a gap: each but the last ends after its successor has begun, and the last has no end. So
+/// there is one current key at any time, whatever a clock shows: before all times it is the first one.
+///
+/// # Nobody is lost
+///
+/// A client comes back within the check-in interval that it was told, an hour unless [`Schedule::with_check_in`] says
+/// otherwise. Whoever came just before a rotation started knows nothing of the new key until then, so the old one has to be
+/// accepted that long; [`Schedule::rotate`] asks for twice as long, so that a client may miss a whole check-in.
+///
+/// The lead is for the servers: within it the file must have reached all of them, and their clocks may differ by less than it.
+/// A server looks into its file each second; a secret mount may take minutes to show a new content.
+///
+/// A key that was stolen is not rotated: make a new schedule, and have the clients come at once.
+///
+/// # The file
+///
+/// JSON, with the keys by their times:
+///
+/// ```json
+/// {
+///   "version": 1,
+///   "check_in_seconds": 3600,
+///   "keys": [
+///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:10:00Z" },
+///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-03-01T00:10:00Z", "not_after": null }
+///   ]
+/// }
+/// ```
+///
+/// ```
+/// use std::time::Duration;
+/// use pssst_directory_server::{KeyState, Schedule};
+/// use pssst_directory::jiff::Timestamp;
+/// # use pssst_identity::pssst::{SecretKey, SysRng};
+///
+/// let now = Timestamp::now();
+/// let mut schedule = Schedule::new(SecretKey::generate(&mut SysRng)?, now);
+/// let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+/// schedule.rotate(SecretKey::generate(&mut SysRng)?, now, 10 * minute, day)?;
+///
+/// let states = |time| schedule.keys(time).map(|key| key.state).collect::<Vec<_>>();
+/// assert_eq!(states(now), [KeyState::Current, KeyState::Next]);
+/// assert_eq!(states(now + 10 * minute), [KeyState::Previous, KeyState::Current]);
+/// assert_eq!(states(now + 10 * minute + day), [KeyState::Current]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// At least 1 s, in whole seconds.
+    check_in: Duration,
+    /// By `not_before`, never empty.
+    keys: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    secret: SecretKey,
+    public: PublicKey,
+    not_before: Timestamp,
+    not_after: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// Bytes of the longest file that is read.
+    pub const MAX_LEN: usize = 16 * 1024;
+
+    /// One key, used from now on.
+    pub fn new(secret: SecretKey, now: Timestamp) -> Self {
+        let keys = vec![Entry::new(secret, to_milliseconds(now), None)];
+        Self { check_in: Duration::from_hours(1), keys }
+    }
+
+    /// The same keys for clients that are told to come back within this time, which is cut to whole seconds; at least one.
+    ///
+    /// For a schedule that is in use already: start no rotation until the longest interval that clients were told has passed.
+    #[must_use]
+    pub fn with_check_in(self, check_in: Duration) -> Self {
+        Self { check_in: Duration::from_secs(check_in.as_secs().clamp(1, MAX_CHECK_IN)), ..self }
+    }
+
+    /// The time within which clients are told to come back, at most.
+    pub fn check_in(&self) -> Duration {
+        self.check_in
+    }
+
+    /// Starts a rotation: `secret` is current from `now + lead` on, and the key that is current now is accepted until `overlap`
+    /// after that. Keys that are not accepted any more are left out from here on.
+    ///
+    /// # Errors
+    /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`] when lead and overlap together
+    /// are less than twice the [check-in interval](Schedule::check_in), when servers would have to hold more than
+    /// [`Keyring::CAPACITY`] keys, for a key that is in it already, and beyond the end of time. Nothing is changed then.
+    pub fn rotate(
+        &mut self,
+        secret: SecretKey,
+        now: Timestamp,
+        lead: Duration,
+        overlap: Duration,
+    ) -> Result<PublicKey, Error> {
+        const TOO_LONG: Error = Error::InvalidSchedule("the times of the rotation are too far away");
+        let now = to_milliseconds(now);
+        if self.keys.len() > self.current(now) + 1 {
+            return Err(Error::RotationUnderWay);
+        }
+        let accepted = lead.checked_add(overlap).ok_or(TOO_LONG)?;
+        if accepted < 2 * self.check_in {
+            return Err(Error::InvalidSchedule(
+                "lead and overlap together must be twice the check-in interval or longer: clients would be lost",
+            ));
+        }
+        let not_before = to_milliseconds(now.checked_add(lead).map_err(|_| TOO_LONG)?);
+        let not_after = to_milliseconds(now.checked_add(accepted).map_err(|_| TOO_LONG)?);
+
+        let mut rotated = self.clone();
+        rotated.keys.retain(|key| !key.is_over(now));
+        if let Some(current) = rotated.keys.last_mut() {
+            current.not_after = Some(not_after);
+        }
+        let entry = Entry::new(secret, not_before, None);
+        let public = entry.public;
+        rotated.keys.push(entry);
+        rotated.check()?;
+        *self = rotated;
+        Ok(public)
+    }
+
+    /// The keys that servers accept now, by the times from which they are used. What is over is left out.
+    pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = PublishedKey> {
+        let current = self.current(now);
+        let keys = self.keys.iter().enumerate().filter(move |(_, key)| !key.is_over(now));
+        keys.map(move |(place, key)| {
+            let state = match place.cmp(&current) {
+                Ordering::Less => KeyState::Previous,
+                Ordering::Equal => KeyState::Current,
+                Ordering::Greater => KeyState::Next,
+            };
+            PublishedKey::new(key.public, state, key.not_before, key.not_after)
+        })
+    }
+
+    /// What a server holds now: the current key first, since most clients use it, then the next one, then those before, the
+    /// latest first.
+    ///
+    /// # Errors
+    /// None as long as a keyring holds [`Keyring::CAPACITY`] keys, which a schedule never exceeds.
+    pub fn keyring(&self, now: Timestamp) -> Result<Keyring, Error> {
+        let (previous, rest) = self.keys.split_at(self.current(now));
+        let previous = previous.iter().rev().filter(|key| !key.is_over(now));
+        let mut secrets = rest.iter().chain(previous).map(|key| key.secret.clone());
+        let first = secrets.next().ok_or(Error::NoCurrentKey)?;
+        Ok(secrets.try_fold(Keyring::new(first), Keyring::with_key)?)
+    }
+
+    /// A server with the keys that it holds now, for a [`pssst_net::ServerConfig`].
+    ///
+    /// # Errors
+    /// Those of [`Schedule::keyring`].
+    pub fn server(&self, now: Timestamp, suites: SuiteSet) -> Result<pssst::Server, Error> {
+        Ok(pssst::Server::new(self.keyring(now)?).with_suites(suites))
+    }
+
+    /// What clients are told now: to come back within `check_in`, or within the schedule's [own interval](Schedule::check_in) if
+    /// that is shorter, since rotations count on it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchedule`] without a suite, and beyond the end of time.
+    pub fn document(&self, now: Timestamp, check_in: Duration, suites: &[Suite]) -> Result<KeyDocument, Error> {
+        if suites.is_empty() {
+            return Err(Error::InvalidSchedule("clients need a suite"));
+        }
+        let issued = to_milliseconds(now);
+        let interval = check_in.clamp(Duration::from_secs(1), self.check_in);
+        let check_in =
+            issued.checked_add(interval).map_err(|_| Error::InvalidSchedule("the check-in is too far away"))?;
+        let mut keys: Vec<_> = self.keys(now).collect();
+        // With a clock that is behind, servers are at the first key before its time, and so are clients.
+        if let Some(key) = keys.first_mut().filter(|key| key.state == KeyState::Current) {
+            key.not_before = key.not_before.min(issued);
+        }
+        Ok(KeyDocument::new(issued, to_milliseconds(check_in), suites, keys))
+    }
+
+    /// When the state of a key changes next.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        // The first key is current before its time already.
+        let beginnings = self.keys.iter().skip(1).map(|key| key.not_before);
+        beginnings.chain(self.keys.iter().filter_map(|key| key.not_after)).filter(|time| *time > now).min()
+    }
+
+    /// The place of the current key: the latest whose time has come, or else the first.
+    fn current(&self, now: Timestamp) -> usize {
+        self.keys.iter().rposition(|key| key.not_before <= now).unwrap_or(0)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let Some(last) = self.keys.last() else { return Err(Error::InvalidSchedule("there is no key")) };
+        if last.not_after.is_some() {
+            return Err(Error::InvalidSchedule("the last key has an end, and no successor"));
+        }
+        if self.keys.len() > Keyring::CAPACITY {
+            return Err(Error::InvalidSchedule("a server holds 4 keys at most: wait until an old one is over"));
+        }
+        for (place, key) in self.keys.iter().enumerate() {
+            let later = self.keys.iter().skip(place + 1);
+            if later.clone().any(|other| other.public == key.public) {
+                return Err(Error::InvalidSchedule("the same key is there twice"));
+            }
+            let successor = later.map(|other| other.not_before).next();
+            if successor.is_some_and(|successor| successor <= key.not_before) {
+                return Err(Error::InvalidSchedule("the keys are not in the order of their times"));
+            }
+            let is_gapless = key.not_after.zip(successor).is_some_and(|(end, successor)| end >= successor);
+            if successor.is_some() && !is_gapless {
+                return Err(Error::InvalidSchedule("a key must end, and not before its successor is used"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn new(secret: SecretKey, not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
+        Self { public: secret.public_key(), secret, not_before, not_after }
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.not_after.is_some_and(|end| end <= now)
+    }
+}
+
+/// Seconds; as far as clients believe a document.
+const MAX_CHECK_IN: u64 = 366 * 86_400;
+
+/// What is written down.
+fn to_milliseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests;

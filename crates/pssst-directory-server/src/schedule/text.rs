@@ -1,0 +1,111 @@
+//! The file of a schedule: JSON, with the secret keys in hexadecimal digits.
+//!
+//! Nothing of a secret is left behind: keys are read from where they stand in the text, which the
+//! caller wipes. (Hence no PEM: its line breaks would be written as escapes, which the parser
+//! resolves in memory of its own.)
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pssst::SecretKey;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Entry, MAX_CHECK_IN, Schedule};
+use crate::Error;
+use crate::error::refuse_exposed;
+
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    version: u32,
+    check_in_seconds: u64,
+    #[serde(borrow)]
+    keys: Vec<WireKey<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireKey<'a> {
+    secret: &'a str,
+    not_before: Timestamp,
+    not_after: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// Reads a schedule from a file that nobody else can read; or from any file, where secret
+    /// mounts are exposed to all users of a container.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`],
+    /// [`Error::InvalidSchedule`].
+    pub fn read(path: &Path, allow_exposed: bool) -> Result<Self, Error> {
+        let file = File::open(path)?;
+        if !allow_exposed {
+            refuse_exposed(&file)?;
+        }
+        // Sized at once: growing would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN + 1));
+        let len = file.take(Self::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
+        if len > Self::MAX_LEN {
+            return Err(Error::TooLong { limit: Self::MAX_LEN });
+        }
+        Self::parse(&bytes)
+    }
+
+    /// Writes it to a file that only its owner can read, all at once: whoever reads sees the old
+    /// one or the new one. A symbolic link stays, and what it leads to is replaced.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let path = match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            outcome => outcome?,
+        };
+        Ok(pssst_support::atomic_file::replace(&path, 0o600, &self.to_text()?)?)
+    }
+
+    /// Reads what [`Schedule::to_text`] writes. The parser's errors are not passed on, since they
+    /// may quote the text.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        const EXPECTED: Error =
+            Error::Syntax("a key schedule of version 1 in JSON, with secret keys of 64 hexadecimal digits");
+        let wire: Wire<'_> = serde_json::from_slice(bytes).map_err(|_| EXPECTED)?;
+        if wire.version != VERSION {
+            return Err(EXPECTED);
+        }
+        if !(1..=MAX_CHECK_IN).contains(&wire.check_in_seconds) {
+            return Err(Error::Syntax("a check-in interval of a second to a year"));
+        }
+        let entry = |key: WireKey<'_>| {
+            let secret = SecretKey::from_hex(key.secret).map_err(|_| EXPECTED)?;
+            Ok(Entry::new(secret, key.not_before, key.not_after))
+        };
+        let keys = wire.keys.into_iter().map(entry).collect::<Result<_, Error>>()?;
+        let schedule = Self { check_in: Duration::from_secs(wire.check_in_seconds), keys };
+        schedule.check()?;
+        Ok(schedule)
+    }
+
+    pub(super) fn to_text(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let secrets: Vec<_> = self.keys.iter().map(|key| key.secret.expose_hex()).collect();
+        let key = |(entry, secret): (&Entry, _)| {
+            let &Entry { not_before, not_after, .. } = entry;
+            WireKey { secret, not_before, not_after }
+        };
+        let wire = Wire {
+            version: VERSION,
+            check_in_seconds: self.check_in.as_secs(),
+            keys: self.keys.iter().zip(secrets.iter().map(|secret| secret.as_str())).map(key).collect(),
+        };
+        // Sized at once: growing would leave copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN));
+        serde_json::to_writer_pretty(&mut *text, &wire).map_err(io::Error::from)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+}

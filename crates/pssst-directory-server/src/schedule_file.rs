@@ -1,0 +1,301 @@
+//! The file of secret keys that directory and servers follow.
+
+use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
+use pssst_support::sync::lock;
+
+use crate::{Error, Schedule};
+use pssst_directory::Clock;
+
+/// How often the file is looked at. (Watches of the file system miss what becomes of secret mounts and network drives.)
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A [`Schedule`] in a file that may be replaced at any time, by [`ScheduleFile::rotate`] or by whoever mounts secrets.
+///
+/// What is in it counts as a whole or not at all: a new content that cannot be read is reported, and the last good one stays.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use pssst_directory_server::ScheduleFile;
+/// use pssst_net::pssst::SuiteSet;
+/// use pssst_net::{Handler, Server, ServerConfig};
+/// # async fn example(handler: Handler, stop: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = Arc::new(ScheduleFile::open("/run/secrets/pssst/keys.json", false)?);
+/// let config = ServerConfig::new(keys.server(SuiteSet::ALL)?, handler);
+/// let server = Server::builder().bind("[::]:45678")?.serve(config)?;
+/// tokio::select! {
+///     never = keys.keep_server(&server, SuiteSet::ALL) => match never {},
+///     () = stop => {}
+/// }
+/// server.shutdown(std::time::Duration::from_secs(5)).await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct ScheduleFile {
+    path: PathBuf,
+    allow_exposed: bool,
+    clock: Clock,
+    held: ArcSwap<Schedule>,
+    error: Mutex<Option<String>>,
+    /// One at a time, so that nothing old replaces what was read after it.
+    reloading: Mutex<()>,
+}
+
+impl ScheduleFile {
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// Those of [`Schedule::read`].
+    pub fn open(path: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
+        let path = path.into();
+        let held = ArcSwap::from_pointee(Schedule::read(&path, allow_exposed)?);
+        Ok(Self {
+            path,
+            allow_exposed,
+            clock: Clock::default(),
+            held,
+            error: Mutex::default(),
+            reloading: Mutex::default(),
+        })
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The time by which keys are chosen.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The last good content.
+    pub fn load(&self) -> Arc<Schedule> {
+        self.held.load_full()
+    }
+
+    /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`]; [`ScheduleFile::keep_server`] keeps it up.
+    ///
+    /// # Errors
+    /// Those of [`Schedule::keyring`].
+    pub fn server(&self, suites: SuiteSet) -> Result<pssst::Server, Error> {
+        self.load().server(self.now(), suites)
+    }
+
+    /// Reads the file again, and tells whether there is something new in it. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`Schedule::read`]; the last good content stays.
+    pub fn reload(&self) -> Result<bool, Error> {
+        let _turn = lock(&self.reloading);
+        let outcome = Schedule::read(&self.path, self.allow_exposed);
+        self.note(outcome.as_ref().err());
+        let schedule = outcome?;
+        let is_new = schedule != **self.held.load();
+        if is_new {
+            self.held.store(Arc::new(schedule));
+        }
+        Ok(is_new)
+    }
+
+    /// What is wrong with the file since it was last good; `None` while all is well.
+    pub fn error(&self) -> Option<String> {
+        lock(&self.error).clone()
+    }
+
+    /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now. Blocks; other processes
+    /// that rotate wait for one another at a file beside it, `.lock`.
+    ///
+    /// # Errors
+    /// Those of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and [`Error::Protocol`] when the system has
+    /// no randomness.
+    pub fn rotate(&self, lead: Duration, overlap: Duration) -> Result<PublicKey, Error> {
+        let _lock = self.lock()?;
+        let mut schedule = Schedule::read(&self.path, self.allow_exposed)?;
+        let key = schedule.rotate(SecretKey::generate(&mut SysRng)?, self.now(), lead, overlap)?;
+        schedule.write(&self.path)?;
+        tracing::info!(%key, ?lead, ?overlap, "rotation of keys started");
+        // It has started, whatever becomes of this; followers look again in a moment.
+        drop(self.reload());
+        Ok(key)
+    }
+
+    /// Looks at the file each second, and calls `apply` at once and whenever keys or their states have changed, at the very
+    /// time that the schedule says. Never ends: drop it.
+    pub async fn follow(self: &Arc<Self>, mut apply: impl FnMut(&Schedule, Timestamp)) -> Infallible {
+        let mut applied = Vec::new();
+        loop {
+            let (schedule, now) = (self.load(), self.now());
+            let keys: Vec<_> = schedule.keys(now).collect();
+            if keys != applied {
+                apply(&schedule, now);
+                applied = keys;
+            }
+            let until_change =
+                schedule.next_change(now).and_then(|time| Duration::try_from(time.duration_since(now)).ok());
+            tokio::time::sleep(until_change.map_or(POLL_INTERVAL, |pause| pause.min(POLL_INTERVAL))).await;
+            let file = Arc::clone(self);
+            // Reported already, and to the owner of the file by `error`.
+            drop(tokio::task::spawn_blocking(move || drop(file.reload())).await);
+        }
+    }
+
+    /// Keeps a server's keys up to date. Never ends: drop it.
+    pub async fn keep_server(self: &Arc<Self>, server: &pssst_net::Server, suites: SuiteSet) -> Infallible {
+        let apply = |schedule: &Schedule, now| match schedule.server(now, suites) {
+            Ok(keys) => server.update_config(|config| config.keys(keys)),
+            Err(error) => tracing::error!(%error, "the server keeps its keys"),
+        };
+        self.follow(apply).await
+    }
+
+    /// Remembers what became of a reload, and logs it when it is news.
+    fn note(&self, error: Option<&Error>) {
+        let error = error.map(ToString::to_string);
+        let mut noted = lock(&self.error);
+        if *noted != error {
+            let path = self.path.display();
+            if let Some(error) = &error {
+                tracing::error!(%path, %error, "the last good keys stay");
+            } else {
+                tracing::info!(%path, "the file of keys is good again");
+            }
+            *noted = error;
+        }
+    }
+
+    /// Held as long as the file is.
+    fn lock(&self) -> Result<File, Error> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options.open(path)?;
+        lock.lock()?;
+        Ok(lock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use pssst_directory::KeyState;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// One that goes with tokio's time.
+    fn clock() -> Clock {
+        let (start, begun) = (Instant::now(), "2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap());
+        Clock::from_fn(move || begun + start.elapsed())
+    }
+
+    fn write(path: &Path, seed: u8, now: Timestamp) -> Schedule {
+        let schedule = Schedule::new(SecretKey::from_bytes([seed; 32]), now).with_check_in(MINUTE);
+        schedule.write(path).unwrap();
+        schedule
+    }
+
+    #[tokio::test]
+    async fn a_bad_file_changes_nothing_and_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        assert!(matches!(ScheduleFile::open(&path, false), Err(Error::File(_))));
+        let schedule = write(&path, 1, Timestamp::now());
+        let whole = std::fs::read(&path).unwrap();
+        let file = ScheduleFile::open(&path, false).unwrap();
+        assert!(!file.reload().unwrap());
+        for torn in [&whole[..whole.len() / 2], b""] {
+            std::fs::write(&path, torn).unwrap();
+            assert!(file.reload().is_err());
+            assert_eq!(*file.load(), schedule);
+            assert!(file.error().unwrap().contains("schedule"), "{:?}", file.error());
+            assert!(file.rotate(MINUTE, MINUTE).is_err());
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(file.reload(), Err(Error::File(_))));
+        let other = write(&path, 2, Timestamp::now());
+        assert!(file.reload().unwrap());
+        assert_eq!((&*file.load(), file.error()), (&other, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn followers_hear_of_each_change_at_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let clock = clock();
+        let start = clock.now();
+        let old = SecretKey::from_bytes([1; 32]).public_key();
+        write(&path, 1, start);
+        let file = Arc::new(ScheduleFile::open(&path, false).unwrap().with_clock(clock.clone()));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let follower = tokio::spawn({
+            let (file, heard) = (Arc::clone(&file), Arc::clone(&heard));
+            async move {
+                file.follow(|schedule, now| {
+                    let keys: Vec<_> = schedule.keys(now).map(|key| (key.key, key.state)).collect();
+                    heard.lock().unwrap().push((now.duration_since(start).as_millis(), keys));
+                })
+                .await
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        // Another process writes it.
+        let other = ScheduleFile::open(&path, false).unwrap().with_clock(clock);
+        let new = other.rotate(Duration::from_millis(61_234), MINUTE).unwrap();
+        assert!(matches!(other.rotate(MINUTE, MINUTE), Err(Error::RotationUnderWay)));
+        std::fs::write(path.with_extension("other"), "").unwrap();
+        tokio::time::sleep(5 * MINUTE).await;
+        follower.abort();
+        let heard = std::mem::take(&mut *heard.lock().unwrap());
+        let (current, next, previous) = (KeyState::Current, KeyState::Next, KeyState::Previous);
+        let keys: Vec<_> = heard.iter().map(|(_, keys)| keys.clone()).collect();
+        assert_eq!(
+            keys,
+            [
+                vec![(old, current)],
+                vec![(old, current), (new, next)],
+                vec![(old, previous), (new, current)],
+                vec![(new, current)],
+            ]
+        );
+        let times: Vec<_> = heard.iter().map(|(time, _)| *time).collect();
+        // Timers have a resolution of a millisecond.
+        let rotated = 2500 + 61_234;
+        assert_eq!(times[0], 0);
+        assert!((2500..=3600).contains(&times[1]), "{times:?}");
+        assert!((rotated..rotated + 5).contains(&times[2]), "{times:?}");
+        assert!((rotated + 60_000..rotated + 60_005).contains(&times[3]), "{times:?}");
+    }
+
+    #[test]
+    fn processes_that_rotate_at_once_do_so_one_after_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        write(&path, 1, Timestamp::now() - MINUTE);
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let rotate = || ScheduleFile::open(&path, false).unwrap().rotate(MINUTE, 2 * MINUTE);
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(rotate)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::RotationUnderWay))), "{outcomes:?}");
+        assert_eq!(Schedule::read(&path, false).unwrap().keys(Timestamp::now()).count(), 2);
+    }
+}

@@ -1,0 +1,134 @@
+//! What happened in a directory, counted by cause.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pssst_support::named_enum;
+
+use pssst_directory::Refusal;
+
+named_enum! {
+    /// What can happen in a directory. Refused enrolments are counted by their [`Refusal`] instead.
+    #[non_exhaustive]
+    pub enum DirectoryEvent {
+        /// A connection was accepted.
+        Connected => "connected",
+        /// The system gave no connection: out of files, say.
+        AcceptFailed => "accept_failed",
+        /// A TLS handshake failed: another version, another authority, or no TLS at all.
+        HandshakeFailed => "handshake_failed",
+        /// A TLS handshake took too long.
+        HandshakeTimedOut => "handshake_timed_out",
+        /// A request took too long, at its end or at ours.
+        RequestTimedOut => "request_timed_out",
+        /// The key document was sent.
+        KeysSent => "keys_sent",
+        /// A client had the key document already.
+        KeysUnchanged => "keys_unchanged",
+        /// A device was enrolled, or was told so once more.
+        Enrolled => "enrolled",
+        /// An operator with a good credential was let in.
+        OperatorAdmitted => "operator_admitted",
+        /// Somebody came to the admin listener without any credential: a browser's first request, mostly.
+        OperatorUnknown => "operator_unknown",
+        /// Somebody came to the admin listener with a wrong credential.
+        OperatorRefused => "operator_refused",
+        /// The same once more, too often for the audit log.
+        OperatorRateLimited => "operator_rate_limited",
+        /// A browser sent a form for a page of another origin.
+        CrossOriginRefused => "cross_origin_refused",
+        /// A rotation of the server's keys was started.
+        RotationStarted => "rotation_started",
+        /// Something could not be written into the audit log. (What changes an identity or a token is never done without its entry.)
+        AuditFailed => "audit_failed",
+    }
+}
+
+/// What a directory has done so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryStats {
+    events: [u64; DirectoryEvent::COUNT],
+    refusals: [u64; Refusal::ALL.len()],
+    connections: usize,
+}
+
+impl DirectoryStats {
+    /// How often this happened.
+    pub fn count(&self, event: DirectoryEvent) -> u64 {
+        self.events.get(event as usize).copied().unwrap_or(0)
+    }
+
+    /// How many enrolments were refused for this cause.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.refusals.get(refusal as usize).copied().unwrap_or(0)
+    }
+
+    /// Connections that are open now.
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+}
+
+/// The counters behind it.
+#[derive(Debug)]
+pub(super) struct Counters {
+    events: [AtomicU64; DirectoryEvent::COUNT],
+    refusals: [AtomicU64; Refusal::ALL.len()],
+}
+
+impl Counters {
+    pub(super) fn add(&self, event: DirectoryEvent) {
+        add_one(self.events.get(event as usize));
+    }
+
+    pub(super) fn add_refusal(&self, refusal: Refusal) {
+        add_one(self.refusals.get(refusal as usize));
+    }
+
+    /// With so many connections that are open.
+    pub(super) fn snapshot(&self, connections: usize) -> DirectoryStats {
+        DirectoryStats {
+            events: self.events.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            refusals: self.refusals.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            connections,
+        }
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { events: array::from_fn(|_| AtomicU64::new(0)), refusals: array::from_fn(|_| AtomicU64::new(0)) }
+    }
+}
+
+fn add_one(count: Option<&AtomicU64>) {
+    if let Some(count) = count {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_counter_and_a_name_of_its_own() {
+        let counters = Counters::default();
+        for (times, event) in DirectoryEvent::ALL.into_iter().enumerate() {
+            (0..=times).for_each(|_| counters.add(event));
+        }
+        for (times, refusal) in Refusal::ALL.into_iter().enumerate() {
+            (0..=times).for_each(|_| counters.add_refusal(refusal));
+        }
+        let stats = counters.snapshot(7);
+        for (place, event) in DirectoryEvent::ALL.into_iter().enumerate() {
+            assert_eq!(stats.count(event), place as u64 + 1, "{}", event.name());
+        }
+        for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(stats.refused(refusal), place as u64 + 1, "{refusal}");
+        }
+        assert_eq!(stats.connections(), 7);
+        let names: std::collections::HashSet<_> = DirectoryEvent::ALL.map(DirectoryEvent::name).into_iter().collect();
+        assert_eq!(names.len(), DirectoryEvent::COUNT);
+    }
+}

@@ -1,0 +1,165 @@
+//! Replacing a file as a whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Replaces a file, so that whoever reads it, even after a loss of power, finds the old content or the new one.
+///
+/// A file that is there keeps its owner, group and mode; a new one gets `mode`, less what the process masks,
+/// where there are such. A symbolic link stays, and the file that it names is replaced.
+///
+/// # Errors
+/// Those of the system, also when the owner cannot be kept. The old content stays, and no other file is left.
+///
+/// ```
+/// # let folder = std::env::temp_dir();
+/// # let path = folder.join(format!("pssst-support-{}", std::process::id()));
+/// pssst_support::atomic_file::replace(&path, 0o600, b"first")?;
+/// pssst_support::atomic_file::replace(&path, 0o600, b"second")?;
+/// assert_eq!(std::fs::read(&path)?, b"second");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let target = match fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let (temporary, file) = create_beside(folder, mode)?;
+    let written = write(file, &target, content).and_then(|()| fs::rename(&temporary, &target));
+    if written.is_err() {
+        // The first error is the one to report.
+        drop(fs::remove_file(&temporary));
+    }
+    written?;
+    // The name is safe once the folder is. Elsewhere folders cannot be opened.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn create_beside(folder: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".pssst-{}-{number}.new", process::id()));
+        match options.open(&path) {
+            // Left by a process that had the same number.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            outcome => return outcome.map(|file| (path, file)),
+        }
+    }
+}
+
+fn write(mut file: File, target: &Path, content: &[u8]) -> io::Result<()> {
+    keep_owner_and_mode(&file, target)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn keep_owner_and_mode(file: &File, target: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+
+    let Ok(old) = fs::metadata(target) else { return Ok(()) };
+    let new = file.metadata()?;
+    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(old.permissions())
+}
+
+#[cfg(not(unix))]
+fn keep_owner_and_mode(_: &File, _: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    /// A folder of a test's own, removed with its content when dropped.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("pssst-atomic-{}-{name}", process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_new_file_has_the_mode_and_an_old_one_keeps_its_own() {
+        let folder = Folder::new("mode");
+        let path = folder.0.join("keys");
+        replace(&path, 0o600, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        replace(&path, 0o600, b"two").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o440);
+        assert_eq!((fs::read(&path).unwrap(), folder.names()), (b"two".to_vec(), vec!["keys".to_owned()]));
+    }
+
+    #[test]
+    fn the_owner_stays() {
+        let folder = Folder::new("owner");
+        let path = folder.0.join("keys");
+        replace(&path, 0o600, b"one").unwrap();
+        let is_root = fs::metadata(&path).unwrap().uid() == 0;
+        if is_root {
+            chown(&path, Some(65_534), Some(65_533)).unwrap();
+        }
+        let before = fs::metadata(&path).unwrap();
+        replace(&path, 0o600, b"two").unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+        assert_ne!(after.ino(), before.ino());
+    }
+
+    #[test]
+    fn a_link_stays_and_its_file_is_replaced() {
+        let folder = Folder::new("link");
+        let (file, link) = (folder.0.join("file"), folder.0.join("link"));
+        fs::write(&file, b"one").unwrap();
+        symlink(&file, &link).unwrap();
+        replace(&link, 0o600, b"two").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let folder = Folder::new("failure");
+        // A folder cannot be replaced by a file.
+        let path = folder.0.join("folder");
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, 0o600, b"one").is_err());
+        assert_eq!(folder.names(), ["folder"]);
+        assert!(replace(&folder.0.join("nowhere").join("file"), 0o600, b"one").is_err());
+    }
+}
