@@ -26,6 +26,8 @@ pub(crate) const LAYERS: &[&str] = &[
     "pssst-directory-server",
     "pssst-gateway",
     "pssst-service",
+    "pssst-inspect",
+    "pssst-bench",
     "pssst-demo",
     "pssst-cli",
     "pssst-test",

@@ -1,11 +1,13 @@
 //! Commands that do one thing and end.
 
+pub(crate) mod bench;
 pub(crate) mod check_config;
 pub(crate) mod clients;
 pub(crate) mod compat;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod enroll;
+pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod keys;
 pub(crate) mod man;

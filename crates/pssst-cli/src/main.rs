@@ -6,16 +6,15 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod args;
-mod bench;
 mod commands;
-mod inspect;
 mod services;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
-    check_config, clients, compat, completions, demo, enroll, keygen, keys, man, operator, pubkey, request, token,
+    bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator, pubkey,
+    request, token,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, run as serve};
 use services::directory::{self, DirectoryService};

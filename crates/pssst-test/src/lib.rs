@@ -21,6 +21,7 @@ pub use postgres::Postgres;
 pub use process::{Process, output};
 pub use wait::{PATIENCE, until, wait_for, wait_for_value};
 
+pub mod captures;
 mod keys;
 #[cfg(unix)]
 mod nginx;

@@ -1,0 +1,141 @@
+//! Sets the connections up and lets them run.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::mpsc::Receiver;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use pssst::rand_core::TryRng;
+use pssst::{BATCH_LEN, SysRng};
+use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch, connect};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::clock::{Alarm, Clock, moment};
+use crate::connection::{Connection, Junk};
+use crate::counters::{Counters, Outcome};
+use crate::plan::{Error, Plan};
+use crate::pool::{Pool, Workload};
+use crate::progress;
+use crate::request_source::RequestSource;
+use crate::schedule::Schedule;
+
+/// Prepares requests, lets the load run, and waits for the last replies.
+///
+/// `renewals` brings other requests to each connection, after a change of the server's key; `show` gets a line of
+/// progress once a second.
+///
+/// # Errors
+/// When the system has no randomness or no sockets left.
+pub fn run(
+    plan: &Plan,
+    workload: &Workload,
+    server: SocketAddr,
+    renewals: Vec<Receiver<Pool>>,
+    show: Option<fn(&str)>,
+) -> Result<Outcome, Error> {
+    let pools = (0..plan.connections)
+        .map(|connection| {
+            Pool::seal(workload, share(plan.prepared, connection, plan.connections)).map_err(Error::Randomness)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let noise = noise(plan)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Sockets)?;
+    let _context = runtime.enter();
+    let sockets =
+        (0..plan.connections).map(|_| bind(server)).collect::<io::Result<Vec<_>>>().map_err(Error::Sockets)?;
+
+    let begin = moment(plan.warmup);
+    let end = begin.saturating_add(moment(plan.duration));
+    // A request leaves in time or not at all, and its reply comes in time or not at all; both may be looked at late.
+    let longest = moment(plan.timeout).saturating_mul(4);
+    let counters = Counters::new(begin..end, longest).map_err(|error| Error::Histogram(error.to_string()))?;
+    let counters = RefCell::new(counters);
+    let mut renewals = renewals.into_iter();
+    let clock = Clock::start();
+    let connections = (0..plan.connections).zip(pools.into_iter().zip(sockets)).map(|(connection, (pool, socket))| {
+        Ok(Connection {
+            server,
+            socket,
+            source: RequestSource::new(pool, renewals.next()),
+            concurrency: share(plan.concurrency, connection, plan.connections).len(),
+            schedule: plan.rate.map(|rate| Schedule::new(rate, connection, plan.connections, end)),
+            junk: Junk::new(
+                Rc::clone(&noise),
+                share(JUNK_PACKETS, connection, plan.connections).start,
+                plan.junk_per_request,
+            ),
+            clock,
+            alarm: Alarm::new(clock, plan.rate.map(f64::recip))?,
+            timeout: moment(plan.timeout),
+            end,
+            incoming: ReceiveBatch::new(BATCH_LEN, MAX_DATAGRAM),
+            outgoing: SendBatch::new(),
+        })
+    });
+    let connections = connections.collect::<io::Result<Vec<_>>>().map_err(Error::Sockets)?;
+
+    let load = async {
+        let mut running: FuturesUnordered<_> =
+            connections.into_iter().map(|connection| connection.run(&counters)).collect();
+        while running.next().await.is_some() {}
+    };
+    let ((), cpu_share) =
+        runtime.block_on(async { tokio::join!(load, progress::watch(clock, begin..end, &counters, show)) });
+    Ok(Outcome { server, counters: counters.into_inner(), cpu_share })
+}
+
+/// Bytes of receive buffer to ask for: what does not fit while the generator is busy would look like the server's loss.
+const RECEIVE_BUFFER_LEN: usize = 4 << 20;
+/// Different junk packets.
+const JUNK_PACKETS: usize = 65_536;
+
+/// What falls to a connection when `total` are shared evenly. More to share is less to none of them.
+pub fn share(total: usize, connection: u32, connections: u32) -> Range<usize> {
+    let [connection, connections] =
+        [connection, connections].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    let first = |connection: usize| total / connections * connection + connection.min(total % connections);
+    first(connection)..first(connection + 1)
+}
+
+/// A socket with the address that this machine reaches the server from, so that none has to be chosen for every packet.
+fn bind(server: SocketAddr) -> io::Result<BatchSocket> {
+    let mut local = connect(server)?.local_addr()?;
+    local.set_port(0);
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
+    // As much of it as the system allows.
+    drop(socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN));
+    socket.bind(&local.into())?;
+    socket.set_nonblocking(true)?;
+    BatchSocket::new(UdpSocket::from(socket))
+}
+
+/// What junk packets are cut from.
+fn noise(plan: &Plan) -> Result<Rc<[u8]>, Error> {
+    let len = if plan.junk_per_request > 0.0 { JUNK_PACKETS + plan.size + pssst::AUTHENTICATED_OVERHEAD } else { 0 };
+    let mut noise = vec![0; len];
+    SysRng.try_fill_bytes(&mut noise).map_err(|_| Error::Randomness(pssst::Error::RandomnessUnavailable))?;
+    Ok(noise.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_adjacent_and_grow_with_the_total() {
+        for connections in 1..10 {
+            for total in 0..40 {
+                let shares: Vec<_> = (0..connections).map(|connection| share(total, connection, connections)).collect();
+                assert_eq!(shares.iter().cloned().flatten().collect::<Vec<_>>(), (0..total).collect::<Vec<_>>());
+                let lens = || shares.iter().map(ExactSizeIterator::len);
+                assert!(lens().max().unwrap() - lens().min().unwrap() <= 1);
+                let more = (0..connections).map(|connection| share(total + 1, connection, connections).len());
+                assert!(more.zip(lens()).all(|(more, len)| more >= len));
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `pssst bench`: load for a server, and how well it bears it.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use pssst::SysRng;
+use pssst_net::udp::{MAX_DATAGRAM, connect};
+
+use pssst_service::Failure;
+
+use crate::args::no_randomness;
+use crate::args::udp::{is_silence, resolve};
+use pssst_bench::{Counters, Error, Report, Workload};
+use pssst_service::stderr::notice;
+use workload::workload;
+
+pub(crate) use args::Args;
+
+mod args;
+mod key_rotation;
+mod workload;
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let plan = args.plan()?;
+    let key = args.key_source.server_key()?;
+    let workload = workload(args, &plan, key)?;
+    let addresses = resolve(&args.server)?;
+    let plot =
+        args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
+    let server = answering(args, &addresses, &workload)?;
+
+    let directory = args.key_source.directory()?;
+    let renewals = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
+    let show = io::stderr().is_terminal().then_some(show_progress as fn(&str));
+    let outcome = pssst_bench::run(&plan, &workload, server, renewals, show).map_err(failure)?;
+    if outcome.counters.replies == 0 {
+        let Counters { requests, refused, strays, last_network_error, .. } = outcome.counters;
+        let error = last_network_error.map(|error| format!(", last error: {error}")).unwrap_or_default();
+        return Err(no_reply(args, &format!("requests {requests}, refused {refused}, strays {strays}{error}")));
+    }
+    let report = Report::new(&plan, outcome);
+    if let Some(mut file) = plot {
+        let picture = pssst_bench::picture(&report);
+        file.write_all(picture.as_bytes()).map_err(|error| cannot_plot(args, &error))?;
+    }
+    let text = if args.json { report.to_json() } else { report.to_string() };
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))?;
+    if let Some(note) = report.note() {
+        notice(note);
+    }
+    Ok(())
+}
+
+/// The first address of the server that answers, if there are several: `localhost` is `::1` first on many machines, where
+/// nobody listens.
+fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Result<SocketAddr, Failure> {
+    if let [address] = addresses {
+        return Ok(*address);
+    }
+    let (packet, pending) = workload.anonymous.seal_request_to_vec(&mut SysRng, &[]).map_err(no_randomness)?;
+    let is_answered = |address: &&SocketAddr| {
+        let deadline = Instant::now() + args.timeout;
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        let Ok(socket) = connect(**address) else { return false };
+        if socket.send(&packet).is_err() {
+            return false;
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
+                return false;
+            }
+            match socket.recv(&mut buffer) {
+                Ok(len) if pending.open(&mut buffer[..len]).is_ok() => return true,
+                Ok(_) => {}
+                Err(error) if is_silence(&error) => {}
+                Err(_) => return false,
+            }
+        }
+    };
+    addresses.iter().find(is_answered).copied().ok_or_else(|| no_reply(args, "none of its addresses answers"))
+}
+
+/// A line that is written over itself. Whether anybody can still read it changes nothing.
+fn show_progress(line: &str) {
+    drop(io::stderr().write_all(format!("\r\x1b[K{line}").as_bytes()));
+}
+
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Randomness(error) => no_randomness(error),
+        Error::Sockets(_) => Failure::new(
+            error.to_string(),
+            "is there a route to the server? `ulimit -n` shows how many sockets a process may have; each takes two files here",
+        ),
+        error => Failure::new(error.to_string(), "please report this"),
+    }
+}
+
+fn no_reply(args: &Args, why: &str) -> Failure {
+    Failure::new(
+        format!("no reply from {} within {} s ({why})", args.server, args.timeout.as_secs_f64()),
+        "a server never answers what it cannot open: does it run, is the address right, is --server-key the key \
+         that it shows, and does it accept the suite? `pssst request` tries a single one",
+    )
+}
+
+fn cannot_plot(args: &Args, error: &io::Error) -> Failure {
+    let path = args.plot.as_deref().unwrap_or_else(|| Path::new("the plot"));
+    Failure::new(format!("cannot write {}: {error}", path.display()), "check the path and its permissions")
+}

@@ -1,0 +1,231 @@
+//! What the command line asks for, and whether it makes sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::value_parser;
+use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD};
+use pssst_net::udp::MAX_DATAGRAM;
+
+use crate::args::key_file;
+use crate::args::options::SuiteOption;
+use crate::args::server_key::KeySource;
+use pssst_bench::Plan;
+use pssst_service::Failure;
+use pssst_service::durations::seconds;
+
+/// Measure how many transactions a server answers, and how quickly.
+///
+/// Requests are sealed before the clock starts, so that this program is seldom the limit. Without --rate, a number of requests
+/// is always in flight (closed loop). With it, requests leave at fixed times whether or not replies come (open loop), and
+/// latency counts from these times: a server that stalls is charged for every request that it kept waiting.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// The server's name or address, and its port.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) server: String,
+    #[command(flatten)]
+    pub(super) key_source: KeySource,
+    /// The secret key that authenticated requests prove to hold.
+    #[arg(long, value_name = "FILE")]
+    pub(super) identity: Option<PathBuf>,
+    /// The cipher suite.
+    #[arg(long, value_enum, default_value = "1")]
+    pub(super) suite: SuiteOption,
+    /// Requests in flight at any time, 64 by default; with --rate the most that may be, by default all that are prepared.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    concurrency: Option<u32>,
+    /// Bytes of a request's message.
+    #[arg(long, value_name = "BYTES", default_value = "32")]
+    pub(super) size: usize,
+    /// How long to measure, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(super) duration: Duration,
+    /// Send this many requests a second, evenly spaced, whether or not replies come.
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+    /// How many of the requests are authenticated, from 0 to 1. By default all with --identity, else none.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    authenticated_share: Option<f64>,
+    /// How many of all packets are junk, from 0 to 0.99: as long as the requests, dear to refuse, never answered.
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = junk_share)]
+    junk: f64,
+    /// Local ports to send from. A server that spreads clients over its cores needs several to be busy on all.
+    #[arg(long, value_name = "N", default_value = "8", value_parser = value_parser!(u32).range(1..=1024))]
+    sockets: u32,
+    /// After how many seconds a request counts as lost. Nothing is sent again.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(super) timeout: Duration,
+    /// Seconds under load before the measurement starts.
+    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds_or_none)]
+    pub(super) warmup: Duration,
+    /// Different requests to seal beforehand and to send in turn, 200000 unless they are long: more than `pssst serve`
+    /// remembers by default, so that it answers each of them anew.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    requests_prepared: Option<u32>,
+    /// Draw the latencies into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(super) plot: Option<PathBuf>,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) access: key_file::Access,
+}
+
+/// In flight unless told otherwise, in a closed loop.
+const CONCURRENCY: usize = 64;
+/// Requests to prepare unless told otherwise.
+const PREPARED: usize = 200_000;
+/// Bytes that prepared requests may take.
+const MAX_PREPARED_LEN: usize = 1 << 30;
+
+impl Args {
+    /// Checks what no option can check alone.
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
+        let all_or_none = if self.identity.is_some() { 1.0 } else { 0.0 };
+        let authenticated_share = self.authenticated_share.unwrap_or(all_or_none);
+        if authenticated_share > 0.0 && self.identity.is_none() {
+            return Err(Failure::usage(
+                "authenticated requests need a client's key",
+                "give its file with --identity; `pssst keygen --out FILE` makes one",
+            ));
+        }
+        let overhead = if authenticated_share > 0.0 { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        if self.size > MAX_DATAGRAM - overhead {
+            return Err(Failure::usage(
+                format!("a message of {} bytes does not fit into a datagram", self.size),
+                format!("a request is a single datagram: give at most {} with --size", MAX_DATAGRAM - overhead),
+            ));
+        }
+
+        let most = MAX_PREPARED_LEN / (self.size + overhead);
+        let concurrency = self.concurrency.map(in_memory);
+        let prepared = match self.requests_prepared.map(in_memory) {
+            Some(prepared) => prepared,
+            None => PREPARED.min(most).max(concurrency.unwrap_or(0)),
+        };
+        if prepared > most {
+            return Err(Failure::usage(
+                format!("{prepared} requests of this size take too much memory"),
+                format!("give at most {most} with --requests-prepared and --concurrency, or a smaller --size"),
+            ));
+        }
+        let default = if self.rate.is_some() { prepared } else { CONCURRENCY.min(prepared) };
+        let concurrency = concurrency.unwrap_or(default);
+        if concurrency > prepared {
+            return Err(Failure::usage(
+                format!("{concurrency} requests in flight, but only {prepared} prepared"),
+                "no request is in flight twice: give more with --requests-prepared, or less with --concurrency",
+            ));
+        }
+        Ok(Plan {
+            connections: self.sockets.min(u32::try_from(concurrency).unwrap_or(u32::MAX)),
+            concurrency,
+            prepared,
+            authenticated_share,
+            junk_per_request: self.junk / (1.0 - self.junk),
+            size: self.size,
+            suite: self.suite.into(),
+            rate: self.rate,
+            warmup: self.warmup,
+            duration: self.duration,
+            timeout: self.timeout,
+        })
+    }
+}
+
+fn in_memory(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e7).contains(&rate) => Ok(rate),
+        _ => Err("give a number of requests a second from 0.001 to 10000000".into()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("give a share from 0 to 1".into()),
+    }
+}
+
+fn junk_share(text: &str) -> Result<f64, String> {
+    share(text).ok().filter(|share| *share <= 0.99).ok_or_else(|| "give a share from 0 to 0.99".into())
+}
+
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0.0) => Ok(Duration::ZERO),
+        _ => seconds(text).map_err(|_| "give a number of seconds from 0 to 86400".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn plan(options: &str) -> Result<Plan, Failure> {
+        let words = ["bench", "--server", "localhost:1", "--server-key", "abc"].into_iter();
+        Cli::try_parse_from(words.chain(options.split_whitespace())).unwrap().args.plan()
+    }
+
+    #[test]
+    fn defaults_follow_from_each_other() {
+        let closed = Plan {
+            connections: 8,
+            concurrency: 64,
+            prepared: 200_000,
+            authenticated_share: 0.0,
+            junk_per_request: 0.0,
+            ..plan("").unwrap()
+        };
+        assert_eq!(plan("").unwrap(), closed);
+        assert_eq!(plan("--rate 1000").unwrap().concurrency, 200_000);
+        assert_eq!(plan("--rate 1000 --concurrency 9").unwrap().concurrency, 9);
+        assert_eq!(plan("--identity FILE").unwrap().authenticated_share.to_bits(), 1.0_f64.to_bits());
+        assert_eq!(plan("--concurrency 300000").unwrap().prepared, 300_000);
+        assert_eq!(plan("--concurrency 3").unwrap().connections, 3);
+        assert_eq!(plan("--requests-prepared 5").unwrap().concurrency, 5);
+        assert!((plan("--junk 0.75").unwrap().junk_per_request - 3.0).abs() < 1e-12);
+        assert_eq!(plan("--size 65455").unwrap().prepared, (1 << 30) / 65_507);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        for options in [
+            "--authenticated-share 0.5",
+            "--size 65456",
+            "--identity FILE --size 65392",
+            "--concurrency 6 --requests-prepared 5",
+            "--requests-prepared 4000000000",
+            "--size 60000 --concurrency 20000",
+        ] {
+            assert!(plan(options).is_err(), "{options}");
+        }
+    }
+
+    #[test]
+    fn shares_and_rates_are_bounded() {
+        assert_eq!((share("0"), share("1"), junk_share("0.99")), (Ok(0.0), Ok(1.0), Ok(0.99)));
+        assert_eq!((rate("0.5"), seconds_or_none("0")), (Ok(0.5), Ok(Duration::ZERO)));
+        for text in ["", "-0.1", "1.01", "NaN", "inf", "half"] {
+            assert!(share(text).is_err() && junk_share(text).is_err(), "{text}");
+        }
+        assert!(junk_share("1").is_err() && seconds_or_none("-1").is_err());
+        for text in ["", "0", "-1", "NaN", "inf", "1e8"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is known of a packet, and of all packets of a capture.
+
+use std::net::SocketAddr;
+
+use pssst_identity::jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use pssst_inspect::Event;
+use pssst_inspect::Opened;
+use pssst_inspect::{Dissection, Kind};
+
+/// A packet, and all that is known of it. Serialized, it is one flat object.
+#[derive(Serialize)]
+pub(super) struct Entry {
+    #[serde(flatten)]
+    pub(super) place: Option<Place>,
+    #[serde(flatten)]
+    pub(super) dissection: Dissection,
+    pub(super) opened: Option<Opened>,
+    pub(super) events: Vec<Event>,
+}
+
+/// Where a packet was seen in a capture.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Place {
+    /// Of the frame, from 1.
+    pub(super) number: u64,
+    #[serde(serialize_with = "nanoseconds")]
+    pub(super) time: Option<Timestamp>,
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+    /// Whether it is the first fragment of a datagram, and so incomplete.
+    pub(super) fragment: bool,
+}
+
+/// What there was in a capture.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) frames: u64,
+    pub(super) packets: u64,
+    pub(super) requests: u64,
+    pub(super) replies: u64,
+    pub(super) later_fragments: u64,
+    pub(super) dangers: u64,
+}
+
+impl Counts {
+    pub(super) fn packet(&mut self, dissection: &Dissection, events: &[Event]) {
+        self.packets += 1;
+        match dissection.kind {
+            Some(Kind::Request) => self.requests += 1,
+            Some(Kind::Reply) => self.replies += 1,
+            None => {}
+        }
+        let is_danger = |event: &&Event| matches!(event, Event::DifferentReplies { danger: true, .. });
+        self.dangers += events.iter().filter(is_danger).count() as u64;
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over the field like this")]
+fn nanoseconds<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| format!("{time:.9}")).serialize(serializer)
+}

@@ -1,0 +1,165 @@
+//! Where packets come from, and what can be wrong with that.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::args::Args;
+use pssst_inspect as capture;
+use pssst_service::Failure;
+
+/// Why the reading of a capture ended early.
+pub(super) enum End {
+    Unreadable(capture::Error),
+    Failed(Failure),
+}
+
+/// The packet that the arguments give.
+pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
+    let packet = match (&args.file, args.hex.as_deref()) {
+        (Some(file), _) => {
+            let packet = read(file, MAX_PACKET_LEN)?;
+            if packet.len() > MAX_PACKET_LEN {
+                return Err(too_long());
+            }
+            packet
+        }
+        (None, Some(digits)) if digits != "-" => decode(digits).ok_or_else(|| {
+            Failure::usage(
+                "the argument is no packet in hexadecimal digits",
+                "give the bytes of one packet, or a file: --file for its bare bytes, --capture for what tcpdump wrote",
+            )
+        })?,
+        (None, _) => {
+            let input = read(Path::new("-"), MAX_TEXT_LEN)?;
+            std::str::from_utf8(&input).ok().and_then(decode).ok_or_else(|| {
+                Failure::new(
+                    "standard input is no packet in hexadecimal digits",
+                    "for the bare bytes of a packet give `--file -`, and for a capture `--capture -`",
+                )
+            })?
+        }
+    };
+    if packet.is_empty() {
+        return Err(Failure::new("there is no packet to look at", "give the bytes of one; even the shortest has 52"));
+    }
+    if packet.len() > MAX_PACKET_LEN { Err(too_long()) } else { Ok(packet) }
+}
+
+pub(super) fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
+    let is_stdin = |file: &Path| file == Path::new("-");
+    let packets = match (&args.capture, &args.file, &args.hex) {
+        (Some(file), ..) | (None, Some(file), _) => is_stdin(file),
+        (None, None, digits) => digits.as_ref().is_none_or(|digits| digits == "-"),
+    };
+    let keys = args.secret_key.iter().filter(|file| is_stdin(file)).count();
+    if usize::from(packets) + keys > 1 {
+        return Err(Failure::usage(
+            "more than one thing is to be read from standard input",
+            "give the packet as an argument or as a file, and keys as files",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn cannot_read(file: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read {}: {error}", name(file)), "check the path and its permissions")
+}
+
+pub(super) fn nothing_found(file: &Path, ports: &[u16], frames: u64) -> Failure {
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    Failure::new(
+        format!("no datagram of UDP port {ports} among the {frames} frames of {}", name(file)),
+        "choose the server's port with --port; frames other than Ethernet, Linux cooked, loopback and bare IP are not understood",
+    )
+}
+
+impl End {
+    pub(super) fn into_failure(self, file: &Path, frames: u64) -> Failure {
+        let file_name = name(file);
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Unreadable(capture::Error::NoCapture) => Failure::new(
+                format!("{file_name} is no capture"),
+                "captures are pcap or pcapng files, as tcpdump, dumpcap and Wireshark write them, not compressed",
+            ),
+            Self::Unreadable(capture::Error::CutOff) => Failure::new(
+                format!("{file_name} ends in the middle, after {frames} frames"),
+                "what was whole is shown; was the disk full, or the program that captured it killed?",
+            ),
+            Self::Unreadable(capture::Error::Damaged) => Failure::new(
+                format!("{file_name} is damaged after {frames} frames"),
+                "what stands before is shown; Wireshark's `editcap` may save more of it",
+            ),
+            Self::Unreadable(capture::Error::BlockTooLong) => Failure::new(
+                format!("{file_name} has a block of more than 16 MiB after {frames} frames"),
+                "no capture needs one: the file is damaged, or made to use up memory",
+            ),
+            Self::Unreadable(capture::Error::Read(error)) => cannot_read(file, &error),
+        }
+    }
+}
+
+impl From<capture::Error> for End {
+    fn from(error: capture::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Bytes that no UDP datagram exceeds.
+const MAX_PACKET_LEN: usize = 65_535;
+/// Bytes of the longest packet as text, however it is spaced.
+const MAX_TEXT_LEN: usize = 16 * MAX_PACKET_LEN;
+
+/// Reads one byte more than `limit` at most.
+fn read(file: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = limit as u64 + 1;
+    let read = if file == Path::new("-") {
+        io::stdin().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| cannot_read(file, &error))?;
+    Ok(bytes)
+}
+
+fn name(file: &Path) -> impl Display {
+    if file == Path::new("-") { Path::new("standard input") } else { file }.display()
+}
+
+fn too_long() -> Failure {
+    Failure::new(
+        format!("this is longer than any datagram, which has at most {MAX_PACKET_LEN} bytes"),
+        "give one packet, or a capture with --capture",
+    )
+}
+
+/// Hexadecimal digits as programs print them. A 0x begins a number, so it is taken off each word.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let words = text.split(|character: char| character.is_whitespace() || character == ':');
+    let digits = words.map(|word| word.strip_prefix("0x").unwrap_or(word)).collect::<String>();
+    base16ct::mixed::decode_vec(digits).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_digits_are_read_as_programs_print_them() {
+        for text in ["00010aff", "0x00010AFF", "00:01:0a:ff", " 00 01\n0a ff\n", "0x0001 0x0aff"] {
+            assert_eq!(decode(text), Some(vec![0, 1, 10, 255]), "{text:?}");
+        }
+        for text in ["0", "0x", "00 0g", "hello", "00-01", "ü"] {
+            assert_eq!(decode(text).filter(|bytes| !bytes.is_empty()), None, "{text:?}");
+        }
+    }
+}

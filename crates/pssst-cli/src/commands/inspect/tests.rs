@@ -1,0 +1,209 @@
+//! Whole captures, from the vectors and mutated.
+
+use std::fmt::Write;
+
+use clap::Parser;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use pssst_test::captures::{Endian, ethernet, ipv4_fragment, pcap, pcapng, udp4};
+
+const CLIENT: &str = "10.0.0.1:40000";
+const SERVER: &str = "10.0.0.2:45678";
+
+/// The command line, as far as it concerns this command.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn args(line: &[&str]) -> Args {
+    Line::parse_from([&["inspect"], line].concat()).args
+}
+
+/// What comes out, and how it ends.
+fn inspect(line: &[&str], capture: &[u8]) -> (String, Result<(), Failure>) {
+    let args = args(line);
+    let mut inspector = Inspector::new(&args, Vec::new()).unwrap();
+    let end = inspector.capture(Path::new("test.pcap"), capture);
+    (String::from_utf8(inspector.output).unwrap(), end)
+}
+
+fn objects(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A case of the vectors, by its id.
+fn case(suite: u16, id: u64) -> Value {
+    let json = match suite {
+        1 => include_str!("../../../../pssst/tests/vectors/pssst-suite-1.json"),
+        _ => include_str!("../../../../pssst/tests/vectors/pssst-suite-f001.json"),
+    };
+    let file: Value = serde_json::from_str(json).unwrap();
+    let groups = file["testGroups"].as_array().unwrap();
+    groups.iter().flat_map(|group| group["tests"].as_array().unwrap()).find(|case| case["id"] == id).unwrap().clone()
+}
+
+fn bytes(case: &Value, field: &str) -> Vec<u8> {
+    base16ct::mixed::decode_vec(case[field].as_str().unwrap()).unwrap()
+}
+
+/// A request and its reply, with the secret key in a file.
+fn transaction(case: &Value) -> (Vec<Vec<u8>>, tempfile::NamedTempFile) {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), case["server_secret"].as_str().unwrap()).unwrap();
+    let frames =
+        vec![udp4(CLIENT, SERVER, &bytes(case, "request_packet")), udp4(SERVER, CLIENT, &bytes(case, "reply_packet"))];
+    (frames, key)
+}
+
+#[test]
+fn keys_open_requests_and_replies_of_both_suites() {
+    for suite in [1, 0xf001] {
+        for id in [6, 16] {
+            let case = case(suite, id);
+            let (frames, key) = transaction(&case);
+            let (lines, end) =
+                inspect(&["--json", "--secret-key", key.path().to_str().unwrap()], &pcap(101, &frames, Endian::Little));
+            end.unwrap();
+            let seen = objects(&lines);
+            assert_eq!(seen.len(), 2);
+            for (packet, message) in seen.iter().zip(["request_message", "reply_message"]) {
+                assert_eq!(packet["opened"]["message"], case[message]);
+                assert_eq!(packet["opened"]["server_key"], case["server_public"]);
+                assert_eq!(packet["suite"], suite);
+                assert_eq!(packet["message_length"], 32);
+            }
+            assert_eq!(seen[0]["opened"]["client_key"], case["client_public"]);
+            assert_eq!(seen[0]["overhead"], if id == 6 { 52 } else { 116 });
+            assert_eq!((&seen[0]["server"], &seen[0]["client"]), (&json!("accepts"), &json!("not_reply")));
+            assert_eq!((&seen[1]["server"], &seen[1]["client"]), (&json!("not_request"), &json!("accepts")));
+            assert_eq!(seen[1]["events"], json!([{ "event": "reply", "to": 1, "after": 1.0 }]));
+            assert_eq!(seen[1]["time"], "2026-01-02T03:04:06.000007000Z");
+            assert_eq!(seen[1]["source"], SERVER);
+        }
+    }
+}
+
+/// Every packet that the vectors' server refuses is refused here by the same name, in snake case.
+#[test]
+fn refusals_are_named_as_in_the_vectors() {
+    for suite in [1, 0xf001] {
+        for id in 22..=77 {
+            let case = case(suite, id);
+            let (request, key) = (bytes(&case, "request_packet"), tempfile::NamedTempFile::new().unwrap());
+            std::fs::write(key.path(), case["server_secret"].as_str().unwrap()).unwrap();
+            let frame = udp4(CLIENT, SERVER, &request);
+            let line = ["--json", "--secret-key", key.path().to_str().unwrap()];
+            let (lines, _) = inspect(&line, &pcap(101, &[frame], Endian::Little));
+            assert_eq!(objects(&lines)[0]["server"], snake_case(&case["error"]), "{suite:#x} {id} {}", case["comment"]);
+        }
+    }
+}
+
+/// `ClientKeyAlias` as `client_key_alias`.
+fn snake_case(name: &Value) -> String {
+    let mut snake = String::new();
+    for letter in name.as_str().unwrap().chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[test]
+fn two_answers_to_one_request_are_shouted_about() {
+    for (suite, danger) in [(1, true), (0xf001, false)] {
+        let case = case(suite, 21);
+        let (mut frames, key) = transaction(&case);
+        frames.push(frames[0].clone());
+        frames.push(udp4(SERVER, CLIENT, &bytes(&case, "reply_packet_2")));
+        frames.push(frames[1].clone());
+        let file = pcapng(1, &frames.iter().map(|ip| ethernet(0x0800, ip)).collect::<Vec<_>>(), Endian::Big);
+        for (line, genuine) in
+            [(vec!["--json"], false), (vec!["--json", "--secret-key", key.path().to_str().unwrap()], true)]
+        {
+            let (lines, end) = inspect(&line, &file);
+            end.unwrap();
+            let seen = objects(&lines);
+            assert_eq!(seen[2]["events"], json!([{ "event": "repeated_request", "of": 1, "after": 2.0 }]));
+            let different = json!({ "event": "different_replies", "than": 2, "danger": danger, "genuine": genuine });
+            assert_eq!(seen[3]["events"][1], different);
+            assert_eq!(seen[4]["events"][1], json!({ "event": "repeated_reply", "of": 2, "after": 3.0 }));
+        }
+        let (text, _) = inspect(&[], &file);
+        assert_eq!(text.contains("!!! DANGER: "), danger, "{text}");
+    }
+}
+
+#[test]
+fn text_for_people() {
+    let case = case(1, 16);
+    let (mut frames, key) = transaction(&case);
+    frames.push(ipv4_fragment(&udp4(CLIENT, SERVER, &bytes(&case, "request_packet")), 64, 0));
+    frames.push(ipv4_fragment(&udp4(CLIENT, SERVER, &bytes(&case, "request_packet")), 64, 1));
+    let (text, end) = inspect(&["--secret-key", key.path().to_str().unwrap()], &pcap(101, &frames, Endian::Little));
+    end.unwrap();
+    let message = bytes(&case, "request_message");
+    let mut row = String::new();
+    for byte in &message[16..] {
+        write!(row, " {byte:02x}").unwrap();
+    }
+    for wanted in [
+        "#1  2026-01-02T03:04:05.000007Z  10.0.0.1:40000 -> 10.0.0.2:45678\n",
+        "  length          148 bytes: 116 around a message of 32\n  kind            request, authenticated\n",
+        "  flags           0x4000 client_auth\n  suite           0x0001 X25519_AESGCM128\n",
+        "  a server        accepts it\n  a client        refuses it: not_reply (packet is a request, not a reply)\n",
+        &format!("  client key      {}, proven\n  message         32 bytes\n", case["client_public"].as_str().unwrap()),
+        &format!("    0010 {row}  "),
+        "  in the capture  the reply to #1, 1.000000 s later\n",
+        "  fragment        the first of a fragmented datagram; the others are not joined to it\n",
+        "  length          148 bytes, of which 56 are here\n",
+        "4 frames, 3 of them packets on UDP port 45678 (requests 2, replies 1)\n1 further fragments",
+    ] {
+        assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
+    }
+}
+
+#[test]
+fn other_ports_are_left_alone() {
+    let (frames, _key) = transaction(&case(1, 6));
+    let file = pcap(101, &frames, Endian::Little);
+    let capture = ["--capture", "test.pcap", "--port"];
+    assert!(inspect(&[&capture[..], &["5"]].concat(), &file).1.is_err());
+    assert!(inspect(&[&capture[..], &["5", "--port", "40000"]].concat(), &file).1.is_ok());
+}
+
+/// A file to mutate: many kinds of frames, and of packets.
+fn specimen(which: usize) -> Vec<u8> {
+    let (mut frames, _key) = transaction(&case(1, 16));
+    frames.push(udp4(SERVER, CLIENT, &bytes(&case(1, 21), "reply_packet_2")));
+    frames.extend([0, 1].map(|piece| ipv4_fragment(&frames[0], 64, piece)));
+    let frames = frames.iter().map(|ip| ethernet(0x0800, ip)).collect::<Vec<_>>();
+    let endian = if which & 1 == 0 { Endian::Little } else { Endian::Big };
+    if which & 2 == 0 { pcap(1, &frames, endian) } else { pcapng(1, &frames, endian) }
+}
+
+proptest! {
+    /// Whatever a file says: no panic, one line for each packet, and an end.
+    #[test]
+    fn mutated_captures_end_well(which in 0usize..4, json: bool, cut in 0.0..1.5f64, changes in prop::collection::vec((0.0..1.0f64, any::<u8>()), 0..12)) {
+        let mut file = specimen(which);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a short file")]
+        let at = |part: f64| (part * file.len() as f64) as usize;
+        let (places, length) = (changes.iter().map(|&(part, byte)| (at(part), byte)).collect::<Vec<_>>(), at(cut));
+        for (place, byte) in places {
+            file[place] = byte;
+        }
+        file.truncate(length);
+        let line: &[&str] = if json { &["--json"] } else { &[] };
+        let (output, _) = inspect(line, &file);
+        if json {
+            prop_assert!(objects(&output).len() <= 5);
+        }
+    }
+}

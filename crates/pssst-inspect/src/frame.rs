@@ -1,0 +1,178 @@
+//! The UDP datagram in a captured frame.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{EtherType, IpNumber, Ipv6ExtensionSlice, LaxIpPayloadSlice, LaxNetSlice, LaxSlicedPacket};
+use pcap_parser::Linktype;
+
+/// What a frame holds.
+#[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "readers match every case")]
+pub enum Content<'f> {
+    /// A UDP datagram, or the first fragment of one.
+    Datagram(Datagram<'f>),
+    /// A piece of a UDP datagram that does not show its ports.
+    LaterFragment,
+    /// Anything else.
+    Other,
+}
+
+/// A UDP datagram, or its beginning.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Datagram<'f> {
+    /// The address and port that sent it.
+    pub source: SocketAddr,
+    /// The address and port that it was sent to.
+    pub destination: SocketAddr,
+    /// The payload, as far as it is there.
+    pub payload: &'f [u8],
+    /// Bytes of the payload when it was sent.
+    pub length: usize,
+    /// Whether this is the first fragment of it.
+    pub is_fragment: bool,
+}
+
+/// Finds the datagram in a frame of this link type.
+pub fn content(link: Linktype, data: &[u8]) -> Content<'_> {
+    packet(link, data).and_then(|packet| udp(&packet)).unwrap_or(Content::Other)
+}
+
+/// Bytes of a UDP header.
+const UDP_HEADER_LEN: usize = 8;
+
+/// Numbers are those of <https://www.tcpdump.org/linktypes.html>.
+fn packet(link: Linktype, data: &[u8]) -> Option<LaxSlicedPacket<'_>> {
+    match link.0 {
+        // Ethernet
+        1 => LaxSlicedPacket::from_ethernet(data).ok(),
+        // BSD loopback: an address family in the byte order of some machine, then IP, which says its version itself.
+        0 | 108 => LaxSlicedPacket::from_ip(data.get(4..)?).ok(),
+        // IP: raw, under its three numbers, IPv4 alone and IPv6 alone
+        12 | 14 | 101 | 228 | 229 => LaxSlicedPacket::from_ip(data).ok(),
+        // Linux cooked, version 1
+        113 => ether_payload(data, 14, 16),
+        // Linux cooked, version 2
+        276 => ether_payload(data, 0, 20),
+        _ => None,
+    }
+}
+
+/// A frame with its protocol's number at one place and its payload from another.
+fn ether_payload(data: &[u8], protocol_at: usize, payload_at: usize) -> Option<LaxSlicedPacket<'_>> {
+    let protocol = EtherType(u16::from_be_bytes(*data.get(protocol_at..)?.first_chunk()?));
+    Some(LaxSlicedPacket::from_ether_type(protocol, data.get(payload_at..)?))
+}
+
+fn udp<'f>(packet: &LaxSlicedPacket<'f>) -> Option<Content<'f>> {
+    let (payload, source, destination, fragment_offset): (&LaxIpPayloadSlice<'f>, IpAddr, IpAddr, u16) =
+        match packet.net.as_ref()? {
+            LaxNetSlice::Ipv4(ip) => {
+                let header = ip.header();
+                let offset = header.fragments_offset().value();
+                (ip.payload(), header.source_addr().into(), header.destination_addr().into(), offset)
+            }
+            LaxNetSlice::Ipv6(ip) => {
+                let offset = ip.extensions().clone().into_iter().find_map(|extension| match extension {
+                    Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment.fragment_offset().value()),
+                    _ => None,
+                });
+                let header = ip.header();
+                (ip.payload(), header.source_addr().into(), header.destination_addr().into(), offset.unwrap_or(0))
+            }
+            LaxNetSlice::Arp(_) => return None,
+        };
+    if payload.ip_number != IpNumber::UDP {
+        return None;
+    }
+    if fragment_offset != 0 {
+        return Some(Content::LaterFragment);
+    }
+    let (header, rest) = payload.payload.split_first_chunk::<UDP_HEADER_LEN>()?;
+    let [source_high, source_low, to_high, to_low, length_high, length_low, _, _] = *header;
+    let length = match u16::from_be_bytes([length_high, length_low]) {
+        // A jumbogram, whose length is IPv6's.
+        0 => rest.len(),
+        length => usize::from(length).checked_sub(UDP_HEADER_LEN)?,
+    };
+    Some(Content::Datagram(Datagram {
+        source: (source, u16::from_be_bytes([source_high, source_low])).into(),
+        destination: (destination, u16::from_be_bytes([to_high, to_low])).into(),
+        payload: rest.get(..length).unwrap_or(rest),
+        length,
+        is_fragment: payload.fragmented,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pssst_test::captures::{ethernet, ipv4_fragment, udp4, udp6, vlan};
+
+    const CLIENT: &str = "10.0.0.1:40000";
+    const SERVER: &str = "10.0.0.2:45678";
+
+    fn expected<'f>(source: &str, destination: &str, payload: &'f [u8]) -> Content<'f> {
+        Content::Datagram(Datagram {
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            payload,
+            length: payload.len(),
+            is_fragment: false,
+        })
+    }
+
+    #[test]
+    fn every_link_type_leads_to_the_datagram() {
+        let four = udp4(CLIENT, SERVER, b"hello");
+        let six = udp6("[fd00::1]:40000", "[fd00::2]:45678", b"hello");
+        let prefixed = |prefix: &[u8], packet: &[u8]| [prefix, packet].concat();
+        // Linux cooked: packet type, hardware, address, protocol; in version 2 the protocol stands first.
+        let mut cooked = vec![0; 16];
+        cooked[14..].copy_from_slice(&[8, 0]);
+        let mut cooked2 = vec![0; 20];
+        cooked2[..2].copy_from_slice(&[0x86, 0xdd]);
+
+        let from_four = expected(CLIENT, SERVER, b"hello");
+        let from_six = expected("[fd00::1]:40000", "[fd00::2]:45678", b"hello");
+        for (link, frame, wanted) in [
+            (1, ethernet(0x0800, &four), &from_four),
+            (1, ethernet(0x86dd, &six), &from_six),
+            (1, ethernet(0x8100, &vlan(0x0800, &four)), &from_four),
+            (1, ethernet(0x88a8, &vlan(0x8100, &vlan(0x86dd, &six))), &from_six),
+            (101, four.clone(), &from_four),
+            (12, six.clone(), &from_six),
+            (228, four.clone(), &from_four),
+            (229, six.clone(), &from_six),
+            (0, prefixed(&[2, 0, 0, 0], &four), &from_four),
+            (0, prefixed(&[0, 0, 0, 30], &six), &from_six),
+            (108, prefixed(&[0, 0, 0, 2], &four), &from_four),
+            (113, prefixed(&cooked, &four), &from_four),
+            (276, prefixed(&cooked2, &six), &from_six),
+        ] {
+            assert_eq!(&content(Linktype(link), &frame), wanted, "link type {link}");
+            // Ethernet pads short frames; the padding is no part of the datagram.
+            assert_eq!(&content(Linktype(link), &prefixed(&frame, &[0; 9])), wanted, "link type {link}, padded");
+            // However much is missing: no panic.
+            for length in 0..frame.len() {
+                let content = content(Linktype(link), &frame[..length]);
+                assert!(content == Content::Other || length >= 28, "{content:?}");
+            }
+        }
+        assert_eq!(content(Linktype(147), &four), Content::Other);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_from_what_was_never_sent() {
+        let packet = udp4(CLIENT, SERVER, &[7; 100]);
+        let Content::Datagram(cut) = content(Linktype(101), &packet[..packet.len() - 60]) else { panic!() };
+        assert_eq!((cut.payload.len(), cut.length, cut.is_fragment), (40, 100, false));
+    }
+
+    #[test]
+    fn fragments_are_noticed() {
+        let [first, later] = [0, 1].map(|which| ipv4_fragment(&udp4(CLIENT, SERVER, &[7; 200]), 64, which));
+        let Content::Datagram(begun) = content(Linktype(101), &first) else { panic!() };
+        assert_eq!((begun.payload.len(), begun.length, begun.is_fragment), (56, 200, true));
+        assert_eq!(content(Linktype(101), &later), Content::LaterFragment);
+    }
+}
