@@ -83,8 +83,8 @@ impl Client {
     }
 
     /// Requests that were sent and have not ended.
-    pub fn pending(&self) -> usize {
-        self.client.pending()
+    pub fn in_flight(&self) -> usize {
+        self.client.in_flight()
     }
 
     /// Ends every request under way, in whatever thread, and every later one, with [`Error::Closed`].
@@ -117,7 +117,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// How a client is to be. [`ClientBuilder::connect`] makes it.
+/// Configures a [`Client`]. [`ClientBuilder::connect`] makes it.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientBuilder {
@@ -153,6 +153,11 @@ impl ClientBuilder {
     /// [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram)
     pub fn max_datagram(self, bytes: usize) -> Self {
         Self { builder: self.builder.max_datagram(bytes) }
+    }
+
+    /// [`ClientBuilder::replacing`](crate::ClientBuilder::replacing)
+    pub fn replacing(self, client: &Client) -> Self {
+        Self { builder: self.builder.replacing(&client.client) }
     }
 
     /// Starts the client's thread, resolves the server's name, which is `host:port`, and opens a socket. Nothing is sent.

@@ -155,7 +155,7 @@ async fn storm(net: Net, transactions: u32) -> (Ended, Carried, ClientStats, Sta
     sleep(Duration::from_secs(60)).await;
     // Nothing is kept: no request, and no socket but the client's one and the server's.
     let stats = client.stats();
-    assert_eq!((client.pending(), net.sockets()), (0, 2));
+    assert_eq!((client.in_flight(), net.sockets()), (0, 2));
     (ended, net.carried(), stats, place.stats())
 }
 

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::network::Datagrams;
 use super::pending::Pending;
 use super::stats::Counts;
+use super::transaction::PathView;
 
 /// Errors in a row after which receiving pauses.
 const FREE_ERRORS: u32 = 8;
@@ -31,11 +32,11 @@ pub(super) struct Path {
 /// What sending and receiving share.
 struct Link {
     datagrams: Box<dyn Datagrams>,
-    /// True replies that came this way.
-    answers: AtomicU64,
-    is_doubtful: AtomicBool,
+    /// Valid replies that came this way.
+    valid_replies: AtomicU64,
+    is_suspect: AtomicBool,
     /// The last error that the network reported.
-    trouble: watch::Sender<Option<io::Error>>,
+    network_errors: watch::Sender<Option<io::Error>>,
 }
 
 impl Path {
@@ -48,31 +49,36 @@ impl Path {
     ) -> Self {
         let link = Arc::new(Link {
             datagrams,
-            answers: AtomicU64::new(0),
-            is_doubtful: AtomicBool::new(false),
-            trouble: watch::Sender::new(None),
+            valid_replies: AtomicU64::new(0),
+            is_suspect: AtomicBool::new(false),
+            network_errors: watch::Sender::new(None),
         });
         let receiving = tokio::spawn(receive(Arc::clone(&link), pending, counts)).abort_handle();
         Self { number, address, link, receiving }
     }
 
-    /// True replies that came this way so far.
-    pub(super) fn answers(&self) -> u64 {
-        self.link.answers.load(Ordering::Relaxed)
+    /// Returns its number and address.
+    pub(super) fn view(&self) -> PathView {
+        PathView { number: self.number, address: self.address }
     }
 
-    /// Lets the next request take another path, unless a true reply comes this way before.
-    pub(super) fn doubt(&self) {
-        self.link.is_doubtful.store(true, Ordering::Relaxed);
+    /// Returns how many valid replies came this way so far.
+    pub(super) fn valid_replies(&self) -> u64 {
+        self.link.valid_replies.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.link.is_doubtful.load(Ordering::Relaxed)
+    /// Marks the path suspect, so that the next request takes another; the next valid reply clears it.
+    pub(super) fn mark_suspect(&self) {
+        self.link.is_suspect.store(true, Ordering::Relaxed);
     }
 
-    /// Tells of errors that the network reports from here on.
-    pub(super) fn trouble(&self) -> watch::Receiver<Option<io::Error>> {
-        self.link.trouble.subscribe()
+    pub(super) fn is_suspect(&self) -> bool {
+        self.link.is_suspect.load(Ordering::Relaxed)
+    }
+
+    /// Returns the errors that the network reports from here on.
+    pub(super) fn network_errors(&self) -> watch::Receiver<Option<io::Error>> {
+        self.link.network_errors.subscribe()
     }
 
     pub(super) async fn send(&self, packet: &[u8], counts: &Counts) -> io::Result<()> {
@@ -80,7 +86,7 @@ impl Path {
         if let Err(error) = outcome {
             // An error that was pending on the socket, about an earlier packet, is gone by being told.
             counts.send_errors.add();
-            self.link.trouble.send_replace(Some(error));
+            self.link.network_errors.send_replace(Some(error));
             outcome = self.link.datagrams.send(packet).await;
         }
         match &outcome {
@@ -106,14 +112,14 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
             Ok(len) => {
                 errors = 0;
                 if pending.deliver(buffer.get_mut(..len).unwrap_or_default(), &counts) {
-                    link.answers.fetch_add(1, Ordering::Relaxed);
-                    link.is_doubtful.store(false, Ordering::Relaxed);
+                    link.valid_replies.fetch_add(1, Ordering::Relaxed);
+                    link.is_suspect.store(false, Ordering::Relaxed);
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "the network reports");
                 counts.receive_errors.add();
-                link.trouble.send_replace(Some(error));
+                link.network_errors.send_replace(Some(error));
                 errors += 1;
                 if errors > FREE_ERRORS {
                     tokio::time::sleep(PAUSE).await;

@@ -27,17 +27,17 @@ impl Progress {
 
     /// Counts a packet that was sent, when so many replies had come along its path, and returns how
     /// many were sent before.
-    pub(super) fn count_sent(&self, path: Arc<Path>, answers: u64) -> u32 {
-        *lock(&self.last_path) = Some((path, answers));
+    pub(super) fn count_sent(&self, path: Arc<Path>, valid_replies: u64) -> u32 {
+        *lock(&self.last_path) = Some((path, valid_replies));
         self.sent.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Marks the path on which it was last sent as suspect, unless something arrived from there since.
-    pub(super) fn doubt_path(&self) {
-        if let Some((path, answers)) = &*lock(&self.last_path)
-            && path.answers() == *answers
+    pub(super) fn mark_suspect(&self) {
+        if let Some((path, valid_replies)) = &*lock(&self.last_path)
+            && path.valid_replies() == *valid_replies
         {
-            path.doubt();
+            path.mark_suspect();
         }
     }
 

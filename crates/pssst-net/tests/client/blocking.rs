@@ -46,7 +46,7 @@ fn threads_share_a_client() {
                 });
             }
         });
-        assert_eq!((client.stats().requests, client.stats().replies, client.pending()), (800, 800, 0));
+        assert_eq!((client.stats().requests, client.stats().replies, client.in_flight()), (800, 800, 0));
         client.send("23.5 C").unwrap();
         assert_eq!(client.stats().one_way, 1);
     });
@@ -87,7 +87,7 @@ fn closing_ends_requests_of_other_threads() {
         thread::scope(|scope| {
             // Four are under way, and four wait for a place.
             let requests: Vec<_> = (0..8).map(|_| scope.spawn(|| client.request("level?"))).collect();
-            while client.pending() < 4 {
+            while client.in_flight() < 4 {
                 thread::sleep(Duration::from_millis(1));
             }
             client.close();
@@ -97,7 +97,7 @@ fn closing_ends_requests_of_other_threads() {
         });
         assert!(matches!(client.request("level?"), Err(Error::Closed)));
         assert!(matches!(client.send("23.5 C"), Err(Error::Closed)));
-        assert_eq!(client.pending(), 0);
+        assert_eq!(client.in_flight(), 0);
     });
 }
 
@@ -115,7 +115,7 @@ fn within_an_async_runtime_it_refuses_and_can_be_dropped() {
                 assert_refused(client.request_within(TIMEOUT, "level?"));
                 assert_refused(client.send("23.5 C"));
                 assert_refused(builder().connect(&address));
-                assert_eq!((client.stats().requests, client.pending()), (1, 0));
+                assert_eq!((client.stats().requests, client.in_flight()), (1, 0));
                 drop(client);
             });
         }

@@ -78,7 +78,7 @@ async fn where_nobody_listens_the_deadline_is_kept_and_the_reason_told() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(client.pending(), 0);
+    assert_eq!(client.in_flight(), 0);
 }
 
 /// At once, not only when something is sent again.
@@ -213,7 +213,7 @@ async fn a_thousand_requests_at_once_answered_at_random() {
     }
     let stats = client.stats();
     println!("{stats:?}");
-    assert_eq!((stats.requests, stats.replies, stats.refused(), client.pending()), (1000, 1000, 0, 0));
+    assert_eq!((stats.requests, stats.replies, stats.refused(), client.in_flight()), (1000, 1000, 0, 0));
 }
 
 #[tokio::test]

@@ -181,7 +181,7 @@ async fn however_many_requests_find_nobody_they_share_a_socket_for_each_address(
     }
     assert_eq!(client.stats().paths_opened, 2);
     tokio::time::sleep(seconds(30)).await;
-    assert_eq!((net.sent().len(), client.pending()), (2 * 5 * 900, 900));
+    assert_eq!((net.sent().len(), client.in_flight()), (2 * 5 * 900, 900));
     // Each of five rounds takes both addresses.
     let sockets = net.open_sockets();
     assert!((5..=10).contains(&sockets) && client.stats().paths_opened == sockets as u64, "{sockets} sockets");

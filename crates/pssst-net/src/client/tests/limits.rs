@@ -15,7 +15,7 @@ async fn no_more_requests_are_in_flight_than_allowed() {
     }
     for answered in 0..10 {
         let sent = net.sent();
-        assert_eq!((sent.len(), client.pending()), ((answered + 3).min(10), (10 - answered).min(3)));
+        assert_eq!((sent.len(), client.in_flight()), ((answered + 3).min(10), (10 - answered).min(3)));
         net.deliver(0, echo(&sent[answered].packet));
         settle().await;
     }
@@ -29,7 +29,7 @@ async fn at_least_one_request_is_allowed() {
     let net = Fake::new(&[A]);
     let client = connect(&net, builder().max_in_flight(0)).await;
     assert_eq!(timeout(client.request("level?").await).0, 5);
-    assert_eq!(connect(&net, builder().max_in_flight(usize::MAX)).await.pending(), 0);
+    assert_eq!(connect(&net, builder().max_in_flight(usize::MAX)).await.in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,14 +39,14 @@ async fn a_request_that_is_given_up_leaves_its_place() {
     let running = begin(&client, "running").await;
     let waiting = begin(&client, "waiting").await;
     let last = begin(&client, "last").await;
-    assert_eq!((client.pending(), net.sent().len()), (1, 1));
+    assert_eq!((client.in_flight(), net.sent().len()), (1, 1));
     waiting.abort();
     running.abort();
     settle().await;
-    assert_eq!((client.pending(), net.sent().len()), (1, 2));
+    assert_eq!((client.in_flight(), net.sent().len()), (1, 2));
     net.deliver(0, echo(&net.sent()[1].packet));
     assert_eq!(last.await.unwrap().unwrap(), "last");
-    assert_eq!((client.pending(), client.stats().requests), (0, 2));
+    assert_eq!((client.in_flight(), client.stats().requests), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn what_wants_no_reply_is_sent_once() {
     client.send("23.5 C").await.unwrap();
     net.report(0, ConnectionRefused);
     tokio::time::sleep(seconds(100)).await;
-    assert_eq!((net.times(), client.pending()), (vec![0], 0));
+    assert_eq!((net.times(), client.in_flight()), (vec![0], 0));
     assert_eq!(echo(&net.sent()[0].packet).len(), 52 + 6);
     // It is not owed, and not waited for.
     net.deliver(0, echo(&net.sent()[0].packet));
@@ -192,7 +192,7 @@ async fn nothing_goes_on_after_the_end() {
     }
     assert!(matches!(client.send("23.5 C").await, Err(Error::Closed)));
     client.close();
-    assert_eq!((net.now(), net.sent().len(), client.pending()), (0, 1, 0));
+    assert_eq!((net.now(), net.sent().len(), client.in_flight()), (0, 1, 0));
     assert_eq!((client.stats().requests, client.stats().one_way, client.stats().timeouts), (1, 0, 0));
 }
 

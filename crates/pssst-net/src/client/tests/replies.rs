@@ -70,7 +70,7 @@ async fn whatever_is_wrong_is_counted_and_the_true_reply_still_taken() {
             }
             net.deliver(0, reply);
             assert_eq!(request.await.unwrap().unwrap(), "level?");
-            assert_eq!((client.stats().replies, client.stats().datagrams_sent, client.pending()), (2, 2, 0));
+            assert_eq!((client.stats().replies, client.stats().datagrams_sent, client.in_flight()), (2, 2, 0));
         }
     }
 }
@@ -114,7 +114,7 @@ async fn each_request_gets_its_own_reply_though_they_come_in_reverse() {
     for number in 0..500 {
         requests.push(begin(&client, format!("gauge {number}?")).await);
     }
-    assert_eq!(client.pending(), 500);
+    assert_eq!(client.in_flight(), 500);
     for sent in net.sent().iter().rev() {
         net.deliver(sent.socket, echo(&sent.packet));
     }
@@ -123,7 +123,7 @@ async fn each_request_gets_its_own_reply_though_they_come_in_reverse() {
     }
     let stats = client.stats();
     assert_eq!((stats.replies, stats.datagrams_sent, stats.paths_opened, stats.refused()), (500, 500, 1, 0));
-    assert_eq!((client.pending(), net.now()), (0, 0));
+    assert_eq!((client.in_flight(), net.now()), (0, 0));
 }
 
 /// The exchange value of the one with the body of the other.
@@ -135,7 +135,7 @@ async fn swapped_replies_end_neither_request() {
     net.deliver(0, [&one[..36], &other[36..]].concat());
     net.deliver(0, [&other[..36], &one[36..]].concat());
     settle().await;
-    assert_eq!((refused(&client.stats(), "decrypt_failed"), client.pending()), (2, 2));
+    assert_eq!((refused(&client.stats(), "decrypt_failed"), client.in_flight()), (2, 2));
     net.deliver(0, other);
     net.deliver(0, one);
     let [one, other] = requests;

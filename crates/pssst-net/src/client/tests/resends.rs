@@ -24,7 +24,7 @@ async fn the_same_bytes_are_sent_again_on_schedule_until_the_deadline() {
             let stats = client.stats();
             assert_eq!((stats.requests, stats.timeouts, stats.replies), (1, 1, 0));
             assert_eq!((stats.datagrams_sent, stats.resends), (u64::from(max_resends) + 1, u64::from(max_resends)));
-            assert_eq!(client.pending(), 0);
+            assert_eq!(client.in_flight(), 0);
         }
     }
 }
@@ -67,7 +67,7 @@ async fn the_deadline_ends_the_wait_for_a_place() {
     let holder = begin(&client, "first").await;
     let outcome = client.request_within(seconds(5), "second").await;
     assert_eq!((timeout(outcome), net.now()), ((0, 0, None), 5000));
-    assert_eq!((client.stats().requests, client.pending()), (1, 1));
+    assert_eq!((client.stats().requests, client.in_flight()), (1, 1));
     assert_eq!(timeout(holder.await.unwrap()), (5, 0, None));
 }
 
@@ -85,7 +85,7 @@ async fn the_deadline_ends_the_wait_for_room_in_the_socket() {
     let (net, client) = start(&[A]).await;
     net.state().sending.insert(A, Sending::Hangs);
     let outcome = client.request_within(seconds(5), "level?").await;
-    assert_eq!((timeout(outcome), net.now(), client.pending()), ((0, 0, None), 5000, 0));
+    assert_eq!((timeout(outcome), net.now(), client.in_flight()), ((0, 0, None), 5000, 0));
     let outcome = client.send("23.5 C").await;
     assert_eq!((timeout(outcome.map(|()| Bytes::new())), net.now()), ((0, 0, None), 65_000));
     assert_eq!((client.stats().datagrams_sent, client.stats().one_way), (0, 0));
@@ -169,7 +169,7 @@ async fn a_thousand_stalled_requests_open_one_socket_a_round() {
             })
             .collect();
         tokio::time::sleep(seconds(30)).await;
-        assert_eq!((client.pending(), net.sent().len(), net.open_sockets()), (1000, 5000, opened));
+        assert_eq!((client.in_flight(), net.sent().len(), net.open_sockets()), (1000, 5000, opened));
         assert_eq!(client.stats().paths_opened, opened as u64);
         for request in requests {
             assert_eq!(timeout(request.await.unwrap()).0, 5);
@@ -189,12 +189,12 @@ async fn sockets_are_closed_when_nobody_waits_on_them() {
     assert_eq!(net.sources()[5], 3);
     earlier.abort();
     settle().await;
-    assert_eq!((net.open_sockets(), client.pending()), (1, 1));
+    assert_eq!((net.open_sockets(), client.in_flight()), (1, 1));
     tokio::time::sleep(seconds(4)).await;
     assert_eq!(net.open_sockets(), 2);
     later.abort();
     settle().await;
-    assert_eq!((net.open_sockets(), client.pending()), (1, 0));
+    assert_eq!((net.open_sockets(), client.in_flight()), (1, 0));
     drop(client);
     settle().await;
     assert_eq!(net.open_sockets(), 0);

@@ -23,7 +23,7 @@ async fn debug_shows_keys_that_are_public_and_no_others() {
         assert!(text.contains(&identity.public_key().to_string()), "{text}");
         assert!(text.contains(&server_secret().public_key().to_string()), "{text}");
     }
-    assert!(format!("{client:?}").contains("pending: 1"));
+    assert!(format!("{client:?}").contains("in_flight: 1"));
     let error = request_error(&client).await;
     assert_absent(&format!("{error} {error:?}"), &[&IDENTITY, REQUEST]);
     request.abort();

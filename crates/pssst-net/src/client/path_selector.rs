@@ -1,4 +1,4 @@
-//! Which path a client's packets take, and when it takes another. Nothing here waits.
+//! The paths of a client: the current one, and how others are opened. Nothing here waits.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::error::copy_of;
 use crate::udp::Resolver;
 
 /// How long no path is tried after none could be opened.
-const REST: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The current path to a server, and how to open others.
-pub(super) struct Route {
+pub(super) struct PathSelector {
     network: Arc<dyn Network>,
     resolver: Resolver,
     current: ArcSwap<Path>,
@@ -42,7 +42,7 @@ struct Opened {
     failed: Option<(Instant, io::Error)>,
 }
 
-impl Route {
+impl PathSelector {
     /// Resolves the server's name, within some time, and opens a path to the first address that the system has a route to.
     pub(super) async fn open(
         network: Arc<dyn Network>,
@@ -94,13 +94,13 @@ impl Route {
     /// A path from a fresh port, for a request that was on paths up to this number, and on this address last: a newer path
     /// that is open, or else one that is opened now. It leads to the next address, unless `keeps_address`. So however many
     /// requests hear nothing, one path does for all of them.
-    pub(super) fn renew(&self, newest: u64, from: SocketAddr, keeps_address: bool) -> io::Result<Arc<Path>> {
+    pub(super) fn open_new(&self, newest: u64, from: SocketAddr, keeps_address: bool) -> io::Result<Arc<Path>> {
         let mut opened = self.opened();
         if let Some(path) = opened.newest_first().next().filter(|path| path.number > newest) {
             return Ok(path);
         }
         if let Some((at, error)) = &opened.failed
-            && at.elapsed() < REST
+            && at.elapsed() < RETRY_AFTER
         {
             return Err(copy_of(error));
         }
@@ -115,7 +115,7 @@ impl Route {
 
     /// A path to an address that was not tried: the current one, one that is open, or a new one. So however many requests
     /// hear that nobody listens, a path to each address does for all of them.
-    pub(super) fn hop(&self, from: SocketAddr, tried: &[SocketAddr]) -> Option<Arc<Path>> {
+    pub(super) fn fail_over(&self, from: SocketAddr, tried: &[SocketAddr]) -> Option<Arc<Path>> {
         let current = self.current();
         if !tried.contains(&current.address) {
             return Some(current);

@@ -1,0 +1,48 @@
+//! The paths that a request was sent on.
+
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::path::Path;
+use super::transaction::PathView;
+use crate::error::copy_of;
+
+/// The paths that a request was sent on. They stay open as long as it, for replies that come late.
+pub(super) struct AttemptedPaths {
+    last: Arc<Path>,
+    /// Errors that the network reported on the last one since it was chosen.
+    errors: watch::Receiver<Option<io::Error>>,
+    earlier: Vec<Arc<Path>>,
+}
+
+impl AttemptedPaths {
+    pub(super) fn new(path: Arc<Path>) -> Self {
+        Self { errors: path.network_errors(), last: path, earlier: Vec::new() }
+    }
+
+    pub(super) const fn last(&self) -> &Arc<Path> {
+        &self.last
+    }
+
+    /// Adds a path, as the last one.
+    pub(super) fn push(&mut self, path: Arc<Path>) -> PathView {
+        self.errors = path.network_errors();
+        self.earlier.push(mem::replace(&mut self.last, path));
+        self.last.view()
+    }
+
+    /// Waits for an error of the network on the last path. All requests on it get it.
+    pub(super) async fn network_error(&mut self) -> io::Error {
+        loop {
+            if self.errors.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Some(error) = &*self.errors.borrow_and_update() {
+                return copy_of(error);
+            }
+        }
+    }
+}

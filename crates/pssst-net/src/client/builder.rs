@@ -1,0 +1,99 @@
+//! The way to a client: options, then a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pssst::{PublicKey, SecretKey, Suite};
+use tokio::sync::Semaphore;
+
+use super::Client;
+use super::backoff::Retry;
+use super::network::{Network, Udp};
+use super::settings::Settings;
+use super::shared::Shared;
+use super::stats::Counts;
+use crate::Error;
+use crate::udp::MAX_DATAGRAM;
+
+impl Client {
+    /// Returns a builder of a client of the server with this public key.
+    pub fn builder(server_key: PublicKey) -> ClientBuilder {
+        ClientBuilder { settings: Settings::new(server_key), counts: None }
+    }
+}
+
+/// Configures a [`Client`]. [`ClientBuilder::connect`] makes it.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientBuilder {
+    settings: Settings,
+    /// Those of the client that is replaced.
+    counts: Option<Arc<Counts>>,
+}
+
+impl ClientBuilder {
+    /// Proves in every request that the client holds this secret key. Without, requests are anonymous.
+    pub fn identity(mut self, identity: &SecretKey) -> Self {
+        self.settings.identity = Some(identity.clone());
+        self
+    }
+
+    /// The suite of the requests; suite 1 by default, which every server speaks. Prefer [`Suite::X25519Aes128GcmSiv`] when
+    /// the server is one of ours.
+    pub fn suite(mut self, suite: Suite) -> Self {
+        self.settings.suite = suite;
+        self
+    }
+
+    /// How long a request may take, from the call to its reply; 10 seconds by default. Waiting for a place among the
+    /// requests in flight counts.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// When requests are sent again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// Requests in flight at most, 1,024 by default; at least 1. Others wait for a place, within their time.
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.settings.max_in_flight = requests.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// Bytes of the longest datagram that is sent, 1,232 by default: what passes any IPv6 network without being fragmented
+    /// (1,280 bytes less the headers of IPv6 and UDP). Raise it only if you know the network. A longer message is an
+    /// [`Error::TooLarge`].
+    pub fn max_datagram(mut self, bytes: usize) -> Self {
+        self.settings.max_datagram = bytes.min(MAX_DATAGRAM);
+        self
+    }
+
+    /// Shares the counters of `client`, so that a replacement continues its statistics: what either of them does is in the
+    /// [`Client::stats`] of both.
+    pub fn replacing(self, client: &Client) -> Self {
+        Self { counts: Some(Arc::clone(&client.shared.counts)), ..self }
+    }
+
+    /// Resolves the server's name, which is `host:port`, and opens a socket. Nothing is sent.
+    ///
+    /// If the name has several addresses, they are tried in turn; and it is resolved again when the server stops answering.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when no address is found, or the system has no route to any; [`Error::Protocol`] with
+    /// [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must use.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn connect(self, server: impl AsRef<str>) -> Result<Client, Error> {
+        self.connect_on(Arc::new(Udp), server.as_ref()).await
+    }
+
+    pub(crate) async fn connect_on(self, network: Arc<dyn Network>, server: &str) -> Result<Client, Error> {
+        let Self { settings, counts } = self;
+        Ok(Client { shared: Arc::new(Shared::connect(settings, counts.unwrap_or_default(), network, server).await?) })
+    }
+}

@@ -1,0 +1,68 @@
+//! Options of a client, and what follows from them.
+
+use std::fmt;
+use std::time::Duration;
+
+use pssst::{PublicKey, SecretKey, Suite};
+
+use super::backoff::Retry;
+use crate::Error;
+
+/// The options of a client, which stay as they are.
+#[derive(Clone)]
+pub(super) struct Settings {
+    /// The key to begin with.
+    pub(super) server_key: PublicKey,
+    /// Kept, since it is needed again for another key of the server. Wiped when the client is dropped.
+    pub(super) identity: Option<SecretKey>,
+    pub(super) suite: Suite,
+    pub(super) timeout: Duration,
+    pub(super) retry: Retry,
+    pub(super) max_in_flight: usize,
+    pub(super) max_datagram: usize,
+}
+
+/// Seals requests for one key of the server.
+pub(super) struct Sealer {
+    pub(super) server_key: PublicKey,
+    pub(super) client: pssst::Client,
+}
+
+impl Settings {
+    pub(super) fn new(server_key: PublicKey) -> Self {
+        Self {
+            server_key,
+            identity: None,
+            suite: Suite::default(),
+            timeout: Duration::from_secs(10),
+            retry: Retry::default(),
+            max_in_flight: 1024,
+            max_datagram: 1232,
+        }
+    }
+
+    /// Returns what seals for this key of the server.
+    pub(super) fn sealer(&self, server_key: PublicKey) -> Result<Sealer, Error> {
+        let client = pssst::Client::new(server_key)?.with_suite(self.suite);
+        let client = match &self.identity {
+            Some(identity) => client.with_identity(identity)?,
+            None => client,
+        };
+        Ok(Sealer { server_key, client })
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("server_key", &self.server_key)
+            .field("client_key", &self.identity.as_ref().map(SecretKey::public_key))
+            .field("suite", &self.suite)
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .field("max_in_flight", &self.max_in_flight)
+            .field("max_datagram", &self.max_datagram)
+            .finish_non_exhaustive()
+    }
+}

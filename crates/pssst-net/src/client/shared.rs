@@ -1,0 +1,187 @@
+//! What all clones of a client share, and the loop that carries out what a transaction decides.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use pssst::{PendingReply, SysRng};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::attempted_paths::AttemptedPaths;
+use super::network::Network;
+use super::path_selector::PathSelector;
+use super::pending::Pending;
+use super::progress::Progress;
+use super::settings::{Sealer, Settings};
+use super::stats::Counts;
+use super::transaction::{Action, Event, Timer, Transaction};
+use crate::Error;
+use crate::time::after;
+
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    /// Replaced as a whole with the server's key.
+    pub(super) sealer: ArcSwap<Sealer>,
+    pub(super) pending: Arc<Pending>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) closed: CancellationToken,
+    selector: PathSelector,
+    places: Semaphore,
+}
+
+impl Shared {
+    pub(super) async fn connect(
+        settings: Settings,
+        counts: Arc<Counts>,
+        network: Arc<dyn Network>,
+        server: &str,
+    ) -> Result<Self, Error> {
+        let sealer = settings.sealer(settings.server_key)?;
+        let pending = Arc::<Pending>::default();
+        let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
+        let selector = selector.await.map_err(Error::Network)?;
+        Ok(Self {
+            places: Semaphore::new(settings.max_in_flight),
+            settings,
+            sealer: ArcSwap::from_pointee(sealer),
+            pending,
+            counts,
+            closed: CancellationToken::new(),
+            selector,
+        })
+    }
+
+    /// Sends a request until its reply is there. Never ends otherwise, unless it cannot begin.
+    pub(super) async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
+        let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
+        let (packet, pending) = self.seal(message)?;
+        self.counts.requests.add();
+        let mut registered = self.pending.register(pending, progress.refused());
+        tokio::select! {
+            biased;
+            reply = &mut registered.reply => reply.map_err(|_| Error::Closed),
+            never = self.drive(&packet, progress) => match never {},
+        }
+    }
+
+    /// Does what the transaction decides. Never ends: the reply ends it from outside.
+    async fn drive(&self, packet: &[u8], progress: &Progress) -> Infallible {
+        let mut paths = AttemptedPaths::new(self.selector.current());
+        let path = paths.last();
+        let mut event = Event::Start { path: path.view(), is_suspect: path.is_suspect() };
+        let pauses = self.settings.retry.pauses(self.selector.fraction());
+        let mut transaction = Transaction::new(pauses, path.view());
+        let timer = sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        let mut timer_runs = false;
+        loop {
+            event = match transaction.next(event) {
+                Action::Wait { timer: change, hears_network } => {
+                    match change {
+                        Timer::Start(pause) => {
+                            timer.as_mut().reset(after(pause));
+                            timer_runs = true;
+                        }
+                        Timer::Stop => timer_runs = false,
+                        Timer::Keep => {}
+                    }
+                    tokio::select! {
+                        biased;
+                        () = &mut timer, if timer_runs => {
+                            timer_runs = false;
+                            tracing::debug!("no reply yet");
+                            let has_one_address = self.selector.has_one_address();
+                            Event::TimedOut { replies: paths.last().valid_replies(), has_one_address }
+                        }
+                        error = paths.network_error(), if hears_network => {
+                            progress.set_error(error);
+                            Event::NetworkError
+                        }
+                        never = pending::<Infallible>(), if !timer_runs && !hears_network => match never {},
+                    }
+                }
+                action => self.carry_out(action, packet, &mut paths, progress).await,
+            };
+        }
+    }
+
+    /// Sends, or opens a path, and returns what came of it.
+    async fn carry_out(&self, action: Action, packet: &[u8], paths: &mut AttemptedPaths, progress: &Progress) -> Event {
+        let opened = match action {
+            Action::Send { resolves } => {
+                if resolves {
+                    self.selector.resolve_again();
+                }
+                return self.send_packet(packet, paths, progress).await;
+            }
+            Action::OpenNew { newest, from, keeps_address, resolves } => {
+                if resolves {
+                    self.selector.resolve_again();
+                }
+                let opened = self.selector.open_new(newest, from, keeps_address);
+                opened.map_err(|error| progress.set_error(error)).ok()
+            }
+            Action::FailOver { from, tried } => self.selector.fail_over(from, &tried),
+            Action::Wait { .. } => None,
+        };
+        opened.map_or(Event::NotOpened, |path| Event::Opened(paths.push(path)))
+    }
+
+    async fn send_packet(&self, packet: &[u8], paths: &AttemptedPaths, progress: &Progress) -> Event {
+        let path = paths.last();
+        let replies = path.valid_replies();
+        match path.send(packet, &self.counts).await {
+            Ok(()) => {
+                if progress.count_sent(Arc::clone(path), replies) > 0 {
+                    self.counts.resends.add();
+                }
+                Event::Sent { replies }
+            }
+            Err(error) => {
+                progress.set_error(error);
+                Event::SendFailed
+            }
+        }
+    }
+
+    /// Sends to the first address that can be sent to.
+    pub(super) async fn send_once(&self, packet: &[u8]) -> Result<(), Error> {
+        let progress = Progress::default();
+        let mut paths = AttemptedPaths::new(self.selector.current());
+        let mut transaction = Transaction::new(std::iter::empty(), paths.last().view());
+        let mut event = Event::Start { path: paths.last().view(), is_suspect: false };
+        loop {
+            match transaction.next(event) {
+                Action::Wait { .. } => break,
+                action => event = self.carry_out(action, packet, &mut paths, &progress).await,
+            }
+        }
+        progress.into_sent().map_err(Error::Network)?;
+        self.counts.one_way.add();
+        Ok(())
+    }
+
+    pub(super) fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Error> {
+        Ok(self.sealer.load().client.seal_request_to_vec(&mut SysRng, message)?)
+    }
+
+    pub(super) fn check_size(&self, message: &[u8]) -> Result<(), Error> {
+        if self.overhead() + message.len() > self.settings.max_datagram {
+            return Err(Error::TooLarge { message_len: message.len(), limit: self.max_message_len() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn max_message_len(&self) -> usize {
+        self.settings.max_datagram.saturating_sub(self.overhead())
+    }
+
+    fn overhead(&self) -> usize {
+        self.sealer.load().client.overhead()
+    }
+}
