@@ -1,5 +1,5 @@
-//! A demonstration of PSSST: real transactions between a server and a client over UDP on loopback, with an
-//! attacker on the path between them who forges and replays.
+//! A demonstration of PSSST: real transactions between a server and a client over UDP on loopback,
+//! with an attacker on the path between them who forges and replays.
 //!
 //! It needs the protocol crate and the standard library only, so it is built in seconds:
 //!
@@ -7,12 +7,13 @@
 //! cargo run --release -p pssst-demo
 //! ```
 //!
-//! Everything is one process. The server is a thread of its own; client and attacker share the main thread,
-//! so that what the attacker sends arrives before the true reply. The demonstration checks what it shows:
-//! it fails when a forgery is accepted, or when the true reply is not.
+//! Everything is one process. The server is a thread of its own; client and attacker share the main
+//! thread, so that what the attacker sends arrives before the true reply. The demonstration checks
+//! what it shows: it fails when either side learns another message or another sender than it should,
+//! when the client accepts a forgery, and when the client refuses the true reply.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -33,8 +34,10 @@ pub enum Error {
     Randomness(pssst::Error),
     /// The output cannot be written.
     Output(io::Error),
-    /// A socket failed, or a promise of the protocol did not hold.
-    Failed(String),
+    /// A socket failed.
+    Network(io::Error),
+    /// A promise of the protocol did not hold.
+    BrokenPromise(String),
 }
 
 impl fmt::Display for Error {
@@ -42,11 +45,8 @@ impl fmt::Display for Error {
         match self {
             Self::Randomness(error) => error.fmt(f),
             Self::Output(error) => write!(f, "cannot write: {error}"),
-            Self::Failed(cause) => write!(
-                f,
-                "the demonstration failed: {cause}\nit needs UDP on 127.0.0.1; if a sandbox or firewall forbids that, \
-                 allow it, else please report this"
-            ),
+            Self::Network(error) => write!(f, "the demonstration cannot use UDP on 127.0.0.1: {error}"),
+            Self::BrokenPromise(cause) => write!(f, "the demonstration failed: {cause}"),
         }
     }
 }
@@ -56,26 +56,34 @@ impl std::error::Error for Error {}
 /// Runs the demonstration, and describes each step on `output`.
 ///
 /// # Errors
-/// When a socket, the output or the random number generator fails, and when a promise of the protocol does
-/// not hold.
+/// When a socket, the output or the random number generator fails, and when a promise of the protocol
+/// does not hold.
 pub fn run(output: &mut dyn Write) -> Result<(), Error> {
+    run_with(output, |server, socket, observed| serve(&server, &socket, &observed, answer))
+}
+
+fn run_with(
+    output: &mut dyn Write,
+    serve: impl FnOnce(Server, UdpSocket, Sender<Observation>) + Send + 'static,
+) -> Result<(), Error> {
     let secret = SecretKey::generate(&mut SysRng).map_err(Error::Randomness)?;
     let identity = SecretKey::generate(&mut SysRng).map_err(Error::Randomness)?;
     let server_key = secret.public_key();
-    let anonymous = Client::new(server_key).map_err(|error| broke(&error))?;
+    let anonymous = Peer { client: Client::new(server_key).map_err(broken)?, key: None };
     let authenticated = Client::new(server_key)
         .and_then(|client| client.with_identity(&identity))
-        .map_err(|error| broke(&error))?
+        .map_err(broken)?
         .with_suite(Suite::X25519Aes128GcmSiv);
+    let authenticated = Peer { client: authenticated, key: Some(identity.public_key()) };
 
     let server_socket = bind()?;
     let server_address = address_of(&server_socket)?;
-    let (tell, learned) = channel();
-    // Ends with the process: it holds nothing that anybody would miss.
-    std::thread::spawn(move || serve(&Server::new(secret), &server_socket, &tell));
+    let (sender, observations) = channel();
+    // It ends with the process, and nothing it holds needs to be saved.
+    std::thread::spawn(move || serve(Server::new(secret), server_socket, sender));
 
     let x25519 = X25519::new();
-    let mut show = Show { client: bind()?, path: bind()?, server_address, learned, output };
+    let mut show = Show { client: bind()?, path: bind()?, server_address, observations, output };
     show.say(&format!(
         "PSSST on loopback: a server, a client, and an attacker who holds the path between them\n\
          \n  server    {server_address}, public key {server_key}\
@@ -96,9 +104,10 @@ pub fn run(output: &mut dyn Write) -> Result<(), Error> {
     show.transaction(&authenticated, b"open gate 7", None)?;
 
     show.say("\n3. A one-way message: nothing is kept to open a reply with")?;
-    let (packet, pending) = seal(&authenticated, b"report: gauge 7 reads 2.41 m")?;
+    let report = b"report: gauge 7 reads 2.41 m";
+    let (packet, pending) = authenticated.seal(report)?;
     drop(pending);
-    show.carry_request(&packet)?;
+    show.carry_request(&packet, &authenticated, report)?;
     show.say("   client    waits for nothing, keeps nothing")?;
 
     show.say("\n4. A forged reply: the attacker changes one bit and delivers that first")?;
@@ -122,39 +131,51 @@ enum Forgery {
     Replay(Vec<u8>),
 }
 
-/// The server answers everything but reports, and tells the demonstration what it learned.
-fn serve(server: &Server, socket: &UdpSocket, tell: &Sender<String>) {
+/// A client, and the key that it proves to the server.
+struct Peer {
+    client: Client,
+    key: Option<PublicKey>,
+}
+
+impl Peer {
+    fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Error> {
+        self.client.seal_request_to_vec(&mut SysRng, message).map_err(Error::Randomness)
+    }
+}
+
+/// What the server learned from a packet: the client's key and the message.
+type Observation = Result<(Option<PublicKey>, Vec<u8>), Refusal>;
+
+/// Opens requests, reports what they say, and answers all but those that begin with `report`.
+fn serve(server: &Server, socket: &UdpSocket, observed: &Sender<Observation>, mut answer: impl FnMut(&[u8]) -> String) {
     let mut buffer = [0; 2048];
     let mut reply = [0; 2048];
     while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
-        let told = match server.open_request(&mut buffer[..len]) {
-            Ok(request) => {
-                let sender = sender(request.client_key());
-                let message = String::from_utf8_lossy(request.message()).into_owned();
-                if !message.starts_with("report") {
-                    // A function of the request alone, so that the same request gets the same bytes again.
-                    let answer = format!("{} bytes received", message.len());
-                    match request.into_reply_sealer().seal(answer.as_bytes(), &mut reply) {
-                        Ok(packet) if socket.send_to(packet, peer).is_ok() => {}
-                        _ => return,
-                    }
-                }
-                format!("{message:?}, {sender}")
-            }
-            Err(cause) => format!("nothing: {cause}"),
-        };
-        if tell.send(told).is_err() {
+        let observation = server.open_request(&mut buffer[..len]).map(|request| {
+            let (message, client_key, sealer) = request.into_parts();
+            let packet =
+                (!message.starts_with(b"report")).then(|| sealer.seal(answer(message).as_bytes(), &mut reply).ok());
+            // A reply that is not sent is missed by the client.
+            let _sent = packet.flatten().map(|packet| socket.send_to(packet, peer));
+            (client_key, message.to_vec())
+        });
+        if observed.send(observation).is_err() {
             return;
         }
     }
 }
 
-/// The client, the path, and what is told of them.
+/// A function of the request alone, so that the server seals the same bytes for the same request.
+fn answer(message: &[u8]) -> String {
+    format!("{} bytes received", message.len())
+}
+
+/// The sockets of the client and the attacker, and the text that describes their packets.
 struct Show<'o> {
     client: UdpSocket,
     path: UdpSocket,
     server_address: SocketAddr,
-    learned: Receiver<String>,
+    observations: Receiver<Observation>,
     output: &'o mut dyn Write,
 }
 
@@ -163,101 +184,119 @@ impl Show<'_> {
         writeln!(self.output, "{line}").map_err(Error::Output)
     }
 
-    /// Seals a message and carries it to the server and its reply back, after the forgery. Returns the true reply.
-    fn transaction(&mut self, client: &Client, message: &[u8], forgery: Option<Forgery>) -> Result<Vec<u8>, Error> {
-        let (packet, pending) = seal(client, message)?;
-        self.carry_request(&packet)?;
+    /// Seals a message, carries it to the server and its reply back, after the forgery. Returns the
+    /// true reply.
+    fn transaction(&mut self, peer: &Peer, message: &[u8], forgery: Option<Forgery>) -> Result<Vec<u8>, Error> {
+        let (packet, pending) = peer.seal(message)?;
+        self.carry_request(&packet, peer, message)?;
         let reply = receive(&self.path)?;
         if let Some(forgery) = forgery {
             let (what, forged) = match forgery {
                 Forgery::FlippedBit => {
                     let mut forged = reply.clone();
-                    forged[OVERHEAD - 10] ^= 1;
+                    *forged.last_mut().ok_or_else(|| broken("the reply is empty"))? ^= 1;
                     ("a forged reply", forged)
                 }
                 Forgery::Replay(old) => ("an old reply", old),
             };
             self.say(&format!("   attacker → client  {:2} bytes, {what}", forged.len()))?;
             let Err(cause) = self.deliver(&forged, &pending)? else {
-                return Err(broke(&"the client took a forged reply"));
+                return Err(broken(format_args!("the client accepted {what}")));
             };
             self.say(&format!("   client    refused it: {cause} ({}), and waits on", cause.name()))?;
         }
-        self.take_true_reply(&reply, &pending)?;
+        self.take_true_reply(&reply, &pending, message)?;
         Ok(reply)
     }
 
-    /// The reply is lost on the way, so the same bytes go out again and are answered alike.
-    fn lost_reply(&mut self, client: &Client) -> Result<(), Error> {
-        let (packet, pending) = seal(client, b"is gate 7 open?")?;
-        self.carry_request(&packet)?;
+    /// Loses the reply on the way: the client sends the same bytes again, and so does the server.
+    fn lost_reply(&mut self, peer: &Peer) -> Result<(), Error> {
+        let message = b"is gate 7 open?";
+        let (packet, pending) = peer.seal(message)?;
+        self.carry_request(&packet, peer, message)?;
         let lost = receive(&self.path)?;
         self.say("   attacker  swallows the reply; the client sends the same bytes again")?;
-        self.carry_request(&packet)?;
+        self.carry_request(&packet, peer, message)?;
         let reply = receive(&self.path)?;
         if reply != lost {
-            return Err(broke(&"the server answered the same request with other bytes"));
+            return Err(broken("the server answered the same request with other bytes"));
         }
-        self.take_true_reply(&reply, &pending)
+        self.take_true_reply(&reply, &pending, message)
     }
 
-    /// From the client to the path, and on to the server.
-    fn carry_request(&mut self, packet: &[u8]) -> Result<(), Error> {
+    /// Carries a request from the client to the path and on to the server, and checks what the server
+    /// learned.
+    fn carry_request(&mut self, packet: &[u8], peer: &Peer, message: &[u8]) -> Result<(), Error> {
         let is_authenticated = Header::of(packet).is_ok_and(Header::has_client_auth);
         let overhead = if is_authenticated { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
         self.say(&format!("   client → server   {:3} bytes = {overhead} + {}", packet.len(), packet.len() - overhead))?;
 
         send(&self.client, packet, address_of(&self.path)?)?;
         send(&self.path, &receive(&self.path)?, self.server_address)?;
-        let told = self.learned.recv_timeout(PATIENCE).map_err(|error| broke(&error))?;
-        self.say(&format!("   server    learned {told}"))
+        let observation = self.observations.recv_timeout(PATIENCE);
+        let (client_key, learned) = observation
+            .map_err(|_| broken("the server stopped, or took too long"))?
+            .map_err(|cause| broken(format_args!("the server refused a true request: {cause}")))?;
+        let text = format!("{:?}, {}", String::from_utf8_lossy(&learned), sender(client_key));
+        self.say(&format!("   server    learned {text}"))?;
+        if learned != message || client_key != peer.key {
+            return Err(broken("the server learned another message, or another sender, than there was"));
+        }
+        Ok(())
     }
 
-    fn take_true_reply(&mut self, reply: &[u8], pending: &PendingReply) -> Result<(), Error> {
-        let message_len = reply.len() - OVERHEAD;
+    fn take_true_reply(&mut self, reply: &[u8], pending: &PendingReply, request: &[u8]) -> Result<(), Error> {
+        let message_len = reply.len().saturating_sub(OVERHEAD);
         self.say(&format!("   server → client   {:3} bytes = {OVERHEAD} + {message_len}", reply.len()))?;
-        let message = self.deliver(reply, pending)?.map_err(|error| broke(&error))?;
-        let message = String::from_utf8_lossy(&message).into_owned();
+        let opened = self.deliver(reply, pending)?;
+        let message = opened.map_err(|cause| broken(format_args!("the client refused the true reply: {cause}")))?;
+        let message = String::from_utf8_lossy(&message);
         self.say(&format!(
             "   client    learned {message:?}, from the holder of the server's key, to this very request"
-        ))
+        ))?;
+        if message != answer(request) {
+            return Err(broken("the client learned another answer than the server gives"));
+        }
+        Ok(())
     }
 
-    /// Path to client, which tries to open it.
+    /// Sends a packet from the path to the client, which tries to open it.
     fn deliver(&self, packet: &[u8], pending: &PendingReply) -> Result<Result<Vec<u8>, Refusal>, Error> {
         send(&self.path, packet, address_of(&self.client)?)?;
         Ok(pending.open_to_vec(&receive(&self.client)?))
     }
 }
 
-fn seal(client: &Client, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Error> {
-    client.seal_request_to_vec(&mut SysRng, message).map_err(Error::Randomness)
-}
-
 fn bind() -> Result<UdpSocket, Error> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| broke(&error))
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::Network)
 }
 
 fn address_of(socket: &UdpSocket) -> Result<SocketAddr, Error> {
-    socket.local_addr().map_err(|error| broke(&error))
+    socket.local_addr().map_err(Error::Network)
 }
 
 fn send(socket: &UdpSocket, packet: &[u8], to: SocketAddr) -> Result<(), Error> {
-    socket.send_to(packet, to).map(|_| ()).map_err(|error| broke(&error))
+    socket.send_to(packet, to).map(|_| ()).map_err(Error::Network)
 }
 
 fn receive(socket: &UdpSocket) -> Result<Vec<u8>, Error> {
     let mut buffer = vec![0; 2048];
-    let read = socket.set_read_timeout(Some(PATIENCE)).and_then(|()| socket.recv(&mut buffer));
-    buffer.truncate(read.map_err(|error| broke(&error))?);
+    socket.set_read_timeout(Some(PATIENCE)).map_err(Error::Network)?;
+    let len = socket.recv(&mut buffer).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            broken(format_args!("no packet arrived within {} s", PATIENCE.as_secs()))
+        }
+        _ => Error::Network(error),
+    })?;
+    buffer.truncate(len);
     Ok(buffer)
 }
 
-fn broke(cause: &dyn fmt::Display) -> Error {
-    Error::Failed(cause.to_string())
+fn broken(cause: impl fmt::Display) -> Error {
+    Error::BrokenPromise(cause.to_string())
 }
 
-fn sender(client_key: Option<&PublicKey>) -> String {
+fn sender(client_key: Option<PublicKey>) -> String {
     client_key.map_or_else(|| "from an anonymous client".into(), |key| format!("from client {key}"))
 }
 
@@ -273,6 +312,64 @@ mod tests {
         for line in ["(decrypt_failed), and waits on", "(reply_mismatch), and waits on", "All went as it should."] {
             assert!(output.contains(line), "{line} is not in\n{output}");
         }
+    }
+
+    /// Runs with another server, and returns why the demonstration failed.
+    fn failure(serve: impl FnOnce(Server, UdpSocket, Sender<Observation>) + Send + 'static) -> String {
+        match run_with(&mut io::sink(), serve) {
+            Err(Error::BrokenPromise(cause)) => cause,
+            other => panic!("expected a broken promise, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_server_that_cannot_open_requests_fails() {
+        let cause = failure(|_, socket, observed| {
+            serve(&Server::new(SecretKey::from_bytes([7; 32])), &socket, &observed, answer);
+        });
+        assert!(cause.starts_with("the server refused a true request"), "{cause}");
+    }
+
+    #[test]
+    fn a_server_that_learns_something_else_fails() {
+        for (forget_sender, message) in [(true, &b"report: gauge 7 reads 2.41 m"[..]), (false, b"something else")] {
+            let cause = failure(move |server, socket, observed| {
+                let (sender, observations) = channel();
+                std::thread::spawn(move || serve(&server, &socket, &sender, answer));
+                for observation in observations {
+                    let changed = observation.map(|(key, learned): (Option<PublicKey>, Vec<u8>)| {
+                        let is_report = learned.starts_with(b"report");
+                        let learned = if is_report { message.to_vec() } else { learned };
+                        (key.filter(|_| !(is_report && forget_sender)), learned)
+                    });
+                    if observed.send(changed).is_err() {
+                        return;
+                    }
+                }
+            });
+            assert_eq!(cause, "the server learned another message, or another sender, than there was");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_something_else_fails() {
+        let cause = failure(|server, socket, observed| {
+            serve(&server, &socket, &observed, |_| "0 bytes received".into());
+        });
+        assert_eq!(cause, "the client learned another answer than the server gives");
+    }
+
+    #[test]
+    fn a_server_that_changes_its_answer_to_a_repeated_request_fails() {
+        let mut answered = 0;
+        let cause = failure(move |server, socket, observed| {
+            serve(&server, &socket, &observed, |message| {
+                answered += 1;
+                // The report is not answered, so the repeated request is the sixth.
+                if answered < 6 { answer(message) } else { "changed".into() }
+            });
+        });
+        assert_eq!(cause, "the server answered the same request with other bytes");
     }
 
     #[test]

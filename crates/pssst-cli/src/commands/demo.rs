@@ -18,6 +18,9 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
     pssst_demo::run(&mut io::stdout()).map_err(|error| match error {
         Error::Randomness(error) => no_randomness(error),
         Error::Output(error) => Failure::output(&error),
-        error => Failure::new(error.to_string(), "run it where UDP on 127.0.0.1 is allowed, or report this"),
+        Error::Network(_) => {
+            Failure::new(error.to_string(), "allow it in the sandbox or firewall, or run it elsewhere")
+        }
+        error => Failure::new(error.to_string(), "please report this"),
     })
 }
