@@ -1,10 +1,10 @@
-//! Time in nanoseconds since the load began, and waiting for a moment of it.
+//! Time in nanoseconds since the load began, and timers.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 /// Nanoseconds since the load began.
-pub(crate) type Moment = u64;
+pub(crate) type Nanos = u64;
 
 /// Tells how long ago the load began.
 #[derive(Clone, Copy, Debug)]
@@ -16,50 +16,52 @@ impl Clock {
         Self(Instant::now())
     }
 
-    pub(crate) fn now(self) -> Moment {
-        moment(self.0.elapsed())
+    pub(crate) fn now(self) -> Nanos {
+        nanos(self.0.elapsed())
     }
 
-    /// The instant of a moment, for tokio's timers.
-    pub(crate) fn instant(self, moment: Moment) -> tokio::time::Instant {
-        (self.0 + Duration::from_nanos(moment)).into()
+    /// Returns the instant of a time of the load, for tokio's timers.
+    pub(crate) fn instant(self, time: Nanos) -> tokio::time::Instant {
+        (self.0 + Duration::from_nanos(time)).into()
     }
 }
 
-/// The moment that comes after this time.
-pub(crate) fn moment(after: Duration) -> Moment {
-    u64::try_from(after.as_nanos()).unwrap_or(Moment::MAX)
+/// Returns a time as nanoseconds, at most [`Nanos::MAX`].
+pub(crate) fn nanos(after: Duration) -> Nanos {
+    u64::try_from(after.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
-/// Waits for moments more precisely than tokio, whose timers are a millisecond apart.
+/// Waits for times more precisely than tokio, whose timers are a millisecond apart.
 #[derive(Debug)]
-pub(crate) struct Alarm {
+pub(crate) struct Timer {
     clock: Clock,
-    timer: timer::Timer,
-    /// How long before the moment waiting becomes spinning.
-    spin: Moment,
+    system: system_timer::SystemTimer,
+    /// How long before the end waiting becomes spinning.
+    spin: Nanos,
 }
 
-impl Alarm {
-    /// An alarm for moments that are `period` seconds apart over all connections, or for such as may be met late.
+impl Timer {
+    /// Returns a timer for times that are `period` seconds apart over all connections, or for
+    /// such as may be met late.
     pub(crate) fn new(clock: Clock, period: Option<f64>) -> io::Result<Self> {
-        Ok(Self { clock, timer: timer::Timer::new()?, spin: period.map_or(0, timer::spin) })
+        Ok(Self { clock, system: system_timer::SystemTimer::new()?, spin: period.map_or(0, system_timer::spin) })
     }
 
-    /// Waits until about a moment, or a little less; the caller looks at the clock anyway. Lets others run in any case.
-    pub(crate) async fn wait(&mut self, until: Moment) {
+    /// Waits until about a time, or a little less; the caller looks at the clock anyway. Lets
+    /// others run in any case.
+    pub(crate) async fn wait(&mut self, until: Nanos) {
         let left = until.saturating_sub(self.clock.now());
         if left <= self.spin {
             tokio::task::yield_now().await;
         } else {
-            self.timer.wait(self.clock, until - self.spin).await;
+            self.system.wait(self.clock, until - self.spin).await;
         }
     }
 }
 
 /// A timer of the kernel's, which is as precise as the processor's.
 #[cfg(target_os = "linux")]
-mod timer {
+mod system_timer {
     use std::io;
     use std::os::fd::{AsFd, AsRawFd, RawFd};
     use std::time::Duration;
@@ -69,19 +71,19 @@ mod timer {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
-    use super::{Clock, Moment, moment};
+    use super::{Clock, Nanos, nanos};
 
-    /// How long to spin before every moment: a processor that sleeps takes its time to wake up. A tenth of the time goes
-    /// into it at most.
-    pub(crate) fn spin(period: f64) -> Moment {
-        moment(Duration::from_secs_f64(period / 10.0)).min(100_000)
+    /// How long to spin before every moment: a processor that sleeps takes its time to wake up. A
+    /// tenth of the time goes into it at most.
+    pub(crate) fn spin(period: f64) -> Nanos {
+        nanos(Duration::from_secs_f64(period / 10.0)).min(100_000)
     }
 
     #[derive(Debug)]
-    pub(crate) struct Timer {
+    pub(crate) struct SystemTimer {
         timer: AsyncFd<Raw>,
         /// When it goes off, unless it has and was waited for.
-        armed: Option<Moment>,
+        armed: Option<Nanos>,
     }
 
     /// `nix` gives a borrowed descriptor, tokio wants a raw one.
@@ -94,7 +96,7 @@ mod timer {
         }
     }
 
-    impl Timer {
+    impl SystemTimer {
         pub(crate) fn new() -> io::Result<Self> {
             let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
             let timer = Raw(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
@@ -103,8 +105,9 @@ mod timer {
             Ok(Self { timer, armed: None })
         }
 
-        /// Waits until a moment, or less: to be woken early costs less than a system call for every wait.
-        pub(crate) async fn wait(&mut self, clock: Clock, until: Moment) {
+        /// Waits until a moment, or less: to be woken early costs less than a system call for every
+        /// wait.
+        pub(crate) async fn wait(&mut self, clock: Clock, until: Nanos) {
             if self.armed.is_none_or(|armed| armed > until) {
                 // A time of zero would disarm it.
                 let left = Duration::from_nanos(until.saturating_sub(clock.now()).max(1));
@@ -124,25 +127,25 @@ mod timer {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod timer {
+mod system_timer {
     use std::io;
 
-    use super::{Clock, Moment};
+    use super::{Clock, Nanos};
 
     /// How long to spin before every moment: tokio's timers may be more than a millisecond late.
-    pub(crate) const fn spin(_period: f64) -> Moment {
+    pub(crate) const fn spin(_period: f64) -> Nanos {
         2_000_000
     }
 
     #[derive(Debug)]
-    pub(crate) struct Timer;
+    pub(crate) struct SystemTimer;
 
-    impl Timer {
+    impl SystemTimer {
         pub(crate) fn new() -> io::Result<Self> {
             Ok(Self)
         }
 
-        pub(crate) async fn wait(&mut self, clock: Clock, until: Moment) {
+        pub(crate) async fn wait(&mut self, clock: Clock, until: Nanos) {
             tokio::time::sleep_until(clock.instant(until)).await;
         }
     }

@@ -1,4 +1,5 @@
-//! The generator: connections that take turns on one thread, each a socket with requests of its own.
+//! The generator: connections that take turns on one thread, each a socket with requests of its
+//! own.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -7,7 +8,7 @@ use std::rc::Rc;
 use pssst::{BATCH_LEN, HEADER_LEN};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
 
-use crate::clock::{Alarm, Clock, Moment};
+use crate::clock::{Clock, Nanos, Timer};
 use crate::counters::Counters;
 use crate::pool::Answer;
 use crate::request_source::RequestSource;
@@ -24,11 +25,11 @@ pub(crate) struct Connection {
     pub(crate) schedule: Option<Schedule>,
     pub(crate) junk: Junk,
     pub(crate) clock: Clock,
-    pub(crate) alarm: Alarm,
+    pub(crate) timer: Timer,
     /// After this long a request is lost, or not sent any more.
-    pub(crate) timeout: Moment,
+    pub(crate) timeout: Nanos,
     /// When no more requests leave.
-    pub(crate) end: Moment,
+    pub(crate) end: Nanos,
     pub(crate) incoming: ReceiveBatch,
     pub(crate) outgoing: SendBatch<()>,
 }
@@ -52,12 +53,13 @@ impl Connection {
             }
             let Some(wake) = self.next_event(now) else { return };
 
-            // The other connections come first, and the system gets to say which sockets have received anything.
+            // The other connections come first, and the system gets to say which sockets have
+            // received anything.
             tokio::task::yield_now().await;
             let received = tokio::select! {
                 biased;
                 received = self.socket.receive(&mut self.incoming) => Some(received),
-                () = self.alarm.wait(wake) => None,
+                () = self.timer.wait(wake) => None,
             };
             match received {
                 Some(Ok(())) => self.take_replies(&mut counters.borrow_mut()),
@@ -67,7 +69,7 @@ impl Connection {
         }
     }
 
-    fn give_up_lost(&mut self, now: Moment, counters: &mut Counters) {
+    fn give_up_lost(&mut self, now: Nanos, counters: &mut Counters) {
         let Some(sent_by) = now.checked_sub(self.timeout) else { return };
         while let Some(start) = self.source.give_up(sent_by) {
             counters.lost(start);
@@ -75,7 +77,7 @@ impl Connection {
     }
 
     /// Puts what is to leave now into a batch.
-    fn fill(&mut self, now: Moment, counters: &mut Counters) {
+    fn fill(&mut self, now: Nanos, counters: &mut Counters) {
         while self.outgoing.len() < BATCH_LEN {
             if let Some((header, body)) = self.junk.next() {
                 let packet = self.outgoing.push(self.server, None, header.len() + body.len(), ());
@@ -104,7 +106,7 @@ impl Connection {
     }
 
     /// When there is something to do even if nothing is received; `None` when all is done.
-    fn next_event(&mut self, now: Moment) -> Option<Moment> {
+    fn next_event(&mut self, now: Nanos) -> Option<Nanos> {
         let lost = self.source.oldest().map(|sent| sent.saturating_add(self.timeout));
         let send = match &self.schedule {
             Some(schedule) => schedule.next(),
@@ -130,7 +132,8 @@ impl Connection {
 /// Packets that look like requests, and are noise.
 #[derive(Debug)]
 pub(crate) struct Junk {
-    /// Any piece of it is a packet without its header: a piece has an exchange value that no other has.
+    /// Any piece of it is a packet without its header: a piece has an exchange value that no other
+    /// has.
     noise: Rc<[u8]>,
     next: usize,
     per_request: f64,

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use crate::clock::Moment;
+use crate::clock::Nanos;
 use crate::pool::Answer;
 
 /// The result of a load.
@@ -20,10 +20,11 @@ pub struct Outcome {
     pub cpu_share: Option<f64>,
 }
 
-/// Counts of what happened to the requests of the measurement, and of what else came and went meanwhile.
+/// Counts of what happened to the requests of the measurement, and of what else came and went
+/// meanwhile.
 #[derive(Debug)]
 pub struct Counters {
-    window: Range<Moment>,
+    window: Range<Nanos>,
     /// Requests sent.
     pub requests: u64,
     /// Replies that opened.
@@ -47,15 +48,16 @@ pub struct Counters {
     /// Nanoseconds from when a request was to leave until its reply was there.
     pub latency: Histogram<u64>,
     /// Nanoseconds from when a request was to leave until it left.
-    pub lateness: Histogram<u64>,
+    pub send_lag: Histogram<u64>,
 }
 
 impl Counters {
-    /// Counts requests whose latency counts from a moment of the window. No time is longer than `longest`.
+    /// Counts requests whose latency counts from a moment of the window. No time is longer than
+    /// `longest`.
     ///
     /// # Errors
-    /// None: the precision of the histograms is no option.
-    pub(crate) fn new(window: Range<Moment>, longest: Moment) -> Result<Self, hdrhistogram::CreationError> {
+    /// Never in practice: the precision of the histograms is fixed.
+    pub(crate) fn new(window: Range<Nanos>, longest: Nanos) -> Result<Self, hdrhistogram::CreationError> {
         let times = Histogram::new_with_max(longest.max(2), 3)?;
         Ok(Self {
             window,
@@ -70,26 +72,26 @@ impl Counters {
             network_errors: 0,
             last_network_error: None,
             latency: times.clone(),
-            lateness: times,
+            send_lag: times,
         })
     }
 
-    pub(crate) fn sent(&mut self, start: Moment, now: Moment) {
+    pub(crate) fn sent(&mut self, start: Nanos, now: Nanos) {
         if self.window.contains(&start) {
             self.requests += 1;
-            self.lateness.saturating_record(now.saturating_sub(start));
+            self.send_lag.saturating_record(now.saturating_sub(start));
         }
     }
 
-    pub(crate) fn unsent(&mut self, start: Moment) {
+    pub(crate) fn unsent(&mut self, start: Nanos) {
         self.unsent += u64::from(self.window.contains(&start));
     }
 
-    pub(crate) fn junk(&mut self, now: Moment) {
+    pub(crate) fn junk(&mut self, now: Nanos) {
         self.junk += u64::from(self.window.contains(&now));
     }
 
-    pub(crate) fn answered(&mut self, answer: &Answer, now: Moment) {
+    pub(crate) fn answered(&mut self, answer: &Answer, now: Nanos) {
         match answer {
             Answer::Reply { start } if self.window.contains(start) => {
                 self.replies += 1;
@@ -102,7 +104,7 @@ impl Counters {
         }
     }
 
-    pub(crate) fn lost(&mut self, start: Moment) {
+    pub(crate) fn lost(&mut self, start: Nanos) {
         self.lost += u64::from(self.window.contains(&start));
     }
 
@@ -136,6 +138,6 @@ mod tests {
             (3, 3, 3, 3, 3)
         );
         assert_eq!((counters.refused, counters.repeated, counters.strays), (2, 2, 2));
-        assert_eq!((counters.latency.len(), counters.latency.max(), counters.lateness.max()), (3, 1000, 1));
+        assert_eq!((counters.latency.len(), counters.latency.max(), counters.send_lag.max()), (3, 1000, 1));
     }
 }

@@ -1,7 +1,8 @@
 //! Load for a server, and how well it bears it.
 //!
-//! One thread sends and receives everything. Sealing is done before the clock starts; what remains are batches of system
-//! calls, a look into a table and one opened reply for each transaction. It knows no command line; `pssst bench` does.
+//! One thread sends and receives everything. Sealing is done before the clock starts; what remains
+//! are batches of system calls, a look into a table and one opened reply for each transaction. It
+//! knows no command line; `pssst bench` does.
 
 mod clock;
 mod connection;

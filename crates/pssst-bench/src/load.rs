@@ -14,7 +14,7 @@ use pssst::{BATCH_LEN, SysRng};
 use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch, connect};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::clock::{Alarm, Clock, moment};
+use crate::clock::{Clock, Timer, nanos};
 use crate::connection::{Connection, Junk};
 use crate::counters::{Counters, Outcome};
 use crate::plan::{Error, Plan};
@@ -25,8 +25,8 @@ use crate::schedule::Schedule;
 
 /// Prepares requests, lets the load run, and waits for the last replies.
 ///
-/// `renewals` brings other requests to each connection, after a change of the server's key; `show` gets a line of
-/// progress once a second.
+/// `key_rotations` brings other requests to each connection, after a change of the server's key;
+/// `show` gets a line of progress once a second.
 ///
 /// # Errors
 /// When the system has no randomness or no sockets left.
@@ -34,7 +34,7 @@ pub fn run(
     plan: &Plan,
     workload: &Workload,
     server: SocketAddr,
-    renewals: Vec<Receiver<Pool>>,
+    key_rotations: Vec<Receiver<Pool>>,
     show: Option<fn(&str)>,
 ) -> Result<Outcome, Error> {
     let pools = (0..plan.connections)
@@ -48,19 +48,20 @@ pub fn run(
     let sockets =
         (0..plan.connections).map(|_| bind(server)).collect::<io::Result<Vec<_>>>().map_err(Error::Sockets)?;
 
-    let begin = moment(plan.warmup);
-    let end = begin.saturating_add(moment(plan.duration));
-    // A request leaves in time or not at all, and its reply comes in time or not at all; both may be looked at late.
-    let longest = moment(plan.timeout).saturating_mul(4);
+    let begin = nanos(plan.warmup);
+    let end = begin.saturating_add(nanos(plan.duration));
+    // A request leaves in time or not at all, and its reply comes in time or not at all; both may
+    // be looked at late.
+    let longest = nanos(plan.timeout).saturating_mul(4);
     let counters = Counters::new(begin..end, longest).map_err(|error| Error::Histogram(error.to_string()))?;
     let counters = RefCell::new(counters);
-    let mut renewals = renewals.into_iter();
+    let mut key_rotations = key_rotations.into_iter();
     let clock = Clock::start();
     let connections = (0..plan.connections).zip(pools.into_iter().zip(sockets)).map(|(connection, (pool, socket))| {
         Ok(Connection {
             server,
             socket,
-            source: RequestSource::new(pool, renewals.next()),
+            source: RequestSource::new(pool, key_rotations.next()),
             concurrency: share(plan.concurrency, connection, plan.connections).len(),
             schedule: plan.rate.map(|rate| Schedule::new(rate, connection, plan.connections, end)),
             junk: Junk::new(
@@ -69,8 +70,8 @@ pub fn run(
                 plan.junk_per_request,
             ),
             clock,
-            alarm: Alarm::new(clock, plan.rate.map(f64::recip))?,
-            timeout: moment(plan.timeout),
+            timer: Timer::new(clock, plan.rate.map(f64::recip))?,
+            timeout: nanos(plan.timeout),
             end,
             incoming: ReceiveBatch::new(BATCH_LEN, MAX_DATAGRAM),
             outgoing: SendBatch::new(),
@@ -88,12 +89,14 @@ pub fn run(
     Ok(Outcome { server, counters: counters.into_inner(), cpu_share })
 }
 
-/// Bytes of receive buffer to ask for: what does not fit while the generator is busy would look like the server's loss.
+/// Bytes of receive buffer to ask for: what does not fit while the generator is busy would look
+/// like the server's loss.
 const RECEIVE_BUFFER_LEN: usize = 4 << 20;
 /// Different junk packets.
 const JUNK_PACKETS: usize = 65_536;
 
-/// What falls to a connection when `total` are shared evenly. More to share is less to none of them.
+/// What falls to a connection when `total` are shared evenly. More to share is less to none of
+/// them.
 pub fn share(total: usize, connection: u32, connections: u32) -> Range<usize> {
     let [connection, connections] =
         [connection, connections].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
@@ -101,7 +104,8 @@ pub fn share(total: usize, connection: u32, connections: u32) -> Range<usize> {
     first(connection)..first(connection + 1)
 }
 
-/// A socket with the address that this machine reaches the server from, so that none has to be chosen for every packet.
+/// A socket with the address that this machine reaches the server from, so that none has to be
+/// chosen for every packet.
 fn bind(server: SocketAddr) -> io::Result<BatchSocket> {
     let mut local = connect(server)?.local_addr()?;
     local.set_port(0);

@@ -5,8 +5,9 @@ use std::fmt::{Result, Write};
 use crate::format::{grouped, microseconds, time};
 use crate::report::Report;
 
-/// Draws latency by percentile as an SVG document. Both axes are logarithmic: to the right every further nine takes as much
-/// room as the one before, so that the slowest replies are seen as well as the usual ones.
+/// Draws latency by percentile as an SVG document. Both axes are logarithmic: to the right every
+/// further nine takes as much room as the one before, so that the slowest replies are seen as well
+/// as the usual ones.
 pub fn picture(report: &Report) -> String {
     let mut svg = String::new();
     match draw(&mut svg, report) {
@@ -130,8 +131,8 @@ fn draw_curve(svg: &mut String, report: &Report, axes: &Axes) -> Result {
             svg,
             r##"<circle cx="{x:.1}" cy="{y:.1}" r="4.5" fill="{color}" stroke="#fff" stroke-width="1.5"/>"##
         )?;
-        // The curve rises: there is room above and to the left of a dot, and below and to the right of the first. A pale edge
-        // keeps the grid out of the letters.
+        // The curve rises: there is room above and to the left of a dot, and below and to the right
+        // of the first. A pale edge keeps the grid out of the letters.
         let (x, y, anchor) = match name {
             "p50" => (x + 7.0, (y + 18.0).min(BOTTOM - 5.0), "start"),
             _ => (x - 5.0, y - 10.0, "end"),

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use pssst::{BATCH_LEN, Client, EXCHANGE_VALUE_LEN, Error, PendingReply, SysRng, UnsealedRequest};
 
-use crate::clock::Moment;
+use crate::clock::Nanos;
 
 /// Whose requests are prepared, and how long their messages are.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub struct Workload {
     pub message_len: usize,
 }
 
-/// Prepared requests of one connection, of which each is free or in flight. They are used in turn, the one that was freed last
-/// comes last.
+/// Prepared requests of one connection, of which each is free or in flight. They are used in turn,
+/// the one that was freed last comes last.
 pub struct Pool {
     packets: Vec<u8>,
     /// Bytes from one packet to the next.
@@ -31,7 +31,7 @@ pub struct Pool {
     places: HashMap<[u8; EXCHANGE_VALUE_LEN], usize, BuildHasherDefault<FirstBytes>>,
     free: VecDeque<usize>,
     /// Places and times of sending, the oldest first. Some of these flights have ended.
-    sent: VecDeque<(usize, Moment)>,
+    sent: VecDeque<(usize, Nanos)>,
     in_flight: usize,
 }
 
@@ -44,16 +44,17 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Flight {
     /// From when its latency counts.
-    start: Moment,
-    sent: Moment,
+    start: Nanos,
+    sent: Nanos,
 }
 
 /// What a packet that came back is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The reply to a request whose latency counts from `start`.
-    Reply { start: Moment },
-    /// It claims to be the reply to a request in flight, and does not open. The request stays in flight.
+    Reply { start: Nanos },
+    /// It claims to be the reply to a request in flight, and does not open. The request stays in
+    /// flight.
     Refused,
     /// It claims to be the reply to a request that is not in flight: answered already, or given up.
     Repeated,
@@ -99,8 +100,9 @@ impl Pool {
         self.in_flight
     }
 
-    /// Takes the next free request into flight. Its latency counts from `start`. `None` when all are in flight.
-    pub(crate) fn send(&mut self, start: Moment, now: Moment) -> Option<&[u8]> {
+    /// Takes the next free request into flight. Its latency counts from `start`. `None` when all
+    /// are in flight.
+    pub(crate) fn send(&mut self, start: Nanos, now: Nanos) -> Option<&[u8]> {
         let place = self.free.pop_front()?;
         let entry = self.entries.get_mut(place)?;
         entry.flight = Some(Flight { start, sent: now });
@@ -133,7 +135,7 @@ impl Pool {
     }
 
     /// When the oldest request that is in flight was sent.
-    pub(crate) fn oldest(&mut self) -> Option<Moment> {
+    pub(crate) fn oldest(&mut self) -> Option<Nanos> {
         while let Some(&(place, sent)) = self.sent.front() {
             if is_in_flight(&self.entries, place, sent) {
                 return Some(sent);
@@ -143,8 +145,9 @@ impl Pool {
         None
     }
 
-    /// Gives up the oldest request if it was sent by then, and returns from when its latency would have counted.
-    pub(crate) fn give_up(&mut self, sent_by: Moment) -> Option<Moment> {
+    /// Gives up the oldest request if it was sent by then, and returns from when its latency would
+    /// have counted.
+    pub(crate) fn give_up(&mut self, sent_by: Nanos) -> Option<Nanos> {
         self.oldest().filter(|sent| *sent <= sent_by)?;
         let (place, _) = self.sent.pop_front()?;
         let flight = self.entries.get_mut(place)?.flight.take()?;
@@ -155,7 +158,7 @@ impl Pool {
 }
 
 /// Whether a request is still in the flight that began then.
-fn is_in_flight(entries: &[Entry], place: usize, sent: Moment) -> bool {
+fn is_in_flight(entries: &[Entry], place: usize, sent: Nanos) -> bool {
     entries.get(place).and_then(|entry| entry.flight).is_some_and(|flight| flight.sent == sent)
 }
 
@@ -180,7 +183,8 @@ fn is_marked(number: usize, share: f64) -> bool {
     ((number + 1) as f64 * share).floor() > (number as f64 * share).floor()
 }
 
-/// Hashes an exchange value to its first bytes, which are as good as random. Nobody else chooses these values.
+/// Hashes an exchange value to its first bytes, which are as good as random. Nobody else chooses
+/// these values.
 #[derive(Default)]
 struct FirstBytes(u64);
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tokio::time::sleep_until;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Nanos};
 use crate::counters::Counters;
 use crate::format::{grouped, microseconds, time};
 
-/// Shows the progress once a second, if anybody wants it. Returns the share of a core's time that this process took from the
-/// first to the last moment of the window, if the system tells.
+/// Shows the progress once a second, if anybody wants it. Returns the share of a core's time that
+/// this process took from the first to the last moment of the window, if the system tells.
 pub(crate) async fn watch(
     clock: Clock,
-    window: Range<Moment>,
+    window: Range<Nanos>,
     counters: &RefCell<Counters>,
     show: Option<fn(&str)>,
 ) -> Option<f64> {
@@ -29,10 +29,10 @@ pub(crate) async fn watch(
     Some(spent.as_secs_f64() / Duration::from_nanos(clock.now() - begin).as_secs_f64())
 }
 
-const SECOND: Moment = 1_000_000_000;
+const SECOND: Nanos = 1_000_000_000;
 
 /// A line that is written over itself.
-async fn show_progress(clock: Clock, window: Range<Moment>, counters: &RefCell<Counters>, show: fn(&str)) {
+async fn show_progress(clock: Clock, window: Range<Nanos>, counters: &RefCell<Counters>, show: fn(&str)) {
     let mut before = (0, 0);
     for second in 1.. {
         let next = window.start + second * SECOND;

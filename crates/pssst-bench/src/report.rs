@@ -53,7 +53,8 @@ pub struct Report {
     /// From when a request was sent, or in an open loop was to be sent, until its reply was there.
     pub latency_us: Quantiles,
     /// How long after its time a request left: the generator's own part of the latency.
-    pub lateness_us: Quantiles,
+    #[serde(rename = "lateness_us")]
+    pub send_lag_us: Quantiles,
     /// The generator's processor time, as a share of one core.
     pub generator_cpu: Option<f64>,
     /// Latencies in nanoseconds.
@@ -107,7 +108,7 @@ impl Report {
             requests_per_second: float(counters.requests) / duration,
             replies_per_second: float(counters.replies) / duration,
             latency_us: Quantiles::of(&counters.latency),
-            lateness_us: Quantiles::of(&counters.lateness),
+            send_lag_us: Quantiles::of(&counters.send_lag),
             generator_cpu: cpu_share,
             latency: counters.latency,
         }
@@ -145,7 +146,7 @@ impl Report {
                 cpu * 100.0
             ));
         }
-        (self.lateness_us.p99 > LATE_US).then(|| {
+        (self.send_lag_us.p99 > LATE_US).then(|| {
             "note: requests left late, and that is in their latency: something else keeps the generator's core busy"
                 .into()
         })
@@ -174,7 +175,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "  latency     {}", self.latency_us)?;
         if self.rate.is_some() {
-            writeln!(f, "  of it late  {}", self.lateness_us)?;
+            writeln!(f, "  of it late  {}", self.send_lag_us)?;
         }
         match self.generator_cpu {
             Some(cpu) => write!(f, "  generator   {:.0} % of a core", cpu * 100.0),

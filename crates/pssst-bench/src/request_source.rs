@@ -2,28 +2,30 @@
 
 use std::sync::mpsc::Receiver;
 
-use crate::clock::Moment;
+use crate::clock::Nanos;
 use crate::pool::{Answer, Pool};
 
-/// A pool that is replaced when another one is ready. What the old one has in flight may still be answered.
+/// A pool that is replaced when another one is ready. What the old one has in flight may still be
+/// answered.
 pub(crate) struct RequestSource {
     current: Pool,
     retired: Option<Pool>,
-    renewals: Option<Receiver<Pool>>,
+    key_rotations: Option<Receiver<Pool>>,
 }
 
 impl RequestSource {
     /// This pool, until others come.
-    pub(crate) fn new(pool: Pool, renewals: Option<Receiver<Pool>>) -> Self {
-        Self { current: pool, retired: None, renewals }
+    pub(crate) fn new(pool: Pool, key_rotations: Option<Receiver<Pool>>) -> Self {
+        Self { current: pool, retired: None, key_rotations }
     }
 
-    /// Takes the next pool over, if there is one, and nothing of the one before the last is in flight.
+    /// Takes the next pool over, if there is one, and nothing of the one before the last is in
+    /// flight.
     pub(crate) fn renew(&mut self) {
         if self.retired.as_ref().is_some_and(|pool| pool.in_flight() > 0) {
             return;
         }
-        if let Some(pool) = self.renewals.as_ref().and_then(|renewals| renewals.try_recv().ok()) {
+        if let Some(pool) = self.key_rotations.as_ref().and_then(|key_rotations| key_rotations.try_recv().ok()) {
             self.retired = Some(std::mem::replace(&mut self.current, pool));
         }
     }
@@ -34,7 +36,7 @@ impl RequestSource {
     }
 
     /// [`Pool::send`]
-    pub(crate) fn send(&mut self, start: Moment, now: Moment) -> Option<&[u8]> {
+    pub(crate) fn send(&mut self, start: Nanos, now: Nanos) -> Option<&[u8]> {
         self.current.send(start, now)
     }
 
@@ -47,12 +49,12 @@ impl RequestSource {
     }
 
     /// [`Pool::oldest`]
-    pub(crate) fn oldest(&mut self) -> Option<Moment> {
+    pub(crate) fn oldest(&mut self) -> Option<Nanos> {
         self.current.oldest().into_iter().chain(self.retired.as_mut().and_then(Pool::oldest)).min()
     }
 
     /// [`Pool::give_up`]
-    pub(crate) fn give_up(&mut self, sent_by: Moment) -> Option<Moment> {
+    pub(crate) fn give_up(&mut self, sent_by: Nanos) -> Option<Nanos> {
         self.current.give_up(sent_by).or_else(|| self.retired.as_mut()?.give_up(sent_by))
     }
 }
@@ -65,7 +67,7 @@ mod tests {
     use pssst::{Client, SecretKey, Server};
 
     use super::*;
-    use crate::clock::moment;
+    use crate::clock::nanos;
     use crate::pool::Workload;
 
     fn pool(server: &SecretKey) -> Pool {
@@ -81,9 +83,9 @@ mod tests {
     #[test]
     fn what_the_old_pool_sent_is_still_answered() {
         let [old, new] = [SecretKey::from_bytes([1; 32]), SecretKey::from_bytes([2; 32])];
-        let (sender, renewals) = mpsc::channel();
-        let mut source = RequestSource::new(pool(&old), Some(renewals));
-        let at = |millis| moment(Duration::from_millis(millis));
+        let (sender, key_rotations) = mpsc::channel();
+        let mut source = RequestSource::new(pool(&old), Some(key_rotations));
+        let at = |millis| nanos(Duration::from_millis(millis));
         source.renew();
         let first = source.send(at(1), at(1)).unwrap().to_vec();
         let lost = source.send(at(2), at(2)).unwrap().to_vec();

@@ -1,20 +1,22 @@
 //! When requests leave in an open loop.
 
-use crate::clock::Moment;
+use crate::clock::Nanos;
 
-/// The times of every `connections`th request of a load with a fixed rate, so that the connections' requests alternate.
+/// The times of every `connections`th request of a load with a fixed rate, so that the connections'
+/// requests alternate.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     rate: f64,
     /// The number of the next request, a whole one: to add up times would add up errors.
     next: f64,
     step: f64,
-    end: Moment,
+    end: Nanos,
 }
 
 impl Schedule {
-    /// The times of connection number `connection`, at `rate` requests a second over all connections, up to `end`.
-    pub(crate) fn new(rate: f64, connection: u32, connections: u32, end: Moment) -> Self {
+    /// The times of connection number `connection`, at `rate` requests a second over all
+    /// connections, up to `end`.
+    pub(crate) fn new(rate: f64, connection: u32, connections: u32, end: Nanos) -> Self {
         Self { rate, next: connection.into(), step: connections.into(), end }
     }
 
@@ -24,13 +26,13 @@ impl Schedule {
         clippy::cast_sign_loss,
         reason = "not negative; saturates after centuries"
     )]
-    pub(crate) fn next(&self) -> Option<Moment> {
-        let next = (self.next * 1e9 / self.rate) as Moment;
+    pub(crate) fn next(&self) -> Option<Nanos> {
+        let next = (self.next * 1e9 / self.rate) as Nanos;
         (next < self.end).then_some(next)
     }
 
     /// Takes the next time if it has come.
-    pub(crate) fn take(&mut self, now: Moment) -> Option<Moment> {
+    pub(crate) fn take(&mut self, now: Nanos) -> Option<Nanos> {
         let due = self.next().filter(|due| *due <= now)?;
         self.next += self.step;
         Some(due)
@@ -41,9 +43,9 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const SECOND: Moment = 1_000_000_000;
+    const SECOND: Nanos = 1_000_000_000;
 
-    fn times(schedule: &mut Schedule, now: Moment) -> Vec<Moment> {
+    fn times(schedule: &mut Schedule, now: Nanos) -> Vec<Nanos> {
         std::iter::from_fn(|| schedule.take(now)).collect()
     }
 

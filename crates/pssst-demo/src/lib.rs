@@ -9,8 +9,8 @@
 //!
 //! Everything is one process. The server is a thread of its own; client and attacker share the main
 //! thread, so that what the attacker sends arrives before the true reply. The demonstration checks
-//! what it shows: it fails when either side learns another message or another sender than it should,
-//! when the client accepts a forgery, and when the client refuses the true reply.
+//! what it shows: it fails when either side learns another message or another sender than it
+//! should, when the client accepts a forgery, and when the client refuses the true reply.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -56,8 +56,8 @@ impl std::error::Error for Error {}
 /// Runs the demonstration, and describes each step on `output`.
 ///
 /// # Errors
-/// When a socket, the output or the random number generator fails, and when a promise of the protocol
-/// does not hold.
+/// When a socket, the output or the random number generator fails, and when a promise of the
+/// protocol does not hold.
 pub fn run(output: &mut dyn Write) -> Result<(), Error> {
     run_with(output, |server, socket, observed| serve(&server, &socket, &observed, answer))
 }
@@ -224,8 +224,8 @@ impl Show<'_> {
         self.take_true_reply(&reply, &pending, message)
     }
 
-    /// Carries a request from the client to the path and on to the server, and checks what the server
-    /// learned.
+    /// Carries a request from the client to the path and on to the server, and checks what the
+    /// server learned.
     fn carry_request(&mut self, packet: &[u8], peer: &Peer, message: &[u8]) -> Result<(), Error> {
         let is_authenticated = Header::of(packet).is_ok_and(Header::has_client_auth);
         let overhead = if is_authenticated { AUTHENTICATED_OVERHEAD } else { OVERHEAD };

@@ -34,17 +34,19 @@ pub enum Error {
     Read(io::Error),
 }
 
-/// A block of a file may be this long, in bytes; whatever it says of its length, no more is read. Its options, once parsed, take up to some
-/// ten times as much.
+/// A block of a file may be this long, in bytes; whatever it says of its length, no more is read.
+/// Its options, once parsed, take up to some ten times as much.
 const MAX_BLOCK_LEN: usize = 16 << 20;
 /// Interfaces that a section of a pcapng file may describe.
 const MAX_INTERFACES: usize = 1 << 16;
 /// Where reading begins; nearly every frame fits.
 const BUFFER_LEN: usize = 256 << 10;
 
-/// Hands every frame to `each`, up to the end of the file, the first that is unreadable, or an error of `each`.
+/// Hands every frame to `each`, up to the end of the file, the first that is unreadable, or an
+/// error of `each`.
 ///
-/// Nothing is read ahead of what is needed to make progress, so a capture that is still being written can be followed.
+/// Nothing is read ahead of what is needed to make progress, so a capture that is still being
+/// written can be followed.
 ///
 /// # Errors
 /// Those of reading the capture, and of `each`.
@@ -82,7 +84,8 @@ pub fn each_frame<E: From<Error>>(
     }
 }
 
-/// What it takes to tell the format of the file: the parser wants it at once, and a pipe gives it bit by bit.
+/// What it takes to tell the format of the file: the parser wants it at once, and a pipe gives it
+/// bit by bit.
 fn read_head(input: &mut impl Read) -> Result<Vec<u8>, Error> {
     /// Bytes of the header of a pcap file, and less than a pcapng file has.
     const PCAP_HEADER_LEN: u64 = 24;

@@ -85,7 +85,8 @@ pub enum Verdict {
 }
 
 impl Dissection {
-    /// Looks at the first bytes of a datagram of `length` bytes; at all of them, if there are as many.
+    /// Looks at the first bytes of a datagram of `length` bytes; at all of them, if there are as
+    /// many.
     pub fn of(captured: &[u8], length: usize) -> Self {
         let header = Header::of(captured).ok();
         let has_parts = length >= OVERHEAD;
@@ -259,7 +260,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a server refuses without a key, it refuses for the cause that is told here.
+        /// Whatever a server refuses without a key, it refuses for the cause that is told here.
+        ///
         #[test]
         fn verdicts_are_the_servers(flags: u8, low: bool, suite in 0u16..3, x in prop::array::uniform32(0u8..3), length in 0usize..130) {
             let mut packet = vec![flags & 0xc0, u8::from(low), 0, 0];

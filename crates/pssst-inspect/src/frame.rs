@@ -45,7 +45,8 @@ fn packet(link: Linktype, data: &[u8]) -> Option<LaxSlicedPacket<'_>> {
     match link.0 {
         // Ethernet
         1 => LaxSlicedPacket::from_ethernet(data).ok(),
-        // BSD loopback: an address family in the byte order of some machine, then IP, which says its version itself.
+        // BSD loopback: an address family in the byte order of some machine, then IP, which says
+        // its version itself.
         0 | 108 => LaxSlicedPacket::from_ip(data.get(4..)?).ok(),
         // IP: raw, under its three numbers, IPv4 alone and IPv6 alone
         12 | 14 | 101 | 228 | 229 => LaxSlicedPacket::from_ip(data).ok(),
@@ -126,7 +127,8 @@ mod tests {
         let four = udp4(CLIENT, SERVER, b"hello");
         let six = udp6("[fd00::1]:40000", "[fd00::2]:45678", b"hello");
         let prefixed = |prefix: &[u8], packet: &[u8]| [prefix, packet].concat();
-        // Linux cooked: packet type, hardware, address, protocol; in version 2 the protocol stands first.
+        // Linux cooked: packet type, hardware, address, protocol; in version 2 the protocol stands
+        // first.
         let mut cooked = vec![0; 16];
         cooked[14..].copy_from_slice(&[8, 0]);
         let mut cooked2 = vec![0; 20];

@@ -1,5 +1,6 @@
-//! Captures into facts: the frames of a capture, the fields of a packet, what the server's key shows of it, and which
-//! packets belong together. It reads no files and knows no command line; `pssst inspect` does.
+//! Captures into facts: the frames of a capture, the fields of a packet, what the server's key
+//! shows of it, and which packets belong together. It reads no files and knows no command line;
+//! `pssst inspect` does.
 
 mod capture;
 mod decryptor;

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::dissection::{Dissection, Kind};
 
-/// How a packet relates to one before it, whose number in the capture is given. Times are in seconds.
+/// How a packet relates to one before it, whose number in the capture is given. Times are in
+/// seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(clippy::exhaustive_enums, reason = "readers match every case")]
@@ -187,7 +188,8 @@ impl Transaction {
         events
     }
 
-    /// An exchange value belongs to one server's key. If that key is at hand, what it does not open is no reply of the server's.
+    /// An exchange value belongs to one server's key. If that key is at hand, what it does not open
+    /// is no reply of the server's.
     fn may_both_be_true(&self, one: &Seen, other: &Seen) -> bool {
         let key_is_at_hand = self.requests.iter().chain([one, other]).any(|packet| packet.is_opened);
         (one.is_opened && other.is_opened) || !key_is_at_hand
@@ -199,7 +201,8 @@ impl Seen {
         self.fingerprint.is_some() && self.fingerprint == earlier.fingerprint
     }
 
-    /// Replies under different suites are sealed with different keys or ciphers, and say nothing about each other.
+    /// Replies under different suites are sealed with different keys or ciphers, and say nothing
+    /// about each other.
     fn differs(&self, earlier: &Self) -> bool {
         self.suite == earlier.suite
             && self.fingerprint.zip(earlier.fingerprint).is_some_and(|(one, other)| one != other)
@@ -270,7 +273,8 @@ mod tests {
         assert_eq!(scene.see(&packet(0, 1, 1, b"x"), (CLIENT, SERVER), false), [Event::OtherRequest { than: 1 }]);
     }
 
-    /// Also when the second answer went to somebody who replayed the request from elsewhere: the key and nonce are the same.
+    /// Also when the second answer went to somebody who replayed the request from elsewhere: the
+    /// key and nonce are the same.
     #[test]
     fn different_replies_are_a_danger_under_suite_1_wherever_they_went() {
         for (suite, danger) in [(1, true), (0xf001, false)] {

@@ -33,9 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let server = answering(args, &addresses, &workload)?;
 
     let directory = args.key_source.directory()?;
-    let renewals = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
+    let key_rotations = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
     let show = io::stderr().is_terminal().then_some(show_progress as fn(&str));
-    let outcome = pssst_bench::run(&plan, &workload, server, renewals, show).map_err(failure)?;
+    let outcome = pssst_bench::run(&plan, &workload, server, key_rotations, show).map_err(failure)?;
     if outcome.counters.replies == 0 {
         let Counters { requests, refused, strays, last_network_error, .. } = outcome.counters;
         let error = last_network_error.map(|error| format!(", last error: {error}")).unwrap_or_default();
@@ -55,8 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first address of the server that answers, if there are several: `localhost` is `::1` first on many machines, where
-/// nobody listens.
+/// The first address of the server that answers, if there are several: `localhost` is `::1` first
+/// on many machines, where nobody listens.
 fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Result<SocketAddr, Failure> {
     if let [address] = addresses {
         return Ok(*address);

@@ -1,6 +1,8 @@
-//! `pssst compat`: the pairing convention of the PSSST implementations, by which any two of them test each other.
+//! `pssst compat`: the pairing convention of the PSSST implementations, by which any two of them
+//! test each other.
 //!
-//! Each side is a program that talks lines `TAG:hex` on standard input and output, and plays server and client at once.
+//! Each side is a program that talks lines `TAG:hex` on standard input and output, and plays server
+//! and client at once.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -14,8 +16,9 @@ use crate::args::options::SuiteOption;
 
 /// Test this implementation against another one, on standard input and output.
 ///
-/// Both programs print lines `TAG:hex`: their keys and 64 random bytes first, then requests that hold these bytes for the
-/// other's key, then the other's bytes reversed as the replies. Any mismatch fails. Join two programs by pipes both ways.
+/// Both programs print lines `TAG:hex`: their keys and 64 random bytes first, then requests that
+/// hold these bytes for the other's key, then the other's bytes reversed as the replies. Any
+/// mismatch fails. Join two programs by pipes both ways.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The suite of our requests; the other program must know it.

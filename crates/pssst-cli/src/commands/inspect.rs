@@ -51,7 +51,8 @@ impl<'a, W: Write> Inspector<'a, W> {
         Ok(Self { args, decryptor, transactions: Transactions::new(), counts: Counts::default(), output })
     }
 
-    /// All packets of a capture, up to its end or to where it cannot be read; then what there was in it.
+    /// All packets of a capture, up to its end or to where it cannot be read; then what there was
+    /// in it.
     fn capture(&mut self, file: &Path, input: impl Read + Send) -> Result<(), Failure> {
         let end = each_frame(input, |frame| self.frame(frame));
         if !self.args.json && self.counts.frames > 0 {

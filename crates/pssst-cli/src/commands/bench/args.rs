@@ -16,9 +16,10 @@ use pssst_service::durations::seconds;
 
 /// Measure how many transactions a server answers, and how quickly.
 ///
-/// Requests are sealed before the clock starts, so that this program is seldom the limit. Without --rate, a number of requests
-/// is always in flight (closed loop). With it, requests leave at fixed times whether or not replies come (open loop), and
-/// latency counts from these times: a server that stalls is charged for every request that it kept waiting.
+/// Requests are sealed before the clock starts, so that this program is seldom the limit. Without
+/// --rate, a number of requests is always in flight (closed loop). With it, requests leave at fixed
+/// times whether or not replies come (open loop), and latency counts from these times: a server
+/// that stalls is charged for every request that it kept waiting.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// The server's name or address, and its port.
@@ -32,7 +33,8 @@ pub(crate) struct Args {
     /// The cipher suite.
     #[arg(long, value_enum, default_value = "1")]
     pub(super) suite: SuiteOption,
-    /// Requests in flight at any time, 64 by default; with --rate the most that may be, by default all that are prepared.
+    /// Requests in flight at any time, 64 by default; with --rate the most that may be, by default
+    /// all that are prepared.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
     /// Bytes of a request's message.
@@ -44,13 +46,16 @@ pub(crate) struct Args {
     /// Send this many requests a second, evenly spaced, whether or not replies come.
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
-    /// How many of the requests are authenticated, from 0 to 1. By default all with --identity, else none.
+    /// How many of the requests are authenticated, from 0 to 1. By default all with --identity,
+    /// else none.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     authenticated_share: Option<f64>,
-    /// How many of all packets are junk, from 0 to 0.99: as long as the requests, dear to refuse, never answered.
+    /// How many of all packets are junk, from 0 to 0.99: as long as the requests, dear to refuse,
+    /// never answered.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = junk_share)]
     junk: f64,
-    /// Local ports to send from. A server that spreads clients over its cores needs several to be busy on all.
+    /// Local ports to send from. A server that spreads clients over its cores needs several to be
+    /// busy on all.
     #[arg(long, value_name = "N", default_value = "8", value_parser = value_parser!(u32).range(1..=1024))]
     sockets: u32,
     /// After how many seconds a request counts as lost. Nothing is sent again.
@@ -59,8 +64,8 @@ pub(crate) struct Args {
     /// Seconds under load before the measurement starts.
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds_or_none)]
     pub(super) warmup: Duration,
-    /// Different requests to seal beforehand and to send in turn, 200000 unless they are long: more than `pssst serve`
-    /// remembers by default, so that it answers each of them anew.
+    /// Different requests to seal beforehand and to send in turn, 200000 unless they are long: more
+    /// than `pssst serve` remembers by default, so that it answers each of them anew.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     requests_prepared: Option<u32>,
     /// Draw the latencies into this file.

@@ -20,8 +20,8 @@ use pssst_service::stderr::notice;
 /// How often the key in force is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Follows the directory in a thread of its own, as long as the program runs, and seals a pool for each connection whenever the key is
-/// another one.
+/// Follows the directory in a thread of its own, as long as the program runs, and seals a pool for
+/// each connection whenever the key is another one.
 pub(super) fn start(directory: DirectoryClient, args: &Args, plan: &Plan, key: PublicKey) -> Vec<Receiver<Pool>> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..plan.connections).map(|_| mpsc::channel()).unzip();
     let (args, plan) = (args.clone(), plan.clone());
