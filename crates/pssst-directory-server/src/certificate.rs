@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pssst_support::{Contents, Source, WatchedFile, atomic_file};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -11,8 +12,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
-use super::followed::{Content, Followed, Source};
 use crate::Error;
+use crate::followed::{self, Followed};
 use pssst_directory::Pin;
 
 /// The certificate of a directory with its secret key, from files that may be replaced at any time. Cheap to clone: all clones are
@@ -26,7 +27,7 @@ use pssst_directory::Pin;
 ///
 /// let certificate = ServerCertificate::self_signed(["directory.example".to_owned(), "192.0.2.1".to_owned()])?;
 /// println!("give this to the clients: {}", certificate.pin());
-/// # Ok::<(), pssst_directory::Error>(())
+/// # Ok::<(), pssst_directory_server::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct ServerCertificate {
@@ -45,11 +46,8 @@ impl ServerCertificate {
     /// # Errors
     /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`], [`Error::Certificate`].
     pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
-        let sources = vec![
-            Source { path: chain.into(), is_secret: false },
-            Source { path: key.into(), is_secret: !allow_exposed },
-        ];
-        Ok(Self { held: Arc::new(Followed::open(sources, Held::parse)?) })
+        let sources = vec![Source::new(chain), Source::new(key).secret(!allow_exposed)];
+        Ok(Self { held: Arc::new(followed::open(sources, Held::parse)?) })
     }
 
     /// A new one for these names or addresses, that nobody vouches for: clients know it by its [pin](Self::pin) alone. It lives as
@@ -62,7 +60,7 @@ impl ServerCertificate {
         let certificate = self_sign(&key, names)?;
         let secret = PrivatePkcs8KeyDer::from(key.serialize_der());
         let held = Held::new(vec![certificate.der().clone()], secret.into())?;
-        Ok(Self { held: Arc::new(Followed::fixed(held)) })
+        Ok(Self { held: Arc::new(WatchedFile::fixed(held, followed::now())) })
     }
 
     /// The same in two files, PEM, which are made if they are not there. So its pin outlives the process. For a key without a
@@ -77,12 +75,12 @@ impl ServerCertificate {
     ) -> Result<Self, Error> {
         if !key.try_exists()? {
             let pem = Zeroizing::new(generate_key()?.serialize_pem());
-            pssst_support::atomic_file::replace(key, 0o600, pem.as_bytes())?;
+            atomic_file::replace(key, 0o600, pem.as_bytes())?;
         }
         if !certificate.try_exists()? {
             let pem = Zeroizing::new(std::fs::read_to_string(key)?);
             let key = KeyPair::from_pem(&pem).map_err(|_| NO_KEY)?;
-            pssst_support::atomic_file::replace(certificate, 0o644, self_sign(&key, names)?.pem().as_bytes())?;
+            atomic_file::replace(certificate, 0o644, self_sign(&key, names)?.pem().as_bytes())?;
         }
         Self::from_files(certificate, key, false)
     }
@@ -92,22 +90,28 @@ impl ServerCertificate {
         self.held.load().pin
     }
 
-    /// Looks at the files again, and tells whether there is something new in them. Blocks.
+    /// Reads the files again, takes what is in them at once, and returns whether that is new.
+    /// Blocks.
     ///
     /// # Errors
     /// Those of [`ServerCertificate::from_files`]; the last good certificate stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        self.held.reload()
+        followed::reload(&self.held)
     }
 
-    /// What is wrong with the files since they were last good; `None` while all is well.
+    /// What is wrong with which file since all were last good; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        self.held.error()
+        followed::error(&self.held)
+    }
+
+    /// Takes what two polls have read. Failures are logged. Blocks.
+    pub(crate) fn poll(&self) {
+        drop(followed::poll(&self.held));
     }
 
     /// What chooses the certificate for each handshake.
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
-        Arc::clone(&self.held) as _
+        Arc::new(Resolver(Arc::clone(&self.held)))
     }
 }
 
@@ -117,14 +121,17 @@ impl fmt::Debug for ServerCertificate {
     }
 }
 
-impl ResolvesServerCert for Followed<Held> {
+#[derive(Debug)]
+struct Resolver(Arc<Followed<Held>>);
+
+impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.load().key))
+        Some(Arc::clone(&self.0.load().key))
     }
 }
 
 impl Held {
-    fn parse(contents: &[Content]) -> Result<Self, Error> {
+    fn parse(contents: &[Contents]) -> Result<Self, Error> {
         const NO_CHAIN: Error = Error::Syntax("a chain of certificates in PEM");
         let [chain, key] = contents else { return Err(NO_CHAIN) };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| NO_CHAIN)?;
@@ -205,7 +212,7 @@ mod tests {
         for (file, bad) in [(&certificate, ""), (&key, ""), (&certificate, "-----BEGIN"), (&key, "x")] {
             let good = std::fs::read(file).unwrap();
             std::fs::write(file, bad).unwrap();
-            assert!(matches!(served.reload(), Err(Error::Syntax(_))));
+            assert!(matches!(served.reload(), Err(Error::Syntax(_) | Error::File(_))));
             std::fs::write(file, good).unwrap();
         }
         assert!(!served.reload().unwrap());

@@ -2,11 +2,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 
-use pssst_support::secret_file;
+use pssst_support::{FileError, FileErrorCause, WatchError};
 
 /// Why keys could not be read or rotated, or a directory not started.
 #[derive(Debug)]
@@ -43,11 +42,6 @@ impl Error {
     pub(crate) fn certificate(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Certificate(error.into())
     }
-}
-
-/// Refuses an open file that other users can read.
-pub(crate) fn refuse_exposed(file: &File) -> Result<(), Error> {
-    secret_file::exposed_mode(file)?.map_or(Ok(()), |mode| Err(Error::Exposed(mode)))
 }
 
 impl fmt::Display for Error {
@@ -90,6 +84,27 @@ impl StdError for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::File(error)
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        match error.cause {
+            FileErrorCause::Exposed(mode) => Self::Exposed(mode),
+            FileErrorCause::TooLong(limit) => Self::TooLong { limit: usize::try_from(limit).unwrap_or(usize::MAX) },
+            cause @ (FileErrorCause::Io(_) | FileErrorCause::NotRegular | FileErrorCause::Emptied) => {
+                Self::File(cause.into())
+            }
+        }
+    }
+}
+
+impl From<WatchError<Self>> for Error {
+    fn from(error: WatchError<Self>) -> Self {
+        match error {
+            WatchError::File(error) => error.into(),
+            WatchError::Contents(_, error) => error,
+        }
     }
 }
 

@@ -44,7 +44,8 @@ mod text;
 ///
 /// ```
 /// use std::time::Duration;
-/// use pssst_directory_server::{KeyState, Schedule};
+/// use pssst_directory::KeyState;
+/// use pssst_directory_server::Schedule;
 /// use pssst_directory::jiff::Timestamp;
 /// # use pssst_identity::pssst::{SecretKey, SysRng};
 ///

@@ -1,16 +1,16 @@
 //! The file of secret keys that directory and servers follow.
 
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
-use pssst_support::sync::lock;
+use pssst_support::{Change, Contents, SETTLE, Source, secret_file};
 
+use crate::followed::{self, Followed};
 use crate::{Error, Schedule};
 use pssst_directory::Clock;
 
@@ -42,10 +42,7 @@ pub struct ScheduleFile {
     path: PathBuf,
     allow_exposed: bool,
     clock: Clock,
-    held: ArcSwap<Schedule>,
-    error: Mutex<Option<String>>,
-    /// One at a time, so that nothing old replaces what was read after it.
-    reloading: Mutex<()>,
+    held: Followed<Schedule>,
 }
 
 impl ScheduleFile {
@@ -55,15 +52,10 @@ impl ScheduleFile {
     /// Those of [`Schedule::read`].
     pub fn open(path: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
         let path = path.into();
-        let held = ArcSwap::from_pointee(Schedule::read(&path, allow_exposed)?);
-        Ok(Self {
-            path,
-            allow_exposed,
-            clock: Clock::default(),
-            held,
-            error: Mutex::default(),
-            reloading: Mutex::default(),
-        })
+        let source = Source::new(&path).secret(!allow_exposed).max_len(Schedule::MAX_LEN as u64);
+        let parse = |contents: &[Contents]| Schedule::parse(contents.first().map_or(&[], |contents| contents));
+        let held = followed::open(vec![source], parse)?;
+        Ok(Self { path, allow_exposed, clock: Clock::default(), held })
     }
 
     /// The same by another clock.
@@ -84,7 +76,7 @@ impl ScheduleFile {
 
     /// The last good content.
     pub fn load(&self) -> Arc<Schedule> {
-        self.held.load_full()
+        self.held.load()
     }
 
     /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`]; [`ScheduleFile::keep_server`] keeps it up.
@@ -95,25 +87,17 @@ impl ScheduleFile {
         self.load().server(self.now(), suites)
     }
 
-    /// Reads the file again, and tells whether there is something new in it. Blocks.
+    /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
     ///
     /// # Errors
     /// Those of [`Schedule::read`]; the last good content stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        let _turn = lock(&self.reloading);
-        let outcome = Schedule::read(&self.path, self.allow_exposed);
-        self.note(outcome.as_ref().err());
-        let schedule = outcome?;
-        let is_new = schedule != **self.held.load();
-        if is_new {
-            self.held.store(Arc::new(schedule));
-        }
-        Ok(is_new)
+        followed::reload(&self.held)
     }
 
-    /// What is wrong with the file since it was last good; `None` while all is well.
+    /// What is wrong with which file since it was last good; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        lock(&self.error).clone()
+        followed::error(&self.held)
     }
 
     /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now. Blocks; other processes
@@ -137,6 +121,7 @@ impl ScheduleFile {
     /// time that the schedule says. Never ends: drop it.
     pub async fn follow(self: &Arc<Self>, mut apply: impl FnMut(&Schedule, Timestamp)) -> Infallible {
         let mut applied = Vec::new();
+        let mut interval = POLL_INTERVAL;
         loop {
             let (schedule, now) = (self.load(), self.now());
             let keys: Vec<_> = schedule.keys(now).collect();
@@ -146,10 +131,11 @@ impl ScheduleFile {
             }
             let until_change =
                 schedule.next_change(now).and_then(|time| Duration::try_from(time.duration_since(now)).ok());
-            tokio::time::sleep(until_change.map_or(POLL_INTERVAL, |pause| pause.min(POLL_INTERVAL))).await;
+            tokio::time::sleep(until_change.map_or(interval, |pause| pause.min(interval))).await;
             let file = Arc::clone(self);
-            // Reported already, and to the owner of the file by `error`.
-            drop(tokio::task::spawn_blocking(move || drop(file.reload())).await);
+            // Failures are logged, and `error` tells them.
+            let polled = tokio::task::spawn_blocking(move || followed::poll(&file.held)).await;
+            interval = if matches!(polled, Ok(Ok(Change::Pending))) { SETTLE } else { POLL_INTERVAL };
         }
     }
 
@@ -162,30 +148,11 @@ impl ScheduleFile {
         self.follow(apply).await
     }
 
-    /// Remembers what became of a reload, and logs it when it is news.
-    fn note(&self, error: Option<&Error>) {
-        let error = error.map(ToString::to_string);
-        let mut noted = lock(&self.error);
-        if *noted != error {
-            let path = self.path.display();
-            if let Some(error) = &error {
-                tracing::error!(%path, %error, "the last good keys stay");
-            } else {
-                tracing::info!(%path, "the file of keys is good again");
-            }
-            *noted = error;
-        }
-    }
-
     /// Held as long as the file is.
     fn lock(&self) -> Result<File, Error> {
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options.open(path)?;
+        let lock = secret_file::open_or_create(path.as_ref())?;
         lock.lock()?;
         Ok(lock)
     }
@@ -193,6 +160,8 @@ impl ScheduleFile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -221,11 +190,11 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let file = ScheduleFile::open(&path, false).unwrap();
         assert!(!file.reload().unwrap());
-        for torn in [&whole[..whole.len() / 2], b""] {
+        for (torn, error) in [(&whole[..whole.len() / 2], "expected a key schedule"), (b"", "emptied")] {
             std::fs::write(&path, torn).unwrap();
             assert!(file.reload().is_err());
             assert_eq!(*file.load(), schedule);
-            assert!(file.error().unwrap().contains("schedule"), "{:?}", file.error());
+            assert!(file.error().unwrap().contains(error), "{:?}", file.error());
             assert!(file.rotate(MINUTE, MINUTE).is_err());
         }
         std::fs::remove_file(&path).unwrap();

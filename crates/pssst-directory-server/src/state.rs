@@ -72,12 +72,11 @@ impl Shared {
             loop {
                 ticks.tick().await;
                 let (certificate, operators) = (self.certificate.clone(), self.operators.clone());
-                let reload = move || {
-                    // What is wrong is logged, and the owners of the files can ask for it.
-                    drop(certificate.reload());
-                    drop(operators.map(|operators| operators.reload()));
+                let poll = move || {
+                    certificate.poll();
+                    operators.iter().for_each(Operators::poll);
                 };
-                drop(tokio::task::spawn_blocking(reload).await);
+                drop(tokio::task::spawn_blocking(poll).await);
             }
         };
         tokio::select! {

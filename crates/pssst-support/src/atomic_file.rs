@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Replaces a file, so that whoever reads it, even after a loss of power, finds the old content or the new one.
+/// Replaces a file: a reader, even after a loss of power, finds the old content or the new one.
 ///
-/// A file that is there keeps its owner, group and mode; a new one gets `mode`, less what the process masks,
-/// where there are such. A symbolic link stays, and the file that it names is replaced.
+/// An existing file keeps its owner, group and mode; a new one gets `mode`, less what the process
+/// masks, on systems with modes. A symbolic link stays, and the file that it names is replaced.
 ///
 /// # Errors
 /// Those of the system, also when the owner cannot be kept. The old content stays, and no other file is left.

@@ -1,5 +1,7 @@
-//! What the crates of PSSST share, on the standard library alone; and with the feature `tls`, the one
-//! configuration of their clients of TLS.
+//! What the crates of PSSST share: files that are followed, replaced or kept secret, backoff, locks
+//! and enums with names; and with the feature `tls`, the one configuration of their clients of TLS.
+//!
+//! It needs the standard library, and `zeroize` to wipe what was read.
 //!
 //! This crate is a detail of the others, which do not promise that it stays as it is. It knows
 //! nothing of the protocol.
@@ -15,11 +17,19 @@
 //! ```
 
 pub use backoff::Backoff;
+pub use contents::{Contents, Source};
+pub use file_error::{FileError, FileErrorCause};
+pub use file_watcher::{Candidate, FileWatcher, Polled, SETTLE};
+pub use watched_file::{Change, WatchError, WatchStatus, WatchedFile};
 
 pub mod atomic_file;
 mod backoff;
+mod contents;
+mod file_error;
+mod file_watcher;
 mod named_enum;
 pub mod secret_file;
 pub mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod watched_file;

@@ -1,27 +1,39 @@
-//! Files of secrets: created so that nobody else can read them, and recognised when somebody else can.
+//! Files of secrets: created so that nobody else can read them, refused when somebody else can.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Returns the mode of an open file that users other than its owner can read or change, if there is such a
-/// mode. It looks at the file, not at its name, which could have been given to another file meanwhile.
+use crate::{FileError, FileErrorCause};
+
+/// Opens a file of secrets, and refuses one that users other than its owner can read or change.
 ///
-/// On systems other than Unix there is none: access lists are the owner's business.
+/// It looks at the open file, not at its name, which could be given to another file meanwhile. What
+/// is not a regular file passes, a pipe for instance. On systems other than Unix all files pass:
+/// access lists are the owner's business.
 ///
 /// # Errors
-/// Those of the system.
-pub fn exposed_mode(file: &File) -> io::Result<Option<u32>> {
+/// [`FileErrorCause::Exposed`], and those of the system.
+pub fn open(path: &Path) -> Result<File, FileError> {
+    let file = File::open(path).map_err(|error| FileError::new(path, error))?;
+    check(&file).map_err(|cause| FileError::new(path, cause))?;
+    Ok(file)
+}
+
+pub(crate) fn check(file: &File) -> Result<(), FileErrorCause> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
 
         let metadata = file.metadata()?;
         let mode = metadata.mode() & 0o777;
-        Ok((metadata.is_file() && mode & 0o077 != 0).then_some(mode))
+        if metadata.is_file() && mode & 0o077 != 0 {
+            return Err(FileErrorCause::Exposed(mode));
+        }
     }
     #[cfg(not(unix))]
-    file.metadata().map(|_| None)
+    let _ = file;
+    Ok(())
 }
 
 /// Creates a file that only its owner can read and change, from its first moment on: a file that is
@@ -30,11 +42,34 @@ pub fn exposed_mode(file: &File) -> io::Result<Option<u32>> {
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] when there is a file already, and those of the system.
 pub fn create(path: &Path) -> io::Result<File> {
+    for_owner().create_new(true).open(path)
+}
+
+/// Creates an empty file as [`create`] does, unless there is a file already.
+///
+/// # Errors
+/// Those of the system.
+pub fn create_if_missing(path: &Path) -> io::Result<()> {
+    match create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file for writing that is created, if it does not exist, as [`create`] does.
+///
+/// # Errors
+/// Those of the system.
+pub fn open_or_create(path: &Path) -> io::Result<File> {
+    for_owner().create(true).truncate(false).open(path)
+}
+
+fn for_owner() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options
 }
 
 #[cfg(all(test, unix))]
@@ -45,14 +80,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_others_can_read_is_recognised() {
-        let path = std::env::temp_dir().join(format!("pssst-secret-{}", std::process::id()));
+    fn a_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        assert!(matches!(open(&path).unwrap_err().cause, FileErrorCause::Io(_)));
         drop(create(&path).unwrap());
         assert_eq!(create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        create_if_missing(&path).unwrap();
+        drop(open_or_create(&path).unwrap());
         for (mode, exposed) in [(0o600, None), (0o400, None), (0o640, Some(0o640)), (0o602, Some(0o602))] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(exposed_mode(&File::open(&path).unwrap()).unwrap(), exposed);
+            let error = open(&path).err();
+            assert_eq!(error.as_ref().map(|error| &error.path), exposed.map(|_| &path));
+            let found = error.map(|error| if let FileErrorCause::Exposed(mode) = error.cause { mode } else { 0 });
+            assert_eq!(found, exposed);
         }
-        fs::remove_file(&path).unwrap();
     }
 }

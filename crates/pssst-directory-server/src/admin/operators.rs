@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use pssst::SysRng;
 use pssst::rand_core::TryRng;
+use pssst_support::{Contents, Source};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::followed::{Content, Followed, Source};
+use crate::followed::{self, Followed};
 
 const PREFIX: &str = "pssst-operator-";
 const HASH_PREFIX: &str = "sha256:";
@@ -31,7 +32,7 @@ const MAX_NAME_LEN: usize = 64;
 /// assert!(line.starts_with("alice sha256:"));
 /// // The line goes into the file; the token goes to Alice, and is kept nowhere else.
 /// # drop(token);
-/// # Ok::<(), pssst_directory::Error>(())
+/// # Ok::<(), pssst_directory_server::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Operators {
@@ -44,13 +45,13 @@ struct Operator {
 }
 
 impl Operators {
-    /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each second.
+    /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each second, and takes what two looks have
+    /// found, but not a file that has been emptied: leave a comment in it if nobody is to be an operator.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let source = Source { path: path.into(), is_secret: false };
-        Ok(Self { held: Arc::new(Followed::open(vec![source], parse)?) })
+        Ok(Self { held: Arc::new(followed::open(vec![Source::new(path)], parse)?) })
     }
 
     /// Draws a token for an operator: the line for the file, and the token itself.
@@ -68,17 +69,22 @@ impl Operators {
         Ok((format!("{name} {HASH_PREFIX}{hash}"), token))
     }
 
-    /// Looks at the file again, and tells whether there is something new in it. Blocks.
+    /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
     ///
     /// # Errors
     /// Those of [`Operators::open`]; what was read before stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        self.held.reload()
+        followed::reload(&self.held)
     }
 
-    /// What is wrong with the file since it was last good; `None` while all is well.
+    /// What is wrong with which file since it was last good; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        self.held.error()
+        followed::error(&self.held)
+    }
+
+    /// Takes what two polls have read. Failures are logged. Blocks.
+    pub(crate) fn poll(&self) {
+        drop(followed::poll(&self.held));
     }
 
     /// The name of the operator with this token. It takes the same time whose token it is, and however much of it is right.
@@ -100,7 +106,7 @@ impl Operators {
     }
 }
 
-fn parse(contents: &[Content]) -> Result<Vec<Operator>, Error> {
+fn parse(contents: &[Contents]) -> Result<Vec<Operator>, Error> {
     const EXPECTED: Error = Error::Syntax("operators: lines of a name and sha256: with 64 hexadecimal digits");
     let text = contents.first().and_then(|content| std::str::from_utf8(content).ok()).ok_or(EXPECTED)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::SecretKey;
+use pssst_support::{atomic_file, secret_file};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Entry, MAX_CHECK_IN, Schedule};
 use crate::Error;
-use crate::error::refuse_exposed;
 
 const VERSION: u32 = 1;
 
@@ -43,10 +43,7 @@ impl Schedule {
     /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`],
     /// [`Error::InvalidSchedule`].
     pub fn read(path: &Path, allow_exposed: bool) -> Result<Self, Error> {
-        let file = File::open(path)?;
-        if !allow_exposed {
-            refuse_exposed(&file)?;
-        }
+        let file = if allow_exposed { File::open(path)? } else { secret_file::open(path)? };
         // Sized at once: growing would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN + 1));
         let len = file.take(Self::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
@@ -62,16 +59,12 @@ impl Schedule {
     /// # Errors
     /// [`Error::File`].
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let path = match path.canonicalize() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            outcome => outcome?,
-        };
-        Ok(pssst_support::atomic_file::replace(&path, 0o600, &self.to_text()?)?)
+        Ok(atomic_file::replace(path, 0o600, &self.to_text()?)?)
     }
 
     /// Reads what [`Schedule::to_text`] writes. The parser's errors are not passed on, since they
     /// may quote the text.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         const EXPECTED: Error =
             Error::Syntax("a key schedule of version 1 in JSON, with secret keys of 64 hexadecimal digits");
         let wire: Wire<'_> = serde_json::from_slice(bytes).map_err(|_| EXPECTED)?;
