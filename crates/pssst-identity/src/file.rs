@@ -3,21 +3,30 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_support::sync::lock;
-use tokio::sync::watch;
+use pssst_support::{Candidate, Contents, FileError, FileWatcher, Polled, SETTLE, Source, secret_file};
 use tokio::task::spawn_blocking;
 
+use crate::identity::to_milliseconds;
 use crate::memory::table::Table;
 use crate::store::{now, random_store_name};
-use crate::{Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update};
-use disk::{Content, Stamp};
+use crate::{
+    ChangeHints, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update,
+};
 
 mod disk;
 mod line;
+
+/// How often a look waits for new contents to settle. After that, the last good ones answer.
+const MAX_WAITS: u32 = 3;
+/// What a file without clients has: an empty one could have been cut.
+const HEADER: &str = "# One client a line: its key and its name.\n";
 
 /// A store in a text file, one client a line, which people may edit as well.
 ///
@@ -33,9 +42,10 @@ mod line;
 /// these characters. Blank lines and lines that begin with `#` stay as they are when the store changes another line. Who
 /// has written no times gets those of the file.
 ///
-/// The file is looked at before each call. One that cannot be used is refused as a whole: what it had before stays in force,
-/// [`changes`](IdentityStore::changes) tells the error, and the store changes nothing until the file is repaired. Replace the
-/// file as a whole (as most editors do, and `mv`), since a half-written one may look as if clients were gone.
+/// The file is looked at before each call; what was changed counts once it has stayed the same for a tenth of a second, so that
+/// a half-written file is not taken. One that cannot be used is refused as a whole, and so is one that had clients and is empty
+/// now (leave a comment in it if that is meant): what it had before stays in force, [`changes`](IdentityStore::changes) tells
+/// the error, and the store changes nothing until the file is repaired.
 ///
 /// Writers in any number of processes take turns by a file `.lock` beside it, and replace the file at once. Every
 /// change writes the whole file, of 64 MiB at most: a database suits more than some thousand clients better.
@@ -48,15 +58,14 @@ struct Shared {
     /// Of those that write. Whoever waits for another process keeps nobody from looking.
     turn: Mutex<()>,
     known: Mutex<Known>,
-    hints: watch::Sender<()>,
+    signal: ChangeSignal,
 }
 
 /// What was in the file when it could be used last.
 #[derive(Debug)]
 struct Known {
     table: Table,
-    stamp: Option<Stamp>,
-    hash: Option<[u8; 32]>,
+    watcher: FileWatcher,
 }
 
 impl FileStore {
@@ -67,16 +76,15 @@ impl FileStore {
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         // Whoever changes the working directory later means the same file.
         let path = std::path::absolute(path.into())?;
-        let known = Known { table: Table::new(random_store_name()?), stamp: None, hash: None };
+        let watcher = FileWatcher::new(vec![Source::new(&path).max_len(disk::MAX_LEN)]);
+        let known = Known { table: Table::new(random_store_name()?), watcher };
         let store = Self(Arc::new(Shared {
             path,
             turn: Mutex::new(()),
             known: Mutex::new(known),
-            hints: watch::Sender::new(()),
+            signal: ChangeSignal::default(),
         }));
-        store
-            .blocking(|shared| disk::create(&shared.path).map_err(Error::File).and_then(|()| shared.refreshed().1))
-            .await?;
+        store.blocking(Shared::open).await?;
         Ok(store)
     }
 
@@ -148,35 +156,51 @@ impl IdentityStore for FileStore {
         .await
     }
 
-    fn hints(&self) -> watch::Receiver<()> {
-        self.0.hints.subscribe()
+    fn hints(&self) -> ChangeHints {
+        self.0.signal.subscribe()
     }
 }
 
 impl Shared {
+    fn open(&self) -> Result<(), Error> {
+        secret_file::create_if_missing(&self.path)?;
+        let mut known = self.known();
+        let contents = known.watcher.read(Instant::now())?;
+        self.take(&mut known, &contents)
+    }
+
     /// What is known after another look at the file, and whether the file could be used.
     fn refreshed(&self) -> (MutexGuard<'_, Known>, Result<(), Error>) {
-        let mut known = self.known();
-        let is_same = known.stamp.as_ref().is_some_and(|stamp| stamp.still_holds(&self.path));
-        let refreshed = if is_same {
-            Ok(())
-        } else {
-            disk::read(&self.path).map_err(Error::File).and_then(|content| self.take(&mut known, &content))
-        };
-        (known, refreshed)
+        let mut waits = 0;
+        loop {
+            let mut known = self.known();
+            let refreshed = match known.watcher.poll(Instant::now()) {
+                Ok(Polled::Pending) if waits < MAX_WAITS => {
+                    drop(known);
+                    waits += 1;
+                    thread::sleep(SETTLE);
+                    continue;
+                }
+                Ok(Polled::Same | Polled::Pending) => Ok(()),
+                Ok(Polled::Settled(contents)) => self.take(&mut known, &contents),
+                Err(error) => Err(error.into()),
+            };
+            return (known, refreshed);
+        }
     }
 
     /// Believes the file, if all of it can be used.
-    fn take(&self, known: &mut Known, content: &Content) -> Result<(), Error> {
-        let hash = disk::hash(&content.bytes);
-        if known.hash != Some(hash) {
-            let identities = identities(text_of(&content.bytes)?, &known.table, content.modified)?;
-            known.hash = None;
-            known.table.replace_all(identities);
-            known.hash = Some(hash);
-            self.hints.send_replace(());
+    fn take(&self, known: &mut Known, candidate: &Candidate) -> Result<(), Error> {
+        let identities = identities(candidate, &known.table)?;
+        let (before, after) = (known.table.len(), identities.len());
+        if after < before / 2 {
+            tracing::warn!(path = %self.path.display(), before, after, "the file of clients has lost most of them");
         }
-        known.stamp = Some(content.stamp.clone());
+        // In case of a panic, the file is read again.
+        known.watcher.forget();
+        known.table.replace_all(identities);
+        known.watcher.accept(candidate);
+        self.signal.notify();
         Ok(())
     }
 
@@ -184,34 +208,41 @@ impl Shared {
         let _turn = lock(&self.turn);
         let _lock = disk::lock(&self.path)?;
         let mut known = self.known();
-        let old = disk::read(&self.path)?;
-        self.take(&mut known, &old)?;
-        let old_text = text_of(&old.bytes)?;
+        let old = known.watcher.read(Instant::now())?;
+        if !known.watcher.is_accepted(&old) {
+            self.take(&mut known, &old)?;
+        }
         let (result, keys) = edit(&mut known.table)?;
         if keys.is_empty() {
             return Ok(result);
         }
-        let new_text = edited(old_text, &known.table, &keys);
-        known.stamp = None;
-        known.hash = None;
-        if let Err(error) = disk::replace(&self.path, &new_text) {
+        let text = edited(text_of(&old)?, &known.table, &keys);
+        known.watcher.forget();
+        if let Err(error) = disk::replace(&self.path, &text) {
             // As it was, until the next look at the file.
-            let identities = identities(old_text, &known.table, old.modified)?;
+            let identities = identities(&old, &known.table)?;
             known.table.replace_all(identities);
+            known.watcher.accept(&old);
             return Err(error.into());
         }
-        known.hash = Some(disk::hash(new_text.as_bytes()));
-        self.hints.send_replace(());
+        known.watcher.accept_written(text.as_bytes());
+        self.signal.notify();
         Ok(result)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Whoever panicked has left no hash, so the file is read again.
         lock(&self.known)
     }
 }
 
-fn text_of(bytes: &[u8]) -> Result<&str, Error> {
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File(error.cause.into())
+    }
+}
+
+fn text_of(candidate: &Candidate) -> Result<&str, Error> {
+    let bytes = candidate.contents().first().map_or(&[][..], |contents| contents);
     str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = good.split(|&byte| byte == b'\n').count();
@@ -220,7 +251,11 @@ fn text_of(bytes: &[u8]) -> Result<&str, Error> {
 }
 
 /// All that the text says. Whoever was known before needs no other check of the key, and keeps times that are not written.
-fn identities(text: &str, known: &Table, modified: Timestamp) -> Result<Vec<Identity>, Error> {
+fn identities(candidate: &Candidate, known: &Table) -> Result<Vec<Identity>, Error> {
+    let modified = candidate.contents().first().and_then(Contents::modified);
+    let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+    let modified = modified.map_or(Timestamp::UNIX_EPOCH, to_milliseconds);
+    let text = text_of(candidate)?;
     let (mut identities, mut keys, mut names) = (Vec::new(), HashSet::new(), HashSet::new());
     for (line, text) in (1..).zip(text.split_inclusive('\n')) {
         let at_line = |cause| Error::Line { line, cause: Box::new(cause) };
@@ -273,5 +308,5 @@ fn edited(text: &str, table: &Table, keys: &[PublicKey]) -> String {
         }
         edited.push_str(&new);
     }
-    edited
+    if edited.trim().is_empty() { HEADER.to_owned() } else { edited }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::{Changes, Error, IdentitySnapshot, IdentityStore, Revision};
+use crate::{ChangeHints, Changes, Error, IdentitySnapshot, IdentityStore, Revision};
 
 /// How long a change takes at most to be seen while the store answers, where nothing pushes it.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -104,13 +104,13 @@ impl Drop for Follower {
 async fn follow(
     store: Arc<dyn IdentityStore>,
     snapshot: Arc<IdentitySnapshot>,
-    mut hints: watch::Receiver<()>,
+    mut hints: ChangeHints,
     mut position: Position,
     contact: watch::Sender<Contact>,
 ) {
     let mut warned: Option<Instant> = None;
     loop {
-        if let Ok(Err(_)) = timeout(POLL_INTERVAL, hints.changed()).await {
+        if let Ok(false) = timeout(POLL_INTERVAL, hints.changed()).await {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         let outcome = position.catch_up(&*store, &snapshot).await;
@@ -195,7 +195,7 @@ mod tests {
     use pssst::{PublicKey, SecretKey};
 
     use super::*;
-    use crate::{Identity, ListQuery, MemoryStore, NewIdentity, Page, State, Update};
+    use crate::{ChangeSignal, Identity, ListQuery, MemoryStore, NewIdentity, Page, State, Update};
 
     /// A store that can be away, another, or silent about what changes.
     #[derive(Default)]
@@ -204,7 +204,7 @@ mod tests {
         is_away: AtomicBool,
         /// Every store below says that it is the same one.
         is_one_store: bool,
-        never: watch::Sender<()>,
+        never: ChangeSignal,
     }
 
     #[async_trait]
@@ -239,7 +239,7 @@ mod tests {
             let changes = inner.changes(after, limit.min(3)).await?;
             Ok(if self.is_one_store { Changes { store: "one".into(), ..changes } } else { changes })
         }
-        fn hints(&self) -> watch::Receiver<()> {
+        fn hints(&self) -> ChangeHints {
             self.never.subscribe()
         }
     }

@@ -33,6 +33,7 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod follower;
+mod hints;
 mod identity;
 mod memory;
 mod open;
@@ -49,6 +50,7 @@ pub use error::{DatabaseError, Error};
 #[cfg(feature = "file")]
 pub use file::FileStore;
 pub use follower::{Follower, FollowerStatus};
+pub use hints::{ChangeHints, ChangeSignal};
 pub use identity::{Identity, Labels, NewIdentity, Standing, Update};
 pub use jiff;
 pub use memory::MemoryStore;

@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use pssst::PublicKey;
 use pssst_support::sync::lock;
-use tokio::sync::watch;
 
 use crate::store::{now, random_store_name};
-use crate::{Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update};
+use crate::{
+    ChangeHints, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update,
+};
 use table::Table;
 
 pub(crate) mod table;
@@ -17,14 +18,14 @@ pub(crate) mod table;
 #[derive(Debug)]
 pub struct MemoryStore {
     table: Mutex<Table>,
-    hints: watch::Sender<()>,
+    signal: ChangeSignal,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         // Only to be told apart from other stores, which even an empty name does.
-        Self { table: Mutex::new(Table::new(random_store_name().unwrap_or_default())), hints: watch::Sender::new(()) }
+        Self { table: Mutex::new(Table::new(random_store_name().unwrap_or_default())), signal: ChangeSignal::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -43,7 +44,7 @@ impl Default for MemoryStore {
 impl IdentityStore for MemoryStore {
     async fn add_all(&self, identities: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
         let added = self.table().add_all(identities, now())?;
-        self.hints.send_replace(());
+        self.signal.notify();
         Ok(added)
     }
 
@@ -61,13 +62,13 @@ impl IdentityStore for MemoryStore {
 
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {
         let identity = self.table().update(key, update, now())?;
-        self.hints.send_replace(());
+        self.signal.notify();
         Ok(identity)
     }
 
     async fn remove(&self, key: &PublicKey) -> Result<(), Error> {
         self.table().remove(key)?;
-        self.hints.send_replace(());
+        self.signal.notify();
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl IdentityStore for MemoryStore {
         Ok(self.table().changes(after, limit))
     }
 
-    fn hints(&self) -> watch::Receiver<()> {
-        self.hints.subscribe()
+    fn hints(&self) -> ChangeHints {
+        self.signal.subscribe()
     }
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pssst::PublicKey;
-use tokio::sync::watch;
 
 use crate::store::now;
 use crate::{
-    AuditEntry, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry, NewIdentity, Page,
-    Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
+    AuditEntry, ChangeHints, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry,
+    NewIdentity, Page, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
 };
 use database::Database;
 
@@ -162,7 +161,7 @@ impl IdentityStore for SqlStore {
         self.database.read(async |connection| identities::changes(connection, after, limit).await).await
     }
 
-    fn hints(&self) -> watch::Receiver<()> {
-        self.database.hints.subscribe()
+    fn hints(&self) -> ChangeHints {
+        self.database.signal.subscribe()
     }
 }

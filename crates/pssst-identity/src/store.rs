@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
-use tokio::sync::watch;
 
-use crate::{Error, Identity, NewIdentity, Standing, State, Update};
+use crate::{ChangeHints, Error, Identity, NewIdentity, Standing, State, Update};
 
 /// How far a store has come: each change of an identity has a number, and later ones have larger ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +62,7 @@ pub trait IdentityStore: Send + Sync {
 
     /// Marked as changed soon after something has changed, as far as the store is told; where it is not (another process
     /// changed a file), only asking for [`changes`](Self::changes) tells.
-    fn hints(&self) -> watch::Receiver<()>;
+    fn hints(&self) -> ChangeHints;
 
     /// Adds one identity.
     ///

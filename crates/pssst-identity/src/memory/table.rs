@@ -48,6 +48,12 @@ impl Table {
         self.get(self.by_name.get(name)?)
     }
 
+    /// The number of identities.
+    #[cfg(feature = "file")]
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     #[cfg(feature = "file")]
     /// Every identity, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Identity> {

@@ -6,20 +6,22 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
+use pssst_support::secret_file;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, SqlSafeStr};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::database::Database;
 use super::dialect::Dialect;
 #[cfg(feature = "postgres")]
 use super::listener::Listener;
-use crate::Error;
 use crate::store::random_store_name;
+use crate::{ChangeSignal, Error};
 
 const MAX_CONNECTIONS: u32 = 8;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
@@ -39,7 +41,7 @@ const POSTGRES_MIGRATION_SETTINGS: &str = "SET statement_timeout = '300s'";
 
 pub(super) async fn open(url: &str) -> Result<Database, Error> {
     sqlx::any::install_default_drivers();
-    let hints = watch::Sender::new(());
+    let signal = ChangeSignal::default();
     let (dialect, options) = location(url)?;
     let migration = timeout(MIGRATION_LIMIT, migrate(dialect, &options)).await;
     migration.map_err(|_| sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)))??;
@@ -56,12 +58,12 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
     #[cfg(feature = "postgres")]
     let listener = match dialect {
         Dialect::Sqlite => None,
-        Dialect::Postgres => Some(Listener::spawn(PgConnectOptions::from_str(url)?, hints.clone())),
+        Dialect::Postgres => Some(Listener::spawn(PgConnectOptions::from_str(url)?, signal.clone())),
     };
     Ok(Database {
         dialect,
         pool,
-        hints,
+        signal,
         turn: Mutex::new(()),
         #[cfg(feature = "postgres")]
         _listener: listener,
@@ -144,21 +146,9 @@ fn sqlite_options(path: &str) -> Result<AnyConnectOptions, Error> {
         return Err(Error::Syntax("the path of a file after sqlite:"));
     }
     let path = std::path::absolute(path).map_err(sqlx::Error::Io)?;
-    create_for_owner(&path).map_err(sqlx::Error::Io)?;
+    // SQLite gives the files that it puts beside this one the same permissions.
+    secret_file::create_if_missing(&path).map_err(sqlx::Error::Io)?;
     Ok(AnyConnectOptions::from_str(&sqlite_url(&path))?)
-}
-
-/// SQLite gives the files that it puts beside this one the same permissions.
-#[cfg(feature = "sqlite")]
-fn create_for_owner(path: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// The path may have characters that mean something in a URL.

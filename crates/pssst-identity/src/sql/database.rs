@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::dialect::Dialect;
 #[cfg(feature = "postgres")]
 use super::listener::Listener;
 use super::write::Write;
-use crate::Error;
+use crate::{ChangeSignal, Error};
 
 /// For one call, once it has a connection. The database itself gives up on a statement earlier.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
@@ -22,7 +22,7 @@ const IDENTITIES_IN_TIME: usize = 5000;
 pub(super) struct Database {
     pub(super) dialect: Dialect,
     pub(super) pool: AnyPool,
-    pub(super) hints: watch::Sender<()>,
+    pub(super) signal: ChangeSignal,
     /// Writers get it in the order in which they came. Those that wait for it have no connection yet, so that readers find
     /// one; and SQLite, left alone, lets whoever asks at the right moment write.
     pub(super) turn: Mutex<()>,
@@ -62,7 +62,7 @@ impl Database {
         let outcome = outcome.await.ok();
         let (result, has_changed) = settle(connection, outcome)?;
         if has_changed {
-            self.hints.send_replace(());
+            self.signal.notify();
         }
         Ok(result)
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+
+use crate::ChangeSignal;
 
 /// What the database's trigger notifies.
 const CHANNEL: &str = "pssst_identity";
@@ -16,15 +17,15 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A task that marks the hints whenever the database tells of a change, until this is dropped.
+/// A task that gives a hint whenever the database tells of a change, until this is dropped.
 pub(super) struct Listener(JoinHandle<()>);
 
 impl Listener {
-    pub(super) fn spawn(options: PgConnectOptions, hints: watch::Sender<()>) -> Self {
+    pub(super) fn spawn(options: PgConnectOptions, signal: ChangeSignal) -> Self {
         Self(tokio::spawn(async move {
             loop {
                 if let Ok(Ok(listener)) = timeout(CONNECT_LIMIT, connect(&options)).await {
-                    listen(listener, &hints).await;
+                    listen(listener, &signal).await;
                 }
                 sleep(PAUSE).await;
             }
@@ -42,20 +43,20 @@ async fn connect(options: &PgConnectOptions) -> Result<PgListener, sqlx::Error> 
     let pool = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
     let pool = pool.acquire_timeout(CONNECT_LIMIT).connect_with(options.clone()).await?;
     let mut listener = PgListener::connect_with(&pool).await?;
-    // A new connection is made here, where the hints are marked when it listens.
+    // A new connection is made here, where a hint is given when it listens.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     Ok(listener)
 }
 
 /// Until the connection is lost.
-async fn listen(mut listener: PgListener, hints: &watch::Sender<()>) {
+async fn listen(mut listener: PgListener, signal: &ChangeSignal) {
     // Whatever has changed before, nobody has told.
-    hints.send_replace(());
+    signal.notify();
     loop {
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(Ok(Some(_))) => {
-                hints.send_replace(());
+                signal.notify();
             }
             Ok(Ok(None) | Err(_)) => return,
             Err(_) => match timeout(CONNECT_LIMIT, listener.execute("SELECT 1")).await {

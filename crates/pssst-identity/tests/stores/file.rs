@@ -157,6 +157,25 @@ async fn a_bad_file_changes_nothing() {
     assert_eq!(store.changes(Revision(0), 10).await.expect("it is good again"), before);
 }
 
+#[tokio::test]
+async fn an_emptied_file_changes_nothing() {
+    let (_directory, path) = directory_and_path();
+    let store = opened(&path).await;
+    store.add(client(1, "one")).await.expect("it is new");
+    fs::write(&path, "").expect("it is emptied");
+    assert!(matches!(store.changes(Revision(0), 10).await, Err(Error::File(_))));
+    assert!(matches!(store.add(client(2, "two")).await, Err(Error::File(_))));
+    assert_eq!(names(&store).await, ["one"]);
+    fs::write(&path, "# Nobody.\n").expect("a comment");
+    assert!(names(&store).await.is_empty());
+    // Nor does the store itself leave an empty file.
+    store.add(client(2, "two")).await.expect("it is new");
+    save(&path, format!("{} two\n", key(2)));
+    store.remove(&key(2)).await.expect("remove");
+    assert!(fs::read_to_string(&path).expect("the file").starts_with("# "));
+    assert!(names(&opened(&path).await).await.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_of_two_handles_take_turns() {
     let (_directory, path) = directory_and_path();
@@ -171,31 +190,28 @@ async fn a_link_stays_a_link_and_a_mode_a_mode() {
     fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).expect("chmod");
     let before = fs::metadata(&target).expect("metadata");
     std::os::unix::fs::symlink(&target, &path).expect("a link");
-    // Somebody was killed in the middle.
-    fs::write(directory.path().join("target.new"), "half a li").expect("it is written");
     let store = opened(&path).await;
     store.add(client(1, "one")).await.expect("it is new");
     assert!(fs::symlink_metadata(&path).expect("metadata").is_symlink());
     let after = fs::metadata(&target).expect("metadata");
     assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
     assert_ne!(after.ino(), before.ino(), "replaced, not written into");
-    assert!(!directory.path().join("target.new").exists());
 }
 
 #[tokio::test]
 async fn a_failure_to_write_changes_nothing() {
-    let (directory, path) = directory_and_path();
+    let (_directory, path) = directory_and_path();
     let store = opened(&path).await;
     store.add(client(1, "one")).await.expect("it is new");
-    // What is in the way of the new file cannot be removed as a file.
-    let in_the_way = directory.path().join("clients.new");
-    fs::create_dir(&in_the_way).expect("a directory");
+    let good = fs::read_to_string(&path).expect("the file");
+    // With one client more it would be too long.
+    let comment = "x".repeat((64 << 20) - good.len() - 10);
+    save(&path, format!("{good}# {comment}\n"));
     assert!(matches!(store.add(client(2, "two")).await, Err(Error::File(_))));
-    assert!(matches!(store.remove(&key(1)).await, Err(Error::File(_))));
     assert_eq!(names(&store).await, ["one"]);
     let told = feed(&store, Revision(0), 10).await;
     assert!(told.iter().all(|change| change.standing.is_some() == (change.key == key(1))), "{told:?}");
-    fs::remove_dir(&in_the_way).expect("it is empty");
+    save(&path, good);
     store.add(client(2, "two")).await.expect("it is new");
     assert_eq!(names(&opened(&path).await).await, ["one", "two"]);
 }

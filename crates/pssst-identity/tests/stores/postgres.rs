@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst_identity::{Error, IdentityStore, Revision, SqlStore, State, Update};
+use pssst_identity::{ChangeHints, Error, IdentityStore, Revision, SqlStore, State, Update};
 use pssst_test::{PATIENCE, Postgres, until};
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::io::copy_bidirectional;
@@ -21,10 +21,10 @@ async fn two_servers(url: &str) -> (SqlStore, SqlStore) {
 }
 
 /// Waits until a hint comes and this holds; hints may come for other reasons, too.
-async fn hinted<F: Future<Output = bool>>(hints: &mut watch::Receiver<()>, holds: impl Fn() -> F) {
+async fn hinted<F: Future<Output = bool>>(hints: &mut ChangeHints, holds: impl Fn() -> F) {
     let wait = async {
         loop {
-            hints.changed().await.expect("the store is there");
+            assert!(hints.changed().await, "the store is there");
             if holds().await {
                 break;
             }
@@ -72,7 +72,7 @@ async fn servers_find_the_database_again_after_a_restart() {
     hinted(&mut hints, || async { other.get(&key(1)).await.is_ok() }).await;
     one.add(client(2, "two")).await.expect("it is new");
     hinted(&mut hints, || async { other.get(&key(2)).await.expect("get").is_some() }).await;
-    hints.borrow_and_update();
+    hints.clear();
     one.remove(&key(2)).await.expect("remove");
     hinted(&mut hints, || async { other.get(&key(2)).await.expect("get").is_none() }).await;
     // Twice is not once: connections that were idle all the while are of no use, and noticed.
@@ -123,14 +123,14 @@ async fn nothing_is_left_of_a_store_that_was_dropped() {
     let mut hints = clone.hints();
     let url = database.url.clone();
     // The listener's connection is there when it hints.
-    timeout(PATIENCE, hints.changed()).await.expect("in time").expect("the store is there");
+    assert_eq!(timeout(PATIENCE, hints.changed()).await, Ok(true));
     drop(database);
     let count = || block_in_place(|| Postgres::sql(&url, COUNT)).parse::<u32>().expect("a number");
     assert!(count() > 1);
     clone.get(&key(1)).await.expect("the clone still works");
     drop(clone);
     until("all connections end", async || count() <= 1).await;
-    assert!(hints.changed().await.is_err(), "nobody is left to hint");
+    assert!(!hints.changed().await, "nobody is left to hint");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,8 +199,8 @@ async fn a_connection_that_died_in_silence_is_given_up() {
     store.add(client(2, "two")).await.expect("it is new");
     let direct = SqlStore::open(&url).await.expect("it opens");
     // The listener has found its way, too.
-    hints.borrow_and_update();
-    timeout(PATIENCE, hints.changed()).await.expect("a hint in time").expect("the store is there");
+    hints.clear();
+    assert_eq!(timeout(PATIENCE, hints.changed()).await, Ok(true), "a hint in time");
     direct.add(client(3, "three")).await.expect("it is new");
     hinted(&mut hints, || async { store.get(&key(3)).await.expect("get").is_some() }).await;
 }
