@@ -1,44 +1,54 @@
-//! Notices that files have other contents. Names and times tell too little: secret mounts change by links to folders.
+//! Notices when the files that a service has read have other contents.
 
-use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pssst_support::{FileError, FileErrorCause, Polled, SETTLE, Source};
 use tokio::time::Instant;
 
-/// What is read of a file at most.
-const MAX_LEN: u64 = 1 << 20;
+/// Bytes of a file at most.
+const MAX_LEN: u64 = 64 << 20;
 
 /// Files, and what was last seen in them.
 pub(crate) struct FileWatcher {
     files: Vec<PathBuf>,
-    hasher: RandomState,
-    seen: u64,
+    watcher: pssst_support::FileWatcher,
     /// Whether they are to be read again whatever is in them.
     is_owed: bool,
-    looked: Instant,
+    is_pending: bool,
+    polled: Instant,
 }
 
 impl FileWatcher {
     pub(crate) fn new(files: Vec<PathBuf>) -> Self {
-        let mut watch = Self { files, hasher: RandomState::new(), seen: 0, is_owed: false, looked: Instant::now() };
-        watch.mark_seen();
-        watch
+        let mut watcher =
+            Self { watcher: watch(&files), files, is_owed: false, is_pending: false, polled: Instant::now() };
+        // What cannot be read now is a change when it can.
+        drop(watcher.mark_seen());
+        watcher
     }
 
     /// From now on, only what is other than now counts.
-    pub(crate) fn mark_seen(&mut self) {
-        self.seen = self.contents();
-        self.is_owed = false;
-        self.looked = Instant::now();
+    ///
+    /// # Errors
+    /// A file that has been emptied. What else is wrong with a file, its reader says better.
+    pub(crate) fn mark_seen(&mut self) -> Result<(), FileError> {
+        (self.is_owed, self.is_pending, self.polled) = (false, false, Instant::now());
+        match self.watcher.read(self.polled.into_std()) {
+            Ok(contents) => self.watcher.accept(&contents),
+            Err(error) if matches!(error.cause, FileErrorCause::Emptied) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
-    /// These files count. If they are others, it is not known what was in them when they were read, so they are read once more.
+    /// Replaces the files. It is not known what was in others when they were read, so they are read
+    /// once more.
     pub(crate) fn set_files(&mut self, files: Vec<PathBuf>) {
-        self.is_owed |= files != self.files;
-        self.files = files;
+        if files != self.files {
+            self.watcher = watch(&files);
+            self.files = files;
+        }
     }
 
     /// The next look finds a change, whatever it sees.
@@ -46,35 +56,33 @@ impl FileWatcher {
         self.is_owed = true;
     }
 
-    /// Looks every so often, and returns once something has changed. Dropped and called again, it goes on where it was.
-    pub(crate) async fn changed(&mut self, every: Duration) {
+    /// Looks every so often, and returns once two looks have found the same change. Dropped and
+    /// called again, it continues where it was.
+    ///
+    /// # Errors
+    /// A file that cannot be used. Once all can be used again, that is a change.
+    pub(crate) async fn changed(&mut self, every: Duration) -> Result<(), FileError> {
         loop {
-            tokio::time::sleep_until(self.looked + every).await;
-            self.looked = Instant::now();
-            if self.is_owed || self.contents() != self.seen {
-                return;
+            let pause = if self.is_pending { SETTLE } else { every };
+            tokio::time::sleep_until(self.polled + pause).await;
+            self.polled = Instant::now();
+            let polled = self.watcher.poll(self.polled.into_std());
+            self.is_pending = matches!(polled, Ok(Polled::Pending));
+            match polled {
+                Ok(Polled::Settled(_)) => return Ok(()),
+                Ok(Polled::Same) if self.is_owed => return Ok(()),
+                Ok(Polled::Same | Polled::Pending) => {}
+                Err(error) => {
+                    self.is_owed = true;
+                    return Err(error);
+                }
             }
         }
     }
+}
 
-    /// A number that other contents would almost surely change, and from which nobody learns anything.
-    fn contents(&self) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for path in &self.files {
-            // Whoever opens a pipe waits until somebody writes.
-            if path.metadata().is_ok_and(|it| !it.is_file()) {
-                hasher.write(b"no file");
-                continue;
-            }
-            let mut contents = zeroize::Zeroizing::new(Vec::new());
-            match File::open(path).and_then(|file| file.take(MAX_LEN).read_to_end(&mut contents)) {
-                Ok(len) => hasher.write_usize(len),
-                Err(error) => hasher.write(format!("{:?}", error.kind()).as_bytes()),
-            }
-            hasher.write(&contents);
-        }
-        hasher.finish()
-    }
+fn watch(files: &[PathBuf]) -> pssst_support::FileWatcher {
+    pssst_support::FileWatcher::new(files.iter().map(|file| Source::new(file).max_len(MAX_LEN)).collect())
 }
 
 #[cfg(test)]
@@ -87,8 +95,16 @@ mod tests {
 
     const EVERY: Duration = Duration::from_mins(1);
 
+    /// The cause of an error, or whether something has changed.
+    async fn look(watch: &mut FileWatcher) -> Result<bool, FileErrorCause> {
+        match tokio::time::timeout(Duration::from_secs(150), watch.changed(EVERY)).await {
+            Ok(outcome) => outcome.map(|()| true).map_err(|error| error.cause),
+            Err(_) => Ok(false),
+        }
+    }
+
     async fn is_changed(watch: &mut FileWatcher) -> bool {
-        tokio::time::timeout(Duration::from_secs(150), watch.changed(EVERY)).await.is_ok()
+        look(watch).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
@@ -97,6 +113,7 @@ mod tests {
         let files = ["one", "two"].map(|name| folder.path().join(name));
         let [one, two] = &files;
         fs::write(one, "1").unwrap();
+        fs::write(two, "").unwrap();
         let mut watch = FileWatcher::new(files.to_vec());
 
         // The same again, in another file.
@@ -104,18 +121,27 @@ mod tests {
         fs::write(one, "1").unwrap();
         assert!(!is_changed(&mut watch).await);
 
-        let changes: [&dyn Fn() -> std::io::Result<()>; 3] =
-            [&|| fs::write(one, "2"), &|| fs::write(two, ""), &|| fs::remove_file(one)];
-        for change in changes {
-            change().unwrap();
+        for (file, contents) in [(one, "2"), (two, "3")] {
+            fs::write(file, contents).unwrap();
             assert!(is_changed(&mut watch).await);
-            watch.mark_seen();
+            watch.mark_seen().unwrap();
             assert!(!is_changed(&mut watch).await);
         }
+        // A file that has been emptied or is gone is no change, but an error each time.
+        fs::write(one, "").unwrap();
+        assert!(matches!(look(&mut watch).await, Err(FileErrorCause::Emptied)));
+        assert!(watch.mark_seen().is_err());
+        fs::remove_file(one).unwrap();
+        assert!(matches!(look(&mut watch).await, Err(FileErrorCause::Io(_))));
+        assert!(matches!(look(&mut watch).await, Err(FileErrorCause::Io(_))));
+        fs::write(one, "2").unwrap();
+        assert!(is_changed(&mut watch).await);
+        watch.mark_seen().unwrap();
+        assert!(!is_changed(&mut watch).await);
         // What was refused is tried again, and so is what is looked at for the first time.
         watch.force_reload();
         assert!(is_changed(&mut watch).await);
-        watch.mark_seen();
+        watch.mark_seen().unwrap();
         watch.set_files(files.to_vec());
         assert!(!is_changed(&mut watch).await);
         watch.set_files(vec![one.clone()]);
@@ -126,12 +152,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn interruptions_put_no_look_off() {
         let folder = tempfile::tempdir().unwrap();
-        let mut watch = FileWatcher::new(vec![folder.path().join("one")]);
         fs::write(folder.path().join("one"), "1").unwrap();
+        let mut watch = FileWatcher::new(vec![folder.path().join("one")]);
+        fs::write(folder.path().join("one"), "2").unwrap();
         for seconds in (0..55).step_by(5) {
             assert!(watch.changed(EVERY).now_or_never().is_none(), "{seconds}");
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
-        tokio::time::timeout(Duration::from_secs(6), watch.changed(EVERY)).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(6), watch.changed(EVERY)).await.unwrap().unwrap();
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
+use pssst_support::{FileError, FileErrorCause};
 use tokio::time::Interval;
 
 use crate::config::{ConfigFile, Configured, Invocation};
@@ -184,13 +185,17 @@ impl<S: Service> Running<'_, S> {
     async fn until_stop(&mut self, signals: &mut Signals) -> Result<(), Failure> {
         loop {
             let (_, live) = S::options(&self.args);
-            tokio::select! {
+            let usable = tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => return Ok(()),
-                    Signal::Reload => {}
+                    Signal::Reload => Ok(()),
                 },
-                () = self.watcher.changed(live.reload_every) => {}
+                changed = self.watcher.changed(live.reload_every) => changed,
                 never = self.watchdog.beat() => match never {},
+            };
+            if let Err(error) = usable {
+                self.refused(&unusable(&error));
+                continue;
             }
             let reload = reload::<S>(self.invocation, &self.configured, &mut self.service, &mut self.watcher);
             systemd::reloading();
@@ -201,18 +206,22 @@ impl<S: Service> Running<'_, S> {
                 never = self.watchdog.beat() => match never {},
             };
             systemd::ready();
-            self.status.reloaded(outcome.is_ok());
             match outcome {
                 Ok((configured, args)) => {
+                    self.status.reloaded(true);
                     tracing::info!("read the configuration again");
                     (self.configured, self.args) = (configured, args);
                 }
-                Err(failure) => {
-                    report_error(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
-                    self.watcher.force_reload();
-                }
+                Err(failure) => self.refused(&failure),
             }
         }
+    }
+
+    /// Keeps what was read before, and tries again later.
+    fn refused(&mut self, failure: &Failure) {
+        self.status.reloaded(false);
+        report_error(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
+        self.watcher.force_reload();
     }
 
     /// Serves on for a while as not ready; then ends.
@@ -237,7 +246,7 @@ async fn reload<S: Service>(
     watcher: &mut FileWatcher,
 ) -> Result<(Configured, S::Args), Failure> {
     // Before anything is read: what changes from here on is noticed.
-    watcher.mark_seen();
+    watcher.mark_seen().map_err(|error| unusable(&error))?;
     let newer = invocation.read()?;
     let fixed = configured.changes(&newer, &S::Fixed::augment_args(Command::new(S::NAME)));
     if !fixed.is_empty() {
@@ -251,6 +260,15 @@ async fn reload<S: Service>(
     outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
     watcher.set_files(files::<S>(&newer, &args));
     Ok((newer, args))
+}
+
+/// A file that is followed and cannot be used.
+fn unusable(error: &FileError) -> Failure {
+    let remedy = match error.cause {
+        FileErrorCause::Emptied => "put back what was in it, or restart the service if that is meant",
+        _ => "check the path and its permissions",
+    };
+    Failure::new(format!("cannot read {}: {}", error.path.display(), error.cause), remedy)
 }
 
 /// The files that the configuration is read from.

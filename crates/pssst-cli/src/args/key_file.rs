@@ -1,10 +1,11 @@
 //! Key files: created so that nobody else can read them, and refused when somebody else can.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use pssst::{PublicKey, SecretKey};
+use pssst_support::{FileError, FileErrorCause, secret_file};
 use zeroize::Zeroizing;
 
 use pssst_service::Failure;
@@ -57,20 +58,14 @@ pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
 /// Reads a public key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
     let remedy = "--server-key takes 64 hexadecimal digits, or a file that holds a public key";
-    let text = read(path, |_| Ok(())).map_err(|failure| failure.with_remedy(remedy))?;
+    let text = read(path, open).map_err(|failure| failure.with_remedy(remedy))?;
     let key = text.and_then(|text| PublicKey::from_text(&text).ok());
     key.ok_or_else(|| no_key_in(path).with_remedy(remedy))
 }
 
 /// Writes a secret key to a new file that only its owner can read. Never overwrites one.
 pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    // From the start: a file that is narrowed afterwards can be opened in between.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-
-    let mut file = options.open(path).map_err(|error| match error.kind() {
+    let mut file = secret_file::create(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             format!("{} exists already", path.display()),
             "keys are never overwritten: choose another name, or remove the file yourself",
@@ -81,20 +76,18 @@ pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<String>>, Failure> {
-    read(path, |file| if access.allow_exposed_keys { Ok(()) } else { refuse_exposed(path, file) })
+    read(path, if access.allow_exposed_keys { open } else { open_unexposed })
 }
 
 /// `None` if what is in the file is no text, or too much.
-fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result<Option<Zeroizing<String>>, Failure> {
+fn read(path: &Path, open: fn(&Path) -> Result<File, Failure>) -> Result<Option<Zeroizing<String>>, Failure> {
     // Sized at once: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));
     let limit = MAX_LEN as u64 + 1;
     let read = if path == Path::new("-") {
         io::stdin().take(limit).read_to_string(&mut text)
     } else {
-        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
-        check(&file)?;
-        file.take(limit).read_to_string(&mut text)
+        open(path)?.take(limit).read_to_string(&mut text)
     };
     match read {
         Ok(len) => Ok((len <= MAX_LEN).then_some(text)),
@@ -103,29 +96,21 @@ fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), Failure>) -> Result
     }
 }
 
-/// Looks at the open file, not at its name, which could have been given to another file meanwhile.
-#[cfg(unix)]
-fn refuse_exposed(path: &Path, file: &File) -> Result<(), Failure> {
-    use std::os::unix::fs::MetadataExt;
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| cannot_open(path, &error))
+}
 
-    let metadata = file.metadata().map_err(|error| cannot("read", path, &error))?;
-    let mode = metadata.mode() & 0o777;
-    if metadata.is_file() && mode & 0o077 != 0 {
-        return Err(Failure::new(
+fn open_unexposed(path: &Path) -> Result<File, Failure> {
+    secret_file::open(path).map_err(|FileError { cause, .. }| match cause {
+        FileErrorCause::Exposed(mode) => Failure::new(
             format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
             format!(
                 "count it as exposed and make a new one; or, if nobody else has had access to it: chmod 600 {}",
                 path.display()
             ),
-        ));
-    }
-    Ok(())
-}
-
-/// Elsewhere, access lists are the owner's business.
-#[cfg(not(unix))]
-fn refuse_exposed(_: &Path, _: &File) -> Result<(), Failure> {
-    Ok(())
+        ),
+        cause => cannot_open(path, &cause.into()),
+    })
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Failure {

@@ -68,19 +68,25 @@ fn a_configuration_that_is_not_right_changes_nothing() {
         ("secret-key = \"two.key\"\nclients = \"sqlite:/none/none.db\"", "pssst.toml:3: "),
         ("secret-key = \"two.key\"\nkeys = \"keys.json\"", "cannot be used with"),
     ];
-    for (contents, _) in bad {
-        configure(&fleet, contents);
+    let keeps_the_first_key = |contents| {
         server.signal("HUP");
         // The signal is heard at some time; until then and after it the first key is in force.
         for _ in 0..3 {
             assert!(answers(&fleet, &address, "one", &[]), "{contents}");
         }
+    };
+    for (contents, _) in bad {
+        configure(&fleet, contents);
+        keeps_the_first_key(contents);
     }
+    fleet.write("pssst.toml", "");
+    keeps_the_first_key("nothing");
     configure(&fleet, "secret-key = [\"one.key\", \"two.key\"]");
     server.signal("HUP");
     wait_for("what is right is taken", || answers(&fleet, &address, "two", &[]));
     let said = server.stop();
     assert!(said.contains("nothing was changed") && said.contains("error: "), "{said}");
+    assert!(said.contains("cannot read pssst.toml: it has been emptied"), "{said}");
     for (_, words) in bad {
         assert!(said.contains(words), "no {words:?}: {said}");
     }
