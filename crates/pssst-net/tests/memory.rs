@@ -4,7 +4,7 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,14 @@ use common::*;
 use pssst_net::pssst::{BATCH_LEN, Client, Suite, SuiteSet, SysRng, UnsealedRequest};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
 use pssst_net::{DatagramOutcome, Handler, Reply, Request, Server};
+use pssst_support::sync::lock;
 
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// One test at a time: they measure the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&ALONE)
 }
 
 /// A server on one core whose handler works for this long on each request.

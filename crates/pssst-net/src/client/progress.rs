@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pssst_support::sync::lock;
 
@@ -58,7 +58,7 @@ impl Progress {
         if self.sent.into_inner() > 0 {
             return Ok(());
         }
-        let error = self.last_error.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let error = lock(&self.last_error).take();
         Err(error.unwrap_or_else(|| io::ErrorKind::NetworkUnreachable.into()))
     }
 }
