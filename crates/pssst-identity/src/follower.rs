@@ -14,7 +14,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Changes that are read at once.
 const PAGE_LEN: usize = 65_536;
 /// How often it is said again that the store is away.
-const REMINDER: Duration = Duration::from_mins(1);
+const REMINDER: Duration = Duration::from_secs(60);
 
 /// A snapshot that follows its store until this is dropped.
 ///

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::Error;
 
 /// The longest sleep: a machine that is suspended meanwhile sleeps on for as long afterwards.
-pub(super) const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_mins(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// What the document that is held says of it.
 #[derive(Clone, Copy, Debug)]

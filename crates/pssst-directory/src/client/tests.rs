@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::{KeyState, PublishedKey};
 
-const MINUTE: Duration = Duration::from_mins(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_hours(366 * 24);
 
 fn secret(seed: u8) -> SecretKey {

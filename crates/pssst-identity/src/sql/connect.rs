@@ -26,7 +26,7 @@ use crate::{ChangeSignal, Error};
 const MAX_CONNECTIONS: u32 = 8;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// Later migrations may have to rewrite large tables.
-const MIGRATION_LIMIT: Duration = Duration::from_mins(5);
+const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 /// For a SQLite file that somebody else holds.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const MIGRATIONS_TABLE: &str = "pssst_migrations";
