@@ -43,7 +43,7 @@ impl fmt::Display for KeyState {
 }
 
 /// A key of the document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PublishedKey {
     /// The key.
@@ -126,7 +126,7 @@ impl KeyDocument {
             issued: wire.issued,
             check_in: wire.check_in,
             suites: suites.collect::<Result<_, _>>()?,
-            keys: wire.keys.into_iter().map(WireKey::publish).collect::<Result<_, _>>()?,
+            keys: wire.keys,
         };
         document.check()?;
         Ok(document)
@@ -139,7 +139,7 @@ impl KeyDocument {
             issued: self.issued,
             check_in: self.check_in,
             suites: self.suites.iter().map(|suite| format!("{:#06x}", suite.number())).collect(),
-            keys: self.keys.iter().map(WireKey::of).collect(),
+            keys: self.keys.clone(),
         };
         // Strings, numbers and lists cannot fail.
         serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
@@ -204,27 +204,7 @@ struct Wire {
     issued: Timestamp,
     check_in: Timestamp,
     suites: Vec<String>,
-    keys: Vec<WireKey>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireKey {
-    key: String,
-    state: KeyState,
-    not_before: Timestamp,
-    not_after: Option<Timestamp>,
-}
-
-impl WireKey {
-    fn of(key: &PublishedKey) -> Self {
-        let PublishedKey { key, state, not_before, not_after } = *key;
-        Self { key: key.to_string(), state, not_before, not_after }
-    }
-
-    fn publish(self) -> Result<PublishedKey, Error> {
-        let Self { key, state, not_before, not_after } = self;
-        Ok(PublishedKey { key: key.parse()?, state, not_before, not_after })
-    }
+    keys: Vec<PublishedKey>,
 }
 
 #[cfg(test)]

@@ -70,7 +70,6 @@ struct WireRequest<'a> {
 
 /// The message of the sealed reply: the client as it is enrolled now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "WireResponse", try_from = "WireResponse")]
 #[non_exhaustive]
 pub struct EnrollmentResponse {
     /// The key that was enrolled: the device's.
@@ -78,10 +77,12 @@ pub struct EnrollmentResponse {
     /// The name that the client has.
     pub name: String,
     /// Its labels.
+    #[serde(default)]
     pub labels: Labels,
     /// When it was enrolled.
     pub created: Timestamp,
     /// From when on it is refused, if ever.
+    #[serde(default)]
     pub expires: Option<Timestamp>,
 }
 
@@ -112,33 +113,6 @@ impl EnrollmentResponse {
     pub fn new(identity: Identity) -> Self {
         let Identity { key, name, labels, created, expires, .. } = identity;
         Self { key, name, labels, created, expires }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireResponse {
-    key: String,
-    name: String,
-    #[serde(default)]
-    labels: Labels,
-    created: Timestamp,
-    #[serde(default)]
-    expires: Option<Timestamp>,
-}
-
-impl From<EnrollmentResponse> for WireResponse {
-    fn from(response: EnrollmentResponse) -> Self {
-        let EnrollmentResponse { key, name, labels, created, expires } = response;
-        Self { key: key.to_string(), name, labels, created, expires }
-    }
-}
-
-impl TryFrom<WireResponse> for EnrollmentResponse {
-    type Error = pssst::Error;
-
-    fn try_from(wire: WireResponse) -> Result<Self, pssst::Error> {
-        let WireResponse { key, name, labels, created, expires } = wire;
-        Ok(Self { key: key.parse()?, name, labels, created, expires })
     }
 }
 

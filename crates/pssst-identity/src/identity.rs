@@ -28,15 +28,15 @@ impl FromStr for State {
 
 /// A client, as a store knows it. Times have milliseconds.
 ///
-/// For serde it is a map with these names: the key as 64 hexadecimal digits, times as RFC 3339 has them, and nothing for a client
-/// that never expires.
+/// For serde it is a map with these names: the key as 64 hexadecimal digits, times as RFC 3339 has
+/// them, and nothing for a client that never expires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Identity {
     /// The client's public key: canonical and of prime order, and no other identity has it.
-    #[serde(with = "key_digits")]
     pub key: PublicKey,
-    /// Its name: 1 to 128 bytes without white space and control characters, and no other identity has it.
+    /// Its name: 1 to 128 bytes without white space and control characters, and no other identity
+    /// has it.
     pub name: String,
     /// Up to 32 labels.
     #[serde(default)]
@@ -53,7 +53,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What searches look into: name, labels as `name=value` and the key's hexadecimal digits, a line each, in lower case.
+    /// What searches look into: name, labels as `name=value` and the key's hexadecimal digits, a
+    /// line each, in lower case.
     pub(crate) fn search_text(&self) -> String {
         let mut text = self.name.to_lowercase();
         for (name, value) in &self.labels {
@@ -72,7 +73,8 @@ impl Identity {
     /// Makes the changes that the update asks for.
     ///
     /// # Errors
-    /// [`Error::Revoked`], [`Error::InvalidName`], [`Error::InvalidLabel`]; nothing is changed then.
+    /// [`Error::Revoked`], [`Error::InvalidName`], [`Error::InvalidLabel`]; nothing is changed
+    /// then.
     pub(crate) fn apply(&mut self, update: Update, now: Timestamp) -> Result<(), Error> {
         if let (State::Revoked, Some(state @ (State::Enrolled | State::Suspended))) = (self.state, update.state) {
             return Err(Error::Revoked(state));
@@ -116,8 +118,8 @@ impl NewIdentity {
     /// An enrolled client with this key and name, without labels, that never expires.
     ///
     /// # Errors
-    /// [`Error::Key`] for a key that is an alias, not canonical or of low order ([`PublicKey::validate`]), and
-    /// [`Error::InvalidName`].
+    /// [`Error::Key`] for a key that is an alias, not canonical or of low order
+    /// ([`PublicKey::validate`]), and [`Error::InvalidName`].
     pub fn new(key: PublicKey, name: impl Into<String>) -> Result<Self, Error> {
         let name = name.into();
         key.validate().map_err(Error::Key)?;
@@ -156,7 +158,8 @@ impl NewIdentity {
         Self { expires: expires.into(), ..self }
     }
 
-    /// The same, enrolled at this time instead of when it is added: for what is moved from another store.
+    /// The same, enrolled at this time instead of when it is added: for what is moved from another
+    /// store.
     #[must_use]
     pub fn with_created(self, created: Timestamp) -> Self {
         Self { created: Some(created), ..self }
@@ -223,19 +226,6 @@ pub struct Standing {
     pub state: State,
     /// From when on it is refused, if ever. A server looks at whole seconds.
     pub expires: Option<Timestamp>,
-}
-
-mod key_digits {
-    use pssst::PublicKey;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(key: &PublicKey, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(key)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }
 
 /// Stores keep milliseconds.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
+use pssst_directory::PublishedKey;
 use pssst_identity::{IdentityStore, Labels, ListQuery, TokenGrant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,7 +18,7 @@ use serde_json::json;
 use super::access::Operator;
 use super::actions::{ClientAction, create_token, find_client, parse_key, rotate, withdraw_token};
 use super::failure::Failure;
-use super::views::{AuditView, ClientView, KeyView, TokenView};
+use super::views::{AuditView, ClientView, TokenView};
 use crate::state::{Rotation, Shared};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -129,7 +130,7 @@ async fn withdraw(Extension(operator): Extension<Operator>, Path(id): Path<Strin
 
 #[derive(Serialize)]
 struct KeyList {
-    keys: Vec<KeyView>,
+    keys: Vec<PublishedKey>,
     /// When the state of a key changes next.
     next_change: Option<Timestamp>,
     /// Seconds within which clients are told to come back.
@@ -139,7 +140,7 @@ struct KeyList {
 async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
     let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
     Json(KeyList {
-        keys: schedule.keys(now).map(Into::into).collect(),
+        keys: schedule.keys(now).collect(),
         next_change: schedule.next_change(now),
         check_in: shared.check_in().as_secs(),
     })

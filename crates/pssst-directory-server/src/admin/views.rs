@@ -4,8 +4,6 @@ use jiff::Timestamp;
 use pssst_identity::{AuditEntry, Identity, Labels, State, TokenInfo};
 use serde::Serialize;
 
-use pssst_directory::{KeyState, PublishedKey};
-
 /// A client.
 #[derive(Debug, Serialize)]
 pub(super) struct ClientView {
@@ -84,22 +82,6 @@ impl TokenView {
             used_for: used.map(|(_, key)| key.to_string()),
             withdrawn,
         }
-    }
-}
-
-/// A key of the servers.
-#[derive(Debug, Serialize)]
-pub(super) struct KeyView {
-    pub(super) key: String,
-    pub(super) state: KeyState,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Option<Timestamp>,
-}
-
-impl From<PublishedKey> for KeyView {
-    fn from(key: PublishedKey) -> Self {
-        let PublishedKey { key, state, not_before, not_after, .. } = key;
-        Self { key: key.to_string(), state, not_before, not_after }
     }
 }
 

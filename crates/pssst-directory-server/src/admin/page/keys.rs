@@ -15,9 +15,8 @@ use serde::Deserialize;
 use super::layout::{Done, Layout, Page, PageError, go_to, render, render_as};
 use crate::admin::access::Operator;
 use crate::admin::actions;
-use crate::admin::views::KeyView;
 use crate::state::{Rotation, Shared};
-use pssst_directory::Pin;
+use pssst_directory::{Pin, PublishedKey};
 
 const HOME: &str = "/keys";
 
@@ -33,7 +32,7 @@ struct KeysPage {
     done: Option<&'static str>,
     /// What is wrong with the file.
     error: Option<String>,
-    keys: Vec<KeyView>,
+    keys: Vec<PublishedKey>,
     next_change: Option<Timestamp>,
     check_in: String,
     suites: Vec<Suite>,
@@ -51,7 +50,7 @@ pub(super) async fn list(
         layout: Layout::new(&operator, HOME),
         done: done.map(Done::text),
         error: shared.schedule.error(),
-        keys: schedule.keys(now).map(Into::into).collect(),
+        keys: schedule.keys(now).collect(),
         next_change: schedule.next_change(now),
         check_in: in_words(shared.check_in()),
         suites: shared.suites.clone(),
