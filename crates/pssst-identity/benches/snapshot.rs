@@ -1,7 +1,7 @@
 //! What a snapshot of many clients costs: memory, look-ups, changes.
 //!
-//! `cargo bench -p pssst-identity --bench snapshot` takes 10 million clients; `-- 1000000` as many as that. Without
-//! `--bench` (as `cargo test` runs it) it takes few.
+//! `cargo bench -p pssst-identity --bench snapshot` takes 10 million clients; `-- 1000000` as many
+//! as that. Without `--bench` (as `cargo test` runs it) it takes few.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -73,7 +73,8 @@ fn main() {
     println!("10,000 changes at once: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
 }
 
-/// Nanoseconds for each of `items`: the median of many rounds, so that what else the machine does counts less.
+/// Nanoseconds for each of `items`: the median of many rounds, so that what else the machine does
+/// counts less.
 fn median<T>(items: &[T], mut round: impl FnMut(&[T])) -> f64 {
     let mut rounds: Vec<_> = items
         .chunks_exact(ROUND)
@@ -94,7 +95,8 @@ fn look_up(admission: &Admission, keys: &[PublicKey], expected: KeyCheck) -> f64
     })
 }
 
-/// Reads a word of so much memory, where each address depends on the word before: what any look-up has to wait for.
+/// Reads a word of so much memory, where each address depends on the word before: what any look-up
+/// has to wait for.
 fn random_read(bytes: usize, rng: &mut ChaCha8Rng) -> f64 {
     let memory: Vec<usize> = (0..bytes / size_of::<usize>()).collect();
     let places: Vec<_> = (0..1_000_000).map(|_| rng.random_range(1..memory.len())).collect();

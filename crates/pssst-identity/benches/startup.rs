@@ -1,7 +1,7 @@
 //! How long a server takes to read the clients when it starts, from SQLite and from PostgreSQL.
 //!
-//! `cargo bench -p pssst-identity --bench startup` takes a million clients; `-- 100000` as many as that. Without `--bench` (as
-//! `cargo test` runs it) it takes few.
+//! `cargo bench -p pssst-identity --bench startup` takes a million clients; `-- 100000` as many as
+//! that. Without `--bench` (as `cargo test` runs it) it takes few.
 
 use std::sync::Arc;
 use std::time::Instant;

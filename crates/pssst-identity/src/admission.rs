@@ -21,7 +21,8 @@ pub enum UnknownClients {
 
 /// A server's policy: who of those in an [`IdentitySnapshot`] is served, and how often who was not.
 ///
-/// Anonymous clients are another matter: a server refuses them by `pssst::Server::authenticated_only`.
+/// Anonymous clients are another matter: a server refuses them by
+/// `pssst::Server::authenticated_only`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -68,14 +69,15 @@ impl Admission {
         Self { snapshot, unknown_clients, counts: Arc::default() }
     }
 
-    /// Goes on counting where `admission` is, which this one is to replace: what either of them refuses is in the
-    /// [`Admission::stats`] of both.
+    /// Goes on counting where `admission` is, which this one is to replace: what either of them
+    /// refuses is in the [`Admission::stats`] of both.
     #[must_use]
     pub fn replacing(self, admission: &Self) -> Self {
         Self { counts: Arc::clone(&admission.counts), ..self }
     }
 
-    /// What to do with a request of the client that proved this key. Takes no lock and allocates nothing.
+    /// What to do with a request of the client that proved this key. Takes no lock and allocates
+    /// nothing.
     pub fn check(&self, key: &PublicKey) -> KeyCheck {
         self.check_at(key, Timestamp::now)
     }

@@ -42,7 +42,8 @@ pub struct NewAuditEntry {
     pub action: Action,
     /// The client that it was done to.
     pub client_key: Option<PublicKey>,
-    /// Anything else: the client's name, the token's id, the cause of a refusal. Up to 512 bytes are kept, never a secret.
+    /// Anything else: the client's name, the token's id, the cause of a refusal. Up to 512 bytes
+    /// are kept, never a secret.
     pub detail: String,
 }
 
@@ -54,7 +55,8 @@ pub struct AuditEntry {
     pub number: u64,
     /// When.
     pub at: Timestamp,
-    /// Who: an operator's name, `device` for a device that enrols, or what the program says of itself.
+    /// Who: an operator's name, `device` for a device that enrols, or what the program says of
+    /// itself.
     pub actor: String,
     /// What.
     pub entry: NewAuditEntry,

@@ -15,8 +15,8 @@ pub enum Error {
     Key(pssst::Refusal),
     /// The name is empty, longer than 128 bytes, or has white space or control characters in it.
     InvalidName(String),
-    /// The label's name is no name, its value is longer than 256 bytes or has control characters in it, or there are more
-    /// than 32 labels.
+    /// The label's name is no name, its value is longer than 256 bytes or has control characters in
+    /// it, or there are more than 32 labels.
     InvalidLabel(String),
     /// The key is enrolled already.
     KeyTaken(PublicKey),
@@ -24,7 +24,8 @@ pub enum Error {
     NameTaken(String),
     /// No identity has this key.
     NotFound(PublicKey),
-    /// A revoked identity stays revoked, whatever state is asked for. Remove it, and enrol another key.
+    /// A revoked identity stays revoked, whatever state is asked for. Remove it, and enrol another
+    /// key.
     Revoked(State),
     /// A line of the file of identities cannot be used. The first line is 1.
     Line {

@@ -36,19 +36,22 @@ const HEADER: &str = "# One client a line: its key and its name.\n";
 /// 9a...41 pump-3 state=suspended expires=2027-01-01T00:00:00Z label:site=north label:room="pump room"
 /// ```
 ///
-/// A line has a key (64 hexadecimal digits) and a name, and then, in any order, `state=suspended` or `state=revoked`,
-/// `created=`, `changed=` and `expires=` with times, and any number of `label:NAME=VALUE`. A value with white space in it, an
-/// empty one, and one that begins with a quotation mark stand in quotation marks, in which `\"` and `\\` stand for
-/// these characters. Blank lines and lines that begin with `#` stay as they are when the store changes another line. Who
-/// has written no times gets those of the file.
+/// A line has a key (64 hexadecimal digits) and a name, and then, in any order, `state=suspended`
+/// or `state=revoked`, `created=`, `changed=` and `expires=` with times, and any number of
+/// `label:NAME=VALUE`. A value with white space in it, an empty one, and one that begins with a
+/// quotation mark stand in quotation marks, in which `\"` and `\\` stand for these characters.
+/// Blank lines and lines that begin with `#` stay as they are when the store changes another line.
+/// Who has written no times gets those of the file.
 ///
-/// The file is looked at before each call; what was changed counts once it has stayed the same for a tenth of a second, so that
-/// a half-written file is not taken. One that cannot be used is refused as a whole, and so is one that had clients and is empty
-/// now (leave a comment in it if that is meant): what it had before stays in force, [`changes`](IdentityStore::changes) tells
-/// the error, and the store changes nothing until the file is repaired.
+/// The file is looked at before each call; what was changed counts once it has stayed the same for
+/// a tenth of a second, so that a half-written file is not taken. One that cannot be used is
+/// refused as a whole, and so is one that had clients and is empty now (leave a comment in it if
+/// that is meant): what it had before stays in force, [`changes`](IdentityStore::changes) tells the
+/// error, and the store changes nothing until the file is repaired.
 ///
-/// Writers in any number of processes take turns by a file `.lock` beside it, and replace the file at once. Every
-/// change writes the whole file, of 64 MiB at most: a database suits more than some thousand clients better.
+/// Writers in any number of processes take turns by a file `.lock` beside it, and replace the file
+/// at once. Every change writes the whole file, of 64 MiB at most: a database suits more than some
+/// thousand clients better.
 #[derive(Clone, Debug)]
 pub struct FileStore(Arc<Shared>);
 
@@ -250,7 +253,8 @@ fn text_of(candidate: &Candidate) -> Result<&str, Error> {
     })
 }
 
-/// All that the text says. Whoever was known before needs no other check of the key, and keeps times that are not written.
+/// All that the text says. Whoever was known before needs no other check of the key, and keeps
+/// times that are not written.
 fn identities(candidate: &Candidate, known: &Table) -> Result<Vec<Identity>, Error> {
     let modified = candidate.contents().first().and_then(Contents::modified);
     let modified = modified.and_then(|time| Timestamp::try_from(time).ok());

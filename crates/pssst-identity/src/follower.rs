@@ -18,8 +18,9 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// A snapshot that follows its store until this is dropped.
 ///
-/// A change is seen as soon as the store tells of it, and a quarter of a second later at most. While the store is away the last
-/// snapshot serves on, [`Follower::status`] says so, and a warning is logged; once it is back, what was missed is read.
+/// A change is seen as soon as the store tells of it, and a quarter of a second later at most.
+/// While the store is away the last snapshot serves on, [`Follower::status`] says so, and a warning
+/// is logged; once it is back, what was missed is read.
 ///
 /// ```
 /// use std::sync::Arc;

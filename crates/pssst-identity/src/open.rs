@@ -8,8 +8,9 @@ use crate::FileStore;
 use crate::SqlStore;
 use crate::{Error, IdentityStore, MemoryStore};
 
-/// Opens the store at a location: `memory:` (empty, and gone with the process), `file:PATH` (`FileStore`), `sqlite:PATH` or
-/// `postgres://USER:PASSWORD@HOST/DATABASE` (`SqlStore`). The audit log of a database ascribes changes to the actor.
+/// Opens the store at a location: `memory:` (empty, and gone with the process), `file:PATH`
+/// (`FileStore`), `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE` (`SqlStore`). The audit
+/// log of a database ascribes changes to the actor.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,8 +25,8 @@ use crate::{Error, IdentityStore, MemoryStore};
 /// ```
 ///
 /// # Errors
-/// [`Error::Syntax`] for another location, or one whose feature is not enabled, and what the store has against it. No error shows the location, which may hold a
-/// password.
+/// [`Error::Syntax`] for another location, or one whose feature is not enabled, and what the store
+/// has against it. No error shows the location, which may hold a password.
 pub async fn open(location: &str, actor: &str) -> Result<Arc<dyn IdentityStore>, Error> {
     if location == "memory:" {
         return Ok(Arc::new(MemoryStore::new()));

@@ -17,13 +17,15 @@ mod admissibility;
 mod names;
 mod shard;
 
-/// 64 shards: few enough to stay in the fastest cache, many enough that making room in one of them is quickly done.
+/// 64 shards: few enough to stay in the fastest cache, many enough that making room in one of them
+/// is quickly done.
 const SHARD_BITS: u32 = 6;
 
 /// The clients of a store, in memory.
 ///
-/// Looking up takes no lock and allocates nothing, while a writer sets clients in place, or puts a larger part where there is no more
-/// room. A client takes 50 bytes, and those of its name; in a snapshot that grows little by little, 53.
+/// Looking up takes no lock and allocates nothing, while a writer sets clients in place, or puts a
+/// larger part where there is no more room. A client takes 50 bytes, and those of its name; in a
+/// snapshot that grows little by little, 53.
 ///
 /// ```
 /// use pssst_identity::pssst::PublicKey;
@@ -56,8 +58,8 @@ impl IdentitySnapshot {
         shard.load().admissibility(key, hash)
     }
 
-    /// Takes these changes over, the later of two for one key last. Each is seen by whoever looks up its key when this
-    /// returns.
+    /// Takes these changes over, the later of two for one key last. Each is seen by whoever looks
+    /// up its key when this returns.
     pub fn apply(&self, changes: &[Change]) {
         let _one_at_a_time = lock(&self.writing);
         self.table.apply(changes);
@@ -68,7 +70,8 @@ impl IdentitySnapshot {
         Table::new(self.table.hasher.clone())
     }
 
-    /// Forgets every client, and takes these over instead: each key is seen as it was or as it is now, and never missed.
+    /// Forgets every client, and takes these over instead: each key is seen as it was or as it is
+    /// now, and never missed.
     pub(crate) fn replace(&self, table: Table) {
         let _one_at_a_time = lock(&self.writing);
         for (shard, replacement) in self.table.shards.iter().zip(table.shards) {
@@ -104,7 +107,8 @@ impl fmt::Debug for IdentitySnapshot {
     }
 }
 
-/// All shards, and the hash that assigns keys to them: by it nobody outside can choose keys that fall together.
+/// All shards, and the hash that assigns keys to them: by it nobody outside can choose keys that
+/// fall together.
 pub(crate) struct Table {
     hasher: RandomState,
     shards: Box<[ArcSwap<Shard>]>,

@@ -24,11 +24,13 @@ mod rows;
 mod tokens;
 mod write;
 
-/// A store in a database. Cheap to clone: clones share the connections and the [`hints`](IdentityStore::hints).
+/// A store in a database. Cheap to clone: clones share the connections and the
+/// [`hints`](IdentityStore::hints).
 ///
-/// Every change is written into the audit log in the same transaction. A call waits for other writers, for a connection and
-/// for the database, 35 seconds in all at most and 5 when the database cannot be reached; then it is an
-/// [`Error::Database`], and the next call tries again. Only adding very many identities at once may take longer.
+/// Every change is written into the audit log in the same transaction. A call waits for other
+/// writers, for a connection and for the database, 35 seconds in all at most and 5 when the
+/// database cannot be reached; then it is an [`Error::Database`], and the next call tries again.
+/// Only adding very many identities at once may take longer.
 #[derive(Clone)]
 pub struct SqlStore {
     database: Arc<Database>,
@@ -36,31 +38,37 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Opens `sqlite:PATH` or `postgres://...`, and brings its tables up to date. Changes are ascribed to `pssst` until
-    /// [`acting_as`](Self::acting_as) says better.
+    /// Opens `sqlite:PATH` or `postgres://...`, and brings its tables up to date. Changes are
+    /// ascribed to `pssst` until [`acting_as`](Self::acting_as) says better.
     ///
-    /// What follows `sqlite:` is the path itself, without escapes. The file is made if it is not there, for its owner only.
-    /// A database in memory would be another for each connection, so there is none: use [`MemoryStore`](crate::MemoryStore).
+    /// What follows `sqlite:` is the path itself, without escapes. The file is made if it is not
+    /// there, for its owner only. A database in memory would be another for each connection, so
+    /// there is none: use [`MemoryStore`](crate::MemoryStore).
     ///
-    /// A URL for PostgreSQL says all that its own programs' URLs do, TLS included (`sslmode=verify-full`,
-    /// `sslrootcert=...`); what it leaves out is taken from `PGHOST` and its like.
+    /// A URL for PostgreSQL says all that its own programs' URLs do, TLS included
+    /// (`sslmode=verify-full`, `sslrootcert=...`); what it leaves out is taken from `PGHOST` and
+    /// its like.
     ///
     /// # Errors
-    /// [`Error::Syntax`] for another URL, and [`Error::Database`]. Neither shows the URL, which may hold a password.
+    /// [`Error::Syntax`] for another URL, and [`Error::Database`]. Neither shows the URL, which may
+    /// hold a password.
     pub async fn open(url: &str) -> Result<Self, Error> {
         Ok(Self { database: Arc::new(connect::open(url).await?), actor: "pssst".into() })
     }
 
-    /// The same store, whose changes the audit log ascribes to this actor. Up to 128 bytes of it are kept.
+    /// The same store, whose changes the audit log ascribes to this actor. Up to 128 bytes of it
+    /// are kept.
     #[must_use]
     pub fn acting_as(&self, actor: impl Into<String>) -> Self {
         Self { database: Arc::clone(&self.database), actor: audit::bounded(&actor.into(), audit::MAX_ACTOR_LEN).into() }
     }
 
-    /// Makes a token. Those that were used, withdrawn or have expired more than 90 days ago are forgotten on the way.
+    /// Makes a token. Those that were used, withdrawn or have expired more than 90 days ago are
+    /// forgotten on the way.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::InvalidLabel`], [`Error::RandomnessUnavailable`], [`Error::Database`].
+    /// [`Error::InvalidName`], [`Error::InvalidLabel`], [`Error::RandomnessUnavailable`],
+    /// [`Error::Database`].
     pub async fn create_token(&self, grant: TokenGrant) -> Result<Token, Error> {
         tokens::check(&grant)?;
         let token = Token::generate()?;
@@ -84,11 +92,12 @@ impl SqlStore {
         self.database.write(&self.actor, 0, async |write| tokens::withdraw(write, id).await).await
     }
 
-    /// Enrols a key by a token, all at once or not at all. The caller has seen the proof of the key. The same token with the
-    /// same key again, while that identity is enrolled, gives the identity once more and stores nothing.
+    /// Enrols a key by a token, all at once or not at all. The caller has seen the proof of the
+    /// key. The same token with the same key again, while that identity is enrolled, gives the
+    /// identity once more and stores nothing.
     ///
-    /// A refusal leaves the token as it was. It is not in the audit log: whoever answers the device knows more of it, and
-    /// [records](Self::record) it.
+    /// A refusal leaves the token as it was. It is not in the audit log: whoever answers the device
+    /// knows more of it, and [records](Self::record) it.
     ///
     /// # Errors
     /// Every [`EnrollError`].
@@ -109,7 +118,8 @@ impl SqlStore {
         self.database.write(&self.actor, 0, async |write| write.record(&[entry]).await).await
     }
 
-    /// The latest entries of the audit log before this number (`None`: the latest of all), newest first, up to 1,000.
+    /// The latest entries of the audit log before this number (`None`: the latest of all), newest
+    /// first, up to 1,000.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].

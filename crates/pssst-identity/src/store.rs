@@ -6,14 +6,15 @@ use pssst::PublicKey;
 
 use crate::{ChangeHints, Error, Identity, NewIdentity, Standing, State, Update};
 
-/// How far a store has come: each change of an identity has a number, and later ones have larger ones.
+/// How far a store has come: each change of an identity has a number, and later ones have larger
+/// ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
 /// Where identities are kept.
 ///
-/// Every method either does all that it says, durably, or nothing. Methods may be called from many tasks and, but for
-/// [`MemoryStore`](crate::MemoryStore), from many processes at once.
+/// Every method either does all that it says, durably, or nothing. Methods may be called from many
+/// tasks and, but for [`MemoryStore`](crate::MemoryStore), from many processes at once.
 #[async_trait]
 pub trait IdentityStore: Send + Sync {
     /// Adds all of these, or none.
@@ -43,8 +44,8 @@ pub trait IdentityStore: Send + Sync {
     /// Changes an identity, and returns what it is now.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Revoked`], [`Error::NameTaken`], [`Error::InvalidName`], [`Error::InvalidLabel`], or
-    /// the store's own failure.
+    /// [`Error::NotFound`], [`Error::Revoked`], [`Error::NameTaken`], [`Error::InvalidName`],
+    /// [`Error::InvalidLabel`], or the store's own failure.
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error>;
 
     /// Forgets an identity. Its key and its name can be enrolled again.
@@ -53,15 +54,15 @@ pub trait IdentityStore: Send + Sync {
     /// [`Error::NotFound`], or the store's own failure.
     async fn remove(&self, key: &PublicKey) -> Result<(), Error>;
 
-    /// The first `limit` changes after this revision, oldest first, the latest of each identity only. After revision 0,
-    /// that is every identity there is.
+    /// The first `limit` changes after this revision, oldest first, the latest of each identity
+    /// only. After revision 0, that is every identity there is.
     ///
     /// # Errors
     /// The store's own failure.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error>;
 
-    /// Marked as changed soon after something has changed, as far as the store is told; where it is not (another process
-    /// changed a file), only asking for [`changes`](Self::changes) tells.
+    /// Marked as changed soon after something has changed, as far as the store is told; where it is
+    /// not (another process changed a file), only asking for [`changes`](Self::changes) tells.
     fn hints(&self) -> ChangeHints;
 
     /// Adds one identity.
@@ -82,8 +83,8 @@ pub struct ListQuery {
     pub limit: usize,
     /// Only those in this state.
     pub state: Option<State>,
-    /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`) has this in it, whatever
-    /// the case.
+    /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`) has
+    /// this in it, whatever the case.
     pub search: Option<String>,
 }
 
@@ -124,10 +125,11 @@ impl Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Drawn at random when the store was made: with another one, all revisions seen before mean nothing.
+    /// Drawn at random when the store was made: with another one, all revisions seen before mean
+    /// nothing.
     pub store: String,
-    /// The store's latest revision. One that is older than what was seen before means that the store was set back, for
-    /// instance from a backup: start from revision 0 again.
+    /// The store's latest revision. One that is older than what was seen before means that the
+    /// store was set back, for instance from a backup: start from revision 0 again.
     pub latest: Revision,
     /// The changes, oldest first.
     pub changes: Vec<Change>,

@@ -42,7 +42,8 @@ impl FromStr for TokenId {
     }
 }
 
-/// A token: whoever has it can enrol one key. `pssst-token-`, the id and a secret of 32 bytes, in hexadecimal digits.
+/// A token: whoever has it can enrol one key. `pssst-token-`, the id and a secret of 32 bytes, in
+/// hexadecimal digits.
 ///
 /// Wiped when dropped; `Debug` shows its id only.
 #[derive(Clone)]
@@ -137,7 +138,8 @@ pub enum EnrollError {
     TokenWithdrawn,
     /// The token was used before, for another key; or for this one, which is not enrolled any more.
     TokenUsed,
-    /// The token leaves the name to the device, which proposed none; or it names the client, and the device proposed another.
+    /// The token leaves the name to the device, which proposed none; or it names the client, and
+    /// the device proposed another.
     NameMismatch,
     /// The key, the name or the store.
     Store(Error),

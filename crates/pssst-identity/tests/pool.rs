@@ -1,4 +1,5 @@
-//! A pool of servers that follow one database: a real PostgreSQL, real servers, real packets on loopback.
+//! A pool of servers that follow one database: a real PostgreSQL, real servers, real packets on
+//! loopback.
 #![cfg(unix)]
 
 use std::net::SocketAddr;

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// masks, on systems with modes. A symbolic link stays, and the file that it names is replaced.
 ///
 /// # Errors
-/// Those of the system, also when the owner cannot be kept. The old content stays, and no other file is left.
+/// Those of the system, also when the owner cannot be kept. The old content stays, and no other
+/// file is left.
 ///
 /// ```
 /// # let folder = std::env::temp_dir();

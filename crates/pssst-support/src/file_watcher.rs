@@ -132,8 +132,8 @@ impl FileWatcher {
         self.accepted = None;
     }
 
-    /// Whether the files are those whose contents were accepted, as far as that can be known without
-    /// reading them: they were read when a later change was sure to have another time.
+    /// Whether the files are those whose contents were accepted, as far as that can be known
+    /// without reading them: they were read when a later change was sure to have another time.
     fn is_unchanged(&self) -> bool {
         let (Some(accepted), Some(seen)) = (&self.accepted, &self.seen) else { return false };
         accepted.digest == seen.digest

@@ -34,7 +34,8 @@ pub enum AuthoritiesError {
     Invalid(rustls::Error),
 }
 
-/// Returns the configuration of a client that offers these protocols (ALPN), the preferred one first.
+/// Returns the configuration of a client that offers these protocols (ALPN), the preferred one
+/// first.
 ///
 /// # Errors
 /// When the system has no authorities that can be used.

@@ -1,4 +1,5 @@
-//! A part of a snapshot: an open-addressing table whose slots are set in place, while readers look on.
+//! A part of a snapshot: an open-addressing table whose slots are set in place, while readers look
+//! on.
 
 use std::collections::HashMap;
 use std::iter;
@@ -18,7 +19,8 @@ const STRETCH: usize = 4;
 /// Slots whose names lie together, and are replaced together.
 const GROUP: usize = 512;
 
-/// Clients by key. A look-up waits for memory once: slots are found by the key's hash, and one after another until an empty one.
+/// Clients by key. A look-up waits for memory once: slots are found by the key's hash, and one
+/// after another until an empty one.
 pub(super) struct Shard {
     slots: Box<[Slot]>,
     /// Slots that are in use, or were.
@@ -28,8 +30,8 @@ pub(super) struct Shard {
     names: Box<[ArcSwap<Names>]>,
 }
 
-/// A client, 40 bytes. Once a slot has a key it keeps it, so that whoever reads it sees one key and never parts of two; what may
-/// change is the mark.
+/// A client, 40 bytes. Once a slot has a key it keeps it, so that whoever reads it sees one key and
+/// never parts of two; what may change is the mark.
 #[derive(Default)]
 struct Slot {
     key: [AtomicU64; KEY_LEN / 8],
@@ -78,7 +80,8 @@ impl Shard {
         Some(Standing { name, state, expires })
     }
 
-    /// The same clients in a larger shard, if this one has no room for those of the keys that are not in it.
+    /// The same clients in a larger shard, if this one has no room for those of the keys that are
+    /// not in it.
     pub(super) fn grown<'k>(
         &self,
         keys: impl Iterator<Item = &'k PublicKey>,
@@ -89,14 +92,16 @@ impl Shard {
             return None;
         }
         let len = self.len();
-        // By a sixteenth at least, so that it is not done for each client, and no more, so that little is empty.
+        // By a sixteenth at least, so that it is not done for each client, and no more, so that
+        // little is empty.
         let grown = Self::with_capacity(len + more.max(len / 16).max(4));
         let clients: Vec<_> = (0..self.slots.len()).filter_map(|place| self.client(place)).collect();
         grown.set(clients.iter().map(|(key, standing)| (key, Some(standing))), hash);
         Some(grown)
     }
 
-    /// Sets clients in place; `None` removes. There must be room for all of them, and only one caller at a time.
+    /// Sets clients in place; `None` removes. There must be room for all of them, and only one
+    /// caller at a time.
     pub(super) fn set<'c>(
         &self,
         clients: impl Iterator<Item = (&'c PublicKey, Option<&'c Standing>)>,
@@ -130,8 +135,8 @@ impl Shard {
 
     /// Where a key is, and its slot's mark.
     ///
-    /// A stretch of slots is compared whole before anything is decided: a branch for each would wait for the memory of one before
-    /// it asks for the next.
+    /// A stretch of slots is compared whole before anything is decided: a branch for each would
+    /// wait for the memory of one before it asks for the next.
     fn find(&self, key: [u64; 4], hash: u64) -> Option<(usize, u64)> {
         let mut first = self.first(hash);
         let mut looked_at = 0;

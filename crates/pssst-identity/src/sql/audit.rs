@@ -62,7 +62,8 @@ pub(super) async fn list(
     rows.iter().map(entry).collect()
 }
 
-/// As much of a text as is kept, without control characters: a log is read on terminals, and databases refuse some.
+/// As much of a text as is kept, without control characters: a log is read on terminals, and
+/// databases refuse some.
 pub(super) fn bounded(text: &str, max_len: usize) -> String {
     let mut kept = String::new();
     for c in text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }) {

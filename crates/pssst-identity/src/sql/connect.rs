@@ -31,7 +31,8 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const MIGRATIONS_TABLE: &str = "pssst_migrations";
 
-/// For every connection. SQLite's time limit is [`BUSY_LIMIT`]; the file remembers that it is in WAL mode.
+/// For every connection. SQLite's time limit is [`BUSY_LIMIT`]; the file remembers that it is in
+/// WAL mode.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                                PRAGMA trusted_schema = OFF";
 const POSTGRES_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \

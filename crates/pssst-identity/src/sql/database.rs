@@ -23,8 +23,9 @@ pub(super) struct Database {
     pub(super) dialect: Dialect,
     pub(super) pool: AnyPool,
     pub(super) signal: ChangeSignal,
-    /// Writers get it in the order in which they came. Those that wait for it have no connection yet, so that readers find
-    /// one; and SQLite, left alone, lets whoever asks at the right moment write.
+    /// Writers get it in the order in which they came. Those that wait for it have no connection
+    /// yet, so that readers find one; and SQLite, left alone, lets whoever asks at the right moment
+    /// write.
     pub(super) turn: Mutex<()>,
     #[cfg(feature = "postgres")]
     pub(super) _listener: Option<Listener>,
@@ -40,7 +41,8 @@ impl Database {
         settle(connection, outcome.ok())
     }
 
-    /// Does the work in a transaction that has the writers' lock and this many revisions, and commits it if all is well.
+    /// Does the work in a transaction that has the writers' lock and this many revisions, and
+    /// commits it if all is well.
     pub(super) async fn write<T, E>(
         &self,
         actor: &str,
@@ -72,7 +74,8 @@ impl Database {
     }
 }
 
-/// A connection on which something is still under way is of no use to anybody: its other end may be gone without a word.
+/// A connection on which something is still under way is of no use to anybody: its other end may be
+/// gone without a word.
 fn settle<T, E: From<Error>>(connection: PoolConnection<Any>, outcome: Option<Result<T, E>>) -> Result<T, E> {
     outcome.unwrap_or_else(|| {
         drop(connection.detach());

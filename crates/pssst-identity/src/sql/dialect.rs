@@ -12,8 +12,9 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// SQLite takes the right to write at once: taken after a read, it could be refused without waiting. For PostgreSQL,
-    /// the writers' lock needs no more than this level, whatever the database's default is.
+    /// SQLite takes the right to write at once: taken after a read, it could be refused without
+    /// waiting. For PostgreSQL, the writers' lock needs no more than this level, whatever the
+    /// database's default is.
     pub(super) const fn begin_write(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",

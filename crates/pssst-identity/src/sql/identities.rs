@@ -14,7 +14,8 @@ use crate::{Action, Changes, Error, Identity, ListQuery, NewAuditEntry, NewIdent
 
 /// Rows that one statement inserts.
 const CHUNK_LEN: usize = 256;
-/// More bytes than what is searched can have (`Identity::search_text`, even if every letter grows in lower case).
+/// More bytes than what is searched can have (`Identity::search_text`, even if every letter grows
+/// in lower case).
 const MAX_SEARCH_LEN: usize = 24_000;
 
 /// The revisions have been reserved.
@@ -169,8 +170,8 @@ pub(super) async fn remove(write: &mut Write<'_>, key: &PublicKey) -> Result<(),
     write.record(&[entry(Action::Removed, &identity, identity.name.clone())]).await
 }
 
-/// One statement, so that what it tells was true at one moment. The limit within each half keeps SQLite from sorting all that
-/// comes later.
+/// One statement, so that what it tells was true at one moment. The limit within each half keeps
+/// SQLite from sorting all that comes later.
 pub(super) async fn changes(connection: &mut AnyConnection, after: Revision, limit: usize) -> Result<Changes, Error> {
     const PLACE: &str = "the row of the store";
     let sql = "SELECT s.name, s.revision, f.revision, f.key, f.name, f.state, f.expires \
@@ -197,7 +198,8 @@ fn entry(action: Action, identity: &Identity, detail: String) -> NewAuditEntry {
     NewAuditEntry { action, client_key: Some(identity.key), detail }
 }
 
-/// Which of these could not be inserted, and why. The writers' lock is held, so the cause is still there.
+/// Which of these could not be inserted, and why. The writers' lock is held, so the cause is still
+/// there.
 async fn conflict(
     connection: &mut AnyConnection,
     identities: &[Identity],

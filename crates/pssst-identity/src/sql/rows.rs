@@ -32,7 +32,8 @@ pub(super) fn identity(row: &AnyRow) -> Result<Identity, Error> {
     })
 }
 
-/// From the columns revision, key, name, state and expires, from the second on; `None` for a row without any of them.
+/// From the columns revision, key, name, state and expires, from the second on; `None` for a row
+/// without any of them.
 pub(super) fn change(row: &AnyRow) -> Result<Option<Change>, Error> {
     const PLACE: &str = "the feed of changes";
     let Some(revision) = column::<Option<i64>>(row, 2, PLACE)? else { return Ok(None) };
@@ -58,7 +59,8 @@ where
     row.try_get(index).map_err(|_| Error::Corrupt(place))
 }
 
-/// The bytes of a key. What it is was checked when it was enrolled, and would take the time of an X25519 each.
+/// The bytes of a key. What it is was checked when it was enrolled, and would take the time of an
+/// X25519 each.
 pub(super) fn key(bytes: &[u8], place: &'static str) -> Result<PublicKey, Error> {
     bytes.try_into().map(PublicKey::from_bytes).map_err(|_| Error::Corrupt(place))
 }

@@ -9,8 +9,8 @@ use super::rows::unsigned;
 use crate::store::now;
 use crate::{Error, NewAuditEntry};
 
-/// Holds the lock of all writers, the row of `pssst_store`: revisions become visible in their order, and what was checked
-/// stays true until the commit.
+/// Holds the lock of all writers, the row of `pssst_store`: revisions become visible in their
+/// order, and what was checked stays true until the commit.
 pub(super) struct Write<'c> {
     pub(super) transaction: Transaction<'c, Any>,
     /// When it has begun: what it writes has this time.
@@ -31,7 +31,8 @@ impl<'c> Write<'c> {
         let transaction = connection.begin_with(dialect.begin_write().into_sql_str()).await?;
         let mut write = Self { transaction, now: Timestamp::UNIX_EPOCH, next_revision: 1, has_changed: false, actor };
         write.reserve(revisions).await?;
-        // Only now, since the lock may have taken its time, and later changes should have later times.
+        // Only now, since the lock may have taken its time, and later changes should have later
+        // times.
         write.now = now();
         Ok(write)
     }

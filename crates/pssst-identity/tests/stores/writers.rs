@@ -18,7 +18,8 @@ pub(crate) async fn sixteen_writers_and_a_follower(store: Store) {
     many_writers_and_a_follower(vec![store]).await;
 }
 
-/// Through as many handles of one store as there are. Each writer adds its clients and suspends every fifth.
+/// Through as many handles of one store as there are. Each writer adds its clients and suspends
+/// every fifth.
 pub(crate) async fn many_writers_and_a_follower(handles: Vec<Store>) {
     // One test at a time: each of them keeps the disk busy by itself.
     static DISK: Mutex<()> = Mutex::const_new(());

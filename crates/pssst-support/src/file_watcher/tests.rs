@@ -185,7 +185,8 @@ fn lengths_part_the_files() {
     assert_eq!(fixture.settled(), "a+bc");
 }
 
-/// Kubernetes mounts a folder of links through `..data`, which is a link to a folder for each version.
+/// Kubernetes mounts a folder of links through `..data`, which is a link to a folder for each
+/// version.
 #[cfg(unix)]
 #[test]
 fn links_are_followed_when_they_lead_elsewhere() -> io::Result<()> {
