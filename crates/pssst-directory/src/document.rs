@@ -1,9 +1,8 @@
 //! The document that tells clients the server's public keys.
 
-use std::fmt;
-
 use jiff::{SignedDuration, Timestamp};
 use pssst::{PublicKey, Suite};
+use pssst_support::named_enum;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -12,33 +11,18 @@ const VERSION: u32 = 1;
 const MAX_KEYS: usize = 16;
 const MAX_INTERVAL: SignedDuration = SignedDuration::from_hours(366 * 24);
 
-/// Where a key is on its way: `next -> current -> previous`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum KeyState {
-    /// Servers accept it already; clients use it from its time on.
-    Next,
-    /// Clients use it.
-    Current,
-    /// Servers still accept it, for clients that have not heard of its successor.
-    Previous,
-}
-
-impl KeyState {
-    /// `next`, `current` or `previous`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Next => "next",
-            Self::Current => "current",
-            Self::Previous => "previous",
-        }
-    }
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+named_enum! {
+    /// Where a key is on its way: `next -> current -> previous`.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    #[non_exhaustive]
+    pub enum KeyState {
+        /// Servers accept it already; clients use it from its time on.
+        Next => "next",
+        /// Clients use it.
+        Current => "current",
+        /// Servers still accept it, for clients that have not heard of its successor.
+        Previous => "previous",
     }
 }
 
