@@ -14,6 +14,9 @@ use crate::{FileError, FileErrorCause, secret_file};
 /// Bytes of a file at most, unless its source says otherwise.
 const MAX_LEN: u64 = 1 << 20;
 
+/// With less room than this, `read_to_end` reads into memory of its own first.
+const PROBE_LEN: usize = 32;
+
 /// A file to read, and what is refused in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -84,8 +87,9 @@ impl Source {
         if id.len > self.max_len {
             return Err(FileErrorCause::TooLong(self.max_len));
         }
-        // Sized at once: growing would leave copies behind.
-        let capacity = usize::try_from(id.len).unwrap_or(0).saturating_add(1);
+        // Sized at once: growing would leave copies behind, and so would the standard library's probe
+        // of the last few bytes, for which it wants room.
+        let capacity = usize::try_from(id.len).unwrap_or(0).saturating_add(PROBE_LEN);
         let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
         file.take(self.max_len.saturating_add(1)).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).is_ok_and(|len| len > self.max_len) {
