@@ -23,6 +23,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "pssst-net",
     "pssst-identity",
     "pssst-directory",
+    "pssst-http",
     "pssst-directory-server",
     "pssst-gateway",
     "pssst-service",

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn_with_state, map_response};
 
 use super::headers;
-use super::state::{MAX_BODY_LEN, Shared};
+use super::state::Shared;
 
 pub(super) use access::client_verifier;
 pub use operators::Operators;
@@ -24,7 +23,6 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .nest("/v1", api::router())
         .merge(page::router())
-        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(from_fn_with_state(Arc::clone(&shared), access::guard))
         .layer(map_response(headers::of_admin))
         .with_state(shared)

@@ -1,6 +1,5 @@
 //! The service: an HTTPS listener for devices, and another one for operators.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +7,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pssst::Suite;
+use pssst_http::{HttpStats, Listener, Server, Tls};
 use pssst_identity::SqlStore;
 use pssst_net::RateLimit;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
 
 use crate::admin::{self, Operators};
 use crate::certificate::ServerCertificate;
 use crate::limits::Limits;
-use crate::listen::{self, Ending, Listener};
+use crate::peer;
 use crate::public;
 use crate::state::{Rotation, Shared, open_enrollments};
 use crate::stats::DirectoryStats;
@@ -59,11 +59,15 @@ use pssst_directory::Pin;
 /// ```
 #[derive(Debug)]
 pub struct Directory {
-    public_addr: SocketAddr,
-    admin_addr: Option<SocketAddr>,
+    public: Server,
+    admin: Option<Server>,
     shared: Arc<Shared>,
-    ending: Ending,
+    /// Follows the files.
+    follower: JoinHandle<()>,
 }
+
+/// Bytes of a request's body. An enrolment has about 400.
+const MAX_BODY_LEN: usize = 8 * 1024;
 
 impl Directory {
     /// A directory for the clients in this store, with the keys of this schedule, known by this certificate.
@@ -84,12 +88,12 @@ impl Directory {
 
     /// Where devices come.
     pub fn public_addr(&self) -> SocketAddr {
-        self.public_addr
+        self.public.local_addr()
     }
 
     /// Where operators come.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin_addr
+        self.admin.as_ref().map(Server::local_addr)
     }
 
     /// The pin of its certificate, for clients that no public authority serves.
@@ -99,27 +103,27 @@ impl Directory {
 
     /// What it has done so far.
     pub fn stats(&self) -> DirectoryStats {
-        // All other tasks are those of the listeners and of the files.
-        let own = 2 + usize::from(self.admin_addr.is_some());
-        self.shared.counters.snapshot(self.ending.tasks.len().saturating_sub(own))
+        let admin = self.admin.as_ref().map_or_else(HttpStats::default, Server::stats);
+        self.shared.counters.snapshot(self.public.stats() + admin)
     }
 
     /// Stops: accepts nothing more, finishes the requests at hand as far as `within` allows, and closes. Returns what it has done in
     /// its life.
     pub async fn shutdown(&self, within: Duration) -> DirectoryStats {
-        self.ending.stop.cancel();
-        if timeout(within, self.ending.tasks.wait()).await.is_err() {
-            self.ending.abort.cancel();
-            self.ending.tasks.wait().await;
-        }
-        self.shared.counters.snapshot(0)
+        let admin = async {
+            if let Some(admin) = &self.admin {
+                admin.shutdown(within).await;
+            }
+        };
+        tokio::join!(self.public.shutdown(within), admin);
+        self.follower.abort();
+        self.stats()
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        self.ending.stop.cancel();
-        self.ending.abort.cancel();
+        self.follower.abort();
     }
 }
 
@@ -198,11 +202,12 @@ impl DirectoryBuilder {
         let now = self.schedule.now();
         let opener = open_enrollments(&self.schedule.load(), now)?;
         self.schedule.load().document(now, Duration::MAX, &self.suites)?;
-        let public_tls = listen::tls(&self.certificate, listen::no_clients())?;
-        let admin_tls = match admin {
-            Some(_) => {
+        let public_tls = Tls::new(self.certificate.resolver()).map_err(Error::certificate)?;
+        let admin = match admin {
+            Some(address) => {
                 let clients = admin::client_verifier(self.client_ca.as_deref(), self.operators.is_some())?;
-                Some(listen::tls(&self.certificate, clients)?)
+                let tls = Tls::with_clients(self.certificate.resolver(), clients).map_err(Error::certificate)?;
+                Some((address, tls))
             }
             None => None,
         };
@@ -220,38 +225,36 @@ impl DirectoryBuilder {
             strangers: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
             counters: Arc::default(),
         });
-        let max_connections = self.max_connections;
-        let (socket, public_addr) = listen::bind(public).await?;
-        let router = public::router(Arc::clone(&shared));
-        let mut listeners = vec![Listener { socket, tls: public_tls, router, max_connections }];
-        let mut admin_addr = None;
-        if let Some((address, tls)) = admin.zip(admin_tls) {
-            let (socket, address) = listen::bind(address).await?;
-            let router = admin::router(Arc::clone(&shared));
-            listeners.push(Listener { socket, tls, router, max_connections });
-            admin_addr = Some(address);
-        }
-        Ok(BoundDirectory { public_addr, admin_addr, listeners, shared })
+        let listen = async |address, tls| {
+            let listener = Listener::bind(address).await.map_err(|error| Error::Listen(address, error))?;
+            Ok::<_, Error>(listener.max_connections(self.max_connections).max_body_len(MAX_BODY_LEN).tls(tls))
+        };
+        let public = listen(public, public_tls).await?;
+        let admin = match admin {
+            Some((address, tls)) => Some(listen(address, tls).await?),
+            None => None,
+        };
+        Ok(BoundDirectory { public, admin, shared })
     }
 }
 
 /// A directory that listens, and does not serve yet: what comes meanwhile waits.
+#[derive(Debug)]
 pub struct BoundDirectory {
-    public_addr: SocketAddr,
-    admin_addr: Option<SocketAddr>,
-    listeners: Vec<Listener>,
+    public: Listener,
+    admin: Option<Listener>,
     shared: Arc<Shared>,
 }
 
 impl BoundDirectory {
     /// Where devices come.
     pub fn public_addr(&self) -> SocketAddr {
-        self.public_addr
+        self.public.local_addr()
     }
 
     /// Where operators come.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin_addr
+        self.admin.as_ref().map(Listener::local_addr)
     }
 
     /// The pin of its certificate, for clients that no public authority serves.
@@ -264,23 +267,10 @@ impl BoundDirectory {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn serve(self) -> Directory {
-        let Self { public_addr, admin_addr, listeners, shared } = self;
-        let ending = Ending::default();
-        for listener in listeners {
-            ending.tasks.spawn(listener.run(Arc::clone(&shared.counters), ending.clone()));
-        }
-        let (follower, stop) = (Arc::clone(&shared), ending.stop.clone());
-        ending.tasks.spawn(async move { stop.run_until_cancelled(follower.follow_files()).await });
-        ending.tasks.close();
-        Directory { public_addr, admin_addr, shared, ending }
-    }
-}
-
-impl fmt::Debug for BoundDirectory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundDirectory")
-            .field("public_addr", &self.public_addr)
-            .field("admin_addr", &self.admin_addr)
-            .finish_non_exhaustive()
+        let Self { public, admin, shared } = self;
+        let follower = tokio::spawn(Arc::clone(&shared).follow_files());
+        let public = peer::serve(public, public::router(Arc::clone(&shared)));
+        let admin = admin.map(|admin| peer::serve(admin, admin::router(Arc::clone(&shared))));
+        Directory { public, admin, shared, follower }
     }
 }

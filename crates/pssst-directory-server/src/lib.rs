@@ -10,7 +10,7 @@ mod error;
 mod followed;
 mod headers;
 mod limits;
-mod listen;
+mod peer;
 mod public;
 mod schedule;
 mod schedule_file;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, FromRequest, Request, State};
+use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::headers;
-use super::listen::Peer;
-use super::state::{MAX_BODY_LEN, Shared};
+use super::peer::Peer;
+use super::state::Shared;
 use super::stats::DirectoryEvent;
 use crate::Error;
 use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeyDocument, Problem, Refusal};
@@ -30,7 +30,6 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/.well-known/pssst/keys", get(keys))
         .route("/v1/keys", get(keys))
         .route("/v1/enroll", post(enroll))
-        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(axum::middleware::map_response(headers::of_public))
         .with_state(shared)
 }

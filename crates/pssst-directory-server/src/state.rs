@@ -16,8 +16,6 @@ use super::limits::Limits;
 use super::stats::{Counters, DirectoryEvent};
 use crate::{Error, Schedule, ScheduleFile};
 
-/// Bytes of a request's body at most. An enrolment has about 400.
-pub(crate) const MAX_BODY_LEN: usize = 8 * 1024;
 /// How often files are looked at.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -3,9 +3,9 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pssst_support::named_enum;
-
 use pssst_directory::Refusal;
+use pssst_http::{HttpEvent, HttpStats};
+use pssst_support::named_enum;
 
 named_enum! {
     /// What can happen in a directory. Refused enrolments are counted by their [`Refusal`] instead.
@@ -41,6 +41,18 @@ named_enum! {
         RotationStarted => "rotation_started",
         /// Something could not be written into the audit log. (What changes an identity or a token is never done without its entry.)
         AuditFailed => "audit_failed",
+    }
+}
+
+impl From<HttpEvent> for DirectoryEvent {
+    fn from(event: HttpEvent) -> Self {
+        match event {
+            HttpEvent::Connected => Self::Connected,
+            HttpEvent::AcceptFailed => Self::AcceptFailed,
+            HttpEvent::HandshakeFailed => Self::HandshakeFailed,
+            HttpEvent::HandshakeTimedOut => Self::HandshakeTimedOut,
+            HttpEvent::RequestTimedOut => Self::RequestTimedOut,
+        }
     }
 }
 
@@ -85,12 +97,16 @@ impl Counters {
         add_one(self.refusals.get(refusal as usize));
     }
 
-    /// With so many connections that are open.
-    pub(super) fn snapshot(&self, connections: usize) -> DirectoryStats {
+    /// Together with what happened at the listeners.
+    pub(super) fn snapshot(&self, http: HttpStats) -> DirectoryStats {
+        let mut events = self.events.each_ref().map(|count| count.load(Ordering::Relaxed));
+        for event in HttpEvent::ALL {
+            events[DirectoryEvent::from(event).index()] += http.count(event);
+        }
         DirectoryStats {
-            events: self.events.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            events,
             refusals: self.refusals.each_ref().map(|count| count.load(Ordering::Relaxed)),
-            connections,
+            connections: http.connections(),
         }
     }
 }
@@ -120,14 +136,13 @@ mod tests {
         for (times, refusal) in Refusal::ALL.into_iter().enumerate() {
             (0..=times).for_each(|_| counters.add_refusal(refusal));
         }
-        let stats = counters.snapshot(7);
+        let stats = counters.snapshot(HttpStats::default());
         for (place, event) in DirectoryEvent::ALL.into_iter().enumerate() {
             assert_eq!(stats.count(event), place as u64 + 1, "{}", event.name());
         }
         for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(stats.refused(refusal), place as u64 + 1, "{refusal}");
         }
-        assert_eq!(stats.connections(), 7);
         let names: std::collections::HashSet<_> = DirectoryEvent::ALL.map(DirectoryEvent::name).into_iter().collect();
         assert_eq!(names.len(), DirectoryEvent::COUNT);
     }

@@ -25,12 +25,13 @@ const PREFIX: &str = "sha256:";
 pub struct Pin([u8; 32]);
 
 impl Pin {
-    /// The pin of a certificate.
+    /// Returns the pin of a certificate, DER.
     ///
     /// # Errors
-    /// [`Error::Syntax`] when it is no X.509 certificate.
-    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
-        let certificate = EndEntityCert::try_from(certificate).map_err(|_| Error::Syntax("an X.509 certificate"))?;
+    /// [`Error::Syntax`] when it is not an X.509 certificate.
+    pub fn of(certificate: &[u8]) -> Result<Self, Error> {
+        let certificate = CertificateDer::from(certificate);
+        let certificate = EndEntityCert::try_from(&certificate).map_err(|_| Error::Syntax("an X.509 certificate"))?;
         Ok(Self(Sha256::digest(certificate.subject_public_key_info()).into()))
     }
 }
@@ -86,7 +87,7 @@ mod tests {
         for text in ["", "sha256:", &digits, &format!("sha256:{digits}00"), &format!("sha512:{digits}"), "sha256:zz"] {
             assert!(text.parse::<Pin>().is_err(), "{text}");
         }
-        assert!(Pin::of(&CertificateDer::from(vec![0x30, 0x00])).is_err());
-        assert!(Pin::of(&CertificateDer::from(vec![])).is_err());
+        assert!(Pin::of(&[0x30, 0x00]).is_err());
+        assert!(Pin::of(&[]).is_err());
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
+use pssst_http::Server;
 use pssst_support::{FileError, FileErrorCause};
 use tokio::time::Interval;
 
@@ -20,7 +21,7 @@ use crate::runtime;
 use crate::signals::{Signal, Signals};
 use crate::stderr::{notice, report_error};
 use crate::systemd;
-use crate::telemetry::{Listener, Monitored, Status, Telemetry, report_drops};
+use crate::telemetry::{self, Monitored, Status, Telemetry, report_drops};
 use crate::traces::{TraceOptions, Traces};
 
 /// Options of any service that stay as they are while it runs.
@@ -139,14 +140,14 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let mut signals = Signals::new()?;
         let service = S::start(&args).await.map_err(locate)?;
         let status = Arc::new(Status::new());
-        let listener = match fixed.metrics {
+        let server = match fixed.metrics {
             Some(address) => {
-                let telemetry = Telemetry::new(program, service.monitored(), Arc::clone(&status));
-                Some(Listener::start(address, telemetry).await.map_err(locate)?)
+                let shown = Telemetry::new(program, service.monitored(), Arc::clone(&status));
+                Some(telemetry::serve(address, shown).await.map_err(locate)?)
             }
             None => None,
         };
-        announce(&service, listener.as_ref()).map_err(|error| Failure::output(&error))?;
+        announce(&service, server.as_ref()).map_err(|error| Failure::output(&error))?;
         systemd::ready();
 
         let monitored = service.monitored();
@@ -162,11 +163,11 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
     })
 }
 
-fn announce<S: Service>(service: &S, listener: Option<&Listener>) -> io::Result<()> {
+fn announce<S: Service>(service: &S, server: Option<&Server>) -> io::Result<()> {
     let mut stdout = io::stdout();
     service.announce(&mut stdout)?;
-    if let Some(listener) = listener {
-        writeln!(stdout, "metrics at http://{}/metrics", listener.address())?;
+    if let Some(server) = server {
+        writeln!(stdout, "metrics at http://{}/metrics", server.local_addr())?;
     }
     stdout.flush()
 }

@@ -23,7 +23,7 @@ mod status;
 mod writer;
 
 pub(crate) use drop_log::report as report_drops;
-pub(crate) use http::Listener;
+pub(crate) use http::serve;
 
 /// A service and its frame, for the listener.
 pub(crate) struct Telemetry {

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::operators::Operators;
 use crate::Error;
-use crate::listen::{self, Peer};
+use crate::peer::Peer;
 use crate::state::Shared;
 use crate::stats::DirectoryEvent;
 use pssst_support::tls::{self, AuthoritiesError};
@@ -37,7 +37,7 @@ pub(super) struct Operator {
 /// Asks for certificates if there is an authority for them, and insists on them if nothing else lets anybody in.
 pub(crate) fn client_verifier(path: Option<&Path>, has_operators: bool) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let Some(path) = path else {
-        return if has_operators { Ok(listen::no_clients()) } else { Err(Error::NoOperators) };
+        return if has_operators { Ok(WebPkiClientVerifier::no_client_auth()) } else { Err(Error::NoOperators) };
     };
     let roots = tls::authorities(&std::fs::read(path)?).map_err(|error| match error {
         AuthoritiesError::Invalid(error) => Error::certificate(error),
