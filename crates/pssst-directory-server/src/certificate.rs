@@ -78,8 +78,9 @@ impl ServerCertificate {
             atomic_file::replace(key, 0o600, pem.as_bytes())?;
         }
         if !certificate.try_exists()? {
-            let pem = Zeroizing::new(std::fs::read_to_string(key)?);
-            let key = KeyPair::from_pem(&pem).map_err(|_| NO_KEY)?;
+            // Checked before anything is made of it: no certificate for a key that is refused.
+            let pem = Source::new(key).secret(true).read()?;
+            let key = str::from_utf8(&pem).ok().and_then(|pem| KeyPair::from_pem(pem).ok()).ok_or(NO_KEY)?;
             atomic_file::replace(certificate, 0o644, self_sign(&key, names)?.pem().as_bytes())?;
         }
         Self::from_files(certificate, key, false)
@@ -186,6 +187,13 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+            std::fs::remove_file(&certificate).unwrap();
+            let set_mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            set_mode(0o644);
+            let refused = ServerCertificate::self_signed_in_files(&certificate, &key, names());
+            assert!(matches!(refused, Err(Error::Exposed(0o644))) && !certificate.exists());
+            set_mode(0o600);
+            assert_eq!(open().pin(), pin);
         }
         std::fs::remove_file(&certificate).unwrap();
         assert_eq!(open().pin(), pin);
