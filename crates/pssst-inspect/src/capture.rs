@@ -28,7 +28,7 @@ pub enum Error {
     CutOff,
     /// A block contradicts itself.
     Damaged,
-    /// Of more bytes than [`MAX_BLOCK_LEN`].
+    /// A block is longer than 16 MiB.
     BlockTooLong,
     /// It cannot be read.
     Read(io::Error),
