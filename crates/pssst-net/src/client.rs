@@ -44,7 +44,7 @@ mod transaction;
 /// While no reply comes, the same bytes are sent again ([`Retry`]), so a server may handle a request several times, even
 /// after the client has given up. **What a request asks for must be safe to repeat**, and under suite 1 a server must give
 /// the same answer each time: see [the protocol's documentation](pssst#one-request-one-answer). Prefer
-/// [`Suite::X25519Aes128GcmSiv`] when the server is one of ours.
+/// [`Suite::X25519Aes128GcmSiv`](pssst::Suite::X25519Aes128GcmSiv) when the server is one of ours.
 ///
 /// ```no_run
 /// use pssst_net::Client;
