@@ -63,7 +63,7 @@ def connected(things):
 
     gateway = tomllib.loads(things["ConfigMap"]["data"]["pssst.toml"])["gateway"]
     assert gateway["listen"].endswith(f":{ports['pssst'][0]}") and gateway["metrics"].endswith(f":{ports['metrics'][0]}")
-    assert gateway["drain"] + gateway["stop-within"] < pod["spec"]["terminationGracePeriodSeconds"]
+    assert gateway["drain"] + gateway["shutdown-timeout"] < pod["spec"]["terminationGracePeriodSeconds"]
     assert str(gateway["workers"]) == container["resources"]["requests"]["cpu"]
     return "selectors, ports, mounts, times"
 

@@ -61,7 +61,7 @@ def main():
             value = lambda query: float(ask(query)[0]["value"][1])
             assert len(read) == 1 and value("sum(pssst_server_replies_total)") == REQUESTS, ask("pssst_server_replies_total")
             assert value("pssst_ready") == 1 and value("sum(pssst_server_requests_total)") == REQUESTS
-            assert value("histogram_quantile(0.5, sum by (le) (pssst_server_turnaround_seconds_bucket))") > 0
+            assert value("histogram_quantile(0.5, sum by (le) (pssst_server_request_duration_seconds_bucket))") > 0
             # As the program says itself, and no sample less.
             with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as page:
                 lines = [line for line in page.read().decode().splitlines() if not line.startswith("#")]

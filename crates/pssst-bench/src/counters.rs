@@ -38,7 +38,7 @@ pub struct Counters {
     /// Replies that came again, or after their request was given up.
     pub repeated: u64,
     /// Packets that belong to no request.
-    pub strays: u64,
+    pub unmatched_replies: u64,
     /// Junk packets sent.
     pub junk: u64,
     /// Errors of the system when sending or receiving.
@@ -67,7 +67,7 @@ impl Counters {
             unsent: 0,
             refused: 0,
             repeated: 0,
-            strays: 0,
+            unmatched_replies: 0,
             junk: 0,
             network_errors: 0,
             last_network_error: None,
@@ -100,7 +100,7 @@ impl Counters {
             Answer::Reply { .. } => {}
             Answer::Refused => self.refused += u64::from(now >= self.window.start),
             Answer::Repeated => self.repeated += u64::from(now >= self.window.start),
-            Answer::Stray => self.strays += u64::from(now >= self.window.start),
+            Answer::Stray => self.unmatched_replies += u64::from(now >= self.window.start),
         }
     }
 
@@ -137,7 +137,7 @@ mod tests {
             (counters.requests, counters.replies, counters.lost, counters.unsent, counters.junk),
             (3, 3, 3, 3, 3)
         );
-        assert_eq!((counters.refused, counters.repeated, counters.strays), (2, 2, 2));
+        assert_eq!((counters.refused, counters.repeated, counters.unmatched_replies), (2, 2, 2));
         assert_eq!((counters.latency.len(), counters.latency.max(), counters.send_lag.max()), (3, 1000, 1));
     }
 }

@@ -229,7 +229,7 @@ mod tests {
             let server = Server::new(SecretKey::from_bytes(SECRET));
             let (mut marked, mut messages) = (0, std::collections::BTreeSet::new());
             while let Some(packet) = pool.send(0, 0) {
-                marked += usize::from(Header::of(packet).unwrap().has_client_auth());
+                marked += usize::from(Header::parse(packet).unwrap().has_client_auth());
                 let mut packet = packet.to_vec();
                 messages.insert(server.open_request(&mut packet).unwrap().message().to_vec());
             }

@@ -41,7 +41,7 @@ pub struct Report {
     /// Replies that came again, or after their request was given up.
     pub duplicates: u64,
     /// Packets that belong to no request.
-    pub strays: u64,
+    pub unmatched_replies: u64,
     /// Junk packets sent.
     pub junk: u64,
     /// What the system said when it could not send or receive.
@@ -102,7 +102,7 @@ impl Report {
             unsent: counters.unsent,
             refused: counters.refused,
             duplicates: counters.repeated,
-            strays: counters.strays,
+            unmatched_replies: counters.unmatched_replies,
             junk: counters.junk,
             network_errors: counters.network_errors,
             requests_per_second: float(counters.requests) / duration,
@@ -168,7 +168,7 @@ impl fmt::Display for Report {
         }
         count(f, "refused", self.refused, "")?;
         count(f, "duplicates", self.duplicates, "")?;
-        count(f, "strays", self.strays, "")?;
+        count(f, "unmatched replies", self.unmatched_replies, "")?;
         count(f, "junk", self.junk, "")?;
         if self.network_errors > 0 {
             count(f, "not taken", self.network_errors, "   by the network")?;

@@ -86,8 +86,8 @@ fn identity() -> (TempDir, String) {
 fn a_closed_loop_loses_nothing_and_measures_over_ipv4_and_ipv6() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let report = measure(serve(address, echo), &["--concurrency", "4"]);
-        let zero =
-            ["lost", "refused", "duplicates", "strays", "junk", "unsent", "network_errors"].map(|name| (name, 0));
+        let zero = ["lost", "refused", "duplicates", "unmatched_replies", "junk", "unsent", "network_errors"]
+            .map(|name| (name, 0));
         assert_counts(&report, &zero);
         assert_counts(&report, &[("concurrency", 4), ("sockets", 4), ("size", 32), ("suite", 1)]);
         let latency = ["p50", "p90", "p99", "p999", "max"].map(|name| number(&report, &format!("latency_us/{name}")));
@@ -105,7 +105,7 @@ fn every_size_and_suite_is_answered() {
         ["--size", "65455", "--suite", "1"],
     ] {
         let report = measure(server, &[&options[..], &["--concurrency", "2"]].concat());
-        assert_counts(&report, &[("lost", 0), ("refused", 0), ("strays", 0)]);
+        assert_counts(&report, &[("lost", 0), ("refused", 0), ("unmatched_replies", 0)]);
     }
 }
 
@@ -131,7 +131,7 @@ fn an_open_loop_keeps_its_rate_whatever_comes_back() {
 fn authenticated_requests_are_mixed_in() {
     /// Answers authenticated requests only.
     fn selective(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
-        let is_authenticated = pssst::Header::of(packet).unwrap().has_client_auth();
+        let is_authenticated = pssst::Header::parse(packet).unwrap().has_client_auth();
         if is_authenticated { echo(server, packet) } else { Vec::new() }
     }
     let (_folder, file) = identity();
@@ -157,13 +157,13 @@ fn junk_comes_besides_the_requests_and_is_never_answered() {
         }
     }
     let report = measure(serve("127.0.0.1:0", echo), &["--junk", "0.75", "--rate", "200"]);
-    assert_counts(&report, &[("lost", 0), ("requests", 80), ("strays", 0)]);
+    assert_counts(&report, &[("lost", 0), ("requests", 80), ("unmatched_replies", 0)]);
     assert!((200.0..=260.0).contains(&number(&report, "junk")), "{report}");
 
     let report = measure(serve("127.0.0.1:0", complain), &["--junk", "0.5", "--concurrency", "2", "--size", "100"]);
-    let (junk, strays) = (number(&report, "junk"), number(&report, "strays"));
+    let (junk, unmatched_replies) = (number(&report, "junk"), number(&report, "unmatched_replies"));
     // Some fall on either side of the window's edges.
-    assert!(junk > 0.0 && (strays - junk).abs() < 20.0, "{report}");
+    assert!(junk > 0.0 && (unmatched_replies - junk).abs() < 20.0, "{report}");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn forged_repeated_and_stray_packets_are_told_apart_and_change_nothing() {
     }
     let report = measure(serve("127.0.0.1:0", noisy), &["--rate", "100"]);
     assert_counts(&report, &[("requests", 40), ("lost", 0)]);
-    for name in ["refused", "strays", "duplicates"] {
+    for name in ["refused", "unmatched_replies", "duplicates"] {
         // A packet more or less at the window's edge.
         assert!((30.0..=50.0).contains(&number(&report, name)), "{name} in {report}");
     }
@@ -191,8 +191,10 @@ fn without_a_reply_it_fails() {
         reply[60] ^= 1;
         vec![reply]
     }
-    let servers: [(Behaviour, &[&str], &str); 2] =
-        [(|_, _| Vec::new(), &["--json"], "refused 0, strays 0"), (wrong, &[], "refused 4, strays 0")];
+    let servers: [(Behaviour, &[&str], &str); 2] = [
+        (|_, _| Vec::new(), &["--json"], "refused 0, unmatched replies 0"),
+        (wrong, &[], "refused 4, unmatched replies 0"),
+    ];
     for (behaviour, mode, counts) in servers {
         let options = ["--timeout", "1", "--warmup", "0", "--concurrency", "4"];
         let output = bench(serve("127.0.0.1:0", behaviour), &[&options, mode].concat());

@@ -67,12 +67,12 @@ impl Keys {
 }
 
 /// A running `pssst serve --verbose`.
-struct Serving {
+struct RunningServer {
     process: Process,
     address: SocketAddr,
 }
 
-impl Serving {
+impl RunningServer {
     fn start(args: &[&str]) -> Self {
         let mut command = pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0"]);
         Self::of(Process::spawn(command.args(args)))
@@ -202,7 +202,7 @@ fn files_that_hold_no_key_are_refused() {
 #[test]
 fn requests_of_every_kind_are_answered() {
     let keys = Keys::new();
-    let mut serving = Serving::start(&["--secret-key", &keys.path("server.key"), "--max-datagram", "65507"]);
+    let mut serving = RunningServer::start(&["--secret-key", &keys.path("server.key"), "--max-datagram", "65507"]);
     assert_eq!(serving.next_line(), format!("public key {}", keys.server_key));
     let server = serving.address();
     let base = ["request", "--max-datagram", "65507", "--server", &server, "--server-key", &keys.server_key];
@@ -256,7 +256,7 @@ fn requests_of_every_kind_are_answered() {
 #[test]
 fn the_server_survives_and_counts_what_it_refuses() {
     let keys = Keys::new();
-    let serving = Serving::start(&["--secret-key", &keys.path("server.key"), "--suite", "1"]);
+    let serving = RunningServer::start(&["--secret-key", &keys.path("server.key"), "--suite", "1"]);
     let attacker = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for packet in [
         &[][..],
@@ -299,7 +299,7 @@ fn the_server_survives_and_counts_what_it_refuses() {
 fn a_server_with_two_keys_serves_the_clients_of_both() {
     let keys = Keys::new();
     let old = keys.path("client.key");
-    let mut serving = Serving::start(&["--secret-key", &keys.path("server.key"), "--secret-key", &old]);
+    let mut serving = RunningServer::start(&["--secret-key", &keys.path("server.key"), "--secret-key", &old]);
     assert_eq!(serving.next_line(), format!("public key {}", keys.server_key));
     assert_eq!(serving.next_line(), format!("public key {}", keys.client_key));
     let server = serving.address();
@@ -326,13 +326,13 @@ fn a_server_with_two_keys_serves_the_clients_of_both() {
 fn a_port_that_is_served_already_is_refused() {
     let keys = Keys::new();
     let key = keys.path("server.key");
-    let serving = Serving::start(&["--secret-key", &key]);
+    let serving = RunningServer::start(&["--secret-key", &key]);
     let stderr = refusal(1, &["serve", "--listen", &serving.address(), "--secret-key", &key]);
     assert!(stderr.contains("cannot serve 127.0.0.1:") && stderr.contains("another process"), "{stderr}");
 }
 
 /// As a service manager starts it, with the socket as file 3.
-fn serve_passed(socket: &UdpSocket, keys: &Keys) -> Serving {
+fn serve_passed(socket: &UdpSocket, keys: &Keys) -> RunningServer {
     let mut command = Command::new("sh");
     command
         .args([
@@ -342,7 +342,7 @@ fn serve_passed(socket: &UdpSocket, keys: &Keys) -> Serving {
         ])
         .args(["serve", "--verbose", "--workers", "2", "--secret-key", &keys.path("server.key")])
         .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
-    Serving::of(Process::spawn(&mut command))
+    RunningServer::of(Process::spawn(&mut command))
 }
 
 #[test]
@@ -385,13 +385,13 @@ fn a_server_is_killed_and_started_again_under_load() {
     let keys = Keys::new();
     let start = |listen: &str| {
         let mut command = pssst(&["serve", "--verbose", "--listen", listen, "--secret-key", &keys.path("server.key")]);
-        Serving::of(Process::spawn(&mut command))
+        RunningServer::of(Process::spawn(&mut command))
     };
     let mut serving = start("127.0.0.1:0");
     let address = serving.address();
     let client = blocking::Client::builder(keys.server_key.parse().unwrap())
         .timeout(Duration::from_secs(30))
-        .retry(Retry { first_pause: Duration::from_millis(50), max_resends: 20 })
+        .retry(Retry { initial_timeout: Duration::from_millis(50), max_retransmits: 20 })
         .connect(&address)
         .unwrap();
     let stop = AtomicBool::new(false);
@@ -421,14 +421,14 @@ fn a_server_is_killed_and_started_again_under_load() {
         askers.into_iter().map(|asker| asker.join().unwrap()).sum()
     });
     let stats = client.stats();
-    assert!(answered > 100 && stats.timeouts == 0 && stats.resends > 0, "{answered} answered, {stats:?}");
+    assert!(answered > 100 && stats.timeouts == 0 && stats.retransmits > 0, "{answered} answered, {stats:?}");
 }
 
 #[test]
 fn a_server_keeps_its_limits() {
     let keys = Keys::new();
-    let options = ["--workers", "1", "--rate-limit", "1", "--max-datagram", "100", "--memo", "0"];
-    let serving = Serving::start(&[&["--secret-key", &keys.path("server.key")], &options[..]].concat());
+    let options = ["--workers", "1", "--rate-limit", "1", "--max-datagram", "100", "--reply-cache", "0"];
+    let serving = RunningServer::start(&[&["--secret-key", &keys.path("server.key")], &options[..]].concat());
     let server = serving.address();
     let request = |message: &str| {
         output(&["request", "--server", &server, "--server-key", &keys.server_key, "--timeout", "0.3", message])
@@ -497,7 +497,7 @@ fn forged_replies_are_counted_when_no_true_one_comes() {
 #[test]
 fn every_address_of_a_name_is_tried() {
     let keys = Keys::new();
-    let serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
+    let serving = RunningServer::start(&["--secret-key", &keys.path("server.key")]);
     let server = format!("localhost:{}", serving.address.port());
     assert_eq!(stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]), b"hello");
 }
@@ -598,7 +598,7 @@ fn a_closed_standard_error_ends_nothing() {
     drop(reader);
     let mut command =
         pssst(&["serve", "--verbose", "--listen", "127.0.0.1:0", "--secret-key", &keys.path("server.key")]);
-    let serving = Serving::of(Process::spawn_with_its_stderr(command.stderr(writer)));
+    let serving = RunningServer::of(Process::spawn_with_its_stderr(command.stderr(writer)));
     let server = serving.address();
     for _ in 0..3 {
         assert_eq!(stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]), b"hello");
@@ -618,7 +618,7 @@ fn secrets_are_not_printed() {
     let secret = SecretKey::from_text(&secret).unwrap();
     let (hex, pem) = (secret.expose_hex(), secret.expose_pem());
     let pem = pem.lines().nth(1).unwrap();
-    let serving = Serving::start(&["--secret-key", &keys.path("server.key")]);
+    let serving = RunningServer::start(&["--secret-key", &keys.path("server.key")]);
     let server = serving.address();
     let mut shown = stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "hello"]);
     shown.extend(stdout(&["pubkey", &keys.path("server.key")]));

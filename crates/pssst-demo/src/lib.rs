@@ -227,7 +227,7 @@ impl Show<'_> {
     /// Carries a request from the client to the path and on to the server, and checks what the
     /// server learned.
     fn carry_request(&mut self, packet: &[u8], peer: &Peer, message: &[u8]) -> Result<(), Error> {
-        let is_authenticated = Header::of(packet).is_ok_and(Header::has_client_auth);
+        let is_authenticated = Header::parse(packet).is_ok_and(Header::has_client_auth);
         let overhead = if is_authenticated { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
         self.say(&format!("   client → server   {:3} bytes = {overhead} + {}", packet.len(), packet.len() - overhead))?;
 

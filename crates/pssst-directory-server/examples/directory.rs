@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Who the clients are.
     let store = SqlStore::open(&format!("sqlite:{}", file("clients.db").display())).await?;
-    add_fleet(&store.acting_as("example")).await?;
+    add_fleet(&store.with_actor("example")).await?;
 
     // Who may change that.
     let (line, operator_token) = Operators::new_credential("alice")?;

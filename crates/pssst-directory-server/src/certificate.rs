@@ -31,10 +31,10 @@ use pssst_directory::Pin;
 /// ```
 #[derive(Clone)]
 pub struct ServerCertificate {
-    held: Arc<Followed<Held>>,
+    held: Arc<Followed<CertifiedPair>>,
 }
 
-struct Held {
+struct CertifiedPair {
     key: Arc<CertifiedKey>,
     pin: Pin,
 }
@@ -47,7 +47,7 @@ impl ServerCertificate {
     /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`], [`Error::Certificate`].
     pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
         let sources = vec![Source::new(chain), Source::new(key).secret(!allow_exposed)];
-        Ok(Self { held: Arc::new(followed::open(sources, Held::parse)?) })
+        Ok(Self { held: Arc::new(followed::open(sources, CertifiedPair::parse)?) })
     }
 
     /// A new one for these names or addresses, that nobody vouches for: clients know it by its [pin](Self::pin) alone. It lives as
@@ -59,7 +59,7 @@ impl ServerCertificate {
         let key = generate_key()?;
         let certificate = self_sign(&key, names)?;
         let secret = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let held = Held::new(vec![certificate.der().clone()], secret.into())?;
+        let held = CertifiedPair::new(vec![certificate.der().clone()], secret.into())?;
         Ok(Self { held: Arc::new(WatchedFile::fixed(held, followed::now())) })
     }
 
@@ -123,7 +123,7 @@ impl fmt::Debug for ServerCertificate {
 }
 
 #[derive(Debug)]
-struct Resolver(Arc<Followed<Held>>);
+struct Resolver(Arc<Followed<CertifiedPair>>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -131,7 +131,7 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-impl Held {
+impl CertifiedPair {
     fn parse(contents: &[Contents]) -> Result<Self, Error> {
         const NO_CHAIN: Error = Error::Syntax("a chain of certificates in PEM");
         let [chain, key] = contents else { return Err(NO_CHAIN) };

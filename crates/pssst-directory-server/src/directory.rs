@@ -78,10 +78,10 @@ impl Directory {
             certificate,
             operators: None,
             client_ca: None,
-            check_in: None,
+            refresh_interval: None,
             suites: vec![Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128],
             enrollments: (RateLimit::new(5).with_burst(50), RateLimit::new(50).with_burst(1000)),
-            rotation: Rotation { lead: Duration::from_mins(15), overlap: Duration::from_hours(24) },
+            rotation: Rotation { activation_delay: Duration::from_mins(15), grace_period: Duration::from_hours(24) },
             max_connections: 4096,
         }
     }
@@ -136,7 +136,7 @@ pub struct DirectoryBuilder {
     certificate: ServerCertificate,
     operators: Option<Operators>,
     client_ca: Option<PathBuf>,
-    check_in: Option<Duration>,
+    refresh_interval: Option<Duration>,
     suites: Vec<Suite>,
     enrollments: (RateLimit, RateLimit),
     rotation: Rotation,
@@ -166,9 +166,9 @@ impl DirectoryBuilder {
     }
 
     /// Within what time clients are told to come back, at most: from a second to the interval of the
-    /// [schedule](crate::Schedule::check_in), which it is by default.
-    pub fn check_in(self, check_in: Duration) -> Self {
-        Self { check_in: Some(check_in), ..self }
+    /// [schedule](crate::Schedule::refresh_interval), which it is by default.
+    pub fn refresh_interval(self, refresh_interval: Duration) -> Self {
+        Self { refresh_interval: Some(refresh_interval), ..self }
     }
 
     /// The suites that the servers accept, for clients to know, the preferred one first. By default 0xf001 and 1. (An enrolment is
@@ -184,8 +184,8 @@ impl DirectoryBuilder {
     }
 
     /// How rotations are unless the operator says otherwise: see [`Schedule::rotate`](crate::Schedule::rotate). By default 15 minutes and 24 hours.
-    pub fn rotation(self, lead: Duration, overlap: Duration) -> Self {
-        Self { rotation: Rotation { lead, overlap }, ..self }
+    pub fn rotation(self, activation_delay: Duration, grace_period: Duration) -> Self {
+        Self { rotation: Rotation { activation_delay, grace_period }, ..self }
     }
 
     /// Connections at each listener at most; more of them wait. 4,096 by default; 0 counts as 1.
@@ -218,11 +218,11 @@ impl DirectoryBuilder {
             certificate: self.certificate,
             operators: self.operators,
             opener: ArcSwap::from_pointee(opener),
-            check_in: self.check_in,
+            refresh_interval: self.refresh_interval,
             suites: self.suites,
             rotation: self.rotation,
             enrollments: Limits::new(self.enrollments.0, self.enrollments.1),
-            strangers: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
+            failed_logins: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
             counters: Arc::default(),
         });
         let listen = async |address, tls| {

@@ -20,7 +20,7 @@ use super::peer::Peer;
 use super::state::Shared;
 use super::stats::DirectoryEvent;
 use crate::Error;
-use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeyDocument, Problem, Refusal};
+use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeySet, Problem, Refusal};
 
 /// Who enrols, in the audit log.
 const DEVICE: &str = "device";
@@ -45,7 +45,7 @@ async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
     };
     let body = document.to_json();
     let etag = format!("\"{}\"", base16ct::lower::encode_string(&Sha256::digest(&body)[..16]));
-    let seconds = document.check_in.duration_since(now).as_secs().max(0);
+    let seconds = document.refresh_at.duration_since(now).as_secs().max(0);
     let is_held = headers.get_all(IF_NONE_MATCH).iter().any(|held| is_among(&etag, held));
     let caching = [(ETAG, etag), (CACHE_CONTROL, format!("public, max-age={seconds}"))];
     if is_held {
@@ -57,10 +57,10 @@ async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
     }
 }
 
-/// It is issued again sixteen times within each check-in interval, at times that all directories of the pool agree on; so they
+/// It is issued again sixteen times within each refresh interval, at times that all directories of the pool agree on; so they
 /// issue the same one.
-fn document(shared: &Shared, now: Timestamp) -> Result<KeyDocument, Error> {
-    let interval = shared.check_in();
+fn document(shared: &Shared, now: Timestamp) -> Result<KeySet, Error> {
+    let interval = shared.refresh_interval();
     let slot = i64::try_from(interval.as_millis() / 16).unwrap_or(i64::MAX).max(1);
     let milliseconds = now.as_millisecond();
     let issued = Timestamp::from_millisecond(milliseconds - milliseconds.rem_euclid(slot)).unwrap_or(now);
@@ -109,7 +109,7 @@ async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refuse
     let request = EnrollmentRequest::parse(opened.message())
         .map_err(|error| Refused::new(Refusal::InvalidRequest, error.to_string()).of_key(key))?;
     let name = request.name.as_deref();
-    let identity = match shared.store.acting_as(DEVICE).enroll(&request.token, &key, name).await {
+    let identity = match shared.store.with_actor(DEVICE).enroll(&request.token, &key, name).await {
         Ok(identity) => identity,
         Err(error) => return Err(Refused::by_store(&error).of_key(key).with_token(&request.token)),
     };
@@ -169,7 +169,7 @@ impl Refused {
                 detail.extend([", token ", token]);
             }
             let entry = NewAuditEntry { action: Action::EnrollmentRefused, client_key: self.key, detail };
-            shared.record(&shared.store.acting_as(DEVICE), entry).await;
+            shared.record(&shared.store.with_actor(DEVICE), entry).await;
         }
         let mut response = problem(self.refusal, self.message);
         if let Some(status) = self.status {

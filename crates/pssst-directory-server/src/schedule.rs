@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use pssst::{Keyring, PublicKey, SecretKey, Suite, SuiteSet};
 
 use crate::Error;
-use pssst_directory::{KeyDocument, KeyState, PublishedKey};
+use pssst_directory::{KeySet, KeyState, PublishedKey};
 
 mod text;
 
@@ -18,11 +18,11 @@ mod text;
 ///
 /// # Nobody is lost
 ///
-/// A client comes back within the check-in interval that it was told, an hour unless [`Schedule::with_check_in`] says
+/// A client comes back within the refresh interval that it was told, an hour unless [`Schedule::with_refresh_interval`] says
 /// otherwise. Whoever came just before a rotation started knows nothing of the new key until then, so the old one has to be
-/// accepted that long; [`Schedule::rotate`] asks for twice as long, so that a client may miss a whole check-in.
+/// accepted that long; [`Schedule::rotate`] asks for twice as long, so that a client may miss a whole refresh.
 ///
-/// The lead is for the servers: within it the file must have reached all of them, and their clocks may differ by less than it.
+/// The activation delay is for the servers: within it the file must have reached all of them, and their clocks may differ by less than it.
 /// A server looks into its file each second; a secret mount may take minutes to show a new content.
 ///
 /// A key that was stolen is not rotated: make a new schedule, and have the clients come at once.
@@ -34,7 +34,7 @@ mod text;
 /// ```json
 /// {
 ///   "version": 1,
-///   "check_in_seconds": 3600,
+///   "refresh_interval_seconds": 3600,
 ///   "keys": [
 ///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:10:00Z" },
 ///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-03-01T00:10:00Z", "not_after": null }
@@ -63,7 +63,7 @@ mod text;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// At least 1 s, in whole seconds.
-    check_in: Duration,
+    refresh_interval: Duration,
     /// By `not_before`, never empty.
     keys: Vec<Entry>,
 }
@@ -83,48 +83,51 @@ impl Schedule {
     /// One key, used from now on.
     pub fn new(secret: SecretKey, now: Timestamp) -> Self {
         let keys = vec![Entry::new(secret, to_milliseconds(now), None)];
-        Self { check_in: Duration::from_hours(1), keys }
+        Self { refresh_interval: Duration::from_hours(1), keys }
     }
 
     /// The same keys for clients that are told to come back within this time, which is cut to whole seconds; at least one.
     ///
     /// For a schedule that is in use already: start no rotation until the longest interval that clients were told has passed.
     #[must_use]
-    pub fn with_check_in(self, check_in: Duration) -> Self {
-        Self { check_in: Duration::from_secs(check_in.as_secs().clamp(1, MAX_CHECK_IN)), ..self }
+    pub fn with_refresh_interval(self, refresh_interval: Duration) -> Self {
+        Self {
+            refresh_interval: Duration::from_secs(refresh_interval.as_secs().clamp(1, MAX_REFRESH_INTERVAL)),
+            ..self
+        }
     }
 
     /// The time within which clients are told to come back, at most.
-    pub fn check_in(&self) -> Duration {
-        self.check_in
+    pub fn refresh_interval(&self) -> Duration {
+        self.refresh_interval
     }
 
-    /// Starts a rotation: `secret` is current from `now + lead` on, and the key that is current now is accepted until `overlap`
+    /// Starts a rotation: `secret` is current from `now + activation_delay` on, and the key that is current now is accepted until `grace_period`
     /// after that. Keys that are not accepted any more are left out from here on.
     ///
     /// # Errors
-    /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`] when lead and overlap together
-    /// are less than twice the [check-in interval](Schedule::check_in), when servers would have to hold more than
+    /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`] when activation delay and grace period together
+    /// are less than twice the [refresh interval](Schedule::refresh_interval), when servers would have to hold more than
     /// [`Keyring::CAPACITY`] keys, for a key that is in it already, and beyond the end of time. Nothing is changed then.
     pub fn rotate(
         &mut self,
         secret: SecretKey,
         now: Timestamp,
-        lead: Duration,
-        overlap: Duration,
+        activation_delay: Duration,
+        grace_period: Duration,
     ) -> Result<PublicKey, Error> {
         const TOO_LONG: Error = Error::InvalidSchedule("the times of the rotation are too far away");
         let now = to_milliseconds(now);
         if self.keys.len() > self.current(now) + 1 {
             return Err(Error::RotationUnderWay);
         }
-        let accepted = lead.checked_add(overlap).ok_or(TOO_LONG)?;
-        if accepted < 2 * self.check_in {
+        let accepted = activation_delay.checked_add(grace_period).ok_or(TOO_LONG)?;
+        if accepted < 2 * self.refresh_interval {
             return Err(Error::InvalidSchedule(
-                "lead and overlap together must be twice the check-in interval or longer: clients would be lost",
+                "activation delay and grace period together must be twice the refresh interval or longer: clients would be lost",
             ));
         }
-        let not_before = to_milliseconds(now.checked_add(lead).map_err(|_| TOO_LONG)?);
+        let not_before = to_milliseconds(now.checked_add(activation_delay).map_err(|_| TOO_LONG)?);
         let not_after = to_milliseconds(now.checked_add(accepted).map_err(|_| TOO_LONG)?);
 
         let mut rotated = self.clone();
@@ -175,25 +178,25 @@ impl Schedule {
         Ok(pssst::Server::new(self.keyring(now)?).with_suites(suites))
     }
 
-    /// What clients are told now: to come back within `check_in`, or within the schedule's [own interval](Schedule::check_in) if
+    /// What clients are told now: to come back within `refresh_interval`, or within the schedule's [own interval](Schedule::refresh_interval) if
     /// that is shorter, since rotations count on it.
     ///
     /// # Errors
     /// [`Error::InvalidSchedule`] without a suite, and beyond the end of time.
-    pub fn document(&self, now: Timestamp, check_in: Duration, suites: &[Suite]) -> Result<KeyDocument, Error> {
+    pub fn document(&self, now: Timestamp, refresh_interval: Duration, suites: &[Suite]) -> Result<KeySet, Error> {
         if suites.is_empty() {
             return Err(Error::InvalidSchedule("clients need a suite"));
         }
         let issued = to_milliseconds(now);
-        let interval = check_in.clamp(Duration::from_secs(1), self.check_in);
-        let check_in =
-            issued.checked_add(interval).map_err(|_| Error::InvalidSchedule("the check-in is too far away"))?;
+        let interval = refresh_interval.clamp(Duration::from_secs(1), self.refresh_interval);
+        let refresh_at =
+            issued.checked_add(interval).map_err(|_| Error::InvalidSchedule("the time to refresh is too far away"))?;
         let mut keys: Vec<_> = self.keys(now).collect();
         // With a clock that is behind, servers are at the first key before its time, and so are clients.
         if let Some(key) = keys.first_mut().filter(|key| key.state == KeyState::Current) {
             key.not_before = key.not_before.min(issued);
         }
-        Ok(KeyDocument::new(issued, to_milliseconds(check_in), suites, keys))
+        Ok(KeySet::new(issued, to_milliseconds(refresh_at), suites, keys))
     }
 
     /// When the state of a key changes next.
@@ -245,7 +248,7 @@ impl Entry {
 }
 
 /// Seconds; as far as clients believe a document.
-const MAX_CHECK_IN: u64 = 366 * 86_400;
+const MAX_REFRESH_INTERVAL: u64 = 366 * 86_400;
 
 /// What is written down.
 fn to_milliseconds(time: Timestamp) -> Timestamp {

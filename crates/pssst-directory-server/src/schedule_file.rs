@@ -106,12 +106,12 @@ impl ScheduleFile {
     /// # Errors
     /// Those of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and [`Error::Protocol`] when the system has
     /// no randomness.
-    pub fn rotate(&self, lead: Duration, overlap: Duration) -> Result<PublicKey, Error> {
+    pub fn rotate(&self, activation_delay: Duration, grace_period: Duration) -> Result<PublicKey, Error> {
         let _lock = self.lock()?;
         let mut schedule = Schedule::read(&self.path, self.allow_exposed)?;
-        let key = schedule.rotate(SecretKey::generate(&mut SysRng)?, self.now(), lead, overlap)?;
+        let key = schedule.rotate(SecretKey::generate(&mut SysRng)?, self.now(), activation_delay, grace_period)?;
         schedule.write(&self.path)?;
-        tracing::info!(%key, ?lead, ?overlap, "rotation of keys started");
+        tracing::info!(%key, ?activation_delay, ?grace_period, "rotation of keys started");
         // It has started, whatever becomes of this; followers look again in a moment.
         drop(self.reload());
         Ok(key)
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn write(path: &Path, seed: u8, now: Timestamp) -> Schedule {
-        let schedule = Schedule::new(SecretKey::from_bytes([seed; 32]), now).with_check_in(MINUTE);
+        let schedule = Schedule::new(SecretKey::from_bytes([seed; 32]), now).with_refresh_interval(MINUTE);
         schedule.write(path).unwrap();
         schedule
     }

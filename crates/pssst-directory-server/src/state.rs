@@ -22,8 +22,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The times of a rotation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rotation {
-    pub(crate) lead: Duration,
-    pub(crate) overlap: Duration,
+    pub(crate) activation_delay: Duration,
+    pub(crate) grace_period: Duration,
 }
 
 /// What all requests share.
@@ -34,19 +34,21 @@ pub(crate) struct Shared {
     pub(crate) operators: Option<Operators>,
     /// Opens enrolments, with the keys of this moment.
     pub(crate) opener: ArcSwap<pssst::Server>,
-    pub(crate) check_in: Option<Duration>,
+    pub(crate) refresh_interval: Option<Duration>,
     pub(crate) suites: Vec<Suite>,
     pub(crate) rotation: Rotation,
     pub(crate) enrollments: Limits,
     /// For those who come to the admin listener with a wrong credential.
-    pub(crate) strangers: Limits,
+    pub(crate) failed_logins: Limits,
     pub(crate) counters: Arc<Counters>,
 }
 
 impl Shared {
     /// Within what time clients are told to come back.
-    pub(crate) fn check_in(&self) -> Duration {
-        self.check_in.unwrap_or(Duration::MAX).clamp(Duration::from_secs(1), self.schedule.load().check_in())
+    pub(crate) fn refresh_interval(&self) -> Duration {
+        self.refresh_interval
+            .unwrap_or(Duration::MAX)
+            .clamp(Duration::from_secs(1), self.schedule.load().refresh_interval())
     }
 
     /// Writes into the audit log what has taken place already.

@@ -371,8 +371,8 @@ async fn keys_are_shown_and_rotated() {
     let fixture = Fixture::with(|builder, _| builder.rotation(HOUR, 2 * HOUR)).await;
     let shown = fixture.get("/v1/keys").await;
     assert_eq!(shown["keys"][0]["key"], fixture.secret.public_key().to_string());
-    assert_eq!((&shown["keys"][0]["state"], &shown["check_in"]), (&json!("current"), &json!(3600)));
-    let too_short = json!({ "lead": 1, "overlap": 1 });
+    assert_eq!((&shown["keys"][0]["state"], &shown["refresh_interval"]), (&json!("current"), &json!(3600)));
+    let too_short = json!({ "activation_delay": 1, "grace_period": 1 });
     assert_eq!(fixture.post("/v1/keys/rotate", Some(too_short)).await.0, 422);
     let (status, rotated) = fixture.post("/v1/keys/rotate", None).await;
     assert_eq!(status, 201);
@@ -459,8 +459,8 @@ async fn pages_change_what_they_say() {
     assert!(response.text().await.unwrap().contains("value=\"a b\""));
     assert_eq!(fixture.send_form("/tokens", "name=x").await.status(), 422);
 
-    assert_eq!(fixture.send_form("/keys/rotate", "lead=1&overlap=1").await.status(), 422);
-    assert_eq!(fixture.send_form("/keys/rotate", "lead=60&overlap=600").await.status(), 303);
+    assert_eq!(fixture.send_form("/keys/rotate", "activation_delay=1&grace_period=1").await.status(), 422);
+    assert_eq!(fixture.send_form("/keys/rotate", "activation_delay=60&grace_period=600").await.status(), 303);
     assert!(fixture.page("/keys").await.contains("badge next"));
     for path in ["/clients/x", "/nowhere", "/tokens/x/withdraw"] {
         assert_eq!(fixture.ask(Method::GET, path).send().await.unwrap().status(), 404, "{path}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pssst::{Client, PublicKey, SecretKey, Suite, SysRng};
-use pssst_directory::{EnrollmentRequest, EnrollmentResponse, Error, KeyDocument, PURPOSE, Problem, Refusal, jiff};
+use pssst_directory::{EnrollmentRequest, EnrollmentResponse, Error, KeySet, PURPOSE, Problem, Refusal, jiff};
 use pssst_directory_server::DirectoryEvent;
 use pssst_identity::{Action, IdentityStore, State, Token, TokenGrant, Update};
 use pssst_net::{RateLimit, pssst};
@@ -290,7 +290,7 @@ async fn who_sends_too_much_is_only_counted() {
 
 #[tokio::test]
 async fn keys_are_published_for_caches() {
-    let fixture = Fixture::with(|builder, _| builder.check_in(HOUR / 2)).await;
+    let fixture = Fixture::with(|builder, _| builder.refresh_interval(HOUR / 2)).await;
     let mut etags = Vec::new();
     for path in ["/v1/keys", "/.well-known/pssst/keys"] {
         let response = fixture.http.get(fixture.public(path)).send().await.unwrap();
@@ -300,9 +300,9 @@ async fn keys_are_published_for_caches() {
         assert_eq!(headers["x-content-type-options"], "nosniff");
         let max_age = headers["cache-control"].to_str().unwrap().strip_prefix("public, max-age=").unwrap();
         assert!((1500..=1800).contains(&max_age.parse::<u64>().unwrap()), "{max_age}");
-        let document = KeyDocument::parse(&response.bytes().await.unwrap()).unwrap();
+        let document = KeySet::parse(&response.bytes().await.unwrap()).unwrap();
         assert_eq!(document.current_key(document.issued).unwrap(), fixture.secret.public_key());
-        assert_eq!(document.check_in.duration_since(document.issued).as_secs(), 1800);
+        assert_eq!(document.refresh_at.duration_since(document.issued).as_secs(), 1800);
         assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128]);
         etags.push(headers["etag"].clone());
     }
@@ -320,7 +320,7 @@ async fn keys_are_published_for_caches() {
     fixture.schedule.rotate(HOUR, HOUR).unwrap();
     let response = get(etags[1].to_str().unwrap().to_owned()).await.unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(KeyDocument::parse(&response.bytes().await.unwrap()).unwrap().keys.len(), 2);
+    assert_eq!(KeySet::parse(&response.bytes().await.unwrap()).unwrap().keys.len(), 2);
 }
 
 /// With the next key before it is current, with the one before as long as it is accepted: once the directory has seen the file.

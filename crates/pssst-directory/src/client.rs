@@ -13,17 +13,17 @@ use pssst::rand_core::TryRng;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
 
-use crate::{Clock, Error, KeyDocument, Pin};
-use check_in::{LONGEST_SLEEP, Timing};
+use crate::{Clock, Error, KeySet, Pin};
 use http::Http;
-use reckoning::Reckoning;
+use refresh::{LONGEST_SLEEP, Timing};
 use trust::Trust;
+use trusted_clock::TrustedClock;
 
-mod check_in;
 mod enroll;
 mod http;
-mod reckoning;
+mod refresh;
 mod trust;
+mod trusted_clock;
 
 /// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone: all clones are one.
 ///
@@ -32,8 +32,8 @@ mod trust;
 ///
 /// # The time
 ///
-/// A clock that shows a time between the document's issue and its check-in time is believed. When a document comes that was
-/// issued later than the clock shows, or should have been replaced already, the clock is wrong: then time is reckoned from that
+/// A clock that shows a time between the document's issue and its refresh time is believed. When a document comes that was
+/// issued later than the clock shows, or should have been replaced already, the clock is wrong: then time is counted from that
 /// document on, until the next one comes. (Certificates are checked by the clock of the system all the same, unless the
 /// directory is known by its [`Pin`].)
 ///
@@ -66,16 +66,16 @@ struct Shared {
     http: Http,
     cache: Option<PathBuf>,
     clock: Clock,
-    held: Mutex<Option<Held>>,
-    documents: watch::Sender<Option<Arc<KeyDocument>>>,
+    current: Mutex<Option<Current>>,
+    documents: watch::Sender<Option<Arc<KeySet>>>,
     /// One at a time, so that documents and files are replaced in order.
     fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
-struct Held {
-    document: Arc<KeyDocument>,
-    reckoning: Reckoning,
+struct Current {
+    document: Arc<KeySet>,
+    clock: TrustedClock,
     etag: Option<String>,
 }
 
@@ -92,12 +92,12 @@ impl DirectoryClient {
     }
 
     /// The document that is held, the last good one.
-    pub fn document(&self) -> Option<Arc<KeyDocument>> {
-        self.held().map(|held| held.document)
+    pub fn document(&self) -> Option<Arc<KeySet>> {
+        self.current().map(|current| current.document)
     }
 
     /// The documents from here on, the one that is held first. `None` before the first.
-    pub fn watch(&self) -> watch::Receiver<Option<Arc<KeyDocument>>> {
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<KeySet>>> {
         self.shared.documents.subscribe()
     }
 
@@ -106,48 +106,48 @@ impl DirectoryClient {
     /// # Errors
     /// [`Error::NoCurrentKey`] without a document, or when its keys are all over.
     pub fn server_key(&self) -> Result<PublicKey, Error> {
-        let held = self.held().ok_or(Error::NoCurrentKey)?;
-        held.document.current_key(held.reckoning.now(&self.shared.clock))
+        let current = self.current().ok_or(Error::NoCurrentKey)?;
+        current.document.current_key(current.clock.now(&self.shared.clock))
     }
 
     /// Asks the directory for its document, which is held from here on. If it has not changed, little is sent.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeyDocument::parse`]; [`Error::OldDocument`]; and
+    /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`]; [`Error::OldDocument`]; and
     /// [`Error::NoCurrentKey`] for a document of which no key was good when it was issued. What was held stays then.
-    pub async fn fetch(&self) -> Result<Arc<KeyDocument>, Error> {
+    pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
         let shared = &*self.shared;
         let _turn = shared.fetching.lock().await;
-        let held = self.held();
-        let etag = held.as_ref().and_then(|held| held.etag.as_deref());
-        let answer = shared.http.get("/.well-known/pssst/keys", etag, KeyDocument::MAX_LEN).await?;
-        match (answer.status, held) {
-            (200, held) => {
-                let document = KeyDocument::parse(&answer.body)?;
+        let current = self.current();
+        let etag = current.as_ref().and_then(|current| current.etag.as_deref());
+        let answer = shared.http.get("/.well-known/pssst/keys", etag, KeySet::MAX_LEN).await?;
+        match (answer.status, current) {
+            (200, current) => {
+                let document = KeySet::parse(&answer.body)?;
                 document.current_key(document.issued)?;
-                if let Some(held) = held.filter(|held| document.issued < held.document.issued) {
-                    return Err(Error::OldDocument { held: held.document.issued, sent: document.issued });
+                if let Some(current) = current.filter(|current| document.issued < current.document.issued) {
+                    return Err(Error::OldDocument { held: current.document.issued, sent: document.issued });
                 }
-                Ok(self.hold(document, answer.etag).await)
+                Ok(self.store(document, answer.etag).await)
             }
-            (304, Some(held)) if held.etag.is_some() => Ok(held.document),
+            (304, Some(current)) if current.etag.is_some() => Ok(current.document),
             (status, _) => Err(Error::Status(status)),
         }
     }
 
     /// Comes back to the directory as its documents ask for: at a moment drawn at random from the second half of the time until
-    /// the check-in, so that a fleet spreads itself; after failures soon, then less and less often. Never ends: drop it.
+    /// the time to refresh, so that a fleet spreads itself; after failures soon, then less and less often. Never ends: drop it.
     pub async fn follow(&self) -> Infallible {
         let timing = || {
-            let held = self.held()?;
-            let until = held.document.check_in.duration_since(held.reckoning.now(&self.shared.clock));
-            let interval = held.document.check_in.duration_since(held.document.issued);
+            let current = self.current()?;
+            let until = current.document.refresh_at.duration_since(current.clock.now(&self.shared.clock));
+            let interval = current.document.refresh_at.duration_since(current.document.issued);
             Some(Timing {
-                until_check_in: Duration::try_from(until).unwrap_or_default(),
+                until_refresh: Duration::try_from(until).unwrap_or_default(),
                 interval: Duration::try_from(interval).unwrap_or_default(),
             })
         };
-        check_in::keep_on(timing, || self.fetch(), random_fraction).await
+        refresh::refresh_loop(timing, || self.fetch(), random_fraction).await
     }
 
     /// Keeps the server's key of a client current: at once, at the time of each switch, network or not, and with each new
@@ -174,26 +174,26 @@ impl DirectoryClient {
 
     fn until_switch(&self) -> Duration {
         let until_switch = || {
-            let held = self.held()?;
-            let now = held.reckoning.now(&self.shared.clock);
-            Duration::try_from(held.document.next_switch(now)?.duration_since(now)).ok()
+            let current = self.current()?;
+            let now = current.clock.now(&self.shared.clock);
+            Duration::try_from(current.document.next_switch(now)?.duration_since(now)).ok()
         };
         until_switch().unwrap_or(Duration::MAX)
     }
 
-    fn held(&self) -> Option<Held> {
-        lock(&self.shared.held).clone()
+    fn current(&self) -> Option<Current> {
+        lock(&self.shared.current).clone()
     }
 
-    async fn hold(&self, document: KeyDocument, etag: Option<String>) -> Arc<KeyDocument> {
+    async fn store(&self, document: KeySet, etag: Option<String>) -> Arc<KeySet> {
         let shared = &*self.shared;
-        let reckoning = Reckoning::from_fetched(&document, shared.clock.now());
-        if let Reckoning::Since { .. } = reckoning {
+        let clock = TrustedClock::from_fetched(&document, shared.clock.now());
+        if let TrustedClock::Since { .. } = clock {
             tracing::warn!(clock = %shared.clock.now(), directory = %document.issued, "the clock is wrong, and not used");
         }
         let document = Arc::new(document);
-        let held = Held { document: Arc::clone(&document), reckoning, etag };
-        *lock(&shared.held) = Some(held);
+        let current = Current { document: Arc::clone(&document), clock, etag };
+        *lock(&shared.current) = Some(current);
         shared.documents.send_replace(Some(Arc::clone(&document)));
         if let Some(path) = shared.cache.clone() {
             let text = document.to_json();
@@ -270,23 +270,23 @@ impl DirectoryClientBuilder {
     /// used.
     pub fn build(self) -> Result<DirectoryClient, Error> {
         let http = Http::new(&self.url, self.trust.config()?, self.timeout)?;
-        let held = self.cache.as_deref().and_then(read_cache).map(|document| Held {
-            reckoning: Reckoning::from_stored(&document, self.clock.now()),
+        let current = self.cache.as_deref().and_then(read_cache).map(|document| Current {
+            clock: TrustedClock::from_stored(&document, self.clock.now()),
             document: Arc::new(document),
             etag: None,
         });
-        let (documents, _) = watch::channel(held.as_ref().map(|held| Arc::clone(&held.document)));
-        let (held, fetching) = (Mutex::new(held), tokio::sync::Mutex::default());
-        let shared = Shared { http, cache: self.cache, clock: self.clock, held, documents, fetching };
+        let (documents, _) = watch::channel(current.as_ref().map(|current| Arc::clone(&current.document)));
+        let (current, fetching) = (Mutex::new(current), tokio::sync::Mutex::default());
+        let shared = Shared { http, cache: self.cache, clock: self.clock, current, documents, fetching };
         Ok(DirectoryClient { shared: Arc::new(shared) })
     }
 }
 
-fn read_cache(path: &Path) -> Option<KeyDocument> {
+fn read_cache(path: &Path) -> Option<KeySet> {
     let read = || {
         let mut bytes = Vec::new();
-        File::open(path)?.take(KeyDocument::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
-        KeyDocument::parse(&bytes)
+        File::open(path)?.take(KeySet::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
+        KeySet::parse(&bytes)
     };
     match read() {
         Ok(document) => Some(document),

@@ -22,17 +22,17 @@
 
 mod client;
 mod clock;
-mod document;
 mod enrollment;
 mod error;
+mod key_set;
 mod pin;
 mod refusal;
 
 pub use client::{DirectoryClient, DirectoryClientBuilder};
 pub use clock::Clock;
-pub use document::{KeyDocument, KeyState, PublishedKey};
 pub use enrollment::{EnrollmentRequest, EnrollmentResponse, PURPOSE, Problem};
 pub use error::Error;
 pub use jiff;
+pub use key_set::{KeySet, KeyState, PublishedKey};
 pub use pin::Pin;
 pub use refusal::Refusal;

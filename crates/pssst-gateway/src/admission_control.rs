@@ -88,7 +88,7 @@ where
         let answer = span.in_scope(|| self.upstream.call(request)).instrument(span.clone());
         admission.counters.begin();
         let mut recorder =
-            OutcomeRecorder { admission, span, outcome: ExchangeOutcome::Abandoned, start: Instant::now() };
+            OutcomeRecorder { admission, span, outcome: ExchangeOutcome::Cancelled, start: Instant::now() };
         Box::pin(async move {
             let _slot = slot;
             let recorder = &mut recorder;

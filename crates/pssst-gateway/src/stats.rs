@@ -36,7 +36,7 @@ named_enum! {
         /// ([`GatewayBuilder::max_concurrency`](crate::GatewayBuilder::max_concurrency)).
         Overloaded => "overloaded",
         /// Given up by the server, which was stopping.
-        Abandoned => "abandoned",
+        Cancelled => "cancelled",
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::pssst::{KeyCheck, PublicKey};
-use pssst_identity::{Admission, Change, IdentitySnapshot, Revision, Standing, State, UnknownClients};
+use pssst_identity::{AccessPolicy, Change, ClientStatus, IdentitySnapshot, Revision, State, UnknownClients};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
 
@@ -49,19 +49,19 @@ fn main() {
         built.as_secs_f64(),
     );
 
-    let admission = Admission::new(snapshot.into(), UnknownClients::Refuse);
+    let policy = AccessPolicy::new(snapshot.into(), UnknownClients::Refuse);
     let known: Vec<_> = (0..lookups).map(|_| PublicKey::from_bytes(keys[rng.random_range(0..clients)])).collect();
-    println!("look-up of a known key: {:.0} ns", look_up(&admission, &known, KeyCheck::Accept));
+    println!("look-up of a known key: {:.0} ns", look_up(&policy, &known, KeyCheck::Accept));
     let unknown: Vec<_> = (0..lookups).map(|_| PublicKey::from_bytes(rng.random())).collect();
-    println!("look-up of an unknown key: {:.0} ns", look_up(&admission, &unknown, KeyCheck::RejectUnknown));
+    println!("look-up of an unknown key: {:.0} ns", look_up(&policy, &unknown, KeyCheck::RejectUnknown));
 
-    println!("reading one word of as much memory: {:.0} ns", random_read(admission.snapshot().memory(), &mut rng));
+    println!("reading one word of as much memory: {:.0} ns", random_read(policy.snapshot().memory(), &mut rng));
 
     let changes = 1_000;
     let start = Instant::now();
     for _ in 0..changes {
         let number = rng.random_range(0..clients);
-        admission.snapshot().apply(&[enrolled(keys[number], number, State::Revoked)]);
+        policy.snapshot().apply(&[enrolled(keys[number], number, State::Revoked)]);
     }
     println!("a change by itself: {:.0} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(changes));
     let start = Instant::now();
@@ -69,7 +69,7 @@ fn main() {
         .map(|_| rng.random_range(0..clients))
         .map(|number| enrolled(keys[number], number, State::Revoked))
         .collect();
-    admission.snapshot().apply(&revoked);
+    policy.snapshot().apply(&revoked);
     println!("10,000 changes at once: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
 }
 
@@ -88,9 +88,9 @@ fn median<T>(items: &[T], mut round: impl FnMut(&[T])) -> f64 {
     rounds[rounds.len() / 2]
 }
 
-fn look_up(admission: &Admission, keys: &[PublicKey], expected: KeyCheck) -> f64 {
+fn look_up(policy: &AccessPolicy, keys: &[PublicKey], expected: KeyCheck) -> f64 {
     median(keys, |keys| {
-        let found = keys.iter().filter(|key| black_box(admission.check(key)) == expected).count();
+        let found = keys.iter().filter(|key| black_box(policy.check(key)) == expected).count();
         assert_eq!(found, keys.len());
     })
 }
@@ -108,8 +108,8 @@ fn random_read(bytes: usize, rng: &mut ChaCha8Rng) -> f64 {
 fn enrolled(key: [u8; 32], number: usize, state: State) -> Change {
     // One in ten expires some day.
     let expires = number.is_multiple_of(10).then_some(Timestamp::MAX);
-    let standing = Standing { name: name(number), state, expires };
-    Change::new(Revision(number as u64 + 1), PublicKey::from_bytes(key), Some(standing))
+    let status = ClientStatus { name: name(number), state, expires };
+    Change::new(Revision(number as u64 + 1), PublicKey::from_bytes(key), Some(status))
 }
 
 fn name(number: usize) -> String {

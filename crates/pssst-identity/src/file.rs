@@ -17,7 +17,8 @@ use crate::identity::to_milliseconds;
 use crate::memory::table::Table;
 use crate::store::{now, random_store_name};
 use crate::{
-    ChangeHints, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update,
+    ChangeReceiver, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision,
+    Update,
 };
 
 mod disk;
@@ -159,7 +160,7 @@ impl IdentityStore for FileStore {
         .await
     }
 
-    fn hints(&self) -> ChangeHints {
+    fn subscribe(&self) -> ChangeReceiver {
         self.0.signal.subscribe()
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::{ChangeHints, Changes, Error, IdentitySnapshot, IdentityStore, Revision};
+use crate::{ChangeReceiver, Changes, Error, IdentitySnapshot, IdentityStore, Revision};
 
 /// How long a change takes at most to be seen while the store answers, where nothing pushes it.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -25,7 +25,7 @@ const REMINDER: Duration = Duration::from_secs(60);
 /// ```
 /// use std::sync::Arc;
 /// use pssst_identity::pssst::{SecretKey, SysRng};
-/// use pssst_identity::{Admission, Follower, IdentityStore, MemoryStore, NewIdentity, UnknownClients};
+/// use pssst_identity::{AccessPolicy, Follower, IdentityStore, MemoryStore, NewIdentity, UnknownClients};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Arc::new(MemoryStore::new());
@@ -33,8 +33,8 @@ const REMINDER: Duration = Duration::from_secs(60);
 ///
 /// let follower = Follower::start(store).await?;
 /// assert_eq!(follower.snapshot().len(), 1);
-/// let admission = Admission::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse);
-/// # let _ = admission;
+/// let policy = AccessPolicy::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse);
+/// # let _ = policy;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -74,13 +74,13 @@ impl Follower {
     pub async fn start(store: Arc<dyn IdentityStore>) -> Result<Self, Error> {
         let snapshot = Arc::new(IdentitySnapshot::new());
         // Before the first reading, so that no change falls between.
-        let hints = store.hints();
+        let receiver = store.subscribe();
         let mut position = Position::default();
         position.catch_up(&*store, &snapshot).await?;
 
         let (sender, status) =
             watch::channel(Contact { last: Instant::now(), revision: position.revision, error: None });
-        let task = tokio::spawn(follow(store, Arc::clone(&snapshot), hints, position, sender));
+        let task = tokio::spawn(follow(store, Arc::clone(&snapshot), receiver, position, sender));
         Ok(Self { snapshot, status, task })
     }
 
@@ -105,13 +105,13 @@ impl Drop for Follower {
 async fn follow(
     store: Arc<dyn IdentityStore>,
     snapshot: Arc<IdentitySnapshot>,
-    mut hints: ChangeHints,
+    mut receiver: ChangeReceiver,
     mut position: Position,
     contact: watch::Sender<Contact>,
 ) {
     let mut warned: Option<Instant> = None;
     loop {
-        if let Ok(false) = timeout(POLL_INTERVAL, hints.changed()).await {
+        if let Ok(false) = timeout(POLL_INTERVAL, receiver.changed()).await {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         let outcome = position.catch_up(&*store, &snapshot).await;
@@ -240,7 +240,7 @@ mod tests {
             let changes = inner.changes(after, limit.min(3)).await?;
             Ok(if self.is_one_store { Changes { store: "one".into(), ..changes } } else { changes })
         }
-        fn hints(&self) -> ChangeHints {
+        fn subscribe(&self) -> ChangeReceiver {
             self.never.subscribe()
         }
     }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn state(follower: &Follower, number: u8) -> Option<State> {
-        follower.snapshot().get(&key(number)).map(|standing| standing.state)
+        follower.snapshot().get(&key(number)).map(|status| status.state)
     }
 
     #[tokio::test(start_paused = true)]

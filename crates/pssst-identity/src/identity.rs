@@ -66,8 +66,8 @@ impl Identity {
     }
 
     /// What a server needs to know of it.
-    pub(crate) fn standing(&self) -> Standing {
-        Standing { name: self.name.clone(), state: self.state, expires: self.expires }
+    pub(crate) fn status(&self) -> ClientStatus {
+        ClientStatus { name: self.name.clone(), state: self.state, expires: self.expires }
     }
 
     /// Makes the changes that the update asks for.
@@ -219,7 +219,7 @@ impl Update {
 
 /// What a server needs to know of a client when a packet comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ClientStatus {
     /// Its name.
     pub name: String,
     /// Its state.

@@ -28,13 +28,13 @@
 //! | `sqlite` | a store in SQLite, whose C source is compiled along |
 //! | `postgres` | a store in PostgreSQL, for a pool of servers |
 
-mod admission;
+mod access_policy;
 mod audit;
+mod change_signal;
 mod error;
 #[cfg(feature = "file")]
 mod file;
 mod follower;
-mod hints;
 mod identity;
 mod memory;
 mod open;
@@ -45,14 +45,14 @@ mod state;
 mod store;
 mod token;
 
-pub use admission::{Admission, AdmissionStats, UnknownClients};
+pub use access_policy::{AccessPolicy, AccessStats, UnknownClients};
 pub use audit::{Action, AuditEntry, NewAuditEntry};
+pub use change_signal::{ChangeReceiver, ChangeSignal};
 pub use error::{DatabaseError, Error};
 #[cfg(feature = "file")]
 pub use file::FileStore;
 pub use follower::{Follower, FollowerStatus};
-pub use hints::{ChangeHints, ChangeSignal};
-pub use identity::{Identity, Labels, NewIdentity, Standing, Update};
+pub use identity::{ClientStatus, Identity, Labels, NewIdentity, Update};
 pub use jiff;
 pub use memory::MemoryStore;
 pub use open::open;

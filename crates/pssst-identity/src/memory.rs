@@ -8,7 +8,8 @@ use pssst_support::sync::lock;
 
 use crate::store::{now, random_store_name};
 use crate::{
-    ChangeHints, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision, Update,
+    ChangeReceiver, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision,
+    Update,
 };
 use table::Table;
 
@@ -76,7 +77,7 @@ impl IdentityStore for MemoryStore {
         Ok(self.table().changes(after, limit))
     }
 
-    fn hints(&self) -> ChangeHints {
+    fn subscribe(&self) -> ChangeReceiver {
         self.signal.subscribe()
     }
 }

@@ -37,7 +37,7 @@ pub async fn open(location: &str, actor: &str) -> Result<Arc<dyn IdentityStore>,
     }
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| location.starts_with(scheme)) {
-        return Ok(Arc::new(SqlStore::open(location).await?.acting_as(actor)));
+        return Ok(Arc::new(SqlStore::open(location).await?.with_actor(actor)));
     }
     #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
     let _ = actor;

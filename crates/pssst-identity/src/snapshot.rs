@@ -1,4 +1,4 @@
-//! What servers ask for each packet: the standing of a client, by exact key, from memory.
+//! What servers ask for each packet: the status of a client, by exact key, from memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 use pssst::PublicKey;
 use pssst_support::sync::lock;
 
-use crate::{Change, Standing};
-use admissibility::Admissibility;
+use crate::{Change, ClientStatus};
+use authorization::Authorization;
 use shard::Shard;
 
-mod admissibility;
+mod authorization;
 mod names;
 mod shard;
 
@@ -47,15 +47,15 @@ impl IdentitySnapshot {
     }
 
     /// What is known of the client with exactly this key.
-    pub fn get(&self, key: &PublicKey) -> Option<Standing> {
+    pub fn get(&self, key: &PublicKey) -> Option<ClientStatus> {
         let (shard, hash) = self.table.shard(key);
         shard.load().get(key, hash)
     }
 
     /// [`IdentitySnapshot::get`] for the packet path.
-    pub(crate) fn admissibility(&self, key: &PublicKey) -> Option<Admissibility> {
+    pub(crate) fn authorization(&self, key: &PublicKey) -> Option<Authorization> {
         let (shard, hash) = self.table.shard(key);
-        shard.load().admissibility(key, hash)
+        shard.load().authorization(key, hash)
     }
 
     /// Takes these changes over, the later of two for one key last. Each is seen by whoever looks
@@ -131,10 +131,10 @@ impl Table {
     }
 
     pub(crate) fn apply(&self, changes: &[Change]) {
-        let mut by_shard: HashMap<usize, HashMap<&PublicKey, Option<&Standing>>> = HashMap::new();
+        let mut by_shard: HashMap<usize, HashMap<&PublicKey, Option<&ClientStatus>>> = HashMap::new();
         for change in changes {
             let place = shard_place(self.hasher.hash_one(change.key.as_bytes()));
-            by_shard.entry(place).or_default().insert(&change.key, change.standing.as_ref());
+            by_shard.entry(place).or_default().insert(&change.key, change.status.as_ref());
         }
         let hash = |key: &PublicKey| self.hasher.hash_one(key.as_bytes());
         for (place, changes) in by_shard {
@@ -170,41 +170,41 @@ mod tests {
         PublicKey::from_bytes(bytes)
     }
 
-    fn change(number: u64, standing: Option<Standing>) -> Change {
-        Change { revision: Revision(0), key: key(number), standing }
+    fn change(number: u64, status: Option<ClientStatus>) -> Change {
+        Change { revision: Revision(0), key: key(number), status }
     }
 
-    fn standing(name: &str, state: State, expires: Option<i64>) -> Standing {
-        Standing { name: name.into(), state, expires: expires.map(|at| Timestamp::from_second(at).unwrap()) }
+    fn status(name: &str, state: State, expires: Option<i64>) -> ClientStatus {
+        ClientStatus { name: name.into(), state, expires: expires.map(|at| Timestamp::from_second(at).unwrap()) }
     }
 
-    fn any_standing() -> impl Strategy<Value = Option<Standing>> {
+    fn any_status() -> impl Strategy<Value = Option<ClientStatus>> {
         let state = prop::sample::select(State::ALL.to_vec());
         let expires = prop::option::of(1_i64..=u32::MAX.into());
         prop::option::of(
-            ("[a-zé]{1,20}", state, expires).prop_map(|(name, state, expires)| standing(&name, state, expires)),
+            ("[a-zé]{1,20}", state, expires).prop_map(|(name, state, expires)| status(&name, state, expires)),
         )
     }
 
     proptest! {
         /// Whatever is set, changed and removed, the snapshot says what a plain map says.
         #[test]
-        fn a_snapshot_is_a_map(batches in prop::collection::vec(prop::collection::vec((0_u64..300, any_standing()), 0..200), 1..8)) {
+        fn a_snapshot_is_a_map(batches in prop::collection::vec(prop::collection::vec((0_u64..300, any_status()), 0..200), 1..8)) {
             let (snapshot, mut map) = (IdentitySnapshot::new(), BTreeMap::new());
             for batch in batches {
-                let changes: Vec<_> = batch.into_iter().map(|(number, standing)| change(number, standing)).collect();
+                let changes: Vec<_> = batch.into_iter().map(|(number, status)| change(number, status)).collect();
                 snapshot.apply(&changes);
-                for Change { key, standing, .. } in changes {
-                    match standing {
-                        Some(standing) => map.insert(key, standing),
+                for Change { key, status, .. } in changes {
+                    match status {
+                        Some(status) => map.insert(key, status),
                         None => map.remove(&key),
                     };
                 }
                 prop_assert_eq!(snapshot.len(), map.len());
                 for number in 0..300 {
                     let known = snapshot.get(&key(number));
-                    let admissibility = snapshot.admissibility(&key(number));
-                    prop_assert_eq!(admissibility.map(|known| known.state), known.as_ref().map(|known| known.state));
+                    let authorization = snapshot.authorization(&key(number));
+                    prop_assert_eq!(authorization.map(|known| known.state), known.as_ref().map(|known| known.state));
                     prop_assert_eq!(known.as_ref(), map.get(&key(number)));
                 }
             }
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn keys_are_compared_whole() {
         let snapshot = IdentitySnapshot::new();
-        snapshot.apply(&[change(1, Some(standing("one", State::Enrolled, None)))]);
+        snapshot.apply(&[change(1, Some(status("one", State::Enrolled, None)))]);
         for place in 0..32 {
             let mut other = *key(1).as_bytes();
             other[place] ^= 0x80;
@@ -227,10 +227,10 @@ mod tests {
         let snapshot = IdentitySnapshot::new();
         let far = i64::from(u32::MAX) + 1_000;
         for (number, expires) in [(1, None), (2, Some(1_000)), (3, Some(far)), (4, Some(0)), (5, Some(-5))] {
-            snapshot.apply(&[change(number, Some(standing("a", State::Enrolled, expires)))]);
+            snapshot.apply(&[change(number, Some(status("a", State::Enrolled, expires)))]);
         }
         let is_expired = |number, now| {
-            snapshot.admissibility(&key(number)).unwrap().is_expired(Timestamp::from_second(now).unwrap())
+            snapshot.authorization(&key(number)).unwrap().is_expired(Timestamp::from_second(now).unwrap())
         };
         for now in [999, 1_000, far] {
             assert!(!is_expired(1, now));
@@ -246,7 +246,7 @@ mod tests {
     fn readers_never_miss_what_stays() {
         let snapshot = IdentitySnapshot::new();
         let stays: Vec<_> =
-            (0..2_000).map(|number| change(number, Some(standing("stays", State::Enrolled, None)))).collect();
+            (0..2_000).map(|number| change(number, Some(status("stays", State::Enrolled, None)))).collect();
         snapshot.apply(&stays);
         let is_done = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -262,7 +262,7 @@ mod tests {
                 })
                 .collect();
             for round in 0..20_u64 {
-                let comes = standing("comes", State::Suspended, None);
+                let comes = status("comes", State::Suspended, None);
                 let changes: Vec<_> =
                     (10_000..14_000).map(|number| change(number, (round % 2 == 0).then(|| comes.clone()))).collect();
                 snapshot.apply(&changes);
@@ -279,7 +279,7 @@ mod tests {
     fn a_client_takes_50_bytes_and_its_name() {
         let snapshot = IdentitySnapshot::new();
         let clients: Vec<_> =
-            (0..1_000_000).map(|number| change(number, Some(standing("12345678", State::Enrolled, None)))).collect();
+            (0..1_000_000).map(|number| change(number, Some(status("12345678", State::Enrolled, None)))).collect();
         snapshot.apply(&clients);
         let bytes = snapshot.memory() - IdentitySnapshot::new().memory();
         assert!((57 * 1_000_000..59 * 1_000_000).contains(&bytes), "{bytes}");

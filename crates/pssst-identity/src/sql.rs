@@ -8,7 +8,7 @@ use pssst::PublicKey;
 
 use crate::store::now;
 use crate::{
-    AuditEntry, ChangeHints, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry,
+    AuditEntry, ChangeReceiver, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry,
     NewIdentity, Page, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
 };
 use database::Database;
@@ -25,7 +25,7 @@ mod tokens;
 mod write;
 
 /// A store in a database. Cheap to clone: clones share the connections and the
-/// [`hints`](IdentityStore::hints).
+/// [`receiver`](IdentityStore::receiver).
 ///
 /// Every change is written into the audit log in the same transaction. A call waits for other
 /// writers, for a connection and for the database, 35 seconds in all at most and 5 when the
@@ -39,7 +39,7 @@ pub struct SqlStore {
 
 impl SqlStore {
     /// Opens `sqlite:PATH` or `postgres://...`, and brings its tables up to date. Changes are
-    /// ascribed to `pssst` until [`acting_as`](Self::acting_as) says better.
+    /// ascribed to `pssst` until [`with_actor`](Self::with_actor) says better.
     ///
     /// What follows `sqlite:` is the path itself, without escapes. The file is made if it is not
     /// there, for its owner only. A database in memory would be another for each connection, so
@@ -59,7 +59,7 @@ impl SqlStore {
     /// The same store, whose changes the audit log ascribes to this actor. Up to 128 bytes of it
     /// are kept.
     #[must_use]
-    pub fn acting_as(&self, actor: impl Into<String>) -> Self {
+    pub fn with_actor(&self, actor: impl Into<String>) -> Self {
         Self { database: Arc::clone(&self.database), actor: audit::bounded(&actor.into(), audit::MAX_ACTOR_LEN).into() }
     }
 
@@ -171,7 +171,7 @@ impl IdentityStore for SqlStore {
         self.database.read(async |connection| identities::changes(connection, after, limit).await).await
     }
 
-    fn hints(&self) -> ChangeHints {
+    fn subscribe(&self) -> ChangeReceiver {
         self.database.signal.subscribe()
     }
 }

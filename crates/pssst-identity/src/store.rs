@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
 
-use crate::{ChangeHints, Error, Identity, NewIdentity, Standing, State, Update};
+use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, State, Update};
 
 /// How far a store has come: each change of an identity has a number, and later ones have larger
 /// ones.
@@ -63,7 +63,7 @@ pub trait IdentityStore: Send + Sync {
 
     /// Marked as changed soon after something has changed, as far as the store is told; where it is
     /// not (another process changed a file), only asking for [`changes`](Self::changes) tells.
-    fn hints(&self) -> ChangeHints;
+    fn subscribe(&self) -> ChangeReceiver;
 
     /// Adds one identity.
     ///
@@ -144,13 +144,13 @@ pub struct Change {
     /// Whose.
     pub key: PublicKey,
     /// What it is now; `None` when it was removed.
-    pub standing: Option<Standing>,
+    pub status: Option<ClientStatus>,
 }
 
 impl Change {
     /// A change, for stores and tests.
-    pub const fn new(revision: Revision, key: PublicKey, standing: Option<Standing>) -> Self {
-        Self { revision, key, standing }
+    pub const fn new(revision: Revision, key: PublicKey, status: Option<ClientStatus>) -> Self {
+        Self { revision, key, status }
     }
 }
 

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pssst_identity::pssst::{Refusal, SecretKey, SysRng};
-use pssst_identity::{Admission, Follower, IdentityStore, NewIdentity, SqlStore, State, UnknownClients, Update};
+use pssst_identity::{AccessPolicy, Follower, IdentityStore, NewIdentity, SqlStore, State, UnknownClients, Update};
 use pssst_net::{Client, DatagramOutcome, Error, Handler, Reply, Request, Retry, Server, ServerConfig, pssst};
 use pssst_test::{PATIENCE, Postgres, until};
 
 /// A server of the pool, with a connection of its own to the database.
 struct Member {
     server: Server,
-    admission: Arc<Admission>,
+    policy: Arc<AccessPolicy>,
     follower: Follower,
 }
 
@@ -23,20 +23,20 @@ impl Member {
     async fn start(url: &str, secret: &SecretKey) -> Self {
         let store = SqlStore::open(url).await.unwrap();
         let follower = Follower::start(Arc::new(store)).await.unwrap();
-        let admission = Arc::new(Admission::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse));
-        let check = Arc::clone(&admission);
+        let policy = Arc::new(AccessPolicy::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse));
+        let check = Arc::clone(&policy);
         let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
         let keys = pssst::Server::new(secret.clone()).authenticated_only();
         let config = ServerConfig::new(keys, echo).client_check(move |key| check.check(key));
         let server = Server::builder().workers(1).bind("127.0.0.1:0").unwrap().serve(config).unwrap();
-        Self { server, admission, follower }
+        Self { server, policy, follower }
     }
 }
 
 async fn connect(server: SocketAddr, secret: &SecretKey, identity: &SecretKey) -> Client {
     Client::builder(secret.public_key())
         .identity(identity)
-        .retry(Retry { first_pause: Duration::from_millis(200), max_resends: u32::MAX })
+        .retry(Retry { initial_timeout: Duration::from_millis(200), max_retransmits: u32::MAX })
         .timeout(PATIENCE)
         .connect(server.to_string())
         .await
@@ -55,7 +55,7 @@ async fn is_served(client: &Client) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_server_of_the_pool_refuses_a_revoked_client() {
     let url = Postgres::shared().fresh_database();
-    let operator = SqlStore::open(&url).await.unwrap().acting_as("test");
+    let operator = SqlStore::open(&url).await.unwrap().with_actor("test");
     let secret = SecretKey::generate(&mut SysRng).unwrap();
     let members = [Member::start(&url, &secret).await, Member::start(&url, &secret).await];
     let mut slowest = Duration::ZERO;
@@ -72,7 +72,7 @@ async fn every_server_of_the_pool_refuses_a_revoked_client() {
         operator.update(&key, Update::state(State::Revoked)).await.unwrap();
         for member in &members {
             let took = until("the revocation is known", async || {
-                member.admission.snapshot().get(&key).unwrap().state == State::Revoked
+                member.policy.snapshot().get(&key).unwrap().state == State::Revoked
             });
             slowest = slowest.max(took.await);
         }
@@ -82,7 +82,7 @@ async fn every_server_of_the_pool_refuses_a_revoked_client() {
     }
     println!("10 revocations were known to both servers after {} ms at most", slowest.as_millis());
     for member in members {
-        assert!(member.admission.stats().revoked >= 10);
+        assert!(member.policy.stats().revoked >= 10);
         let stats = member.server.shutdown(PATIENCE).await;
         assert!(stats.count(DatagramOutcome::Refused(Refusal::ClientRefused)) >= 10);
     }
@@ -140,14 +140,14 @@ async fn servers_serve_on_while_the_database_is_away_and_catch_up_after() {
     })
     .await;
     for member in &members {
-        until("the new client is known", async || member.admission.snapshot().get(&late.public_key()).is_some()).await;
+        until("the new client is known", async || member.policy.snapshot().get(&late.public_key()).is_some()).await;
         assert!(member.follower.status().error.is_none());
         assert!(is_served(&connect(member.server.local_addr(), &secret, &late).await).await);
     }
     // Pushed again, not only asked for.
     operator.update(&late.public_key(), Update::state(State::Revoked)).await.unwrap();
     for member in &members {
-        let known = async || member.admission.snapshot().get(&late.public_key()).unwrap().state == State::Revoked;
+        let known = async || member.policy.snapshot().get(&late.public_key()).unwrap().state == State::Revoked;
         until("the revocation is known", known).await;
     }
     progress(200).await;

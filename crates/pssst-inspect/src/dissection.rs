@@ -88,7 +88,7 @@ impl Dissection {
     /// Looks at the first bytes of a datagram of `length` bytes; at all of them, if there are as
     /// many.
     pub fn of(captured: &[u8], length: usize) -> Self {
-        let header = Header::of(captured).ok();
+        let header = Header::parse(captured).ok();
         let has_parts = length >= OVERHEAD;
         let exchange_value = captured.get(HEADER_LEN..).filter(|_| has_parts).and_then(<[u8]>::first_chunk).copied();
         let form = exchange_value.as_ref().map(PointEncoding::of);

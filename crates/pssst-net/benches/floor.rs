@@ -20,7 +20,7 @@ use x25519_batch::Product;
 /// Rounds, each with every field of the table.
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(700);
-/// Different requests: more than the server's memo holds.
+/// Different requests: more than the server's cache holds.
 const REQUESTS: usize = 200_000;
 /// Requests in flight.
 const WINDOW: usize = 128;
@@ -30,7 +30,7 @@ const MESSAGE: [u8; 32] = [b'm'; 32];
 enum Kind {
     Floor,
     Ours,
-    WithoutMemo,
+    WithoutCache,
     Service,
     Junk,
 }
@@ -38,7 +38,7 @@ enum Kind {
 const KINDS: [(Kind, &str); 5] = [
     (Kind::Floor, "floor: the same system calls and X25519 alone"),
     (Kind::Ours, "pssst-net, a function"),
-    (Kind::WithoutMemo, "pssst-net, a function, no memo"),
+    (Kind::WithoutCache, "pssst-net, a function, no cache"),
     (Kind::Service, "pssst-net, a tower service"),
     (Kind::Junk, "pssst-net, a function, and as much junk"),
 ];
@@ -103,7 +103,7 @@ fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[V
         return rate;
     }
     let builder = Server::builder().workers(1);
-    let builder = if kind == Kind::WithoutMemo { builder.memo(0, SuiteSet::ALL) } else { builder };
+    let builder = if kind == Kind::WithoutCache { builder.reply_cache(0, SuiteSet::ALL) } else { builder };
     let handler = if kind == Kind::Service {
         Handler::from_service(tower::service_fn(|request: Request| {
             std::future::ready(Ok::<_, std::io::Error>(Some(Reply::from(request.into_message()))))

@@ -36,6 +36,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         assert_eq!(report.client_key(), Some(&device.public_key()));
     }
     let stats = server.shutdown(Duration::from_secs(5)).await;
-    assert_eq!((stats.count(DatagramOutcome::Unanswered), stats.count(DatagramOutcome::Replied)), (10, 0));
+    assert_eq!((stats.count(DatagramOutcome::NoReply), stats.count(DatagramOutcome::Replied)), (10, 0));
     Ok(())
 }

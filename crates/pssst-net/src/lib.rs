@@ -81,8 +81,8 @@ mod client;
 mod error;
 #[cfg(test)]
 mod log_capture;
-mod memo;
 mod rate_limit;
+mod reply_cache;
 mod server;
 #[cfg(test)]
 mod simulation;

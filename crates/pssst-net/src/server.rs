@@ -22,7 +22,7 @@ use config::ActiveConfig;
 pub(crate) use shared::Shared;
 pub(crate) use stats::WorkerCounts;
 #[cfg(test)]
-pub(crate) use worker::Datagrams;
+pub(crate) use worker::ServerSocket;
 pub(crate) use worker::Worker;
 
 mod builder;

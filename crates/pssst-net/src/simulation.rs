@@ -1,9 +1,9 @@
-//! Client and server on a network that does its worst, in virtual time: nothing sleeps, and a seed tells the whole story.
+//! Client and server on a network that does its worst, in virtual time: nothing sleeps, and a seed reproduces each run.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use network::{Carried, Net, Weather};
+use network::{LinkConditions, Net, Traffic};
 use pssst::{SecretKey, Suite};
 use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
@@ -115,29 +115,29 @@ async fn transact(client: &Client, transactions: u32) -> Ended {
     }
 }
 
-/// Runs a story on a network with this weather, in virtual time. The seed is printed, and can be given as
+/// Runs a scenario on a network under these conditions, in virtual time. The seed is printed, and can be given as
 /// `PSSST_SIMULATION_SEED`.
-fn simulate<T>(weather: Weather, story: impl AsyncFnOnce(Net) -> T) -> T {
+fn simulate<T>(conditions: LinkConditions, scenario: impl AsyncFnOnce(Net) -> T) -> T {
     let seed = match std::env::var("PSSST_SIMULATION_SEED") {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => rand::random(),
     };
     println!("seed {seed}");
-    simulate_seed(seed, weather, story)
+    simulate_seed(seed, conditions, scenario)
 }
 
-fn simulate_seed<T>(seed: u64, weather: Weather, story: impl AsyncFnOnce(Net) -> T) -> T {
+fn simulate_seed<T>(seed: u64, conditions: LinkConditions, scenario: impl AsyncFnOnce(Net) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let net = Net::new(seed, weather);
+    let net = Net::new(seed, conditions);
     LocalSet::new().block_on(&runtime, async {
-        let outcome = story(net.clone()).await;
+        let outcome = scenario(net.clone()).await;
         // Whatever is still on its way arrives, and nobody minds.
         sleep(Duration::from_secs(60)).await;
         outcome
     })
 }
 
-const STORM: Weather = Weather {
+const LOSSY: LinkConditions = LinkConditions {
     loss: 0.2,
     duplication: 0.2,
     corruption: 0.05,
@@ -146,9 +146,9 @@ const STORM: Weather = Weather {
     delay: [Duration::from_millis(5), Duration::from_millis(400)],
 };
 
-const RETRY: Retry = Retry { first_pause: Duration::from_secs(1), max_resends: 4 };
+const RETRY: Retry = Retry { initial_timeout: Duration::from_secs(1), max_retransmits: 4 };
 
-async fn storm(net: Net, transactions: u32) -> (Ended, Carried, ClientStats, Stats) {
+async fn lossy(net: Net, transactions: u32) -> (Ended, Traffic, ClientStats, Stats) {
     let place = Place::start(&net, 0, handler());
     let client = client(&net, Suite::X25519AesGcm128, Some(3), RETRY).await;
     let ended = transact(&client, transactions).await;
@@ -156,40 +156,43 @@ async fn storm(net: Net, transactions: u32) -> (Ended, Carried, ClientStats, Sta
     // Nothing is kept: no request, and no socket but the client's one and the server's.
     let stats = client.stats();
     assert_eq!((client.in_flight(), net.sockets()), (0, 2));
-    (ended, net.carried(), stats, place.stats())
+    (ended, net.traffic(), stats, place.stats())
 }
 
 #[test]
 fn of_ten_thousand_transactions_in_a_storm_each_gets_its_own_reply_or_its_timeout() {
-    let (ended, carried, client, server) = simulate(STORM, async |net| storm(net, 10_000).await);
-    println!("{ended:?}, {carried:?}");
+    let (ended, traffic, client, server) = simulate(LOSSY, async |net| lossy(net, 10_000).await);
+    println!("{ended:?}, {traffic:?}");
     assert_eq!(ended.replied + ended.timed_out, 10_000);
     // Five tries, of which two thirds get through: all of them fail for one in 250.
     assert!((5..200).contains(&ended.timed_out), "{ended:?}");
-    for fate in [carried.lost, carried.duplicated, carried.corrupted, carried.replayed, carried.forged] {
-        assert!(fate > 500, "{carried:?}");
+    for fate in [traffic.lost, traffic.duplicated, traffic.corrupted, traffic.replayed, traffic.forged] {
+        assert!(fate > 500, "{traffic:?}");
     }
-    assert!(client.resends > 1000 && client.refused() > 1000 && client.strays > 1000, "{client:?}");
+    assert!(client.retransmits > 1000 && client.refused() > 1000 && client.unmatched_replies > 1000, "{client:?}");
     // Repeated requests got the bytes that they had got before.
-    assert!(server.count(DatagramOutcome::Repeated) > 1000, "{server:?}");
+    assert!(server.count(DatagramOutcome::ReplyResent) > 1000, "{server:?}");
     assert_eq!(server.in_flight(), 0);
 }
 
 #[test]
 fn a_seed_tells_the_whole_story() {
-    let story = |seed| simulate_seed(seed, STORM, async |net| storm(net, 300).await);
-    let ((ended, carried, client, _), (ended_again, carried_again, client_again, _)) = (story(1), story(1));
-    assert_eq!((&ended, carried), (&ended_again, carried_again));
-    assert_eq!((client.datagrams_sent, client.strays), (client_again.datagrams_sent, client_again.strays));
-    let (_, carried_otherwise, ..) = story(2);
-    assert_ne!(carried, carried_otherwise);
+    let scenario = |seed| simulate_seed(seed, LOSSY, async |net| lossy(net, 300).await);
+    let ((ended, traffic, client, _), (ended_again, carried_again, client_again, _)) = (scenario(1), scenario(1));
+    assert_eq!((&ended, traffic), (&ended_again, carried_again));
+    assert_eq!(
+        (client.datagrams_sent, client.unmatched_replies),
+        (client_again.datagrams_sent, client_again.unmatched_replies)
+    );
+    let (_, carried_otherwise, ..) = scenario(2);
+    assert_ne!(traffic, carried_otherwise);
 }
 
 #[test]
 fn the_more_is_lost_the_more_is_sent_again() {
     let mut sent_before = 0;
     for (loss, most_timeouts) in [(0.0, 0), (0.1, 5), (0.3, 60), (0.5, 330)] {
-        let (ended, sent) = simulate(Weather { loss, ..Weather::FAIR }, async |net| {
+        let (ended, sent) = simulate(LinkConditions { loss, ..LinkConditions::FAIR }, async |net| {
             let _place = Place::start(&net, 0, handler());
             let client = client(&net, Suite::X25519Aes128GcmSiv, None, RETRY).await;
             (transact(&client, 1000).await, client.stats().datagrams_sent)
@@ -202,21 +205,21 @@ fn the_more_is_lost_the_more_is_sent_again() {
 
 #[test]
 fn forged_and_replayed_replies_end_nothing() {
-    let weather = Weather { forgery: 1.0, replay: 1.0, ..Weather::FAIR };
-    let (ended, carried, stats) = simulate(weather, async |net| {
+    let conditions = LinkConditions { forgery: 1.0, replay: 1.0, ..LinkConditions::FAIR };
+    let (ended, traffic, stats) = simulate(conditions, async |net| {
         let _place = Place::start(&net, 0, handler());
         let client = client(&net, Suite::X25519AesGcm128, None, RETRY).await;
-        (transact(&client, 1000).await, net.carried(), client.stats())
+        (transact(&client, 1000).await, net.traffic(), client.stats())
     });
     assert_eq!(ended, Ended { replied: 1000, timed_out: 0 });
-    assert_eq!((carried.forged, stats.datagrams_sent), (1000, 1000));
+    assert_eq!((traffic.forged, stats.datagrams_sent), (1000, 1000));
     // Every forgery overtook its reply and was refused; a replay was for a request that had ended, or came twice.
-    assert!(stats.refused() >= 1000 && stats.strays > 500, "{stats:?}");
+    assert!(stats.refused() >= 1000 && stats.unmatched_replies > 500, "{stats:?}");
 }
 
 #[test]
 fn requests_outlive_a_partition() {
-    let ended = simulate(Weather::FAIR, async |net| {
+    let ended = simulate(LinkConditions::FAIR, async |net| {
         let _place = Place::start(&net, 0, handler());
         let client = client(&net, Suite::X25519AesGcm128, None, RETRY).await;
         let under_way = tokio::spawn({
@@ -231,7 +234,7 @@ fn requests_outlive_a_partition() {
             net.set_partitioned(false);
         }
         let ended = under_way.await.unwrap();
-        assert!(net.carried().lost > 100 && client.stats().resends > 100);
+        assert!(net.traffic().lost > 100 && client.stats().retransmits > 100);
         ended
     });
     assert_eq!(ended, Ended { replied: 5000, timed_out: 0 });
@@ -239,7 +242,7 @@ fn requests_outlive_a_partition() {
 
 #[test]
 fn requests_outlive_the_restart_of_their_server() {
-    let ended = simulate(Weather::FAIR, async |net| {
+    let ended = simulate(LinkConditions::FAIR, async |net| {
         let place = Place::start(&net, 0, handler());
         let client = client(&net, Suite::X25519AesGcm128, Some(3), RETRY).await;
         let under_way = tokio::spawn({
@@ -253,7 +256,7 @@ fn requests_outlive_the_restart_of_their_server() {
         let place = Place::start(&net, 0, handler());
         let ended = under_way.await.unwrap();
         let after = place.stats().count(DatagramOutcome::Replied);
-        assert!(before > 100 && after > 100 && client.stats().resends >= 40, "{before} before, {after} after");
+        assert!(before > 100 && after > 100 && client.stats().retransmits >= 40, "{before} before, {after} after");
         ended
     });
     assert_eq!(ended, Ended { replied: 5000, timed_out: 0 });
@@ -261,10 +264,10 @@ fn requests_outlive_the_restart_of_their_server() {
 
 #[test]
 fn any_server_of_a_pool_answers_any_packet() {
-    let weather = Weather { loss: 0.1, duplication: 0.5, ..Weather::FAIR };
-    let ended = simulate(weather, async |net| {
+    let conditions = LinkConditions { loss: 0.1, duplication: 0.5, ..LinkConditions::FAIR };
+    let ended = simulate(conditions, async |net| {
         let places = [0, 1].map(|number| Place::start(&net, number, handler()));
-        let client = client(&net, Suite::X25519AesGcm128, Some(3), Retry { max_resends: 10, ..RETRY }).await;
+        let client = client(&net, Suite::X25519AesGcm128, Some(3), Retry { max_retransmits: 10, ..RETRY }).await;
         let ended = transact(&client, 2000).await;
         for place in places {
             assert!(place.stats().count(DatagramOutcome::Replied) > 800);
@@ -278,11 +281,11 @@ fn any_server_of_a_pool_answers_any_packet() {
 
 #[test]
 fn a_pool_serves_on_when_one_of_its_servers_has_died() {
-    let ended = simulate(Weather::FAIR, async |net| {
+    let ended = simulate(LinkConditions::FAIR, async |net| {
         let _alive = Place::start(&net, 0, handler());
         // The balancer does not know.
         let _dead = net.server(1);
-        let client = client(&net, Suite::X25519AesGcm128, None, Retry { max_resends: 4, ..RETRY }).await;
+        let client = client(&net, Suite::X25519AesGcm128, None, Retry { max_retransmits: 4, ..RETRY }).await;
         transact(&client, 2000).await
     });
     // Each packet has an even chance: five in a row fail for 3%.

@@ -5,4 +5,4 @@ mod histogram;
 
 pub(crate) use counter::Counter;
 pub use histogram::Histogram;
-pub(crate) use histogram::{AtomicHistogram, Scale};
+pub(crate) use histogram::{AtomicHistogram, Buckets};

@@ -71,7 +71,7 @@ fn each_failure_costs_its_own_request_only() {
     assert_eq!(replies, [b"a", b"b", b"c", b"d"]);
     let expected = [
         (DatagramOutcome::Replied, 4),
-        (DatagramOutcome::Unanswered, 1),
+        (DatagramOutcome::NoReply, 1),
         (DatagramOutcome::HandlerTimedOut, 1),
         (DatagramOutcome::HandlerFailed, 2),
     ];
@@ -260,6 +260,6 @@ fn an_onlooker_sees_every_request_and_one_that_panics_costs_its_own() {
     let server = serve(handler);
     let (replies, stats) = exchange(&server, &[b"hello", b"look away", b"silence", b"error"]);
     assert_eq!(replies, [b"hello"]);
-    assert_eq!((stats.count(DatagramOutcome::HandlerFailed), stats.count(DatagramOutcome::Unanswered)), (2, 1));
+    assert_eq!((stats.count(DatagramOutcome::HandlerFailed), stats.count(DatagramOutcome::NoReply)), (2, 1));
     assert_eq!(seen.load(Ordering::Relaxed), 4);
 }

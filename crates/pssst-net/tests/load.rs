@@ -265,7 +265,7 @@ fn what_takes_too_long_is_given_up_at_shutdown() {
     }
     wait_for(&server, |stats| stats.in_flight() == 5);
     let stats = server.shutdown_blocking(Duration::from_millis(50));
-    assert_eq!((nonzero(&stats), stats.in_flight()), (vec![(DatagramOutcome::Abandoned, 5)], 0));
+    assert_eq!((nonzero(&stats), stats.in_flight()), (vec![(DatagramOutcome::Cancelled, 5)], 0));
 }
 
 /// As when a service manager holds the socket: what waits when one server ends is the next one's.
@@ -292,7 +292,7 @@ fn servers_replace_each_other_on_a_passed_socket_without_loss() {
             thread::sleep(Duration::from_millis(30));
             let stats = server.shutdown_blocking(PATIENCE);
             answered += stats.count(DatagramOutcome::Replied);
-            assert_eq!((stats.count(DatagramOutcome::Abandoned), stats.in_flight()), (0, 0));
+            assert_eq!((stats.count(DatagramOutcome::Cancelled), stats.in_flight()), (0, 0));
             // Nobody serves for a while.
             thread::sleep(Duration::from_millis(10));
         }
@@ -349,7 +349,7 @@ fn what_the_kernel_drops_is_accounted_for() {
     let stats = wait_for(&server, |stats| stats.received + stats.kernel_drops.unwrap() == sent);
     assert!(stats.kernel_drops.unwrap() > 100, "{stats:?}");
     let stats = server.shutdown_blocking(PATIENCE);
-    assert_eq!(stats.count(DatagramOutcome::Unanswered) + stats.kernel_drops.unwrap(), sent);
+    assert_eq!(stats.count(DatagramOutcome::NoReply) + stats.kernel_drops.unwrap(), sent);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
     let socket = socket(V4);
     let drain = socket.try_clone().unwrap();
     drain.set_nonblocking(true).unwrap();
-    // Sealed before the clock starts; sent again and again, which the server without memo cannot
+    // Sealed before the clock starts; sent again and again, which the server without reply cache cannot
     // tell.
     let packets: Vec<_> = (0..64).map(|_| sealed(&anonymous(), b"").0).collect();
     let start = Instant::now();
@@ -67,7 +67,7 @@ fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
 fn overload_leaves_goodput_and_memory_as_they_were() {
     let _alone = alone();
     let server = builder()
-        .memo(0, SuiteSet::ALL)
+        .reply_cache(0, SuiteSet::ALL)
         .socket_buffer(1 << 17)
         .bind((V4, 0))
         .unwrap()
@@ -134,8 +134,8 @@ fn a_million_clients_leave_nothing_behind() {
     let _alone = alone();
     let clients = std::env::var("PSSST_MEMORY_CLIENTS").map_or(40_000, |clients| clients.parse().unwrap());
     let suites = SuiteSet::from_iter([Suite::X25519AesGcm128]);
-    let server = builder().memo(2 << 20, suites).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
-    // Until the memo has been written all over.
+    let server = builder().reply_cache(2 << 20, suites).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
+    // Until the reply cache has been written all over.
     let warm = distinct_clients(server.local_addr(), 40_000);
     let before = resident_bytes();
     let answered = distinct_clients(server.local_addr(), clients);

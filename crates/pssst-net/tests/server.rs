@@ -31,7 +31,7 @@ fn requests_of_every_kind_are_answered() {
     assert_eq!((stats.anonymous_requests, stats.authenticated_requests), (10, 10));
     assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 20)]);
     assert_eq!((stats.in_flight(), stats.kernel_drops), (0, Some(0)));
-    assert_eq!((stats.batch_size.sum(), stats.turnaround_nanos.count()), (20, 20));
+    assert_eq!((stats.batch_size.sum(), stats.request_nanos.count()), (20, 20));
     assert!(stats.received_bytes > stats.sent_bytes && stats.requests_by_key == [20, 0, 0, 0]);
 }
 
@@ -156,16 +156,16 @@ fn every_packet_ends_in_exactly_one_way() {
         (with(|packet| packet[40] ^= 1), DatagramOutcome::Refused(Refusal::DecryptFailed)),
         (sealed(&stranger, b"hello").0, DatagramOutcome::Refused(Refusal::UnknownClient)),
         (sealed(&suspended, b"hello").0, DatagramOutcome::Refused(Refusal::ClientRefused)),
-        (vec![0; 501], DatagramOutcome::TooLong),
-        (vec![0; 65_507], DatagramOutcome::TooLong),
+        (vec![0; 501], DatagramOutcome::RequestTooLarge),
+        (vec![0; 65_507], DatagramOutcome::RequestTooLarge),
         (request(b"panic"), DatagramOutcome::HandlerFailed),
-        (request(b"silence"), DatagramOutcome::Unanswered),
+        (request(b"silence"), DatagramOutcome::NoReply),
         (request(b"flood"), DatagramOutcome::ReplyTooLarge),
         (request(b"three"), DatagramOutcome::Replied),
         (request(b"hello"), DatagramOutcome::Replied),
         (sealed(&authenticated(), b"hello").0, DatagramOutcome::Replied),
         (repeated.clone(), DatagramOutcome::Replied),
-        (repeated, DatagramOutcome::Repeated),
+        (repeated, DatagramOutcome::ReplyResent),
         (request(&[0; 500 - OVERHEAD]), DatagramOutcome::Replied),
     ];
     let socket = socket(V4);
@@ -216,14 +216,14 @@ fn a_repeated_request_gets_the_same_bytes_wherever_it_comes_from() {
     assert_eq!(pending.open_to_vec(replies.iter().next().unwrap()).unwrap(), b"0");
     assert!(server.worker_stats().iter().all(|worker| worker.received > 0));
     let stats = wait_for(&server, |stats| stats.in_flight() == 0);
-    assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 1), (DatagramOutcome::Repeated, 63)]);
+    assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 1), (DatagramOutcome::ReplyResent, 63)]);
 }
 
 #[test]
 fn the_memo_is_for_suite_1_unless_told_otherwise() {
-    let repeats = |suite, memo: Option<(usize, SuiteSet)>| {
+    let repeats = |suite, cache: Option<(usize, SuiteSet)>| {
         let (handler, calls) = counting();
-        let builder = memo.into_iter().fold(builder(), |builder, (len, suites)| builder.memo(len, suites));
+        let builder = cache.into_iter().fold(builder(), |builder, (len, suites)| builder.reply_cache(len, suites));
         let server = builder.bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
         let (packet, _) = sealed(&client(suite), b"hello");
         let socket = socket(V4);

@@ -43,13 +43,13 @@ pub struct LiveOptions {
     config: Option<PathBuf>,
     /// How often the files that were read are looked at; when one has changed, all are read again. SIGHUP does so at once.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = durations::span)]
-    reload_every: Duration,
+    reload_interval: Duration,
     /// How long to serve on once asked to stop, while saying that this is no longer ready, for balancers to notice.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = durations::seconds_or_none)]
     drain: Duration,
     /// How long to go on with what was accepted, after that.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = durations::seconds)]
-    stop_within: Duration,
+    shutdown_timeout: Duration,
 }
 
 /// A command that runs until it is stopped.
@@ -191,7 +191,7 @@ impl<S: Service> Running<'_, S> {
                     Signal::Stop => return Ok(()),
                     Signal::Reload => Ok(()),
                 },
-                changed = self.watcher.changed(live.reload_every) => changed,
+                changed = self.watcher.changed(live.reload_interval) => changed,
                 never = self.watchdog.beat() => match never {},
             };
             if let Err(error) = usable {
@@ -234,7 +234,7 @@ impl<S: Service> Running<'_, S> {
             // Asked twice.
             () = signals.stop() => {}
         }
-        notice(self.service.stop(live.stop_within).await);
+        notice(self.service.stop(live.shutdown_timeout).await);
         Ok(())
     }
 }

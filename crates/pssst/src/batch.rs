@@ -8,7 +8,7 @@ pub const BATCH_LEN: usize = 64;
 
 /// Bytes of stack to wipe after a piece: more than it takes above its multiplications, which wipe their own. Frames that
 /// are not optimized are larger.
-pub(crate) const STACK: usize = if cfg!(debug_assertions) { 96 } else { 32 } * 1024;
+pub(crate) const STACK_WIPE_LEN: usize = if cfg!(debug_assertions) { 96 } else { 32 } * 1024;
 
 /// The products of one batch of multiplications: at most [`BATCH_LEN`], each zero until it is computed. Zero is refused
 /// as the product of a low-order point. Wiped when dropped.

@@ -107,9 +107,9 @@ impl Client {
         message: &[u8],
         buffer: &'b mut [u8],
     ) -> Result<(&'b mut [u8], PendingReply), Error> {
-        let packet = packet::allot(buffer, self.overhead(), message.len())?;
+        let packet = packet::message_slot(buffer, self.overhead(), message.len())?;
         let mut ephemeral = Zeroizing::new([0; 32]);
-        draw(rng, &mut ephemeral)?;
+        fill_random(rng, &mut ephemeral)?;
         // X = x25519(e, 9) or x25519(e, C)
         let exchange_value = match &self.identity {
             None => self.x25519.multiply_base(&ephemeral),
@@ -179,7 +179,7 @@ impl Client {
 }
 
 /// e, fresh for every request.
-fn draw<R: TryCryptoRng + ?Sized>(rng: &mut R, ephemeral: &mut [u8; 32]) -> Result<(), Error> {
+fn fill_random<R: TryCryptoRng + ?Sized>(rng: &mut R, ephemeral: &mut [u8; 32]) -> Result<(), Error> {
     rng.try_fill_bytes(ephemeral).map_err(|_| Error::RandomnessUnavailable)
 }
 

@@ -34,7 +34,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Refusal::Truncated`] when the packet is shorter than a header.
-    pub fn of(packet: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(packet: &[u8]) -> Result<Self, Refusal> {
         packet.first_chunk().map(Self::from_bytes).ok_or(Refusal::Truncated)
     }
 
@@ -125,7 +125,7 @@ impl<'p> Parts<'p> {
 }
 
 /// The front of the caller's buffer, as long as a packet with these sizes.
-pub(crate) fn allot(buffer: &mut [u8], overhead: usize, message_len: usize) -> Result<&mut [u8], Error> {
+pub(crate) fn message_slot(buffer: &mut [u8], overhead: usize, message_len: usize) -> Result<&mut [u8], Error> {
     let needed = overhead.saturating_add(message_len);
     buffer.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })
 }
@@ -158,7 +158,7 @@ mod tests {
     fn every_header_survives_reading_and_writing() {
         for flags in 0..=u16::MAX {
             let bytes = [flags.to_be_bytes(), 0x1234u16.to_be_bytes()].concat();
-            let header = Header::of(&bytes).unwrap();
+            let header = Header::parse(&bytes).unwrap();
             assert_eq!(header.to_bytes()[..], bytes);
             assert_eq!(header.is_reply(), flags >> 15 == 1);
             assert_eq!(header.has_client_auth(), flags >> 14 & 1 == 1);
@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_buffer_too_small_says_how_much_is_needed() {
-        assert_eq!(allot(&mut [0; 60], OVERHEAD, 9), Err(Error::BufferTooSmall { needed: 61 }));
-        assert_eq!(allot(&mut [0; 61], OVERHEAD, 9).unwrap().len(), 61);
-        assert_eq!(allot(&mut [], OVERHEAD, usize::MAX), Err(Error::BufferTooSmall { needed: usize::MAX }));
+        assert_eq!(message_slot(&mut [0; 60], OVERHEAD, 9), Err(Error::BufferTooSmall { needed: 61 }));
+        assert_eq!(message_slot(&mut [0; 61], OVERHEAD, 9).unwrap().len(), 61);
+        assert_eq!(message_slot(&mut [], OVERHEAD, usize::MAX), Err(Error::BufferTooSmall { needed: usize::MAX }));
     }
 }

@@ -108,7 +108,7 @@ impl KeySource {
 
 /// The key for now: from the cache, while what is in it is not overdue, or else from the directory.
 pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
-    let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.check_in);
+    let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.refresh_at);
     if !is_fresh && let Err(error) = directory.fetch().await {
         // What was known before may still be good.
         return directory.server_key().map_err(|_| failure(&error));
@@ -147,7 +147,7 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
             "count the keys as exposed; or, if nobody else has had access to them, chmod 600 the file"
         }
         ServiceError::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
-        ServiceError::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the check-in interval",
+        ServiceError::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the refresh interval",
         _ => ASK_OPERATOR,
     };
     Failure::new(error.to_string(), remedy)

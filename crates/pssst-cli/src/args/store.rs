@@ -25,7 +25,7 @@ impl Location {
     pub(crate) async fn open_database(&self) -> Result<SqlStore, Failure> {
         self.check()?;
         let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
-        Ok(store.acting_as(actor()))
+        Ok(store.with_actor(actor()))
     }
 
     /// Whether it may be a database, without opening it.

@@ -37,9 +37,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let show = io::stderr().is_terminal().then_some(show_progress as fn(&str));
     let outcome = pssst_bench::run(&plan, &workload, server, key_rotations, show).map_err(failure)?;
     if outcome.counters.replies == 0 {
-        let Counters { requests, refused, strays, last_network_error, .. } = outcome.counters;
+        let Counters { requests, refused, unmatched_replies, last_network_error, .. } = outcome.counters;
         let error = last_network_error.map(|error| format!(", last error: {error}")).unwrap_or_default();
-        return Err(no_reply(args, &format!("requests {requests}, refused {refused}, strays {strays}{error}")));
+        return Err(no_reply(
+            args,
+            &format!("requests {requests}, refused {refused}, unmatched replies {unmatched_replies}{error}"),
+        ));
     }
     let report = Report::new(&plan, outcome);
     if let Some(mut file) = plot {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pssst::{SecretKey, SysRng};
 use pssst_directory::jiff::Timestamp;
-use pssst_directory::{KeyDocument, PublishedKey};
+use pssst_directory::{KeySet, PublishedKey};
 use pssst_directory_server::{Schedule, ScheduleFile};
 
 use pssst_service::{Failure, durations};
@@ -44,7 +44,7 @@ struct Init {
     secret_key: Option<PathBuf>,
     /// Within which time clients come back to the directory, at most. No rotation is shorter than twice that.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
-    check_in: Duration,
+    refresh_interval: Duration,
     #[command(flatten)]
     access: Access,
 }
@@ -58,17 +58,17 @@ struct Show {
     access: Access,
 }
 
-/// Start a rotation: a new key that clients use after the lead, and the current one accepted for the overlap after that.
+/// Start a rotation: a new key that clients use after the activation delay, and the current one accepted for the grace period after that.
 #[derive(clap::Args, Debug)]
 struct Rotate {
     /// The schedule.
     schedule: PathBuf,
     /// Until when every server has the new file, and differences of their clocks are over.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
-    lead: Duration,
+    activation_delay: Duration,
     /// How long clients may miss the change.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
-    overlap: Duration,
+    grace_period: Duration,
     #[command(flatten)]
     access: Access,
 }
@@ -104,7 +104,7 @@ fn init(args: &Init) -> Result<(), Failure> {
         None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
     };
     let key = secret.public_key();
-    let schedule = Schedule::new(secret, Timestamp::now()).with_check_in(args.check_in);
+    let schedule = Schedule::new(secret, Timestamp::now()).with_refresh_interval(args.refresh_interval);
     schedule.write(&args.schedule).map_err(|error| of_file(&args.schedule, &error))?;
     writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
 }
@@ -117,13 +117,13 @@ fn show(args: &Show) -> Result<(), Failure> {
         let end = not_after.map_or_else(|| "its rotation".into(), |end| end.to_string());
         text.extend([format!("{state:<8} {key} from {not_before} until {end}\n")]);
     }
-    text.extend([format!("clients come back within {} s\n", schedule.check_in().as_secs())]);
+    text.extend([format!("clients come back within {} s\n", schedule.refresh_interval().as_secs())]);
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 fn rotate(args: &Rotate) -> Result<(), Failure> {
     let key = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
-        .and_then(|file| file.rotate(args.lead, args.overlap))
+        .and_then(|file| file.rotate(args.activation_delay, args.grace_period))
         .map_err(|error| of_file(&args.schedule, &error))?;
     writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
 }
@@ -132,7 +132,7 @@ fn fetch(args: &Fetch) -> Result<(), Failure> {
     let directory = args.directory.required()?;
     let text = runtime::run(async {
         let key = current_key(&directory).await?;
-        let document = directory.document().as_deref().map(KeyDocument::to_json).unwrap_or_default();
+        let document = directory.document().as_deref().map(KeySet::to_json).unwrap_or_default();
         Ok(if args.json { document } else { key.to_string() })
     })?;
     writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))

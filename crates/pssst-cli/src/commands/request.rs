@@ -52,7 +52,7 @@ pub(crate) struct Args {
 }
 
 /// Somebody waits at a terminal, so the first pause is shorter than the library's: from half a second to three quarters.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const INITIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     refuse_two_readers_of_stdin(args)?;
@@ -70,7 +70,7 @@ fn connect(args: &Args) -> Result<Client, Failure> {
     let mut builder = Client::builder(args.key_source.server_key()?)
         .suite(args.suite.into())
         .timeout(args.timeout)
-        .retry(Retry { first_pause: FIRST_PAUSE, max_resends: u32::MAX })
+        .retry(Retry { initial_timeout: INITIAL_TIMEOUT, max_retransmits: u32::MAX })
         .max_datagram(args.max_datagram as usize);
     if let Some(file) = &args.identity {
         builder = builder.identity(&key_file::read_secret(file, &args.access)?);

@@ -68,17 +68,17 @@ pub(crate) struct Fixed {
     suite: Vec<SuiteOption>,
     /// Within which time clients are to come back, where that is to be less than the schedule says.
     #[arg(long, value_name = "SPAN", value_parser = durations::span)]
-    check_in: Option<Duration>,
+    refresh_interval: Option<Duration>,
     /// Take so many enrolments a second from each prefix of addresses (IPv4 /24, IPv6 /56), ten times as many at once after a quiet
     /// time, and ten times as many from all together.
     #[arg(long, value_name = "PER_SECOND", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate_limit: u32,
-    /// The lead of rotations that operators start.
+    /// The activation delay of rotations that operators start.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
-    lead: Duration,
-    /// Their overlap.
+    activation_delay: Duration,
+    /// Their grace period.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
-    overlap: Duration,
+    grace_period: Duration,
     #[command(flatten)]
     location: Location,
     #[command(flatten)]
@@ -196,15 +196,15 @@ async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
     let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);
     let mut builder = Directory::builder(store, Arc::new(schedule), certificate)
         .enrollment_limits(each, all)
-        .rotation(args.lead, args.overlap);
+        .rotation(args.activation_delay, args.grace_period);
     if let Some(operators) = operators(args)? {
         builder = builder.operators(operators);
     }
     if let Some(path) = &args.client_ca {
         builder = builder.client_ca(path);
     }
-    if let Some(check_in) = args.check_in {
-        builder = builder.check_in(check_in);
+    if let Some(refresh_interval) = args.refresh_interval {
+        builder = builder.refresh_interval(refresh_interval);
     }
     if !args.suite.is_empty() {
         builder = builder.suites(args.suite.iter().map(|&suite| suite.into()).collect::<Vec<_>>());

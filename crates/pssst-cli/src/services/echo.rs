@@ -8,7 +8,7 @@ use std::time::Duration;
 use pssst::SuiteSet;
 use pssst_net::{Handler, Reply, Request};
 
-use super::server::{Clients, FixedServerOptions, LiveServerOptions, Serving, describe};
+use super::server::{Clients, FixedServerOptions, LiveServerOptions, RunningServer, describe};
 use crate::args::options::SuiteOption;
 use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service};
 
@@ -68,7 +68,7 @@ impl Args {
 
 /// A server that echoes.
 pub(crate) struct EchoService {
-    serving: Serving,
+    server: RunningServer,
 }
 
 impl Service for EchoService {
@@ -92,13 +92,13 @@ impl Service for EchoService {
     async fn start(args: &Args) -> Result<Self, Failure> {
         let prepared = args.live.server.prepare(args.suites(), None).await?;
         let handler = args.handler(prepared.clients.clone());
-        Ok(Self { serving: Serving::start(&args.fixed.server, prepared, handler)? })
+        Ok(Self { server: RunningServer::start(&args.fixed.server, prepared, handler)? })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let prepared = args.live.server.prepare(args.suites(), Some(&self.serving)).await?;
+        let prepared = args.live.server.prepare(args.suites(), Some(&self.server)).await?;
         let handler = args.handler(prepared.clients.clone());
-        self.serving.apply(prepared, handler).await;
+        self.server.apply(prepared, handler).await;
         Ok(())
     }
 
@@ -107,14 +107,14 @@ impl Service for EchoService {
     }
 
     fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.serving.announce(out)
+        self.server.announce(out)
     }
 
     fn monitored(&self) -> Arc<dyn Monitored> {
-        Arc::clone(self.serving.view()) as _
+        Arc::clone(self.server.view()) as _
     }
 
     async fn stop(self, within: Duration) -> String {
-        self.serving.stop(within).await
+        self.server.stop(within).await
     }
 }

@@ -12,7 +12,7 @@ use pssst::{Suite, SuiteSet};
 use pssst_gateway::{CircuitBreaker, Error, Gateway, HttpVersion, StatusRule, Upstream};
 use pssst_net::Handler;
 
-use super::server::{self, Clients, FixedServerOptions, LiveServerOptions, Serving, describe};
+use super::server::{self, Clients, FixedServerOptions, LiveServerOptions, RunningServer, describe};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
@@ -78,7 +78,7 @@ struct UpstreamOptions {
     circuit_failures: u32,
     /// For how long at first; it doubles while the service goes on failing, up to 30 times as much.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
-    circuit_pause: Duration,
+    circuit_open_for: Duration,
     /// Hand messages over and never answer.
     #[arg(long)]
     one_way: bool,
@@ -177,7 +177,7 @@ impl Args {
         let mut builder = Gateway::builder(upstream.clone())
             .timeout(options.upstream_timeout)
             .max_concurrency(options.upstream_concurrency as usize)
-            .circuit_breaker(CircuitBreaker::new(options.circuit_failures, options.circuit_pause))
+            .circuit_breaker(CircuitBreaker::new(options.circuit_failures, options.circuit_open_for))
             .one_way(options.one_way)
             .max_reply(options.max_reply as usize)
             .prefix_client_key(options.prefix_client_key)
@@ -233,7 +233,7 @@ fn failure(error: &Error) -> Failure {
 
 /// A gateway that serves.
 pub(crate) struct GatewayService {
-    serving: Serving,
+    server: RunningServer,
     /// Replaced at reloads.
     gateway: Arc<ArcSwap<Gateway>>,
 }
@@ -290,15 +290,15 @@ impl Service for GatewayService {
         let prepared = args.live.server.prepare(args.suites(), None).await?;
         let clients = prepared.clients.clone();
         let gateway = args.gateway(clients.clone(), None)?;
-        let serving = Serving::start(&args.fixed.server, prepared, args.handler(&gateway, clients))?;
-        Ok(Self { serving, gateway: Arc::new(ArcSwap::from_pointee(gateway)) })
+        let server = RunningServer::start(&args.fixed.server, prepared, args.handler(&gateway, clients))?;
+        Ok(Self { server, gateway: Arc::new(ArcSwap::from_pointee(gateway)) })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let prepared = args.live.server.prepare(args.suites(), Some(&self.serving)).await?;
+        let prepared = args.live.server.prepare(args.suites(), Some(&self.server)).await?;
         let clients = prepared.clients.clone();
         let gateway = args.gateway(clients.clone(), Some(&self.gateway.load()))?;
-        self.serving.apply(prepared, args.handler(&gateway, clients)).await;
+        self.server.apply(prepared, args.handler(&gateway, clients)).await;
         self.gateway.store(Arc::new(gateway));
         Ok(())
     }
@@ -310,16 +310,16 @@ impl Service for GatewayService {
     }
 
     fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.serving.announce(out)?;
+        self.server.announce(out)?;
         writeln!(out, "upstream {}", self.gateway.load().upstream())
     }
 
     fn monitored(&self) -> Arc<dyn Monitored> {
-        Arc::new(View { server: Arc::clone(self.serving.view()), gateway: Arc::clone(&self.gateway) })
+        Arc::new(View { server: Arc::clone(self.server.view()), gateway: Arc::clone(&self.gateway) })
     }
 
     async fn stop(self, within: Duration) -> String {
-        let served = self.serving.stop(within).await;
+        let served = self.server.stop(within).await;
         let stats = self.gateway.load().stats();
         let outcomes = nonzero_counts(stats.outcomes().map(|(outcome, count)| (outcome.name(), count)));
         format!("{served}; upstream{}", outcomes.replacen(',', "", 1))

@@ -75,7 +75,7 @@ struct Live {
     timeout: Duration,
     /// How long to wait before a request is sent again the first time, or up to half as long again; the pause doubles each time.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
-    first_pause: Duration,
+    initial_timeout: Duration,
     /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
     #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
@@ -126,7 +126,7 @@ pub(crate) struct ProxyService {
     proxy: Arc<Proxy>,
     addresses: Vec<SocketAddr>,
     /// Follows the directory.
-    keeper: Option<JoinHandle<()>>,
+    refresh_task: Option<JoinHandle<()>>,
 }
 
 /// What can be seen of it.
@@ -173,7 +173,7 @@ impl Service for ProxyService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let (client, keeper) = connect(args, None).await?;
+        let (client, refresh_task) = connect(args, None).await?;
         let bound = Proxy::builder(client)
             .max_in_flight(args.fixed.max_in_flight as usize)
             .one_way(args.fixed.one_way)
@@ -190,13 +190,13 @@ impl Service for ProxyService {
         let proxy = bound
             .serve()
             .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
-        Ok(Self { proxy: Arc::new(proxy), addresses, keeper })
+        Ok(Self { proxy: Arc::new(proxy), addresses, refresh_task })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let (client, keeper) = connect(args, Some(&self.proxy.client())).await?;
+        let (client, refresh_task) = connect(args, Some(&self.proxy.client())).await?;
         self.proxy.replace_client(client);
-        if let Some(before) = std::mem::replace(&mut self.keeper, keeper) {
+        if let Some(before) = std::mem::replace(&mut self.refresh_task, refresh_task) {
             before.abort();
         }
         Ok(())
@@ -232,7 +232,7 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
     let mut builder = Client::builder(key)
         .suite(args.live.suite.into())
         .timeout(args.live.timeout)
-        .retry(Retry { first_pause: args.live.first_pause, ..Retry::default() })
+        .retry(Retry { initial_timeout: args.live.initial_timeout, ..Retry::default() })
         .max_in_flight(args.fixed.max_in_flight as usize)
         .max_datagram(args.live.max_datagram as usize);
     if let Some(identity) = args.identity()? {
@@ -248,9 +248,9 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
         }
         .of_option("server")
     })?;
-    let keeper = directory.map(|directory| {
+    let refresh_task = directory.map(|directory| {
         let client = client.clone();
         tokio::spawn(async move { match directory.keep(&client).await {} })
     });
-    Ok((client, keeper))
+    Ok((client, refresh_task))
 }

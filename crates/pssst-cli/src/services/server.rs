@@ -42,7 +42,7 @@ pub(crate) struct FixedServerOptions {
     max_datagram: u32,
     /// Mebibytes in which recent replies under suite 1 are remembered, to answer a repeated request with the same bytes.
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=65_536))]
-    memo: u32,
+    reply_cache: u32,
     /// Print a line for every packet.
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -94,9 +94,9 @@ struct Bounds {
 }
 
 /// A running server.
-pub(crate) struct Serving {
+pub(crate) struct RunningServer {
     view: Arc<View>,
-    keeper: JoinHandle<()>,
+    refresh_task: JoinHandle<()>,
 }
 
 /// A running server as its metrics and health checks see it.
@@ -116,7 +116,11 @@ impl LiveServerOptions {
     }
 
     /// Reads everything. Clients that `previous` follows already are not read again.
-    pub(crate) async fn prepare(&self, suites: SuiteSet, previous: Option<&Serving>) -> Result<Prepared, Failure> {
+    pub(crate) async fn prepare(
+        &self,
+        suites: SuiteSet,
+        previous: Option<&RunningServer>,
+    ) -> Result<Prepared, Failure> {
         let keys = Keys::read(&self.keys, &self.access)?;
         let accepts = Accepts { suites, anonymous: !self.policy.refuses_anonymous() };
         let server = accepts.with_keys(keys.now()?);
@@ -144,7 +148,7 @@ impl FixedServerOptions {
     fn bind(&self) -> Result<BoundServer, Failure> {
         let mut builder = Server::builder()
             .max_datagram(self.max_datagram as usize)
-            .memo((self.memo as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
+            .reply_cache((self.reply_cache as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
         if let Some(workers) = self.workers {
             builder = builder.workers(workers.into());
         }
@@ -194,7 +198,7 @@ impl Prepared {
     }
 }
 
-impl Serving {
+impl RunningServer {
     /// Takes the port and starts the workers.
     pub(crate) fn start(options: &FixedServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
         let (config, clients, keys, accepts) = prepared.into_config(handler);
@@ -204,18 +208,18 @@ impl Serving {
             .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
         let keyring_changed = AtomicU64::new(seconds_since_1970());
         let view = Arc::new(View { server, clients: Mutex::new(clients), keyring_changed });
-        Ok(Self { keeper: keep(keys, accepts, &view), view })
+        Ok(Self { refresh_task: keep(keys, accepts, &view), view })
     }
 
     /// Replaces the configuration as one, without losing a packet.
     pub(crate) async fn apply(&mut self, prepared: Prepared, handler: Handler) {
         let (config, clients, keys, accepts) = prepared.into_config(handler);
-        self.keeper.abort();
+        self.refresh_task.abort();
         // It may be at work on another thread, and must not put old keys into the new configuration.
-        drop((&mut self.keeper).await);
+        drop((&mut self.refresh_task).await);
         self.view.update_config(|_| config);
         *lock(&self.view.clients) = clients;
-        self.keeper = keep(keys, accepts, &self.view);
+        self.refresh_task = keep(keys, accepts, &self.view);
     }
 
     /// Says where it serves, and by which keys clients know it.
@@ -230,7 +234,7 @@ impl Serving {
 
     /// Answers what has arrived, and tells what became of every packet.
     pub(crate) async fn stop(self, within: Duration) -> String {
-        self.keeper.abort();
+        self.refresh_task.abort();
         let stats = self.view.server.shutdown(within).await;
         let clients = self.view.clients().map(|clients| clients.stats());
         Summary { stats, clients }.to_string()

@@ -155,7 +155,7 @@ fn pipes_are_no_files() {
     }
     // Nor does it hold up a service whose configuration becomes one.
     fleet.write("pssst.toml", "[serve]\nsecret-key = \"server.key\"\nlisten = \"127.0.0.1:0\"");
-    let server = fleet.start(&["serve", "--config", "pssst.toml", "--reload-every", "1s"], 2);
+    let server = fleet.start(&["serve", "--config", "pssst.toml", "--reload-interval", "1s"], 2);
     std::fs::rename(fleet.path("pipe"), fleet.path("pssst.toml")).unwrap();
     server.signal("HUP");
     std::thread::sleep(std::time::Duration::from_millis(1500));

@@ -72,7 +72,7 @@ async fn ask(client: Client, number: usize, seen: Arc<Seen>, rest: Arc<AtomicBoo
         seen.slowest_millis.fetch_max(start.elapsed().as_millis().try_into().unwrap(), Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    seen.resent.fetch_add(client.stats().resends, Ordering::Relaxed);
+    seen.resent.fetch_add(client.stats().retransmits, Ordering::Relaxed);
 }
 
 /// Twenty times a second, from a port of its own each time.

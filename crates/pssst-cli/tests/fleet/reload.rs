@@ -17,7 +17,7 @@ fn start(every: &str) -> (Fleet, Process, String) {
         fleet.write(&format!("{key}.pub"), &public);
     }
     configure(&fleet, "secret-key = \"one.key\"");
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-every", every];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-interval", every];
     let mut server = fleet.start(&serve, 2);
     let address = server.value_of("listening on ");
     (fleet, server, address)
@@ -220,7 +220,7 @@ fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
         );
     };
     configure(false);
-    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-every", "1d"];
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-interval", "1d"];
     let mut server = fleet.start(&gateway, 3);
     let address = server.value_of("listening on ");
     let stop = AtomicBool::new(false);

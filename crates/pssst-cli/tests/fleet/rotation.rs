@@ -14,7 +14,7 @@ fn no_transaction_fails_while_keys_rotate() {
     let seconds = std::env::var("PSSST_ROTATION_SECONDS").ok().map_or(16, |text| text.parse::<u32>().unwrap().max(15));
     let rate = std::env::var("PSSST_ROTATION_RATE").unwrap_or_else(|_| "500".into());
     let fleet = Fleet::new();
-    let first_key = fleet.stdout(&["keys", "init", "keys.json", "--check-in", "1s"]);
+    let first_key = fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1s"]);
     fleet.stdout(&["keygen", "--out", "client.key"]);
     let (_directory, url, pin) = start_directory(&fleet, &[]);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--workers", "1"];
@@ -51,7 +51,7 @@ fn no_transaction_fails_while_keys_rotate() {
         // The load begins, and each key is in force for a while.
         for _ in 0..3 {
             thread::sleep(Duration::from_secs((seconds / 5).into()));
-            fleet.stdout(&["keys", "rotate", "keys.json", "--lead", "1500ms", "--overlap", "1500ms"]);
+            fleet.stdout(&["keys", "rotate", "keys.json", "--activation-delay", "1500ms", "--grace-period", "1500ms"]);
             // The other server, by a client that has just come, before and after the change.
             for pause in [0, 1700] {
                 thread::sleep(Duration::from_millis(pause));

@@ -76,10 +76,10 @@ fn a_device_enrols_is_served_and_is_revoked() {
 #[test]
 fn what_a_schedule_refuses_changes_nothing() {
     let fleet = Fleet::new();
-    fleet.stdout(&["keys", "init", "keys.json", "--check-in", "1h"]);
+    fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1h"]);
     let before = std::fs::read(fleet.path("keys.json")).unwrap();
     assert!(fleet.refusal(&["keys", "init", "keys.json"]).contains("never overwritten"));
-    let too_short = fleet.refusal(&["keys", "rotate", "keys.json", "--lead", "1m", "--overlap", "1h"]);
+    let too_short = fleet.refusal(&["keys", "rotate", "keys.json", "--activation-delay", "1m", "--grace-period", "1h"]);
     assert!(too_short.contains("clients would be lost"), "{too_short}");
     assert_eq!(std::fs::read(fleet.path("keys.json")).unwrap(), before);
 

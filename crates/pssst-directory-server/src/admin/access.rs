@@ -70,7 +70,7 @@ pub(super) async fn guard(
         return (StatusCode::FORBIDDEN, "this came from a page of another origin\n").into_response();
     }
     shared.counters.add(DirectoryEvent::OperatorAdmitted);
-    let store = shared.store.acting_as(&name);
+    let store = shared.store.with_actor(&name);
     request.extensions_mut().insert(Operator { name, store });
     next.run(request).await
 }
@@ -122,7 +122,7 @@ fn challenge(path: &str) -> Response {
 
 async fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
     // Good credentials are never held up by this, whoever else comes from there.
-    if !shared.strangers.admit(address) {
+    if !shared.failed_logins.admit(address) {
         shared.counters.add(DirectoryEvent::OperatorRateLimited);
         let headers = [(RETRY_AFTER, "10")];
         return (StatusCode::TOO_MANY_REQUESTS, headers, "too many wrong credentials come from there\n")
@@ -131,7 +131,7 @@ async fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
     shared.counters.add(DirectoryEvent::OperatorRefused);
     let detail = format!("from {address}");
     let entry = NewAuditEntry { action: Action::OperatorRefused, client_key: None, detail };
-    shared.record(&shared.store.acting_as("unknown"), entry).await;
+    shared.record(&shared.store.with_actor("unknown"), entry).await;
     challenge(path)
 }
 

@@ -102,11 +102,15 @@ pub(super) async fn rotate(
 ) -> Result<PublicKey, Failure> {
     let (shared, store) = (Arc::clone(shared), operator.store.clone());
     let rotate = async move {
-        let Rotation { lead, overlap } = rotation;
+        let Rotation { activation_delay, grace_period } = rotation;
         let schedule = Arc::clone(&shared.schedule);
-        let key = tokio::task::spawn_blocking(move || schedule.rotate(lead, overlap)).await??;
+        let key = tokio::task::spawn_blocking(move || schedule.rotate(activation_delay, grace_period)).await??;
         shared.counters.add(DirectoryEvent::RotationStarted);
-        let detail = format!("key {key}, lead {} s, overlap {} s", lead.as_secs(), overlap.as_secs());
+        let detail = format!(
+            "key {key}, activation delay {} s, grace period {} s",
+            activation_delay.as_secs(),
+            grace_period.as_secs()
+        );
         shared.record(&store, NewAuditEntry { action: Action::RotationStarted, client_key: None, detail }).await;
         Ok(key)
     };

@@ -134,7 +134,7 @@ struct KeyList {
     /// When the state of a key changes next.
     next_change: Option<Timestamp>,
     /// Seconds within which clients are told to come back.
-    check_in: u64,
+    refresh_interval: u64,
 }
 
 async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
@@ -142,7 +142,7 @@ async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
     Json(KeyList {
         keys: schedule.keys(now).collect(),
         next_change: schedule.next_change(now),
-        check_in: shared.check_in().as_secs(),
+        refresh_interval: shared.refresh_interval().as_secs(),
     })
 }
 
@@ -150,8 +150,8 @@ async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
 #[serde(deny_unknown_fields)]
 struct RotationOrder {
     /// Seconds both.
-    lead: Option<u64>,
-    overlap: Option<u64>,
+    activation_delay: Option<u64>,
+    grace_period: Option<u64>,
 }
 
 async fn rotate_keys(
@@ -159,10 +159,10 @@ async fn rotate_keys(
     Extension(operator): Extension<Operator>,
     order: Result<Option<Json<RotationOrder>>, JsonRejection>,
 ) -> Outcome<Response> {
-    let RotationOrder { lead, overlap } = order?.map(|Json(order)| order).unwrap_or_default();
+    let RotationOrder { activation_delay, grace_period } = order?.map(|Json(order)| order).unwrap_or_default();
     let rotation = Rotation {
-        lead: lead.map_or(shared.rotation.lead, Duration::from_secs),
-        overlap: overlap.map_or(shared.rotation.overlap, Duration::from_secs),
+        activation_delay: activation_delay.map_or(shared.rotation.activation_delay, Duration::from_secs),
+        grace_period: grace_period.map_or(shared.rotation.grace_period, Duration::from_secs),
     };
     let key = rotate(&shared, &operator, rotation).await?;
     Ok((StatusCode::CREATED, Json(json!({ "key": key.to_string() }))).into_response())

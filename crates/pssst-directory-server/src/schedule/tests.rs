@@ -70,32 +70,32 @@ fn a_clock_that_is_far_behind_still_has_a_key() {
     assert_eq!(schedule.next_change(long_ago), Some(start() + I));
     let document = schedule.document(long_ago, I, &SUITES).unwrap();
     assert_eq!(document.current_key(long_ago).unwrap(), public(1));
-    KeyDocument::parse(document.to_json().as_bytes()).unwrap();
+    KeySet::parse(document.to_json().as_bytes()).unwrap();
 }
 
 #[test]
 fn rotations_that_would_lose_somebody_are_refused() {
     let fresh = Schedule::new(secret(1), start());
-    let refusal = |schedule: &Schedule, seed, now, lead, overlap| {
+    let refusal = |schedule: &Schedule, seed, now, activation_delay, grace_period| {
         let mut rotated = schedule.clone();
-        let error = rotated.rotate(secret(seed), now, lead, overlap).unwrap_err();
+        let error = rotated.rotate(secret(seed), now, activation_delay, grace_period).unwrap_err();
         assert_eq!(rotated, *schedule, "a refused rotation changed something");
         error.to_string()
     };
     let tick = Duration::from_millis(1);
-    assert!(refusal(&fresh, 2, start(), I, I.saturating_sub(tick)).contains("twice the check-in interval"));
+    assert!(refusal(&fresh, 2, start(), I, I.saturating_sub(tick)).contains("twice the refresh interval"));
     assert!(refusal(&fresh, 1, start(), I, I).contains("twice"));
     assert!(refusal(&fresh, 2, start(), Duration::MAX, I).contains("too far"));
     assert!(refusal(&fresh, 2, start(), Duration::from_secs(u64::MAX / 2), I).contains("too far"));
     assert!(refusal(&fresh, 2, start(), Duration::ZERO, 2 * I).contains("order"), "two keys cannot begin together");
 
-    let mut schedule = fresh.clone().with_check_in(Duration::from_millis(1500));
-    assert_eq!(schedule.check_in(), Duration::from_secs(1));
+    let mut schedule = fresh.clone().with_refresh_interval(Duration::from_millis(1500));
+    assert_eq!(schedule.refresh_interval(), Duration::from_secs(1));
     schedule.rotate(secret(2), start(), tick, Duration::from_secs(2)).unwrap();
     let under_way = schedule.clone().rotate(secret(3), start(), I, I);
     assert!(matches!(under_way, Err(Error::RotationUnderWay)));
 
-    // Fast rotations with long overlaps: the fifth key waits until the first is over.
+    // Fast rotations with long grace periods: the fifth key waits until the first is over.
     let mut schedule = fresh;
     for seed in 2..=4 {
         let now = start() + 2 * u32::try_from(seed).unwrap() * tick;
@@ -111,7 +111,7 @@ fn documents_never_promise_more_than_rotations_count_on() {
     let schedule = Schedule::new(secret(1), start());
     for (asked, told) in [(I / 2, I / 2), (I, I), (9 * I, I), (Duration::MAX, I), (Duration::ZERO, I / 3600)] {
         let document = schedule.document(start(), asked, &SUITES).unwrap();
-        assert_eq!((document.issued, document.check_in), (start(), start() + told));
+        assert_eq!((document.issued, document.refresh_at), (start(), start() + told));
     }
     assert!(schedule.document(start(), I, &[]).is_err());
     assert!(schedule.document(Timestamp::MAX, I, &SUITES).is_err());
@@ -121,7 +121,7 @@ fn documents_never_promise_more_than_rotations_count_on() {
 fn files_are_private_and_replaced_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
-    let mut schedule = Schedule::new(secret(1), start()).with_check_in(Duration::from_mins(1));
+    let mut schedule = Schedule::new(secret(1), start()).with_refresh_interval(Duration::from_mins(1));
     schedule.write(&path).unwrap();
     assert_eq!(Schedule::read(&path, false).unwrap(), schedule);
     schedule.rotate(secret(2), start(), I, I).unwrap();
@@ -168,8 +168,8 @@ fn files_with_anything_else_are_refused() {
     for (pointer, wrong) in [
         ("/version", serde_json::json!(2)),
         ("/version", serde_json::json!(secret(1).expose_hex().as_str())),
-        ("/check_in_seconds", serde_json::json!(0)),
-        ("/check_in_seconds", serde_json::json!(u64::MAX)),
+        ("/refresh_interval_seconds", serde_json::json!(0)),
+        ("/refresh_interval_seconds", serde_json::json!(u64::MAX)),
         ("/keys", serde_json::json!([])),
         ("/keys", serde_json::json!([second(1), second(0)])),
         ("/keys", serde_json::json!([second(0)])),
@@ -213,37 +213,37 @@ proptest! {
         }
     }
 
-    /// Rotations at any times with any leads and overlaps: at every moment there is one current key; what a document says is
-    /// accepted by every server until its check-in time is over and another interval has passed; and servers accept every key
+    /// Rotations at any times with any delays and grace periods: at every moment there is one current key; what a document says is
+    /// accepted by every server until its refresh time is over and another interval has passed; and servers accept every key
     /// that a client may use.
     #[test]
     fn rotations_lose_nobody(
-        check_in in 1..200_u64,
+        refresh_interval in 1..200_u64,
         steps in prop::collection::vec((0..400_u64, 0..300_u64, 0..600_u64), 1..12),
     ) {
         let seconds = Duration::from_secs;
-        let mut schedule = Schedule::new(secret(0), start()).with_check_in(seconds(check_in));
+        let mut schedule = Schedule::new(secret(0), start()).with_refresh_interval(seconds(refresh_interval));
         let mut now = start();
-        let (mut documents, mut rotations) = (Vec::<KeyDocument>::new(), 0);
-        for (seed, (pause, lead, overlap)) in (1..).zip(steps) {
+        let (mut documents, mut rotations) = (Vec::<KeySet>::new(), 0);
+        for (seed, (pause, activation_delay, grace_period)) in (1..).zip(steps) {
             let end = now + seconds(pause);
             while now < end {
-                let issued = schedule.document(now, seconds(check_in), &SUITES).unwrap();
-                prop_assert_eq!(&KeyDocument::parse(issued.to_json().as_bytes()).unwrap(), &issued);
+                let issued = schedule.document(now, seconds(refresh_interval), &SUITES).unwrap();
+                prop_assert_eq!(&KeySet::parse(issued.to_json().as_bytes()).unwrap(), &issued);
                 let current = schedule.keys(now).filter(|key| key.state == KeyState::Current).count();
                 prop_assert_eq!(current, 1);
                 let accepted = held(&schedule, now);
                 prop_assert_eq!(accepted.len(), schedule.keys(now).count());
                 prop_assert_eq!(accepted[0], issued.current_key(now).unwrap());
                 documents.push(issued);
-                documents.retain(|document| now < document.check_in + seconds(check_in));
+                documents.retain(|document| now < document.refresh_at + seconds(refresh_interval));
                 for document in &documents {
                     prop_assert!(accepted.contains(&document.current_key(now).unwrap()), "lost at {} by {:?}", now, document);
                 }
                 now += seconds(7).min(Duration::try_from(end.duration_since(now)).unwrap());
             }
             let before = schedule.clone();
-            let outcome = schedule.rotate(secret(seed), now, seconds(lead), seconds(overlap));
+            let outcome = schedule.rotate(secret(seed), now, seconds(activation_delay), seconds(grace_period));
             prop_assert_eq!(outcome.is_ok(), schedule != before);
             rotations += u32::from(outcome.is_ok());
         }

@@ -15,7 +15,7 @@ use pssst_support::{atomic_file, secret_file};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Entry, MAX_CHECK_IN, Schedule};
+use super::{Entry, MAX_REFRESH_INTERVAL, Schedule};
 use crate::Error;
 
 const VERSION: u32 = 1;
@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     version: u32,
-    check_in_seconds: u64,
+    refresh_interval_seconds: u64,
     #[serde(borrow)]
     keys: Vec<WireKey<'a>>,
 }
@@ -71,15 +71,15 @@ impl Schedule {
         if wire.version != VERSION {
             return Err(EXPECTED);
         }
-        if !(1..=MAX_CHECK_IN).contains(&wire.check_in_seconds) {
-            return Err(Error::Syntax("a check-in interval of a second to a year"));
+        if !(1..=MAX_REFRESH_INTERVAL).contains(&wire.refresh_interval_seconds) {
+            return Err(Error::Syntax("a refresh interval of a second to a year"));
         }
         let entry = |key: WireKey<'_>| {
             let secret = SecretKey::from_hex(key.secret).map_err(|_| EXPECTED)?;
             Ok(Entry::new(secret, key.not_before, key.not_after))
         };
         let keys = wire.keys.into_iter().map(entry).collect::<Result<_, Error>>()?;
-        let schedule = Self { check_in: Duration::from_secs(wire.check_in_seconds), keys };
+        let schedule = Self { refresh_interval: Duration::from_secs(wire.refresh_interval_seconds), keys };
         schedule.check()?;
         Ok(schedule)
     }
@@ -92,7 +92,7 @@ impl Schedule {
         };
         let wire = Wire {
             version: VERSION,
-            check_in_seconds: self.check_in.as_secs(),
+            refresh_interval_seconds: self.refresh_interval.as_secs(),
             keys: self.keys.iter().zip(secrets.iter().map(|secret| secret.as_str())).map(key).collect(),
         };
         // Sized at once: growing would leave copies behind.

@@ -248,7 +248,7 @@ def test_keys_are_shown_and_rotated(session):
     page.get_by_label("Lead").fill("1")
     page.get_by_label("Overlap").fill("1")
     page.get_by_role("button", name="Start the rotation").click()
-    expect(page.get_by_role("alert")).to_contain_text("twice the check-in interval")
+    expect(page.get_by_role("alert")).to_contain_text("twice the refresh interval")
     page.get_by_label("Lead").fill("60")
     page.get_by_label("Overlap").fill("1440")
     page.get_by_role("button", name="Start the rotation").click()

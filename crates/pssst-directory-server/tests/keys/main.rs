@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::{SecretKey, Suite};
-use pssst_directory::{DirectoryClient, Error, KeyDocument};
+use pssst_directory::{DirectoryClient, Error, KeySet};
 use pssst_directory_server::Schedule;
 
 use server::{Answer, Identity, TestServer};
@@ -21,11 +21,11 @@ fn secret(seed: u8) -> SecretKey {
 }
 
 /// With one key, as of now.
-fn document(seed: u8) -> KeyDocument {
+fn document(seed: u8) -> KeySet {
     document_of(seed, Timestamp::now())
 }
 
-fn document_of(seed: u8, time: Timestamp) -> KeyDocument {
+fn document_of(seed: u8, time: Timestamp) -> KeySet {
     Schedule::new(secret(seed), time).document(time, HOUR, &[Suite::X25519Aes128GcmSiv]).unwrap()
 }
 
@@ -150,7 +150,7 @@ async fn answers_of_all_other_kinds_are_refused_and_change_nothing() {
         let error = client.fetch().await.unwrap_err();
         assert!(is_expected(&error), "{name}: {error:?}");
         assert_eq!(client.document().unwrap(), held, "{name}");
-        assert_eq!(KeyDocument::parse(&std::fs::read(&path).unwrap()).unwrap(), *held, "{name}");
+        assert_eq!(KeySet::parse(&std::fs::read(&path).unwrap()).unwrap(), *held, "{name}");
         assert_eq!(server.seen().len(), 2, "{name}");
     }
 }

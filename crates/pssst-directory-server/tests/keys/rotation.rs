@@ -18,13 +18,13 @@ async fn rotations_lose_no_request() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let first = SecretKey::generate(&mut SysRng).unwrap();
-    Schedule::new(first.clone(), Timestamp::now()).with_check_in(SECOND).write(&path).unwrap();
+    Schedule::new(first.clone(), Timestamp::now()).with_refresh_interval(SECOND).write(&path).unwrap();
 
     let file = Arc::new(ScheduleFile::open(&path, false).unwrap());
     let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
     let config = ServerConfig::new(file.server(SuiteSet::ALL).unwrap(), echo);
     let server = Arc::new(Server::builder().workers(1).bind("127.0.0.1:0").unwrap().serve(config).unwrap());
-    let keeper = tokio::spawn({
+    let refresh_task = tokio::spawn({
         let (file, server) = (Arc::clone(&file), Arc::clone(&server));
         async move { file.keep_server(&server, SuiteSet::ALL).await }
     });
@@ -84,12 +84,12 @@ async fn rotations_lose_no_request() {
     let requests = tokio::time::timeout(PATIENCE, load).await.unwrap().unwrap();
     assert!(requests > 100, "{requests}");
     follower.abort();
-    keeper.abort();
-    drop((follower.await, keeper.await));
+    refresh_task.abort();
+    drop((follower.await, refresh_task.await));
     let stats = Arc::into_inner(server).unwrap().shutdown(PATIENCE).await;
     // Not even a packet was sealed for a key that the server did not hold.
     let refused: Vec<_> =
         stats.outcomes().filter(|(outcome, count)| *count > 0 && *outcome != DatagramOutcome::Replied).collect();
     assert!(refused.is_empty(), "{refused:?}");
-    println!("{requests} requests, {} check-ins", directory.seen().len());
+    println!("{requests} requests, {} refreshes", directory.seen().len());
 }

@@ -23,14 +23,14 @@ fn clock_from(begun: Timestamp) -> Clock {
 }
 
 /// Issued at the beginning; the second key takes over after 30 minutes.
-fn document() -> KeyDocument {
+fn document() -> KeySet {
     let next = begun() + 30 * MINUTE;
     let end = next + 120 * MINUTE;
     let keys = vec![
         PublishedKey::new(secret(1).public_key(), KeyState::Current, begun(), Some(end)),
         PublishedKey::new(secret(2).public_key(), KeyState::Next, next, None),
     ];
-    KeyDocument::new(begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
+    KeySet::new(begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
 }
 
 fn builder() -> DirectoryClientBuilder {
@@ -45,7 +45,7 @@ async fn a_client_changes_keys_at_the_right_time_without_any_network() {
     let directory = builder().cache(&path).clock(clock_from(begun() + 10 * MINUTE + MINUTE / 2)).build().unwrap();
     assert_eq!(directory.watch().borrow().as_deref(), Some(&document()));
     let client = pssst_net::Client::builder(secret(9).public_key()).connect("127.0.0.1:9").await.unwrap();
-    let keeper = tokio::spawn({
+    let refresh_task = tokio::spawn({
         let client = client.clone();
         async move { directory.keep(&client).await }
     });
@@ -55,7 +55,7 @@ async fn a_client_changes_keys_at_the_right_time_without_any_network() {
     assert_eq!(client.server_key(), secret(1).public_key());
     sleep(Duration::from_millis(10)).await;
     assert_eq!(client.server_key(), secret(2).public_key());
-    keeper.abort();
+    refresh_task.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,16 +63,16 @@ async fn a_new_document_is_used_at_once() {
     let directory = builder().clock(clock_from(begun())).build().unwrap();
     assert!(matches!(directory.server_key(), Err(Error::NoCurrentKey)));
     let client = pssst_net::Client::builder(secret(9).public_key()).connect("127.0.0.1:9").await.unwrap();
-    let keeper = tokio::spawn({
+    let refresh_task = tokio::spawn({
         let (directory, client) = (directory.clone(), client.clone());
         async move { directory.keep(&client).await }
     });
     sleep(MINUTE).await;
     assert_eq!(client.server_key(), secret(9).public_key());
-    directory.hold(document(), None).await;
+    directory.store(document(), None).await;
     sleep(Duration::from_millis(1)).await;
     assert_eq!(client.server_key(), secret(1).public_key());
-    keeper.abort();
+    refresh_task.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,8 +87,8 @@ async fn clocks_that_are_wrong_are_not_used() {
         (begun() + 50 * YEAR, true),
     ] {
         let directory = builder().clock(clock_from(clock)).build().unwrap();
-        directory.hold(document(), None).await;
-        assert_eq!(matches!(directory.held().unwrap().reckoning, Reckoning::Since { .. }), is_wrong, "{clock}");
+        directory.store(document(), None).await;
+        assert_eq!(matches!(directory.current().unwrap().clock, TrustedClock::Since { .. }), is_wrong, "{clock}");
         if is_wrong {
             assert_eq!(directory.server_key().unwrap(), first, "{clock}");
             sleep(29 * MINUTE).await;
@@ -108,7 +108,7 @@ async fn a_clock_that_is_set_right_changes_nothing() {
         Clock::from_fn(move || from_1970.now() + *offset.lock().unwrap())
     };
     let directory = builder().clock(clock).build().unwrap();
-    directory.hold(document(), None).await;
+    directory.store(document(), None).await;
     sleep(MINUTE).await;
     *offset.lock().unwrap() = Duration::try_from(begun().as_duration()).unwrap();
     assert_eq!(directory.server_key().unwrap(), secret(1).public_key());

@@ -97,7 +97,7 @@ impl Forwarder {
             }
             self.answer().await;
         }
-        (0..self.in_flight.len()).for_each(|_| shared.counters.dropped(Drop::Abandoned));
+        (0..self.in_flight.len()).for_each(|_| shared.counters.dropped(Drop::Cancelled));
     }
 
     /// Begins to forward the datagrams that were received.
@@ -107,7 +107,7 @@ impl Forwarder {
         for datagram in self.received.datagrams() {
             add(&counters.received);
             let Some(message) = datagram.bytes.filter(|message| message.len() <= client.max_message_len()) else {
-                counters.dropped(Drop::TooLong);
+                counters.dropped(Drop::RequestTooLarge);
                 continue;
             };
             if !settings.allows_other_hosts && !datagram.peer.ip().to_canonical().is_loopback() {
@@ -139,7 +139,7 @@ impl Forwarder {
             }
             Ok(None) => add(&counters.one_way),
             Err(Error::Timeout { .. }) => counters.dropped(Drop::TimedOut),
-            Err(Error::TooLarge { .. }) => counters.dropped(Drop::TooLong),
+            Err(Error::TooLarge { .. }) => counters.dropped(Drop::RequestTooLarge),
             Err(error) => {
                 tracing::debug!(%error, "a datagram could not be forwarded");
                 counters.dropped(Drop::Failed);

@@ -10,7 +10,7 @@ named_enum! {
     #[non_exhaustive]
     pub enum Drop {
         /// It has no room in a request ([`pssst_net::Client::max_message_len`]).
-        TooLong => "too_long",
+        RequestTooLarge => "request_too_large",
         /// As many were under way as may be.
         Overloaded => "overload",
         /// It came from another machine.
@@ -22,7 +22,7 @@ named_enum! {
         /// The reply could not be handed to the program.
         SendFailed => "send_failed",
         /// Given up, the proxy being stopped.
-        Abandoned => "abandoned",
+        Cancelled => "cancelled",
     }
 }
 

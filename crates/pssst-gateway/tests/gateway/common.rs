@@ -87,7 +87,7 @@ async fn connect(server: &Server, key: PublicKey, identity: Option<&SecretKey>) 
     let mut builder = Client::builder(key)
         .suite(Suite::X25519Aes128GcmSiv)
         .max_datagram(65_507)
-        .retry(Retry { first_pause: PATIENCE, max_resends: 0 });
+        .retry(Retry { initial_timeout: PATIENCE, max_retransmits: 0 });
     if let Some(identity) = identity {
         builder = builder.identity(identity);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pssst_gateway::CircuitBreaker;
 use pssst_gateway::ExchangeOutcome::{
-    Abandoned, Answered, Broken, CircuitOpen, Malformed, Overloaded, TimedOut, TooLarge, Unreachable,
+    Answered, Broken, Cancelled, CircuitOpen, Malformed, Overloaded, TimedOut, TooLarge, Unreachable,
 };
 use pssst_net::DatagramOutcome;
 use tokio::io::AsyncWriteExt;
@@ -243,6 +243,6 @@ async fn what_a_stopping_server_gives_up_is_counted() {
     }
     chain.until_in_flight(7).await;
     let stats = chain.server.shutdown(Duration::from_millis(50)).await;
-    assert_eq!(stats.count(DatagramOutcome::Abandoned), 7);
-    chain.outcomes(&[(Abandoned, 7)]);
+    assert_eq!(stats.count(DatagramOutcome::Cancelled), 7);
+    chain.outcomes(&[(Cancelled, 7)]);
 }

@@ -28,7 +28,7 @@ async fn client(server: SocketAddr, secret: &SecretKey, identity: Option<&Secret
     let mut builder = Client::builder(secret.public_key())
         .suite(Suite::X25519Aes128GcmSiv)
         .timeout(Duration::from_secs(1))
-        .retry(Retry { first_pause: PATIENCE, max_resends: 0 });
+        .retry(Retry { initial_timeout: PATIENCE, max_retransmits: 0 });
     if let Some(identity) = identity {
         builder = builder.identity(identity);
     }
@@ -99,7 +99,7 @@ async fn datagrams_of_every_size_are_carried_or_counted() {
         socket.send(&vec![7; len]).await.unwrap();
     }
     let stats = wait_for(&proxy, |stats| stats.received == 6 && stats.in_flight() == 0);
-    assert_eq!((stats.replies, stats.dropped(ProxyDrop::TooLong)), (4, 2));
+    assert_eq!((stats.replies, stats.dropped(ProxyDrop::RequestTooLarge)), (4, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,5 +233,5 @@ async fn a_proxy_that_stops_finishes_what_it_can() {
     }
     wait_for(&proxy, |stats| stats.received == 5);
     let stats = proxy.shutdown(Duration::from_millis(50)).await;
-    assert_eq!((stats.dropped(ProxyDrop::Abandoned), stats.in_flight()), (5, 0));
+    assert_eq!((stats.dropped(ProxyDrop::Cancelled), stats.in_flight()), (5, 0));
 }

@@ -102,8 +102,8 @@ impl Table {
             .range((Bound::Excluded(after.0), Bound::Unbounded))
             .filter_map(|(&revision, &key)| {
                 let (_, identity) = self.by_key.get(&key)?;
-                let standing = identity.as_ref().map(Identity::standing);
-                Some(Change { revision: Revision(revision), key, standing })
+                let status = identity.as_ref().map(Identity::status);
+                Some(Change { revision: Revision(revision), key, status })
             })
             .take(limit)
             .collect();

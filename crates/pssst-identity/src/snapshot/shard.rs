@@ -10,9 +10,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pssst::{KEY_LEN, PublicKey};
 
-use super::admissibility::Admissibility;
+use super::authorization::Authorization;
 use super::names::Names;
-use crate::{Standing, State};
+use crate::{ClientStatus, State};
 
 /// Slots that are looked at together.
 const STRETCH: usize = 4;
@@ -68,16 +68,16 @@ impl Shard {
         size_of::<Self>() + 2 * size_of::<usize>() + size_of_val(&*self.slots) + names
     }
 
-    pub(super) fn admissibility(&self, key: &PublicKey, hash: u64) -> Option<Admissibility> {
-        self.find(words(key), hash).and_then(|(_, mark)| admissibility(mark))
+    pub(super) fn authorization(&self, key: &PublicKey, hash: u64) -> Option<Authorization> {
+        self.find(words(key), hash).and_then(|(_, mark)| authorization(mark))
     }
 
-    pub(super) fn get(&self, key: &PublicKey, hash: u64) -> Option<Standing> {
+    pub(super) fn get(&self, key: &PublicKey, hash: u64) -> Option<ClientStatus> {
         let (place, mark) = self.find(words(key), hash)?;
-        let Admissibility { state, expires } = admissibility(mark)?;
+        let Authorization { state, expires } = authorization(mark)?;
         let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
         let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
-        Some(Standing { name, state, expires })
+        Some(ClientStatus { name, state, expires })
     }
 
     /// The same clients in a larger shard, if this one has no room for those of the keys that are
@@ -96,7 +96,7 @@ impl Shard {
         // little is empty.
         let grown = Self::with_capacity(len + more.max(len / 16).max(4));
         let clients: Vec<_> = (0..self.slots.len()).filter_map(|place| self.client(place)).collect();
-        grown.set(clients.iter().map(|(key, standing)| (key, Some(standing))), hash);
+        grown.set(clients.iter().map(|(key, status)| (key, Some(status))), hash);
         Some(grown)
     }
 
@@ -104,20 +104,17 @@ impl Shard {
     /// caller at a time.
     pub(super) fn set<'c>(
         &self,
-        clients: impl Iterator<Item = (&'c PublicKey, Option<&'c Standing>)>,
+        clients: impl Iterator<Item = (&'c PublicKey, Option<&'c ClientStatus>)>,
         hash: impl Fn(&PublicKey) -> u64,
     ) {
         // A new key is there first, still as that of nobody, then its name, then what it is.
         let mut names: HashMap<usize, Vec<(usize, &str)>> = HashMap::new();
         let mut marks = Vec::new();
-        for (key, standing) in clients {
+        for (key, status) in clients {
             let found = self.find(words(key), hash(key)).map(|(place, _)| place);
-            let Some(place) = found.or_else(|| standing.and_then(|_| self.take_slot(key, hash(key)))) else { continue };
-            names
-                .entry(place / GROUP)
-                .or_default()
-                .push((place % GROUP, standing.map_or("", |standing| &standing.name)));
-            marks.push((place, standing.map_or(REMOVED, mark)));
+            let Some(place) = found.or_else(|| status.and_then(|_| self.take_slot(key, hash(key)))) else { continue };
+            names.entry(place / GROUP).or_default().push((place % GROUP, status.map_or("", |status| &status.name)));
+            marks.push((place, status.map_or(REMOVED, mark)));
         }
         for (group, changed) in names {
             let names = self.names[group].load().with(GROUP, &changed);
@@ -185,30 +182,30 @@ impl Shard {
         ((u64::from(hash as u32) * self.slots.len() as u64) >> 32) as usize
     }
 
-    fn client(&self, place: usize) -> Option<(PublicKey, Standing)> {
+    fn client(&self, place: usize) -> Option<(PublicKey, ClientStatus)> {
         let mut key = [0; KEY_LEN];
         for (bytes, word) in key.chunks_exact_mut(8).zip(&self.slots[place].key) {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
-        let Admissibility { state, expires } = admissibility(self.slots[place].mark.load(Ordering::Relaxed))?;
+        let Authorization { state, expires } = authorization(self.slots[place].mark.load(Ordering::Relaxed))?;
         let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
         let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
-        Some((PublicKey::from_bytes(key), Standing { name, state, expires }))
+        Some((PublicKey::from_bytes(key), ClientStatus { name, state, expires }))
     }
 }
 
-fn mark(standing: &Standing) -> u64 {
-    let state = match standing.state {
+fn mark(status: &ClientStatus) -> u64 {
+    let state = match status.state {
         State::Enrolled => ENROLLED,
         State::Suspended => SUSPENDED,
         State::Revoked => REVOKED,
     };
     // 0 is never; what was over before 1970 counts as over in its first second.
-    let expires = standing.expires.map_or(0, |at| u32::try_from(at.as_second().max(1)).unwrap_or(u32::MAX));
+    let expires = status.expires.map_or(0, |at| u32::try_from(at.as_second().max(1)).unwrap_or(u32::MAX));
     u64::from(expires) << 32 | state
 }
 
-fn admissibility(mark: u64) -> Option<Admissibility> {
+fn authorization(mark: u64) -> Option<Authorization> {
     let state = match mark & u64::from(u32::MAX) {
         ENROLLED => State::Enrolled,
         SUSPENDED => State::Suspended,
@@ -216,7 +213,7 @@ fn admissibility(mark: u64) -> Option<Admissibility> {
         _ => return None,
     };
     let expires = (mark >> 32) as u32;
-    Some(Admissibility { state, expires: (expires > 0).then_some(expires) })
+    Some(Authorization { state, expires: (expires > 0).then_some(expires) })
 }
 
 fn words(key: &PublicKey) -> [u64; 4] {

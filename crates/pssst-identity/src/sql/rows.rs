@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Decode, Row, Type};
 
 use crate::identity::{check_labels, check_name};
-use crate::{Change, Error, Identity, Labels, Revision, Standing};
+use crate::{Change, ClientStatus, Error, Identity, Labels, Revision};
 
 /// Rows of a page at most, of tokens and of the audit log.
 pub(super) const MAX_PAGE_LEN: usize = 1000;
@@ -37,9 +37,9 @@ pub(super) fn identity(row: &AnyRow) -> Result<Identity, Error> {
 pub(super) fn change(row: &AnyRow) -> Result<Option<Change>, Error> {
     const PLACE: &str = "the feed of changes";
     let Some(revision) = column::<Option<i64>>(row, 2, PLACE)? else { return Ok(None) };
-    let standing = match column::<Option<&str>>(row, 4, PLACE)? {
+    let status = match column::<Option<&str>>(row, 4, PLACE)? {
         None => None,
-        Some(client_name) => Some(Standing {
+        Some(client_name) => Some(ClientStatus {
             name: name(client_name, PLACE)?,
             state: column::<&str>(row, 5, PLACE)?.parse().map_err(|_| Error::Corrupt(PLACE))?,
             expires: optional_time(column(row, 6, PLACE)?, PLACE)?,
@@ -48,7 +48,7 @@ pub(super) fn change(row: &AnyRow) -> Result<Option<Change>, Error> {
     Ok(Some(Change {
         revision: Revision(unsigned(revision, PLACE)?),
         key: key(column(row, 3, PLACE)?, PLACE)?,
-        standing,
+        status,
     }))
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn the_latest_change_of_each_is_told_in_order(store: Store) {
         (key(2), Some(("two", State::Enrolled))),
     ];
     assert_eq!(told, expected);
-    assert_eq!(all.changes[2].standing.as_ref().and_then(|standing| standing.expires), Some(until));
+    assert_eq!(all.changes[2].status.as_ref().and_then(|status| status.expires), Some(until));
     assert_eq!(all.changes[2].revision, all.latest);
     assert!(all.changes.is_sorted_by(|a, b| a.revision < b.revision));
     assert!(store.changes(all.latest, 10).await.expect("the feed").changes.is_empty());
@@ -40,7 +40,7 @@ pub(crate) async fn a_removal_is_told_and_a_key_that_came_back(store: Store) {
     let before = store.changes(Revision(0), 10).await.expect("the feed").latest;
     store.remove(&key(1)).await.expect("it is there");
     let changes = feed(&store, before, 10).await;
-    assert_eq!((changes.len(), changes[0].key, &changes[0].standing), (1, key(1), &None));
+    assert_eq!((changes.len(), changes[0].key, &changes[0].status), (1, key(1), &None));
     assert_eq!(feed(&store, Revision(0), 10).await.len(), 2);
     store.add(client(1, "uno")).await.expect("it is new");
     let changes = feed(&store, changes[0].revision, 10).await;
@@ -56,7 +56,7 @@ pub(crate) async fn pages_of_the_feed_join(store: Store) {
     }
     let whole = feed(&store, Revision(0), 1000).await;
     assert_eq!(whole.len(), 50);
-    assert_eq!(whole.iter().filter(|change| change.standing.is_none()).count(), 17);
+    assert_eq!(whole.iter().filter(|change| change.status.is_none()).count(), 17);
     for page_len in [1, 7, 50] {
         assert_eq!(feed(&store, Revision(0), page_len).await, whole, "pages of {page_len}");
     }
@@ -75,10 +75,10 @@ pub(crate) async fn a_failed_change_is_no_change(store: Store) {
 }
 
 pub(crate) async fn hints_follow_changes(store: Store) {
-    let mut hints = store.hints();
+    let mut receiver = store.subscribe();
     store.add(client(1, "one")).await.expect("it is new");
     for change in ["add", "update", "remove"] {
-        let hint = tokio::time::timeout(Duration::from_secs(20), hints.changed()).await;
+        let hint = tokio::time::timeout(Duration::from_secs(20), receiver.changed()).await;
         assert_eq!(hint, Ok(true), "no hint of {change}");
         // Told once by the store itself and once by its database: one of them may come late.
         match change {
@@ -90,5 +90,5 @@ pub(crate) async fn hints_follow_changes(store: Store) {
 }
 
 fn name_and_state(change: &Change) -> Option<(&str, State)> {
-    change.standing.as_ref().map(|standing| (standing.name.as_str(), standing.state))
+    change.status.as_ref().map(|status| (status.name.as_str(), status.state))
 }

@@ -59,10 +59,7 @@ async fn edits_by_hand_are_seen() {
     let mut told = async || {
         let changes = feed(&store, after, 10).await;
         after = changes.last().map_or(after, |change| change.revision);
-        changes
-            .into_iter()
-            .map(|change| (change.key, change.standing.map(|standing| standing.state)))
-            .collect::<Vec<_>>()
+        changes.into_iter().map(|change| (change.key, change.status.map(|status| status.state))).collect::<Vec<_>>()
     };
     assert_eq!(told().await, []);
     // One more; what is as it was is not told again, however the line is written.
@@ -210,7 +207,7 @@ async fn a_failure_to_write_changes_nothing() {
     assert!(matches!(store.add(client(2, "two")).await, Err(Error::File(_))));
     assert_eq!(names(&store).await, ["one"]);
     let told = feed(&store, Revision(0), 10).await;
-    assert!(told.iter().all(|change| change.standing.is_some() == (change.key == key(1))), "{told:?}");
+    assert!(told.iter().all(|change| change.status.is_some() == (change.key == key(1))), "{told:?}");
     save(&path, good);
     store.add(client(2, "two")).await.expect("it is new");
     assert_eq!(names(&opened(&path).await).await, ["one", "two"]);

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst_identity::{ChangeHints, Error, IdentityStore, Revision, SqlStore, State, Update};
+use pssst_identity::{ChangeReceiver, Error, IdentityStore, Revision, SqlStore, State, Update};
 use pssst_test::{PATIENCE, Postgres, until};
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::io::copy_bidirectional;
@@ -20,11 +20,11 @@ async fn two_servers(url: &str) -> (SqlStore, SqlStore) {
     (SqlStore::open(url).await.expect("it opens"), SqlStore::open(url).await.expect("it opens"))
 }
 
-/// Waits until a hint comes and this holds; hints may come for other reasons, too.
-async fn hinted<F: Future<Output = bool>>(hints: &mut ChangeHints, holds: impl Fn() -> F) {
+/// Waits until a hint comes and this holds; receiver may come for other reasons, too.
+async fn hinted<F: Future<Output = bool>>(receiver: &mut ChangeReceiver, holds: impl Fn() -> F) {
     let wait = async {
         loop {
-            assert!(hints.changed().await, "the store is there");
+            assert!(receiver.changed().await, "the store is there");
             if holds().await {
                 break;
             }
@@ -44,14 +44,14 @@ async fn writers_of_two_servers_take_turns() {
 async fn a_server_is_told_what_another_changes() {
     let database = Database::postgres().await;
     let (one, other) = two_servers(&database.url).await;
-    let mut hints = other.hints();
+    let mut receiver = other.subscribe();
     one.add(client(1, "one")).await.expect("it is new");
-    hinted(&mut hints, || async { other.get(&key(1)).await.expect("get").is_some() }).await;
+    hinted(&mut receiver, || async { other.get(&key(1)).await.expect("get").is_some() }).await;
     one.update(&key(1), Update::state(State::Revoked)).await.expect("update");
     let is_revoked = || async { other.get(&key(1)).await.expect("get").is_some_and(|one| one.state == State::Revoked) };
-    hinted(&mut hints, is_revoked).await;
+    hinted(&mut receiver, is_revoked).await;
     one.remove(&key(1)).await.expect("remove");
-    hinted(&mut hints, || async { other.get(&key(1)).await.expect("get").is_none() }).await;
+    hinted(&mut receiver, || async { other.get(&key(1)).await.expect("get").is_none() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +59,7 @@ async fn servers_find_the_database_again_after_a_restart() {
     let mut postgres = block_in_place(Postgres::start);
     let (one, other) = two_servers(&postgres.url()).await;
     one.add(client(1, "one")).await.expect("it is new");
-    let mut hints = other.hints();
+    let mut receiver = other.subscribe();
     block_in_place(|| postgres.stop());
     // Refused in bounded time.
     let known = key(1);
@@ -69,12 +69,12 @@ async fn servers_find_the_database_again_after_a_restart() {
     }
     block_in_place(|| postgres.start_again());
     // What was told while nobody listened is caught up with a hint of its own.
-    hinted(&mut hints, || async { other.get(&key(1)).await.is_ok() }).await;
+    hinted(&mut receiver, || async { other.get(&key(1)).await.is_ok() }).await;
     one.add(client(2, "two")).await.expect("it is new");
-    hinted(&mut hints, || async { other.get(&key(2)).await.expect("get").is_some() }).await;
-    hints.clear();
+    hinted(&mut receiver, || async { other.get(&key(2)).await.expect("get").is_some() }).await;
+    receiver.clear();
     one.remove(&key(2)).await.expect("remove");
-    hinted(&mut hints, || async { other.get(&key(2)).await.expect("get").is_none() }).await;
+    hinted(&mut receiver, || async { other.get(&key(2)).await.expect("get").is_none() }).await;
     // Twice is not once: connections that were idle all the while are of no use, and noticed.
     block_in_place(|| postgres.restart());
     assert!(one.get(&key(1)).await.expect("get").is_some());
@@ -119,18 +119,18 @@ async fn a_writer_waits_for_another_that_holds_the_lock() {
 async fn nothing_is_left_of_a_store_that_was_dropped() {
     const COUNT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
     let database = Database::postgres().await;
-    let clone = database.store.acting_as("clone");
-    let mut hints = clone.hints();
+    let clone = database.store.with_actor("clone");
+    let mut receiver = clone.subscribe();
     let url = database.url.clone();
-    // The listener's connection is there when it hints.
-    assert_eq!(timeout(PATIENCE, hints.changed()).await, Ok(true));
+    // The listener's connection is there when it receiver.
+    assert_eq!(timeout(PATIENCE, receiver.changed()).await, Ok(true));
     drop(database);
     let count = || block_in_place(|| Postgres::sql(&url, COUNT)).parse::<u32>().expect("a number");
     assert!(count() > 1);
     clone.get(&key(1)).await.expect("the clone still works");
     drop(clone);
     until("all connections end", async || count() <= 1).await;
-    assert!(!hints.changed().await, "nobody is left to hint");
+    assert!(!receiver.changed().await, "nobody is left to hint");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -186,7 +186,7 @@ async fn a_connection_that_died_in_silence_is_given_up() {
     });
     let store = SqlStore::open(&url.replace(&format!(":{server}/"), &format!(":{port}/"))).await.expect("it opens");
     store.add(client(1, "one")).await.expect("it is new");
-    let mut hints = store.hints();
+    let mut receiver = store.subscribe();
     cut.send_replace(true);
     // Until it is mended, waiting takes no time.
     tokio::time::pause();
@@ -200,10 +200,10 @@ async fn a_connection_that_died_in_silence_is_given_up() {
     store.add(client(2, "two")).await.expect("it is new");
     let direct = SqlStore::open(&url).await.expect("it opens");
     // The listener has found its way, too.
-    hints.clear();
-    assert_eq!(timeout(PATIENCE, hints.changed()).await, Ok(true), "a hint in time");
+    receiver.clear();
+    assert_eq!(timeout(PATIENCE, receiver.changed()).await, Ok(true), "a hint in time");
     direct.add(client(3, "three")).await.expect("it is new");
-    hinted(&mut hints, || async { store.get(&key(3)).await.expect("get").is_some() }).await;
+    hinted(&mut receiver, || async { store.get(&key(3)).await.expect("get").is_some() }).await;
 }
 
 async fn pass_on(mut client: TcpStream, server: u16, mut is_cut: watch::Receiver<bool>) {

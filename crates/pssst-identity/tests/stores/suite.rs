@@ -226,8 +226,8 @@ pub(crate) async fn times_keep_their_milliseconds(store: Store) {
         assert_eq!(stored, added);
         assert_eq!((stored.expires, stored.created), (Some(time(kept)), time(kept)));
         let changes = feed(&store, Revision(0), 100).await;
-        let standing = changes.last().and_then(|change| change.standing.as_ref()).expect("it is in the feed");
-        assert_eq!(standing.expires, Some(time(kept)));
+        let status = changes.last().and_then(|change| change.status.as_ref()).expect("it is in the feed");
+        assert_eq!(status.expires, Some(time(kept)));
     }
 }
 

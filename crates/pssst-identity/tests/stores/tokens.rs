@@ -26,7 +26,7 @@ fn forged(token: &Token) -> Token {
 }
 
 pub(crate) async fn a_token_enrolls_one_key_with_what_it_grants(database: &Database) {
-    let store = database.store.acting_as("alice");
+    let store = database.store.with_actor("alice");
     let labels = Labels::from([("site".into(), "north".into())]);
     let expires = in_hours(24);
     let wide = TokenGrant { labels: labels.clone(), client_expires: Some(expires), ..grant(None) };
@@ -201,9 +201,9 @@ pub(crate) async fn old_tokens_are_forgotten(database: &Database) {
 
 pub(crate) async fn every_change_is_in_the_audit_log(database: &Database) {
     let begin = Timestamp::now();
-    let alice = database.store.acting_as("alice");
+    let alice = database.store.with_actor("alice");
     alice.add_all(vec![client(1, "one"), client(2, "two")]).await.expect("they are new");
-    let bob = alice.acting_as("bob\0\u{1b}");
+    let bob = alice.with_actor("bob\0\u{1b}");
     bob.update(&key(1), Update::state(State::Suspended)).await.expect("update");
     bob.update(&key(1), Update::state(State::Enrolled)).await.expect("update");
     let both = Update { name: Some("uno".into()), ..Update::state(State::Revoked) };
@@ -211,7 +211,7 @@ pub(crate) async fn every_change_is_in_the_audit_log(database: &Database) {
     bob.update(&key(2), Update { expires: Some(None), ..Update::default() }).await.expect("update");
     bob.remove(&key(1)).await.expect("remove");
     let token = bob.create_token(grant(Some("three"))).await.expect("a token");
-    alice.acting_as("device").enroll(&token, &key(3), None).await.expect("it is good");
+    alice.with_actor("device").enroll(&token, &key(3), None).await.expect("it is good");
     let other = bob.create_token(grant(None)).await.expect("a token");
     bob.withdraw_token(other.id()).await.expect("withdraw");
     let refusal = NewAuditEntry { action: Action::EnrollmentRefused, client_key: None, detail: "x\0y".repeat(1000) };

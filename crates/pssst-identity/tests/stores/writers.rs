@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pssst_identity::pssst::PublicKey;
-use pssst_identity::{ListQuery, Revision, Standing, State, Update};
+use pssst_identity::{ClientStatus, ListQuery, Revision, State, Update};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -46,14 +46,14 @@ pub(crate) async fn many_writers_and_a_follower(handles: Vec<Store>) {
         let changes = feed(store, Revision(0), 100).await;
         let revisions: HashSet<_> = changes.iter().map(|change| change.revision).collect();
         assert_eq!((changes.len(), revisions.len()), (800, 800));
-        let all: HashMap<_, _> = changes.into_iter().map(|change| (change.key, change.standing)).collect();
+        let all: HashMap<_, _> = changes.into_iter().map(|change| (change.key, change.status)).collect();
         assert!(all == seen, "the follower has missed something");
         let suspended = ListQuery { state: Some(State::Suspended), limit: 1000, ..ListQuery::default() };
         assert_eq!(store.list(&suspended).await.expect("a page").identities.len(), 160);
     }
 }
 
-type Known = HashMap<PublicKey, Option<Standing>>;
+type Known = HashMap<PublicKey, Option<ClientStatus>>;
 
 /// What somebody knows who has only ever asked for what came after the last answer.
 async fn follow(store: Store, done: Arc<AtomicBool>) -> Known {
@@ -63,7 +63,7 @@ async fn follow(store: Store, done: Arc<AtomicBool>) -> Known {
         for change in feed(&store, after, 7).await {
             assert!(change.revision > after);
             after = change.revision;
-            known.insert(change.key, change.standing);
+            known.insert(change.key, change.status);
         }
         if was_done {
             return known;

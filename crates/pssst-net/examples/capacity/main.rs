@@ -222,7 +222,7 @@ fn dead_server() -> String {
 /// Cores for so many requests a second, at 1 % of loss.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "far below 2^52")]
 fn cores_for(requests_per_second: f64, per_core: f64) -> u64 {
-    let packets = 1 + i32::try_from(Retry::default().max_resends).expect("some");
+    let packets = 1 + i32::try_from(Retry::default().max_retransmits).expect("some");
     (requests_per_second * served_each(0.01, packets) / (per_core * BUSY)).ceil() as u64
 }
 

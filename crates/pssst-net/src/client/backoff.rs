@@ -12,26 +12,26 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 pub struct Retry {
     /// The least that the first pause lasts; it lasts up to half as much more, at random, so that clients that were cut off
     /// together do not come back together. Each further pause is twice as long. Less than 10 milliseconds count as 10.
-    pub first_pause: Duration,
+    pub initial_timeout: Duration,
     /// How often a request is sent again at most. Whatever this says, its deadline ends it.
-    pub max_resends: u32,
+    pub max_retransmits: u32,
 }
 
 /// A second, as RFC 8085, section 3.1.1, has it for paths that nothing is known of; and four resends. They come within 1.5,
 /// 4.5, 10.5 and 22.5 seconds of the first packet.
 impl Default for Retry {
     fn default() -> Self {
-        Self { first_pause: Duration::from_secs(1), max_resends: 4 }
+        Self { initial_timeout: Duration::from_secs(1), max_retransmits: 4 }
     }
 }
 
 impl Retry {
     /// The pauses before each resend, for a random number between 0 and 1; what is outside counts as the nearer of them.
     pub fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
-        let least = self.first_pause.max(MIN_PAUSE);
+        let least = self.initial_timeout.max(MIN_PAUSE);
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         let first = least.checked_add(least.mul_f64(fraction / 2.0)).unwrap_or(Duration::MAX);
-        iter::successors(Some(first), |pause| Some(pause.saturating_mul(2))).take(self.max_resends as usize)
+        iter::successors(Some(first), |pause| Some(pause.saturating_mul(2))).take(self.max_retransmits as usize)
     }
 }
 
@@ -47,10 +47,10 @@ mod tests {
         assert_eq!(millis(7.0), millis(1.0));
         assert_eq!(millis(-1.0), millis(0.0));
         assert_eq!(millis(f64::NAN), millis(0.0));
-        let endless = Retry { first_pause: Duration::from_secs(u64::MAX / 4), max_resends: u32::MAX };
+        let endless = Retry { initial_timeout: Duration::from_secs(u64::MAX / 4), max_retransmits: u32::MAX };
         assert_eq!(endless.pauses(1.0).nth(100), Some(Duration::MAX));
-        let hasty = Retry { first_pause: Duration::ZERO, max_resends: 9 };
+        let hasty = Retry { initial_timeout: Duration::ZERO, max_retransmits: 9 };
         assert_eq!(hasty.pauses(0.0).next(), Some(MIN_PAUSE));
-        assert_eq!(Retry { max_resends: 0, ..endless }.pauses(0.5).next(), None);
+        assert_eq!(Retry { max_retransmits: 0, ..endless }.pauses(0.5).next(), None);
     }
 }

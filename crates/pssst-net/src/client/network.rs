@@ -19,14 +19,14 @@ pub(crate) trait Network: Send + Sync {
     fn resolve<'a>(&'a self, server: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
 
     /// A socket with a port of its own, which exchanges datagrams with this address only.
-    fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>>;
+    fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn ClientSocket>>;
 
     /// A random number between 0 and 1, to keep clients from sending in step.
     fn fraction(&self) -> f64;
 }
 
 /// A connected socket.
-pub(crate) trait Datagrams: Send + Sync {
+pub(crate) trait ClientSocket: Send + Sync {
     /// Waits for a datagram and returns its length, or for an error that the network reports. For one task only.
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>>;
 
@@ -42,7 +42,7 @@ impl Network for Udp {
         Box::pin(async move { Ok(tokio::net::lookup_host(server).await?.collect()) })
     }
 
-    fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
+    fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn ClientSocket>> {
         Ok(Box::new(udp::connect_async(server)?))
     }
 
@@ -52,7 +52,7 @@ impl Network for Udp {
     }
 }
 
-impl Datagrams for UdpSocket {
+impl ClientSocket for UdpSocket {
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async move {
             loop {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::network::Datagrams;
+use super::network::ClientSocket;
 use super::pending::Pending;
 use super::stats::Counts;
 use super::transaction::PathView;
@@ -31,7 +31,7 @@ pub(super) struct Path {
 
 /// What sending and receiving share.
 struct Link {
-    datagrams: Box<dyn Datagrams>,
+    datagrams: Box<dyn ClientSocket>,
     /// Valid replies that came this way.
     valid_replies: AtomicU64,
     is_suspect: AtomicBool,
@@ -43,7 +43,7 @@ impl Path {
     pub(super) fn new(
         number: u64,
         address: SocketAddr,
-        datagrams: Box<dyn Datagrams>,
+        datagrams: Box<dyn ClientSocket>,
         pending: Arc<Pending>,
         counts: Arc<Counts>,
     ) -> Self {

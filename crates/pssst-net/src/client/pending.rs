@@ -58,7 +58,7 @@ impl Pending {
         let mut requests = lock(&self.requests);
         let Entry::Occupied(entry) = requests.entry(exchange_value) else {
             drop(requests);
-            counts.strays.add();
+            counts.unmatched_replies.add();
             return false;
         };
         match entry.get().pending.open(packet) {

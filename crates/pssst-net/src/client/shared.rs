@@ -138,7 +138,7 @@ impl Shared {
         match path.send(packet, &self.counts).await {
             Ok(()) => {
                 if progress.count_sent(Arc::clone(path), replies) > 0 {
-                    self.counts.resends.add();
+                    self.counts.retransmits.add();
                 }
                 Event::Sent { replies }
             }

@@ -24,12 +24,12 @@ pub(super) struct Counts {
     pub(super) requests: Count,
     pub(super) one_way: Count,
     pub(super) datagrams_sent: Count,
-    pub(super) resends: Count,
+    pub(super) retransmits: Count,
     pub(super) send_errors: Count,
     pub(super) receive_errors: Count,
     pub(super) replies: Count,
     pub(super) timeouts: Count,
-    pub(super) strays: Count,
+    pub(super) unmatched_replies: Count,
     pub(super) paths_opened: Count,
     refused: [Count; Refusal::COUNT],
 }
@@ -44,12 +44,12 @@ impl Counts {
             requests: self.requests.get(),
             one_way: self.one_way.get(),
             datagrams_sent: self.datagrams_sent.get(),
-            resends: self.resends.get(),
+            retransmits: self.retransmits.get(),
             send_errors: self.send_errors.get(),
             receive_errors: self.receive_errors.get(),
             replies: self.replies.get(),
             timeouts: self.timeouts.get(),
-            strays: self.strays.get(),
+            unmatched_replies: self.unmatched_replies.get(),
             paths_opened: self.paths_opened.get(),
             refused: array::from_fn(|place| self.refused[place].get()),
         }
@@ -67,7 +67,7 @@ pub struct ClientStats {
     /// Datagrams given to the system.
     pub datagrams_sent: u64,
     /// Those of them that had been sent before.
-    pub resends: u64,
+    pub retransmits: u64,
     /// Times that the system refused to send.
     pub send_errors: u64,
     /// Times that the system reported an error instead of a datagram: that nobody listens there, mostly.
@@ -77,7 +77,7 @@ pub struct ClientStats {
     /// Requests whose time was up.
     pub timeouts: u64,
     /// Packets that belong to no request under way: replies that came twice or late, and whatever else.
-    pub strays: u64,
+    pub unmatched_replies: u64,
     /// Sockets opened.
     pub paths_opened: u64,
     refused: [u64; Refusal::COUNT],

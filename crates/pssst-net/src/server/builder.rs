@@ -11,7 +11,7 @@ use pssst::{Suite, SuiteSet};
 use super::config::ActiveConfig;
 use super::shared::{Limits, Shared};
 use super::{Server, ServerConfig};
-use crate::memo::Memo;
+use crate::reply_cache::ReplyCache;
 use crate::runtime::Shutdown;
 use crate::udp::{self, BufferShortfall, KernelDrops, MAX_DATAGRAM};
 
@@ -51,8 +51,8 @@ pub struct ServerBuilder {
     workers: usize,
     buffer_len: usize,
     limits: Limits,
-    memo_len: usize,
-    memo_suites: SuiteSet,
+    reply_cache_bytes: usize,
+    reply_cache_suites: SuiteSet,
 }
 
 impl ServerBuilder {
@@ -61,8 +61,8 @@ impl ServerBuilder {
             workers: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             buffer_len: 4 << 20,
             limits: Limits { datagram: 2048, in_flight: 4096 },
-            memo_len: 16 << 20,
-            memo_suites: SuiteSet::from_iter([Suite::X25519AesGcm128]),
+            reply_cache_bytes: 16 << 20,
+            reply_cache_suites: SuiteSet::from_iter([Suite::X25519AesGcm128]),
         }
     }
 
@@ -96,8 +96,8 @@ impl ServerBuilder {
     /// handler. That is no state of the protocol, since any of it may be forgotten at any time. It
     /// narrows the danger of two different answers to one request under suite 1, and does not
     /// remove it: another server of the pool knows nothing of it. See [`Request`](crate::Request).
-    pub fn memo(self, bytes: usize, suites: SuiteSet) -> Self {
-        Self { memo_len: bytes, memo_suites: suites, ..self }
+    pub fn reply_cache(self, bytes: usize, suites: SuiteSet) -> Self {
+        Self { reply_cache_bytes: bytes, reply_cache_suites: suites, ..self }
     }
 
     /// Bytes of each socket's buffers that the system is asked for, 4 MiB by default: what waits
@@ -149,8 +149,8 @@ impl ServerBuilder {
         Shared {
             config: ArcSwap::from_pointee(ActiveConfig::new(config, None)),
             limits: self.limits,
-            memo: (self.memo_len > 0).then(|| Memo::new(self.memo_len)),
-            memo_suites: self.memo_suites,
+            reply_cache: (self.reply_cache_bytes > 0).then(|| ReplyCache::new(self.reply_cache_bytes)),
+            reply_cache_suites: self.reply_cache_suites,
             shutdown: Shutdown::default(),
             max_waiting: udp::max_waiting(self.buffer_len),
             is_inherited,

@@ -6,7 +6,7 @@ use pssst::ReplySealer;
 use tokio::time::Instant;
 
 use super::Reply;
-use crate::memo::Claim;
+use crate::reply_cache::PendingEntry;
 
 /// Source of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(super) struct ReplyContext {
     pub(super) handed: Instant,
     /// Bytes of the longest reply packet.
     pub(super) max_reply: usize,
-    pub(super) claim: Option<Claim>,
+    pub(super) pending: Option<PendingEntry>,
 }
 
 /// A request that a handler is done with.

@@ -14,8 +14,8 @@ use pssst::{PublicKey, Suite};
 /// The network, a client that heard nothing, or an attacker may send a request again at any time.
 /// **Under suite 1 a handler must answer the same request with the same bytes**: no clock, no
 /// counter, no fresh reading in an answer. Two answers that differ let anybody who saw both forge a
-/// third, which the waiting client accepts. The server's memory of recent replies
-/// ([`ServerBuilder::memo`](crate::ServerBuilder::memo)) narrows this and does not remove it. Under
+/// third, which the waiting client accepts. The server's cache of recent replies
+/// ([`ServerBuilder::reply_cache`](crate::ServerBuilder::reply_cache)) narrows this and does not remove it. Under
 /// suite 0xf001 different answers do no harm. See [the protocol's
 /// documentation](pssst#one-request-one-answer).
 ///

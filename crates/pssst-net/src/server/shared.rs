@@ -4,14 +4,14 @@ use arc_swap::ArcSwap;
 use pssst::{Suite, SuiteSet};
 
 use super::config::ActiveConfig;
-use crate::memo::Memo;
+use crate::reply_cache::ReplyCache;
 use crate::runtime::Shutdown;
 
 pub(crate) struct Shared {
     pub(super) config: ArcSwap<ActiveConfig>,
     pub(super) limits: Limits,
-    pub(super) memo: Option<Memo>,
-    pub(super) memo_suites: SuiteSet,
+    pub(super) reply_cache: Option<ReplyCache>,
+    pub(super) reply_cache_suites: SuiteSet,
     pub(super) shutdown: Shutdown,
     /// As many datagrams as can wait in a socket, or more.
     pub(super) max_waiting: usize,
@@ -21,8 +21,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The memory of replies to requests of this suite.
-    pub(super) fn memo_for(&self, suite: Suite) -> Option<&Memo> {
-        self.memo.as_ref().filter(|_| self.memo_suites.contains(suite))
+    pub(super) fn reply_cache_for(&self, suite: Suite) -> Option<&ReplyCache> {
+        self.reply_cache.as_ref().filter(|_| self.reply_cache_suites.contains(suite))
     }
 }
 

@@ -4,7 +4,7 @@ use std::array;
 
 use pssst::{Keyring, Refusal};
 
-use crate::stats::{AtomicHistogram, Counter, Histogram, Scale};
+use crate::stats::{AtomicHistogram, Buckets, Counter, Histogram};
 
 /// The end of a received datagram. Each has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,14 +13,14 @@ pub enum DatagramOutcome {
     /// The handler's reply was given to the system to be sent.
     Replied,
     /// A repeated request; the reply that it got before was sent again, without asking the handler.
-    Repeated,
+    ReplyResent,
     /// The handler wanted no reply.
-    Unanswered,
+    NoReply,
     /// Refused by the protocol, for this cause.
     Refused(Refusal),
     /// Dropped: longer than the server takes
     /// ([`ServerBuilder::max_datagram`](crate::ServerBuilder::max_datagram)).
-    TooLong,
+    RequestTooLarge,
     /// Dropped before any work: its source sent too much
     /// ([`ServerConfig::rate_limit`](crate::ServerConfig::rate_limit)).
     RateLimited,
@@ -39,16 +39,16 @@ pub enum DatagramOutcome {
     /// The system did not take the reply: no route, no room, a firewall.
     SendFailed,
     /// Given up at shutdown, its time being up.
-    Abandoned,
+    Cancelled,
 }
 
 impl DatagramOutcome {
     /// Outcomes of what was served.
-    const SERVED: [Self; 3] = [Self::Replied, Self::Repeated, Self::Unanswered];
+    const SERVED: [Self; 3] = [Self::Replied, Self::ReplyResent, Self::NoReply];
 
     /// Outcomes of what was dropped, other than refusals.
     const DROPPED: [Self; 9] = [
-        Self::TooLong,
+        Self::RequestTooLarge,
         Self::RateLimited,
         Self::Overloaded,
         Self::InProgress,
@@ -56,7 +56,7 @@ impl DatagramOutcome {
         Self::HandlerFailed,
         Self::ReplyTooLarge,
         Self::SendFailed,
-        Self::Abandoned,
+        Self::Cancelled,
     ];
 
     /// The number of outcomes, each cause of a refusal counted as one.
@@ -70,9 +70,9 @@ impl DatagramOutcome {
     /// Returns whether the request was served: its reply was sent, or its handler wanted none.
     pub const fn is_served(self) -> bool {
         match self {
-            Self::Replied | Self::Repeated | Self::Unanswered => true,
+            Self::Replied | Self::ReplyResent | Self::NoReply => true,
             Self::Refused(_)
-            | Self::TooLong
+            | Self::RequestTooLarge
             | Self::RateLimited
             | Self::Overloaded
             | Self::InProgress
@@ -80,7 +80,7 @@ impl DatagramOutcome {
             | Self::HandlerFailed
             | Self::ReplyTooLarge
             | Self::SendFailed
-            | Self::Abandoned => false,
+            | Self::Cancelled => false,
         }
     }
 
@@ -88,10 +88,10 @@ impl DatagramOutcome {
     const fn index(self) -> usize {
         match self {
             Self::Replied => 0,
-            Self::Repeated => 1,
-            Self::Unanswered => 2,
+            Self::ReplyResent => 1,
+            Self::NoReply => 2,
             Self::Refused(cause) => 3 + cause.index(),
-            Self::TooLong => 3 + Refusal::COUNT,
+            Self::RequestTooLarge => 3 + Refusal::COUNT,
             Self::RateLimited => 4 + Refusal::COUNT,
             Self::Overloaded => 5 + Refusal::COUNT,
             Self::InProgress => 6 + Refusal::COUNT,
@@ -99,7 +99,7 @@ impl DatagramOutcome {
             Self::HandlerFailed => 8 + Refusal::COUNT,
             Self::ReplyTooLarge => 9 + Refusal::COUNT,
             Self::SendFailed => 10 + Refusal::COUNT,
-            Self::Abandoned => 11 + Refusal::COUNT,
+            Self::Cancelled => 11 + Refusal::COUNT,
         }
     }
 
@@ -107,10 +107,10 @@ impl DatagramOutcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Replied => "replied",
-            Self::Repeated => "repeated",
-            Self::Unanswered => "unanswered",
+            Self::ReplyResent => "reply_resent",
+            Self::NoReply => "no_reply",
             Self::Refused(cause) => cause.name(),
-            Self::TooLong => "too_long",
+            Self::RequestTooLarge => "request_too_large",
             Self::RateLimited => "rate_limit",
             Self::Overloaded => "overload",
             Self::InProgress => "in_progress",
@@ -118,7 +118,7 @@ impl DatagramOutcome {
             Self::HandlerFailed => "handler_failed",
             Self::ReplyTooLarge => "reply_too_large",
             Self::SendFailed => "send_failed",
-            Self::Abandoned => "abandoned",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -134,7 +134,7 @@ pub(crate) struct WorkerCounts {
     pub(super) receive_errors: Counter,
     pub(super) batch_size: AtomicHistogram,
     pub(super) handler: AtomicHistogram,
-    pub(super) turnaround: AtomicHistogram,
+    pub(super) request_duration: AtomicHistogram,
     pub(super) by_key: [Counter; Keyring::CAPACITY],
     pub(super) config_errors: Counter,
     outcomes: [Counter; DatagramOutcome::COUNT],
@@ -149,9 +149,9 @@ impl WorkerCounts {
             anonymous: Counter::default(),
             authenticated: Counter::default(),
             receive_errors: Counter::default(),
-            batch_size: AtomicHistogram::new(Scale::BATCH_SIZES),
-            handler: AtomicHistogram::new(Scale::NANOSECONDS),
-            turnaround: AtomicHistogram::new(Scale::NANOSECONDS),
+            batch_size: AtomicHistogram::new(Buckets::BATCH_SIZES),
+            handler: AtomicHistogram::new(Buckets::NANOSECONDS),
+            request_duration: AtomicHistogram::new(Buckets::NANOSECONDS),
             by_key: array::from_fn(|_| Counter::default()),
             config_errors: Counter::default(),
             outcomes: array::from_fn(|_| Counter::default()),
@@ -176,7 +176,7 @@ impl WorkerCounts {
             config_errors: self.config_errors.get(),
             batch_size: self.batch_size.snapshot(),
             handler_nanos: self.handler.snapshot(),
-            turnaround_nanos: self.turnaround.snapshot(),
+            request_nanos: self.request_duration.snapshot(),
             requests_by_key: array::from_fn(|place| self.by_key[place].get()),
             kernel_drops: None,
             outcomes,
@@ -217,7 +217,7 @@ pub struct Stats {
     /// service lets wait before it is ready is part of it.
     pub handler_nanos: Histogram,
     /// Nanoseconds from receiving a request to having sent its reply.
-    pub turnaround_nanos: Histogram,
+    pub request_nanos: Histogram,
     outcomes: [u64; DatagramOutcome::COUNT],
 }
 
@@ -257,7 +257,7 @@ impl Stats {
         self.config_errors += other.config_errors;
         self.batch_size.merge(&other.batch_size);
         self.handler_nanos.merge(&other.handler_nanos);
-        self.turnaround_nanos.merge(&other.turnaround_nanos);
+        self.request_nanos.merge(&other.request_nanos);
         for (mine, theirs) in self.requests_by_key.iter_mut().zip(other.requests_by_key) {
             *mine += theirs;
         }

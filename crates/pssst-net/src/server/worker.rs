@@ -17,7 +17,7 @@ use super::context::{Failure, Finished, ReplyContext, Source};
 use super::handlers::Handlers;
 use super::shared::Shared;
 use super::stats::{DatagramOutcome, WorkerCounts};
-use crate::memo::Entry;
+use crate::reply_cache::Entry;
 use crate::runtime::{Heartbeat, LogThrottle};
 use crate::time::nanos;
 use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
@@ -27,13 +27,13 @@ mod tests;
 
 /// What a worker receives from and sends to. The server's is a [`BatchSocket`]; tests have a
 /// network of their own.
-pub(crate) trait Datagrams {
+pub(crate) trait ServerSocket {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()>;
     fn try_receive(&self, batch: &mut ReceiveBatch) -> io::Result<()>;
     async fn send<T>(&mut self, batch: &mut SendBatch<T>, each: impl FnMut(T, io::Result<()>));
 }
 
-impl Datagrams for BatchSocket {
+impl ServerSocket for BatchSocket {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         Self::receive(self, batch).await
     }
@@ -87,7 +87,7 @@ struct Warnings {
     overload: LogThrottle,
 }
 
-impl<S: Datagrams> Worker<S> {
+impl<S: ServerSocket> Worker<S> {
     pub(crate) fn new(socket: S, shared: Arc<Shared>, counts: Arc<WorkerCounts>, heartbeat: Arc<Heartbeat>) -> Self {
         let received = ReceiveBatch::new(RECEIVE_LEN, shared.limits.datagram);
         let handlers = Handlers::new(shared.config.load_full());
@@ -181,7 +181,7 @@ impl<S: Datagrams> Worker<S> {
             .await;
         let sending = start.elapsed();
         for time in times.iter().take(sent) {
-            counts.turnaround.record(nanos(*time + sending));
+            counts.request_duration.record(nanos(*time + sending));
         }
         counts.sent_bytes.add(sent_bytes);
     }
@@ -236,7 +236,7 @@ impl RequestProcessor {
         let mut packets = Vec::with_capacity(batch.len());
         for datagram in batch.datagrams() {
             let Some(packet) = datagram.bytes else {
-                self.refuse(datagram.peer, DatagramOutcome::TooLong);
+                self.refuse(datagram.peer, DatagramOutcome::RequestTooLarge);
                 continue;
             };
             bytes += packet.len() as u64;
@@ -266,7 +266,7 @@ impl RequestProcessor {
         self.counts.count(outcome);
     }
 
-    /// Has a request answered: from the memo, by the handler, or not at all.
+    /// Has a request answered: from the reply cache, by the handler, or not at all.
     fn accept(&mut self, config: &ActiveConfig, request: pssst::Request<'_>, source: Source, received: Instant) {
         let suite = request.suite();
         let key_place = request.server_key_index();
@@ -276,10 +276,10 @@ impl RequestProcessor {
         if is_authenticated { &self.counts.authenticated } else { &self.counts.anonymous }.add(1);
         self.counts.by_key[key_place].add(1);
 
-        let mut claim = None;
-        if let Some(memo) = self.shared.memo_for(suite) {
-            match memo.enter(sealer.exchange_value(), <[u8]>::to_vec) {
-                Entry::New(new) => claim = Some(new),
+        let mut pending = None;
+        if let Some(cache) = self.shared.reply_cache_for(suite) {
+            match cache.lookup(sealer.exchange_value(), <[u8]>::to_vec) {
+                Entry::New(entry) => pending = Some(entry),
                 Entry::Repeated(reply) => return self.repeat(&reply, source, max_reply, received),
                 Entry::InProgress => return self.counts.count(DatagramOutcome::InProgress),
             }
@@ -300,7 +300,7 @@ impl RequestProcessor {
             suite,
             exchange_value: *sealer.exchange_value(),
         };
-        let context = ReplyContext { sealer, source, received, handed: Instant::now(), max_reply, claim };
+        let context = ReplyContext { sealer, source, received, handed: Instant::now(), max_reply, pending };
         self.in_flight += 1;
         if let Some(finished) = self.handlers.start(request, context) {
             self.finish(finished);
@@ -312,18 +312,18 @@ impl RequestProcessor {
         if reply.len() > max_reply {
             return self.counts.count(DatagramOutcome::ReplyTooLarge);
         }
-        let sealed = Sealed { outcome: DatagramOutcome::Repeated, received, len: reply.len() };
+        let sealed = Sealed { outcome: DatagramOutcome::ReplyResent, received, len: reply.len() };
         self.replies.push(source.peer, source.local, reply.len(), sealed).copy_from_slice(reply);
     }
 
     /// Seals what a handler answered.
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
-        let ReplyContext { sealer, source, received, handed, max_reply, claim } = finished.context;
+        let ReplyContext { sealer, source, received, handed, max_reply, pending } = finished.context;
         self.counts.handler.record(nanos(handed.elapsed()));
         let reply = match finished.outcome {
             Ok(Some(reply)) => reply,
-            Ok(None) => return self.counts.count(DatagramOutcome::Unanswered),
+            Ok(None) => return self.counts.count(DatagramOutcome::NoReply),
             Err(Failure::TimedOut) => return self.counts.count(DatagramOutcome::HandlerTimedOut),
             Err(Failure::Overloaded) => return self.counts.count(DatagramOutcome::Overloaded),
             Err(Failure::Failed) => return self.counts.count(DatagramOutcome::HandlerFailed),
@@ -342,8 +342,8 @@ impl RequestProcessor {
         }
         let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
         let packet = self.replies.push(source.peer, source.local, len, sealed);
-        match (sealer.seal(reply.message(), packet), claim) {
-            (Ok(packet), Some(claim)) => claim.finish(packet),
+        match (sealer.seal(reply.message(), packet), pending) {
+            (Ok(packet), Some(pending)) => pending.finish(packet),
             (Ok(_), None) => {}
             // It has all the room that it needs, so this is never reached.
             (Err(_), _) => {
@@ -366,7 +366,7 @@ impl RequestProcessor {
         for context in self.handlers.abandon() {
             drop(context);
             self.in_flight -= 1;
-            self.counts.count(DatagramOutcome::Abandoned);
+            self.counts.count(DatagramOutcome::Cancelled);
         }
     }
 }

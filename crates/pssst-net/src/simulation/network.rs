@@ -13,13 +13,13 @@ use std::time::Duration;
 use rand::rngs::ChaCha20Rng;
 use rand::{RngExt, SeedableRng};
 
-use crate::client::network::{BoxFuture, Datagrams as ClientDatagrams, Network};
-use crate::server::Datagrams as ServerDatagrams;
+use crate::client::network::{BoxFuture, ClientSocket, Network};
+use crate::server::ServerSocket;
 use crate::udp::{ReceiveBatch, SendBatch};
 
 /// What the network does to packets; shares are between 0 and 1.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weather {
+pub(super) struct LinkConditions {
     pub(super) loss: f64,
     pub(super) duplication: f64,
     pub(super) corruption: f64,
@@ -31,7 +31,7 @@ pub(super) struct Weather {
     pub(super) delay: [Duration; 2],
 }
 
-impl Weather {
+impl LinkConditions {
     pub(super) const FAIR: Self = Self {
         loss: 0.0,
         duplication: 0.0,
@@ -50,7 +50,7 @@ pub(super) const SERVICE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std:
 
 struct State {
     random: ChaCha20Rng,
-    weather: Weather,
+    conditions: LinkConditions,
     is_partitioned: bool,
     /// Places behind the balancer, of which each packet for the service goes to one at random.
     servers: Vec<SocketAddr>,
@@ -58,12 +58,12 @@ struct State {
     next_port: u16,
     /// Recent replies, to be replayed.
     replies: VecDeque<Vec<u8>>,
-    carried: Carried,
+    traffic: Traffic,
 }
 
 /// How many packets met which fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Carried {
+pub(super) struct Traffic {
     pub(super) sent: u64,
     pub(super) lost: u64,
     pub(super) duplicated: u64,
@@ -79,16 +79,16 @@ struct Inbox {
 }
 
 impl Net {
-    pub(super) fn new(seed: u64, weather: Weather) -> Self {
+    pub(super) fn new(seed: u64, conditions: LinkConditions) -> Self {
         Self(Arc::new(Mutex::new(State {
             random: ChaCha20Rng::seed_from_u64(seed),
-            weather,
+            conditions,
             is_partitioned: false,
             servers: Vec::new(),
             inboxes: HashMap::new(),
             next_port: 1,
             replies: VecDeque::new(),
-            carried: Carried::default(),
+            traffic: Traffic::default(),
         })))
     }
 
@@ -96,8 +96,8 @@ impl Net {
         self.state().is_partitioned = is_partitioned;
     }
 
-    pub(super) fn carried(&self) -> Carried {
-        self.state().carried
+    pub(super) fn traffic(&self) -> Traffic {
+        self.state().traffic
     }
 
     /// Sockets that are open.
@@ -106,12 +106,12 @@ impl Net {
     }
 
     /// A place behind the balancer. Packets for it are lost when it is dropped, and while it is not there.
-    pub(super) fn server(&self, number: u16) -> ServerSocket {
+    pub(super) fn server(&self, number: u16) -> SimulatedServer {
         let address = SocketAddr::new(SERVICE.ip(), 1000 + number);
         let mut state = self.state();
         state.servers.push(address);
         state.inboxes.insert(address, Inbox::default());
-        ServerSocket(self.open(address))
+        SimulatedServer(self.open(address))
     }
 
     fn open(&self, address: SocketAddr) -> Socket {
@@ -124,42 +124,42 @@ impl Net {
 
     fn send(&self, from: SocketAddr, to: SocketAddr, packet: &[u8]) {
         let state = &mut *self.state();
-        state.carried.sent += 1;
-        let weather = state.weather;
+        state.traffic.sent += 1;
+        let conditions = state.conditions;
         if to != SERVICE {
             // On the way to a client: what an attacker on the path adds comes from the address that the client expects.
-            if state.random.random_bool(weather.forgery) {
+            if state.random.random_bool(conditions.forgery) {
                 let mut forged = packet.to_vec();
                 let body = &mut forged[36..];
                 state.random.fill(body);
-                state.carried.forged += 1;
-                self.deliver_after(weather.delay[0] / 2, from, to, forged);
+                state.traffic.forged += 1;
+                self.deliver_after(conditions.delay[0] / 2, from, to, forged);
             }
-            if state.random.random_bool(weather.replay) && !state.replies.is_empty() {
+            if state.random.random_bool(conditions.replay) && !state.replies.is_empty() {
                 let which = state.random.random_range(..state.replies.len());
                 let replayed = state.replies[which].clone();
-                state.carried.replayed += 1;
-                self.deliver_after(weather.delay[0] / 2, from, to, replayed);
+                state.traffic.replayed += 1;
+                self.deliver_after(conditions.delay[0] / 2, from, to, replayed);
             }
             state.replies.push_back(packet.to_vec());
             if state.replies.len() > 100 {
                 state.replies.pop_front();
             }
         }
-        let copies = 1 + u64::from(state.random.random_bool(weather.duplication));
-        state.carried.duplicated += copies - 1;
+        let copies = 1 + u64::from(state.random.random_bool(conditions.duplication));
+        state.traffic.duplicated += copies - 1;
         for _ in 0..copies {
-            if state.is_partitioned || state.random.random_bool(weather.loss) {
-                state.carried.lost += 1;
+            if state.is_partitioned || state.random.random_bool(conditions.loss) {
+                state.traffic.lost += 1;
                 continue;
             }
             let mut packet = packet.to_vec();
-            if state.random.random_bool(weather.corruption) && !packet.is_empty() {
+            if state.random.random_bool(conditions.corruption) && !packet.is_empty() {
                 let bit = state.random.random_range(..packet.len() * 8);
                 packet[bit / 8] ^= 1 << (bit % 8);
-                state.carried.corrupted += 1;
+                state.traffic.corrupted += 1;
             }
-            let delay = state.random.random_range(weather.delay[0]..=weather.delay[1]);
+            let delay = state.random.random_range(conditions.delay[0]..=conditions.delay[1]);
             let server = match state.servers.len() {
                 0 => None,
                 servers => Some(state.random.random_range(..servers)),
@@ -213,9 +213,9 @@ impl Drop for Socket {
 }
 
 /// What a worker serves.
-pub(super) struct ServerSocket(Socket);
+pub(super) struct SimulatedServer(Socket);
 
-impl ServerDatagrams for ServerSocket {
+impl ServerSocket for SimulatedServer {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         batch.clear();
         let (peer, packet) = std::future::poll_fn(|cx| self.0.poll_receive(cx)).await;
@@ -248,9 +248,9 @@ impl ServerDatagrams for ServerSocket {
 }
 
 /// What a client sends from: takes packets from the service only, as a connected socket does.
-struct ClientSocket(Socket);
+struct SimulatedClient(Socket);
 
-impl ClientDatagrams for ClientSocket {
+impl ClientSocket for SimulatedClient {
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async {
             let (from, packet) = std::future::poll_fn(|cx| self.0.poll_receive(cx)).await;
@@ -271,12 +271,12 @@ impl Network for Net {
         Box::pin(std::future::ready(Ok(vec![SERVICE])))
     }
 
-    fn connect(&self, _: SocketAddr) -> io::Result<Box<dyn ClientDatagrams>> {
+    fn connect(&self, _: SocketAddr) -> io::Result<Box<dyn ClientSocket>> {
         let mut state = self.state();
         state.next_port += 1;
         let address = SocketAddr::new([198, 51, 100, 1].into(), state.next_port);
         state.inboxes.insert(address, Inbox::default());
-        Ok(Box::new(ClientSocket(self.open(address))))
+        Ok(Box::new(SimulatedClient(self.open(address))))
     }
 
     fn fraction(&self) -> f64 {

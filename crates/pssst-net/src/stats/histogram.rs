@@ -26,7 +26,7 @@ use super::counter::Counter;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
-    scale: Scale,
+    buckets: Buckets,
     counts: Vec<u64>,
     sum: u64,
 }
@@ -35,16 +35,16 @@ impl Histogram {
     /// An empty histogram of durations in nanoseconds: four buckets for each octave from 1.024
     /// microseconds to 68.7 seconds.
     pub fn nanoseconds() -> Self {
-        Self::new(Scale::NANOSECONDS)
+        Self::new(Buckets::NANOSECONDS)
     }
 
-    fn new(scale: Scale) -> Self {
-        Self { scale, counts: vec![0; scale.buckets()], sum: 0 }
+    fn new(buckets: Buckets) -> Self {
+        Self { buckets, counts: vec![0; buckets.buckets()], sum: 0 }
     }
 
     /// Counts a value.
     pub fn record(&mut self, value: u64) {
-        let count = &mut self.counts[self.scale.bucket(value)];
+        let count = &mut self.counts[self.buckets.bucket(value)];
         *count = count.wrapping_add(1);
         self.sum = self.sum.wrapping_add(value);
     }
@@ -52,7 +52,7 @@ impl Histogram {
     /// For each bucket, in rising order, the largest value that falls into it, and how many did.
     /// The last one takes all that is left, and its bound is [`u64::MAX`].
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.counts.iter().enumerate().map(|(bucket, &count)| (self.scale.upper_bound(bucket), count))
+        self.counts.iter().enumerate().map(|(bucket, &count)| (self.buckets.upper_bound(bucket), count))
     }
 
     /// The number of values.
@@ -95,7 +95,7 @@ impl Histogram {
     /// other buckets, each of its values counts as its upper bound there.
     pub fn merge(&mut self, other: &Self) {
         for (upper_bound, count) in other.buckets() {
-            let bucket = &mut self.counts[self.scale.bucket(upper_bound)];
+            let bucket = &mut self.counts[self.buckets.bucket(upper_bound)];
             *bucket = bucket.wrapping_add(count);
         }
         self.sum = self.sum.wrapping_add(other.sum);
@@ -114,13 +114,13 @@ impl Add<&Self> for Histogram {
 /// The bounds of a histogram: 0 to 2^`first`, then each octave up to 2^`last` in 2^`split` equal
 /// buckets, then the rest. Bounds are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scale {
+pub(crate) struct Buckets {
     first: u32,
     last: u32,
     split: u32,
 }
 
-impl Scale {
+impl Buckets {
     /// Powers of two from 1 to 64, for the sizes of batches.
     pub(crate) const BATCH_SIZES: Self = Self { first: 0, last: 6, split: 0 };
     /// Four buckets for each octave from 1.024 microseconds to 68.7 seconds, in nanoseconds: at
@@ -156,25 +156,25 @@ impl Scale {
 /// A histogram that one thread writes while others read.
 #[derive(Debug)]
 pub(crate) struct AtomicHistogram {
-    scale: Scale,
+    buckets: Buckets,
     counts: Box<[Counter]>,
     sum: Counter,
 }
 
 impl AtomicHistogram {
-    pub(crate) fn new(scale: Scale) -> Self {
-        Self { scale, counts: (0..scale.buckets()).map(|_| Counter::default()).collect(), sum: Counter::default() }
+    pub(crate) fn new(buckets: Buckets) -> Self {
+        Self { buckets, counts: (0..buckets.buckets()).map(|_| Counter::default()).collect(), sum: Counter::default() }
     }
 
     /// Counts a value. For one thread only, as [`Counter::add`].
     pub(crate) fn record(&self, value: u64) {
-        self.counts[self.scale.bucket(value)].add(1);
+        self.counts[self.buckets.bucket(value)].add(1);
         self.sum.add(value);
     }
 
     /// What was counted so far.
     pub(crate) fn snapshot(&self) -> Histogram {
-        Histogram { scale: self.scale, counts: self.counts.iter().map(Counter::get).collect(), sum: self.sum.get() }
+        Histogram { buckets: self.buckets, counts: self.counts.iter().map(Counter::get).collect(), sum: self.sum.get() }
     }
 }
 
@@ -187,18 +187,18 @@ mod tests {
 
     use super::*;
 
-    const SCALES: [Scale; 2] = [Scale::BATCH_SIZES, Scale::NANOSECONDS];
+    const ALL: [Buckets; 2] = [Buckets::BATCH_SIZES, Buckets::NANOSECONDS];
 
-    fn of(scale: Scale, values: &[u64]) -> Histogram {
-        let histogram = AtomicHistogram::new(scale);
+    fn of(buckets: Buckets, values: &[u64]) -> Histogram {
+        let histogram = AtomicHistogram::new(buckets);
         for &value in values {
             histogram.record(value);
         }
         histogram.snapshot()
     }
 
-    fn bounds(scale: Scale) -> Vec<u64> {
-        Histogram::new(scale).buckets().map(|(bound, _)| bound).collect()
+    fn bounds(buckets: Buckets) -> Vec<u64> {
+        Histogram::new(buckets).buckets().map(|(bound, _)| bound).collect()
     }
 
     #[test]
@@ -208,19 +208,19 @@ mod tests {
         for value in values {
             histogram.record(value);
         }
-        assert_eq!(histogram, of(Scale::NANOSECONDS, &values));
+        assert_eq!(histogram, of(Buckets::NANOSECONDS, &values));
     }
 
     #[test]
     fn batch_sizes_fall_into_powers_of_two() {
-        assert_eq!(bounds(Scale::BATCH_SIZES), [1, 2, 4, 8, 16, 32, 64, u64::MAX]);
-        let counts = of(Scale::BATCH_SIZES, &(0..=66).collect::<Vec<_>>()).counts;
+        assert_eq!(bounds(Buckets::BATCH_SIZES), [1, 2, 4, 8, 16, 32, 64, u64::MAX]);
+        let counts = of(Buckets::BATCH_SIZES, &(0..=66).collect::<Vec<_>>()).counts;
         assert_eq!(counts, [2, 1, 2, 4, 8, 16, 32, 2]);
     }
 
     #[test]
     fn nanoseconds_fall_into_quarters_of_octaves() {
-        let bounds = bounds(Scale::NANOSECONDS);
+        let bounds = bounds(Buckets::NANOSECONDS);
         assert_eq!(bounds.len(), 106);
         assert_eq!(bounds[..10], [1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120]);
         assert_eq!(bounds[103..], [7 << 33, 1 << 36, u64::MAX]);
@@ -228,38 +228,38 @@ mod tests {
 
     #[test]
     fn the_ends_of_every_bucket_are_its_own() {
-        for scale in SCALES {
-            let bounds = bounds(scale);
+        for buckets in ALL {
+            let bounds = bounds(buckets);
             assert!(bounds.is_sorted_by(|one, next| one < next));
             for (bucket, &bound) in bounds.iter().enumerate() {
-                assert_eq!(scale.bucket(bound), bucket);
-                assert_eq!(scale.bucket(bound.saturating_add(1)), (bucket + 1).min(bounds.len() - 1));
+                assert_eq!(buckets.bucket(bound), bucket);
+                assert_eq!(buckets.bucket(bound.saturating_add(1)), (bucket + 1).min(bounds.len() - 1));
             }
-            assert_eq!(scale.bucket(0), 0);
+            assert_eq!(buckets.bucket(0), 0);
         }
     }
 
     #[test]
     fn quantiles_and_the_mean_of_known_values() {
-        let histogram = of(Scale::BATCH_SIZES, &[1, 1, 1, 1, 1, 1, 1, 1, 5, 64]);
+        let histogram = of(Buckets::BATCH_SIZES, &[1, 1, 1, 1, 1, 1, 1, 1, 5, 64]);
         let quantiles = [0.0, 0.5, 0.8, 0.81, 0.9, 0.91, 1.0].map(|part| histogram.quantile(part).unwrap());
         assert_eq!(quantiles, [1, 1, 1, 8, 8, 64, 64]);
         assert_eq!([-1.0, 2.0, f64::NAN].map(|part| histogram.quantile(part)), [Some(1), Some(64), Some(1)]);
         assert_eq!(histogram.mean(), Some(7.7));
         assert_eq!((histogram.count(), histogram.sum()), (10, 77));
-        assert_eq!(of(Scale::BATCH_SIZES, &[65]).quantile(0.5), Some(u64::MAX));
+        assert_eq!(of(Buckets::BATCH_SIZES, &[65]).quantile(0.5), Some(u64::MAX));
     }
 
     #[test]
     fn of_nothing_there_is_no_mean() {
-        let histogram = Histogram::new(Scale::NANOSECONDS);
+        let histogram = Histogram::new(Buckets::NANOSECONDS);
         assert_eq!((histogram.count(), histogram.sum()), (0, 0));
         assert_eq!((histogram.mean(), histogram.quantile(0.5)), (None, None));
     }
 
     #[test]
     fn other_buckets_merge_by_their_bounds() {
-        let merged = of(Scale::NANOSECONDS, &[2000]) + &of(Scale::BATCH_SIZES, &[3, 64, 65]);
+        let merged = of(Buckets::NANOSECONDS, &[2000]) + &of(Buckets::BATCH_SIZES, &[3, 64, 65]);
         let found: Vec<_> = merged.buckets().filter(|&(_, count)| count > 0).collect();
         assert_eq!(found, [(1024, 2), (2048, 1), (u64::MAX, 1)]);
         assert_eq!(merged.sum(), 2132);
@@ -267,13 +267,13 @@ mod tests {
 
     #[test]
     fn sums_wrap() {
-        assert_eq!(of(Scale::BATCH_SIZES, &[u64::MAX, 3]).sum(), 2);
+        assert_eq!(of(Buckets::BATCH_SIZES, &[u64::MAX, 3]).sum(), 2);
     }
 
     #[test]
     fn readers_see_counts_that_only_rise_and_miss_none_in_the_end() {
         const VALUES: u64 = 100_000;
-        let histogram = AtomicHistogram::new(Scale::BATCH_SIZES);
+        let histogram = AtomicHistogram::new(Buckets::BATCH_SIZES);
         let counter = Counter::default();
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -303,9 +303,9 @@ mod tests {
         /// Against a search through the bounds and a sorted list.
         #[test]
         fn it_counts_as_a_search_through_the_bounds(mut values in values(), part in 0.0..=1.0) {
-            for scale in SCALES {
-                let histogram = of(scale, &values);
-                let bounds = bounds(scale);
+            for buckets in ALL {
+                let histogram = of(buckets, &values);
+                let bounds = bounds(buckets);
                 let bucket_of = |value| bounds.iter().position(|&bound| value <= bound).unwrap();
                 let mut counts = vec![0; bounds.len()];
                 for &value in &values {
@@ -327,16 +327,16 @@ mod tests {
         /// Values of two workers, merged, are as those of one.
         #[test]
         fn merged_is_as_counted_together(one in values(), other in values()) {
-            for scale in SCALES {
-                let together = of(scale, &[one.clone(), other.clone()].concat());
-                prop_assert_eq!(of(scale, &one) + &of(scale, &other), together);
+            for buckets in ALL {
+                let together = of(buckets, &[one.clone(), other.clone()].concat());
+                prop_assert_eq!(of(buckets, &one) + &of(buckets, &other), together);
             }
         }
 
         /// A bound is at most a quarter above what it stands for.
         #[test]
         fn nanoseconds_are_a_quarter_off_at_most(value in 1025..=1_u64 << 36) {
-            let bound = of(Scale::NANOSECONDS, &[value]).quantile(1.0).unwrap();
+            let bound = of(Buckets::NANOSECONDS, &[value]).quantile(1.0).unwrap();
             prop_assert!(bound >= value && bound - value < value / 4 + 1);
         }
     }

@@ -15,7 +15,7 @@ use crate::TIMEOUT;
 use crate::server::{TestServer, server_key};
 
 fn builder() -> ClientBuilder {
-    let retry = Retry { first_pause: Duration::from_millis(100), max_resends: 8 };
+    let retry = Retry { initial_timeout: Duration::from_millis(100), max_retransmits: 8 };
     Client::builder(server_key()).timeout(TIMEOUT).retry(retry)
 }
 

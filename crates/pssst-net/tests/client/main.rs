@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends again soon and often, within [`TIMEOUT`].
 fn builder() -> ClientBuilder {
-    let retry = Retry { first_pause: Duration::from_millis(100), max_resends: 8 };
+    let retry = Retry { initial_timeout: Duration::from_millis(100), max_retransmits: 8 };
     Client::builder(server_key()).timeout(TIMEOUT).retry(retry)
 }
 
@@ -85,7 +85,7 @@ async fn where_nobody_listens_the_deadline_is_kept_and_the_reason_told() {
 #[tokio::test]
 async fn that_nobody_listens_is_told_after_a_single_packet() {
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let retry = Retry { max_resends: 0, ..Retry::default() };
+    let retry = Retry { max_retransmits: 0, ..Retry::default() };
     let client = builder().retry(retry).connect(free.to_string()).await.unwrap();
     match client.request_within(Duration::from_secs(1), "level?").await {
         Err(Error::Timeout { sent: 1, refused: 0, last_network_error: Some(error) }) => {

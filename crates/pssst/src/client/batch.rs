@@ -6,8 +6,8 @@ use rand_core::TryCryptoRng;
 use x25519_batch::X25519;
 use zeroize::{Zeroizing, zeroize_stack};
 
-use super::{Client, PendingReply, draw};
-use crate::batch::{BATCH_LEN, Products, STACK};
+use super::{Client, PendingReply, fill_random};
+use crate::batch::{BATCH_LEN, Products, STACK_WIPE_LEN};
 use crate::{Error, X25519Backend, packet};
 
 /// The base point of Curve25519.
@@ -83,7 +83,7 @@ impl Client {
                 Some(second) => {
                     let requests = [first, second].into_iter().chain(requests.by_ref());
                     seal_piece(rng, x25519, requests, &mut each);
-                    zeroize_stack::<STACK>();
+                    zeroize_stack::<STACK_WIPE_LEN>();
                 }
                 None => each(first.client.seal_request(rng, first.message, first.buffer)),
             }
@@ -132,8 +132,8 @@ fn prepare<'m, 'b, R: TryCryptoRng + ?Sized>(
     ephemeral: &mut [u8; 32],
 ) -> Result<UnsealedRequest<'m, 'b>, Error> {
     let UnsealedRequest { client, message, buffer } = request;
-    let buffer = packet::allot(buffer, client.overhead(), message.len())?;
-    draw(rng, ephemeral)?;
+    let buffer = packet::message_slot(buffer, client.overhead(), message.len())?;
+    fill_random(rng, ephemeral)?;
     Ok(UnsealedRequest { client, message, buffer })
 }
 

@@ -8,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
 use super::stage::Stage;
 use super::{KeyCheck, Request, Server};
-use crate::batch::{BATCH_LEN, Products, STACK};
+use crate::batch::{BATCH_LEN, Products, STACK_WIPE_LEN};
 use crate::{PublicKey, Refusal};
 
 /// A packet of the batch, or why it was refused.
@@ -60,7 +60,7 @@ impl Server {
                 None => each(self.open_request_with(first, &check)),
                 Some(second) => {
                     open_piece(self, [first, second].into_iter().chain(packets.by_ref()), &check, &mut each);
-                    zeroize_stack::<STACK>();
+                    zeroize_stack::<STACK_WIPE_LEN>();
                 }
             }
         }

@@ -103,7 +103,7 @@ impl ReplySealer {
     /// # Errors
     /// [`Error::BufferTooSmall`]; the reply is then forgone.
     pub fn seal<'b>(self, message: &[u8], buffer: &'b mut [u8]) -> Result<&'b mut [u8], Error> {
-        let packet = packet::allot(buffer, OVERHEAD, message.len())?;
+        let packet = packet::message_slot(buffer, OVERHEAD, message.len())?;
         Parts::split(packet)?.body.copy_from_slice(message);
         self.seal_in_place(packet)
     }

@@ -25,7 +25,7 @@ cpufeatures::new!(cpu, "avx2");
 pub(crate) struct Avx2(());
 
 /// More than the stack that a batch takes.
-const STACK: usize = 32 * 1024;
+const STACK_WIPE_LEN: usize = 32 * 1024;
 
 impl Lanes for Avx2 {
     const COUNT: usize = 4;
@@ -41,7 +41,7 @@ impl Lanes for Avx2 {
             multiply_by_4(scalars, points, products);
             _mm256_zeroall();
         }
-        zeroize_stack::<STACK>();
+        zeroize_stack::<STACK_WIPE_LEN>();
     }
 
     fn classify(self, points: &[[u8; 32]], classes: &mut [PointClass]) {

@@ -25,7 +25,7 @@ cpufeatures::new!(cpu, "avx512f", "avx512dq", "avx512ifma");
 pub(crate) struct Ifma(());
 
 /// More than the stack that a batch takes.
-const STACK: usize = 32 * 1024;
+const STACK_WIPE_LEN: usize = 32 * 1024;
 
 impl Lanes for Ifma {
     const COUNT: usize = 16;
@@ -52,7 +52,7 @@ impl Lanes for Ifma {
             }
             wipe_registers();
         }
-        zeroize_stack::<STACK>();
+        zeroize_stack::<STACK_WIPE_LEN>();
     }
 
     fn classify(self, points: &[[u8; 32]], classes: &mut [PointClass]) {

@@ -44,12 +44,12 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
         "pssst_server_replies",
         "Replies that were sent, and among them earlier ones that were sent again",
         "repeated",
-        [("false", stats.count(DatagramOutcome::Replied)), ("true", stats.count(DatagramOutcome::Repeated))],
+        [("false", stats.count(DatagramOutcome::Replied)), ("true", stats.count(DatagramOutcome::ReplyResent))],
     )?;
     page.counter(
-        "pssst_server_unanswered",
+        "pssst_server_no_reply",
         "Requests that want no reply, or get none from the handler",
-        stats.count(DatagramOutcome::Unanswered),
+        stats.count(DatagramOutcome::NoReply),
     )?;
     let drops = stats.outcomes().filter(|(outcome, _)| !outcome.is_served());
     page.counters(
@@ -91,11 +91,11 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
         stats.handler_nanos.buckets(),
     )?;
     page.histogram(
-        "pssst_server_turnaround_seconds",
+        "pssst_server_request_duration_seconds",
         "From receiving a request to having sent its reply",
         NANOS,
-        stats.turnaround_nanos.sum(),
-        stats.turnaround_nanos.buckets(),
+        stats.request_nanos.sum(),
+        stats.request_nanos.buckets(),
     )?;
     let places: Vec<_> = (0..stats.requests_by_key.len()).map(|place| place.to_string()).collect();
     let by_key = places.iter().map(String::as_str).zip(stats.requests_by_key);

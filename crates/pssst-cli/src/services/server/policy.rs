@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use pssst::{KeyCheck, PublicKey};
-use pssst_identity::{Admission, AdmissionStats, Follower, UnknownClients};
+use pssst_identity::{AccessPolicy, AccessStats, Follower, UnknownClients};
 
 use crate::args::store::{self, failure};
 use pssst_service::Failure;
@@ -44,7 +44,7 @@ enum Anonymous {
 /// The enrolled clients, as they are from moment to moment.
 pub(crate) struct Clients {
     location: String,
-    admission: Admission,
+    policy: AccessPolicy,
     follower: Arc<Follower>,
 }
 
@@ -66,11 +66,11 @@ impl Policy {
             Some(Unknown::Pass) => UnknownClients::Pass,
             Some(Unknown::Refuse) | None => UnknownClients::Refuse,
         };
-        let mut admission = Admission::new(Arc::clone(follower.snapshot()), unknown);
+        let mut policy = AccessPolicy::new(Arc::clone(follower.snapshot()), unknown);
         if let Some(before) = before {
-            admission = admission.replacing(&before.admission);
+            policy = policy.replacing(&before.policy);
         }
-        Ok(Some(Arc::new(Clients { location: location.clone(), admission, follower })))
+        Ok(Some(Arc::new(Clients { location: location.clone(), policy, follower })))
     }
 
     pub(super) fn refuses_anonymous(&self) -> bool {
@@ -90,16 +90,16 @@ async fn follow(location: &str) -> Result<Follower, Failure> {
 
 impl Clients {
     pub(crate) fn check(&self, key: &PublicKey) -> KeyCheck {
-        self.admission.check(key)
+        self.policy.check(key)
     }
 
     /// The name under which a client is enrolled.
     pub(crate) fn name(&self, key: &PublicKey) -> Option<String> {
-        self.follower.snapshot().get(key).map(|standing| standing.name)
+        self.follower.snapshot().get(key).map(|status| status.name)
     }
 
-    pub(crate) fn stats(&self) -> AdmissionStats {
-        self.admission.stats()
+    pub(crate) fn stats(&self) -> AccessStats {
+        self.policy.stats()
     }
 
     pub(crate) fn follower(&self) -> &Follower {

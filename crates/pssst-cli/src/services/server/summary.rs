@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pssst_identity::AdmissionStats;
+use pssst_identity::AccessStats;
 use pssst_net::Stats;
 
 use crate::args::format::nonzero_counts;
@@ -10,7 +10,7 @@ use crate::args::format::nonzero_counts;
 /// What a server has done, and why clients were refused.
 pub(super) struct Summary {
     pub(super) stats: Stats,
-    pub(super) clients: Option<AdmissionStats>,
+    pub(super) clients: Option<AccessStats>,
 }
 
 impl fmt::Display for Summary {
@@ -18,7 +18,7 @@ impl fmt::Display for Summary {
         let Self { stats, clients } = self;
         let outcomes = nonzero_counts(stats.outcomes().map(|(outcome, count)| (outcome.name(), count)));
         write!(f, "received {}{outcomes}", stats.received)?;
-        if let Some(AdmissionStats { unknown, suspended, revoked, expired, .. }) = *clients {
+        if let Some(AccessStats { unknown, suspended, revoked, expired, .. }) = *clients {
             let causes = [
                 ("clients_unknown", unknown),
                 ("clients_suspended", suspended),

@@ -34,7 +34,7 @@ struct KeysPage {
     error: Option<String>,
     keys: Vec<PublishedKey>,
     next_change: Option<Timestamp>,
-    check_in: String,
+    refresh_interval: String,
     suites: Vec<Suite>,
     pin: Pin,
 }
@@ -52,7 +52,7 @@ pub(super) async fn list(
         error: shared.schedule.error(),
         keys: schedule.keys(now).collect(),
         next_change: schedule.next_change(now),
-        check_in: in_words(shared.check_in()),
+        refresh_interval: in_words(shared.refresh_interval()),
         suites: shared.suites.clone(),
         pin: shared.certificate.pin(),
     })
@@ -61,8 +61,8 @@ pub(super) async fn list(
 /// Minutes both.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct RotationForm {
-    lead: u32,
-    overlap: u32,
+    activation_delay: u32,
+    grace_period: u32,
 }
 
 #[derive(Template)]
@@ -70,20 +70,25 @@ pub(super) struct RotationForm {
 struct RotatePage {
     layout: Layout,
     problem: Option<String>,
-    check_in: String,
+    refresh_interval: String,
     form: RotationForm,
 }
 
 impl RotatePage {
     fn new(shared: &Shared, operator: &Operator, form: RotationForm, problem: Option<String>) -> Self {
-        Self { layout: Layout::new(operator, HOME), problem, check_in: in_words(shared.check_in()), form }
+        Self {
+            layout: Layout::new(operator, HOME),
+            problem,
+            refresh_interval: in_words(shared.refresh_interval()),
+            form,
+        }
     }
 }
 
 pub(super) async fn confirm(State(shared): State<Arc<Shared>>, Extension(operator): Extension<Operator>) -> Page {
     let minutes = |time: Duration| u32::try_from(time.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
-    let Rotation { lead, overlap } = shared.rotation;
-    let form = RotationForm { lead: minutes(lead), overlap: minutes(overlap) };
+    let Rotation { activation_delay, grace_period } = shared.rotation;
+    let form = RotationForm { activation_delay: minutes(activation_delay), grace_period: minutes(grace_period) };
     render(&RotatePage::new(&shared, &operator, form, None))
 }
 
@@ -94,7 +99,8 @@ pub(super) async fn rotate(
 ) -> Page {
     let Form(form) = form?;
     let minutes = |count: u32| Duration::from_secs(60 * u64::from(count));
-    let rotation = Rotation { lead: minutes(form.lead), overlap: minutes(form.overlap) };
+    let rotation =
+        Rotation { activation_delay: minutes(form.activation_delay), grace_period: minutes(form.grace_period) };
     match actions::rotate(&shared, &operator, rotation).await {
         Ok(_) => Ok(go_to("/keys?done=rotate")),
         Err(failure) if failure.status == StatusCode::UNPROCESSABLE_ENTITY => {

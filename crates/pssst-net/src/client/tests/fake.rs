@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::network::{BoxFuture, Datagrams, Network};
+use crate::client::network::{BoxFuture, ClientSocket, Network};
 
 /// Records what is sent, and delivers what a test hands it.
 #[derive(Clone)]
@@ -183,7 +183,7 @@ impl Network for Fake {
         }
     }
 
-    fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
+    fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn ClientSocket>> {
         let mut state = self.state();
         state.connects += 1;
         if state.unreachable.contains(&server) {
@@ -226,7 +226,7 @@ impl Connected {
     }
 }
 
-impl Datagrams for Connected {
+impl ClientSocket for Connected {
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async move {
             let packet = poll_fn(|cx| self.poll_recv(cx)).await?;

@@ -16,7 +16,7 @@ async fn after_an_error_the_request_goes_to_the_next_address_at_once() {
     assert_eq!((net.destinations(), net.times()), (vec![A, B, C], vec![0, 0, 1]));
     net.deliver(2, echo(&net.sent()[0].packet));
     assert_eq!(request.await.unwrap().unwrap(), "level?");
-    assert_eq!((client.stats().receive_errors, client.stats().resends), (2, 2));
+    assert_eq!((client.stats().receive_errors, client.stats().retransmits), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn what_cannot_be_sent_is_sent_to_the_next_address_at_once() {
     assert_eq!((net.destinations(), net.times(), client.stats().send_errors), (vec![B], vec![0], 2));
     net.deliver(1, echo(&net.sent()[0].packet));
     assert_eq!(request.await.unwrap().unwrap(), "level?");
-    assert_eq!((client.stats().datagrams_sent, client.stats().resends), (1, 0));
+    assert_eq!((client.stats().datagrams_sent, client.stats().retransmits), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +99,7 @@ async fn what_can_be_sent_nowhere_is_tried_on_schedule() {
     net.state().sending.clear();
     tokio::time::sleep(millis(1010)).await;
     let sent = net.sent();
-    assert_eq!((sent.len(), sent[0].at, client.stats().resends), (1, 11_000, 0));
+    assert_eq!((sent.len(), sent[0].at, client.stats().retransmits), (1, 11_000, 0));
     net.deliver(sent[0].socket, echo(&sent[0].packet));
     assert_eq!(request.await.unwrap().unwrap(), "rain?");
 }

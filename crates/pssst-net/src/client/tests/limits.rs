@@ -100,7 +100,7 @@ async fn what_wants_no_reply_is_sent_once() {
     net.deliver(0, echo(&net.sent()[0].packet));
     settle().await;
     let stats = client.stats();
-    assert_eq!((stats.one_way, stats.requests, stats.datagrams_sent, stats.strays), (1, 0, 1, 1));
+    assert_eq!((stats.one_way, stats.requests, stats.datagrams_sent, stats.unmatched_replies), (1, 0, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +175,7 @@ async fn a_client_that_replaces_another_goes_on_counting() {
     }
     assert_eq!((under_way.await.unwrap().unwrap(), later.await.unwrap().unwrap()), ("old".into(), "new".into()));
     assert_eq!(old.stats(), new.stats());
-    assert_eq!((new.stats().requests, new.stats().replies, new.stats().strays), (2, 2, 0));
+    assert_eq!((new.stats().requests, new.stats().replies, new.stats().unmatched_replies), (2, 2, 0));
     // One that replaces none does not.
     assert_eq!(connect(&net, builder()).await.stats().requests, 0);
 }

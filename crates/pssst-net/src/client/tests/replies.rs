@@ -61,7 +61,7 @@ async fn whatever_is_wrong_is_counted_and_the_true_reply_still_taken() {
                 settle().await;
                 let after = client.stats();
                 let is_stray = *cause == "stray";
-                assert_eq!(after.strays - before.strays, u64::from(is_stray), "{what}");
+                assert_eq!(after.unmatched_replies - before.unmatched_replies, u64::from(is_stray), "{what}");
                 assert_eq!(after.refused() - before.refused(), u64::from(!is_stray), "{what}");
                 if !is_stray {
                     assert_eq!(refused(&after, cause) - refused(&before, cause), 1, "{what} is not {cause}");
@@ -83,7 +83,7 @@ async fn a_timeout_tells_how_many_packets_claimed_to_be_the_reply() {
     for (_, packet, _) in wrong_packets(&sent, &echo(&sent), &echo(&sent)[..].repeat(2)) {
         net.deliver(0, packet);
     }
-    // Three are too short to claim anything, and three are strays.
+    // Three are too short to claim anything, and three match no request.
     assert_eq!(timeout(request.await.unwrap()), (5, 14, None));
 }
 
@@ -96,14 +96,14 @@ async fn replies_that_come_twice_or_late_are_strays() {
     net.deliver(0, reply.clone());
     request.await.unwrap().unwrap();
     settle().await;
-    assert_eq!((client.stats().replies, client.stats().strays), (1, 1));
+    assert_eq!((client.stats().replies, client.stats().unmatched_replies), (1, 1));
 
     let late = begin(&client, "rain?").await;
     late.abort();
     settle().await;
     net.deliver(0, echo(&net.sent()[1].packet));
     settle().await;
-    assert_eq!((client.stats().replies, client.stats().strays), (1, 2));
+    assert_eq!((client.stats().replies, client.stats().unmatched_replies), (1, 2));
     assert_eq!(client.stats().refused(), 0);
 }
 

@@ -10,20 +10,23 @@ async fn the_same_bytes_are_sent_again_on_schedule_until_the_deadline() {
         (0.5, [0, 1250, 3750, 8750, 18_750]),
         (1.0, [0, 1500, 4500, 10_500, 22_500]),
     ] {
-        for max_resends in 0..=4 {
+        for max_retransmits in 0..=4 {
             let net = Fake::new(&[A]);
             net.state().fractions = vec![fraction];
-            let client = connect(&net, builder().retry(Retry { max_resends, ..Retry::default() })).await;
+            let client = connect(&net, builder().retry(Retry { max_retransmits, ..Retry::default() })).await;
             let outcome = client.request("level?").await;
             assert_eq!(net.now(), 60_000);
-            assert_eq!(timeout(outcome), (max_resends + 1, 0, None));
+            assert_eq!(timeout(outcome), (max_retransmits + 1, 0, None));
             let sent = net.sent();
             assert_eq!(net.times(), schedule[..sent.len()]);
-            assert_eq!(sent.len(), max_resends as usize + 1);
+            assert_eq!(sent.len(), max_retransmits as usize + 1);
             assert!(sent.iter().all(|each| each.packet == sent[0].packet));
             let stats = client.stats();
             assert_eq!((stats.requests, stats.timeouts, stats.replies), (1, 1, 0));
-            assert_eq!((stats.datagrams_sent, stats.resends), (u64::from(max_resends) + 1, u64::from(max_resends)));
+            assert_eq!(
+                (stats.datagrams_sent, stats.retransmits),
+                (u64::from(max_retransmits) + 1, u64::from(max_retransmits))
+            );
             assert_eq!(client.in_flight(), 0);
         }
     }

@@ -36,7 +36,7 @@ impl Scripted {
 
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
-impl Datagrams for Scripted {
+impl ServerSocket for Scripted {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         match self.next(batch) {
             Some(outcome) => outcome,
@@ -114,7 +114,7 @@ async fn replies_that_the_system_refuses_are_counted_and_the_others_sent() {
     let socket = Scripted { script: Rc::new(RefCell::new(script)), refuses: Some(3), ..Scripted::default() };
     let stats = run(socket.clone(), echo()).await;
     assert_eq!((stats.count(DatagramOutcome::Replied), stats.count(DatagramOutcome::SendFailed)), (7, 3));
-    assert_eq!((socket.sent.borrow().len(), stats.in_flight(), stats.turnaround_nanos.count()), (7, 0, 7));
+    assert_eq!((socket.sent.borrow().len(), stats.in_flight(), stats.request_nanos.count()), (7, 0, 7));
 }
 
 /// More than are sent together.

@@ -3,27 +3,27 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::{Clock, KeyDocument};
+use crate::{Clock, KeySet};
 
 /// How the time is known while a document is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reckoning {
+pub(super) enum TrustedClock {
     /// By the clock, which goes with the document.
     Clock,
     /// The clock is wrong, and may be set right at any time: by what has passed since it was this time.
     Since { time: Timestamp, at: Instant },
 }
 
-impl Reckoning {
+impl TrustedClock {
     /// For a document that has just come. (It may have been issued a while ago, if it was cached on its way: so a clock that
     /// shows a time within its term is as good as any.)
-    pub(super) fn from_fetched(document: &KeyDocument, clock: Timestamp) -> Self {
-        let is_plausible = (document.issued..=document.check_in).contains(&clock);
+    pub(super) fn from_fetched(document: &KeySet, clock: Timestamp) -> Self {
+        let is_plausible = (document.issued..=document.refresh_at).contains(&clock);
         if is_plausible { Self::Clock } else { Self::since(document) }
     }
 
     /// For a document from the disk, which may be old. But it does not come from the future.
-    pub(super) fn from_stored(document: &KeyDocument, clock: Timestamp) -> Self {
+    pub(super) fn from_stored(document: &KeySet, clock: Timestamp) -> Self {
         if document.issued <= clock { Self::Clock } else { Self::since(document) }
     }
 
@@ -34,7 +34,7 @@ impl Reckoning {
         }
     }
 
-    fn since(document: &KeyDocument) -> Self {
+    fn since(document: &KeySet) -> Self {
         Self::Since { time: document.issued, at: Instant::now() }
     }
 }

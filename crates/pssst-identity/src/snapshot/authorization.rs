@@ -4,15 +4,15 @@ use jiff::Timestamp;
 
 use crate::state::State;
 
-/// The part of a client's standing that decides whether it is served.
+/// The part of a client's status that decides whether it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Admissibility {
+pub(crate) struct Authorization {
     pub(crate) state: State,
     /// From when on it is refused, in seconds since 1970.
     pub(crate) expires: Option<u32>,
 }
 
-impl Admissibility {
+impl Authorization {
     pub(crate) fn is_expired(self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| i64::from(expires) <= now.as_second())
     }

@@ -2,13 +2,13 @@
 
 use tokio::sync::watch;
 
-/// What a store gives its hints by. Cheap to clone: all clones give the same ones.
+/// What a store notifies its receivers with. Cheap to clone: all clones give the same ones.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSignal(watch::Sender<()>);
 
 /// Hints that something has changed in a store. Several changes may give one hint.
 #[derive(Clone, Debug)]
-pub struct ChangeHints(watch::Receiver<()>);
+pub struct ChangeReceiver(watch::Receiver<()>);
 
 impl ChangeSignal {
     /// Hints that something has changed.
@@ -17,19 +17,19 @@ impl ChangeSignal {
     }
 
     /// Returns what hears of all changes from now on.
-    pub fn subscribe(&self) -> ChangeHints {
-        ChangeHints(self.0.subscribe())
+    pub fn subscribe(&self) -> ChangeReceiver {
+        ChangeReceiver(self.0.subscribe())
     }
 }
 
-impl ChangeHints {
+impl ChangeReceiver {
     /// Waits for a hint that has not been heard yet. Returns `false` once the store is gone: no
     /// further hint will come.
     pub async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 
-    /// Forgets the hints that have come so far.
+    /// Forgets the changes that have come so far.
     pub fn clear(&mut self) {
         self.0.mark_unchanged();
     }

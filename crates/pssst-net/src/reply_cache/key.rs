@@ -1,4 +1,4 @@
-//! The keys of the reply memo.
+//! The keys of the reply cache.
 
 use std::hash::{Hash, Hasher};
 

@@ -17,20 +17,20 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     /// Zero when it is overdue.
-    pub(super) until_check_in: Duration,
-    /// From issue to check-in.
+    pub(super) until_refresh: Duration,
+    /// From issue to the time to refresh.
     pub(super) interval: Duration,
 }
 
 /// Fetches again and again. `fraction` draws numbers from 0 to 1.
-pub(super) async fn keep_on<T, F: Future<Output = Result<T, Error>>>(
+pub(super) async fn refresh_loop<T, F: Future<Output = Result<T, Error>>>(
     timing: impl Fn() -> Option<Timing>,
     fetch: impl Fn() -> F,
     fraction: impl Fn() -> f64,
 ) -> Infallible {
-    let is_due = || timing().is_none_or(|timing| timing.until_check_in.is_zero());
+    let is_due = || timing().is_none_or(|timing| timing.until_refresh.is_zero());
     let regular_pause =
-        || timing().map_or(MIN_PAUSE, |timing| jittered(timing.until_check_in, fraction()).max(MIN_PAUSE));
+        || timing().map_or(MIN_PAUSE, |timing| jittered(timing.until_refresh, fraction()).max(MIN_PAUSE));
     // What is held at the start may be good for a while.
     if !is_due() {
         rest(regular_pause(), is_due).await;
@@ -92,13 +92,13 @@ mod tests {
     struct Fake<A> {
         start: Instant,
         is_there: A,
-        check_in: Cell<Option<Instant>>,
+        refresh_at: Cell<Option<Instant>>,
         calls: RefCell<Vec<Instant>>,
     }
 
     impl<A: Fn(Duration) -> bool> Fake<A> {
         fn new(is_there: A) -> Self {
-            Self { start: Instant::now(), is_there, check_in: Cell::default(), calls: RefCell::default() }
+            Self { start: Instant::now(), is_there, refresh_at: Cell::default(), calls: RefCell::default() }
         }
 
         async fn run(&self, within: Duration) -> Vec<Duration> {
@@ -106,19 +106,19 @@ mod tests {
             println!("seed {seed}");
             let rng = RefCell::new(ChaCha8Rng::seed_from_u64(seed));
             let timing = || {
-                let until_check_in = self.check_in.get()?.saturating_duration_since(Instant::now());
-                Some(Timing { until_check_in, interval: HOUR })
+                let until_refresh = self.refresh_at.get()?.saturating_duration_since(Instant::now());
+                Some(Timing { until_refresh, interval: HOUR })
             };
             let fetch = || async {
                 self.calls.borrow_mut().push(Instant::now());
                 if !(self.is_there)(self.start.elapsed()) {
                     return Err(Error::Status(503));
                 }
-                self.check_in.set(Some(Instant::now() + HOUR));
+                self.refresh_at.set(Some(Instant::now() + HOUR));
                 Ok(())
             };
             let fraction = || rng.borrow_mut().random::<f64>();
-            tokio::time::timeout(within, keep_on(timing, fetch, fraction)).await.unwrap_err();
+            tokio::time::timeout(within, refresh_loop(timing, fetch, fraction)).await.unwrap_err();
             let calls = self.calls.borrow();
             calls.windows(2).map(|pair| pair[1] - pair[0]).collect()
         }
@@ -157,7 +157,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_held_at_the_start_saves_a_fetch() {
         let fake = Fake::new(|_| true);
-        fake.check_in.set(Some(fake.start + HOUR));
+        fake.refresh_at.set(Some(fake.start + HOUR));
         fake.run(HOUR).await;
         assert!((HOUR / 2..=HOUR).contains(&(fake.calls.borrow()[0] - fake.start)));
     }
@@ -166,8 +166,8 @@ mod tests {
     async fn a_clock_that_leaps_brings_the_check_in_forward() {
         let (start, is_due, calls) = (Instant::now(), Cell::new(false), RefCell::new(Vec::new()));
         let timing = || {
-            let until_check_in = if is_due.get() { Duration::ZERO } else { 1000 * HOUR };
-            Some(Timing { until_check_in, interval: 1000 * HOUR })
+            let until_refresh = if is_due.get() { Duration::ZERO } else { 1000 * HOUR };
+            Some(Timing { until_refresh, interval: 1000 * HOUR })
         };
         let fetch = || async {
             calls.borrow_mut().push(start.elapsed());
@@ -179,7 +179,7 @@ mod tests {
             is_due.set(true);
             std::future::pending::<()>().await;
         };
-        let both = async { tokio::join!(keep_on(timing, fetch, || 0.5), leap) };
+        let both = async { tokio::join!(refresh_loop(timing, fetch, || 0.5), leap) };
         tokio::time::timeout(2 * HOUR, both).await.unwrap_err();
         let calls = calls.borrow();
         assert!(calls.len() == 1 && (HOUR..=HOUR + LONGEST_SLEEP).contains(&calls[0]), "{calls:?}");

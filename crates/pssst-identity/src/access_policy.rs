@@ -27,15 +27,15 @@ pub enum UnknownClients {
 /// ```
 /// use std::sync::Arc;
 /// use pssst_identity::pssst::{KeyCheck, PublicKey};
-/// use pssst_identity::{Admission, IdentitySnapshot, UnknownClients};
+/// use pssst_identity::{AccessPolicy, IdentitySnapshot, UnknownClients};
 ///
-/// let admission = Admission::new(Arc::new(IdentitySnapshot::new()), UnknownClients::Refuse);
-/// // What `pssst_net::ServerBuilder::clients` takes: `move |key| admission.check(key)`.
-/// assert_eq!(admission.check(&PublicKey::from_bytes([9; 32])), KeyCheck::RejectUnknown);
-/// assert_eq!(admission.stats().unknown, 1);
+/// let policy = AccessPolicy::new(Arc::new(IdentitySnapshot::new()), UnknownClients::Refuse);
+/// // What `pssst_net::ServerBuilder::clients` takes: `move |key| policy.check(key)`.
+/// assert_eq!(policy.check(&PublicKey::from_bytes([9; 32])), KeyCheck::RejectUnknown);
+/// assert_eq!(policy.stats().unknown, 1);
 /// ```
 #[derive(Debug)]
-pub struct Admission {
+pub struct AccessPolicy {
     snapshot: Arc<IdentitySnapshot>,
     unknown_clients: UnknownClients,
     counts: Arc<Counts>,
@@ -52,7 +52,7 @@ struct Counts {
 /// How many requests came from clients that are not enrolled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct AdmissionStats {
+pub struct AccessStats {
     /// Of clients in no store, refused or not.
     pub unknown: u64,
     /// Of suspended clients, refused.
@@ -63,17 +63,17 @@ pub struct AdmissionStats {
     pub expired: u64,
 }
 
-impl Admission {
+impl AccessPolicy {
     /// The policy over this snapshot.
     pub fn new(snapshot: Arc<IdentitySnapshot>, unknown_clients: UnknownClients) -> Self {
         Self { snapshot, unknown_clients, counts: Arc::default() }
     }
 
-    /// Goes on counting where `admission` is, which this one is to replace: what either of them
-    /// refuses is in the [`Admission::stats`] of both.
+    /// Goes on counting where `policy` is, which this one is to replace: what either of them
+    /// refuses is in the [`AccessPolicy::stats`] of both.
     #[must_use]
-    pub fn replacing(self, admission: &Self) -> Self {
-        Self { counts: Arc::clone(&admission.counts), ..self }
+    pub fn replacing(self, policy: &Self) -> Self {
+        Self { counts: Arc::clone(&policy.counts), ..self }
     }
 
     /// What to do with a request of the client that proved this key. Takes no lock and allocates
@@ -88,10 +88,10 @@ impl Admission {
     }
 
     /// What was refused until now, by cause.
-    pub fn stats(&self) -> AdmissionStats {
+    pub fn stats(&self) -> AccessStats {
         let Counts { unknown, suspended, revoked, expired } = &*self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        AdmissionStats {
+        AccessStats {
             unknown: read(unknown),
             suspended: read(suspended),
             revoked: read(revoked),
@@ -102,7 +102,7 @@ impl Admission {
     /// The clock is asked only where a client expires at some time.
     fn check_at(&self, key: &PublicKey, now: impl FnOnce() -> Timestamp) -> KeyCheck {
         let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
-        let Some(client) = self.snapshot.admissibility(key) else {
+        let Some(client) = self.snapshot.authorization(key) else {
             count(&self.counts.unknown);
             return match self.unknown_clients {
                 UnknownClients::Refuse => KeyCheck::RejectUnknown,
@@ -122,7 +122,7 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Change, Revision, Standing};
+    use crate::{Change, ClientStatus, Revision};
 
     #[test]
     fn each_cause_is_refused_and_counted() {
@@ -139,24 +139,24 @@ mod tests {
         snapshot.apply(&clients.map(|(number, state, expires, _)| Change {
             revision: Revision(number.into()),
             key: key(number),
-            standing: Some(Standing { name: "a".into(), state, expires }),
+            status: Some(ClientStatus { name: "a".into(), state, expires }),
         }));
 
-        let refusing = Admission::new(Arc::clone(&snapshot), UnknownClients::Refuse);
+        let refusing = AccessPolicy::new(Arc::clone(&snapshot), UnknownClients::Refuse);
         for (number, .., expected) in clients {
             assert_eq!(refusing.check_at(&key(number), || time(1_000)), expected, "{number}");
         }
         assert_eq!(refusing.check(&key(6)), KeyCheck::RejectUnknown);
-        assert_eq!(refusing.stats(), AdmissionStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
+        assert_eq!(refusing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
 
-        let passing = Admission::new(snapshot, UnknownClients::Pass);
+        let passing = AccessPolicy::new(snapshot, UnknownClients::Pass);
         assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
         assert_eq!(passing.check(&key(4)), KeyCheck::RejectInactive);
-        assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, ..AdmissionStats::default() });
+        assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, ..AccessStats::default() });
 
         let passing = passing.replacing(&refusing);
         assert_eq!(passing.check(&key(5)), KeyCheck::RejectInactive);
-        assert_eq!(passing.stats(), AdmissionStats { unknown: 1, suspended: 1, revoked: 2, expired: 1 });
+        assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 2, expired: 1 });
         assert_eq!(refusing.stats(), passing.stats());
     }
 }

@@ -50,12 +50,12 @@ impl PublishedKey {
 /// What clients are told.
 ///
 /// ```
-/// use pssst_directory::KeyDocument;
+/// use pssst_directory::KeySet;
 ///
-/// let document = KeyDocument::parse(br#"{
+/// let document = KeySet::parse(br#"{
 ///     "version": 1,
 ///     "issued": "2026-03-01T12:00:00Z",
-///     "check_in": "2026-03-01T13:00:00Z",
+///     "refresh_at": "2026-03-01T13:00:00Z",
 ///     "suites": ["0xf001", "0x0001"],
 ///     "keys": [{
 ///         "key": "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317",
@@ -69,30 +69,30 @@ impl PublishedKey {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct KeyDocument {
+pub struct KeySet {
     /// When this was written.
     pub issued: Timestamp,
     /// When clients should come again, at the latest.
-    pub check_in: Timestamp,
+    pub refresh_at: Timestamp,
     /// The suites that the servers accept, the preferred one first.
     pub suites: Vec<Suite>,
     /// The keys, by the times from which they are used.
     pub keys: Vec<PublishedKey>,
 }
 
-impl KeyDocument {
+impl KeySet {
     /// Bytes of the longest document that is read.
     pub const MAX_LEN: usize = 16 * 1024;
 
     /// Returns a document. Whether its keys and times go together is for [`parse`](Self::parse) to check.
-    pub fn new(issued: Timestamp, check_in: Timestamp, suites: &[Suite], keys: Vec<PublishedKey>) -> Self {
-        Self { issued, check_in, suites: suites.to_vec(), keys }
+    pub fn new(issued: Timestamp, refresh_at: Timestamp, suites: &[Suite], keys: Vec<PublishedKey>) -> Self {
+        Self { issued, refresh_at, suites: suites.to_vec(), keys }
     }
 
     /// Reads a document. Fields that this version does not know are passed over, and so are suites.
     ///
     /// # Errors
-    /// [`Error::TooLong`] above [`KeyDocument::MAX_LEN`] bytes; [`Error::Protocol`] for a key that nobody must use
+    /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that nobody must use
     /// ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of version 1 with 1 to 16 keys, at least one
     /// suite that this version knows, and times in their order.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
@@ -108,7 +108,7 @@ impl KeyDocument {
         let suites = wire.suites.iter().filter_map(|suite| suite_from_text(suite).transpose());
         let document = Self {
             issued: wire.issued,
-            check_in: wire.check_in,
+            refresh_at: wire.refresh_at,
             suites: suites.collect::<Result<_, _>>()?,
             keys: wire.keys,
         };
@@ -116,12 +116,12 @@ impl KeyDocument {
         Ok(document)
     }
 
-    /// The document as [`KeyDocument::parse`] reads it.
+    /// The document as [`KeySet::parse`] reads it.
     pub fn to_json(&self) -> String {
         let wire = Wire {
             version: VERSION,
             issued: self.issued,
-            check_in: self.check_in,
+            refresh_at: self.refresh_at,
             suites: self.suites.iter().map(|suite| format!("{:#06x}", suite.number())).collect(),
             keys: self.keys.clone(),
         };
@@ -139,15 +139,15 @@ impl KeyDocument {
         in_force.max_by_key(|key| key.not_before).map(|key| key.key).ok_or(Error::NoCurrentKey)
     }
 
-    /// When [`KeyDocument::current_key`] may change next.
+    /// When [`KeySet::current_key`] may change next.
     pub fn next_switch(&self, now: Timestamp) -> Option<Timestamp> {
         let times = self.keys.iter().flat_map(|key| [Some(key.not_before), key.not_after]);
         times.flatten().filter(|time| *time > now).min()
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.issued >= self.check_in || self.check_in.duration_since(self.issued) > MAX_INTERVAL {
-            return Err(Error::Syntax("a check-in time after the time of issue, within a year"));
+        if self.issued >= self.refresh_at || self.refresh_at.duration_since(self.issued) > MAX_INTERVAL {
+            return Err(Error::Syntax("a refresh time after the time of issue, within a year"));
         }
         if self.suites.is_empty() {
             return Err(Error::Syntax("a suite that this version knows"));
@@ -186,7 +186,7 @@ struct WireVersion {
 struct Wire {
     version: u32,
     issued: Timestamp,
-    check_in: Timestamp,
+    refresh_at: Timestamp,
     suites: Vec<String>,
     keys: Vec<PublishedKey>,
 }
@@ -207,7 +207,7 @@ mod tests {
         json!({
             "version": 1,
             "issued": "2026-03-01T12:00:00Z",
-            "check_in": "2026-03-01T13:00:00Z",
+            "refresh_at": "2026-03-01T13:00:00Z",
             "suites": ["0xf001", "0x0001"],
             "keys": [
                 { "key": key(1).to_string(), "state": "previous",
@@ -219,8 +219,8 @@ mod tests {
         })
     }
 
-    fn parse(value: &Value) -> Result<KeyDocument, Error> {
-        KeyDocument::parse(value.to_string().as_bytes())
+    fn parse(value: &Value) -> Result<KeySet, Error> {
+        KeySet::parse(value.to_string().as_bytes())
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         let document = parse(&sample()).unwrap();
         assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128]);
         assert_eq!(document.keys[2].state, KeyState::Next);
-        assert_eq!(KeyDocument::parse(document.to_json().as_bytes()).unwrap(), document);
+        assert_eq!(KeySet::parse(document.to_json().as_bytes()).unwrap(), document);
         assert_eq!(serde_json::from_str::<Value>(&document.to_json()).unwrap(), sample());
     }
 
@@ -247,7 +247,7 @@ mod tests {
             assert_eq!(document.current_key(now).ok(), current, "{time}");
             assert_eq!(document.next_switch(now), switch.map(|time| time.parse().unwrap()), "{time}");
         }
-        let ended = KeyDocument { keys: document.keys[..2].to_vec(), ..document };
+        let ended = KeySet { keys: document.keys[..2].to_vec(), ..document };
         assert!(matches!(ended.current_key("2026-03-09T00:00:00Z".parse().unwrap()), Err(Error::NoCurrentKey)));
     }
 
@@ -273,7 +273,7 @@ mod tests {
             ("/issued", json!("2026-03-01T13:00:00Z")),
             ("/issued", json!("2024-03-01T13:00:00Z")),
             ("/issued", json!(12)),
-            ("/check_in", json!("tomorrow")),
+            ("/refresh_at", json!("tomorrow")),
             ("/suites", json!([])),
             ("/suites", json!(["0xffff"])),
             ("/suites/0", json!("f001")),
@@ -293,14 +293,14 @@ mod tests {
             assert!(parse(&value).is_err(), "{pointer} {wrong}");
         }
         let mut long = sample();
-        long["later"] = json!("x".repeat(KeyDocument::MAX_LEN));
-        assert!(matches!(parse(&long), Err(Error::TooLong { limit: KeyDocument::MAX_LEN })));
+        long["later"] = json!("x".repeat(KeySet::MAX_LEN));
+        assert!(matches!(parse(&long), Err(Error::TooLong { limit: KeySet::MAX_LEN })));
     }
 
     proptest! {
         #[test]
         fn no_bytes_disturb_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(KeyDocument::parse(&bytes).is_err());
+            prop_assert!(KeySet::parse(&bytes).is_err());
         }
 
         #[test]
@@ -308,8 +308,8 @@ mod tests {
             let mut text = sample().to_string().into_bytes();
             let place = place.index(text.len());
             text[place] = byte;
-            drop(KeyDocument::parse(&text));
-            drop(KeyDocument::parse(&text[..cut.index(text.len())]));
+            drop(KeySet::parse(&text));
+            drop(KeySet::parse(&text[..cut.index(text.len())]));
         }
     }
 }

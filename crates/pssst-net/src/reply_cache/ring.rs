@@ -143,11 +143,11 @@ mod tests {
     }
 
     impl Ring {
-        pub(in crate::memo) fn allocated(&self) -> usize {
+        pub(in crate::reply_cache) fn allocated(&self) -> usize {
             size_of_val(&*self.arena) + size_of_val(&*self.index)
         }
 
-        pub(in crate::memo) fn arena_len(&self) -> usize {
+        pub(in crate::reply_cache) fn arena_len(&self) -> usize {
             self.arena.len()
         }
     }

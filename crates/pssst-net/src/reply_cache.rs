@@ -1,4 +1,4 @@
-//! The reply memo: the same bytes again for a request that comes again.
+//! The reply cache: the same bytes again for a request that comes again.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
@@ -17,11 +17,11 @@ mod ring;
 ///
 /// A client that hears nothing sends the same bytes again, and so can anyone who saw them. Under
 /// suite 1 two different answers to one request are sealed under the same key and nonce, which
-/// gives away the difference of the messages and the authentication key. While the memo remembers,
+/// gives away the difference of the messages and the authentication key. While the cache remembers,
 /// the handler is not asked a second time.
 ///
-/// It narrows that flaw and does not remove it: a memo forgets (the oldest reply first, and
-/// sometimes one before its turn), another server of the pool has another memo, and a restart
+/// It narrows that flaw and does not remove it: a cache forgets (the oldest reply first, and
+/// sometimes one before its turn), another server of the pool has another cache, and a restart
 /// empties it. It is no protocol state: losing any of it at any time costs work, never a
 /// transaction.
 ///
@@ -32,7 +32,7 @@ mod ring;
 /// twice.
 ///
 /// Sources are hostile, so the places in the tables depend on a secret of this process.
-pub(crate) struct Memo {
+pub(crate) struct ReplyCache {
     hasher: RandomState,
     /// A power of two. Each has its own allocation, so workers that use different ones share no
     /// cache line.
@@ -41,8 +41,8 @@ pub(crate) struct Memo {
 
 /// What to do with a request.
 pub(crate) enum Entry<R> {
-    /// Nothing is known of it: handle it, and end the claim with its reply.
-    New(Claim),
+    /// The request is new: handle it, and finish the entry with its reply.
+    New(PendingEntry),
     /// It was answered, and this was made of the reply.
     Repeated(R),
     /// It is being handled: drop this copy. The reply to the first one answers both.
@@ -52,13 +52,13 @@ pub(crate) enum Entry<R> {
 /// The sole right to handle a request. Dropped, it gives the right back, so that a resend is
 /// handled.
 #[must_use = "dropped, it lets the next copy of the request be handled"]
-pub(crate) struct Claim {
+pub(crate) struct PendingEntry {
     shard: Arc<Mutex<Shard>>,
     key: Key,
 }
 
-impl Memo {
-    /// A memo in at most `capacity` bytes for the replies and their index, allocated here and never
+impl ReplyCache {
+    /// A cache in at most `capacity` bytes for the replies and their index, allocated here and never
     /// again. (The system may lend the pages only as they are first written.) About one reply of 84
     /// bytes is kept for each 136 bytes.
     ///
@@ -74,26 +74,26 @@ impl Memo {
         Self { hasher: RandomState::new(), shards: (0..shards).map(shard).collect() }
     }
 
-    /// Looks a request up, and claims it if it is new. Of several threads that enter the same value
-    /// one gets the claim.
+    /// Looks a request up, and adds an entry if it is new. Of several threads with the same value
+    /// one gets the entry.
     ///
     /// `repeat` copies the sealed reply out. It runs under a lock: it should do no more than that.
-    pub(crate) fn enter<R>(&self, exchange_value: &[u8; 32], repeat: impl FnOnce(&[u8]) -> R) -> Entry<R> {
+    pub(crate) fn lookup<R>(&self, exchange_value: &[u8; 32], repeat: impl FnOnce(&[u8]) -> R) -> Entry<R> {
         let key = Key { hash: self.hasher.hash_one(exchange_value), exchange_value: *exchange_value };
         let mutex = &self.shards[key.shard() & (self.shards.len() - 1)];
         let mut shard = lock(mutex);
         if let Some(reply) = shard.replies.find(&key) {
             Entry::Repeated(repeat(reply))
         } else if shard.in_progress.insert(key) {
-            Entry::New(Claim { shard: Arc::clone(mutex), key })
+            Entry::New(PendingEntry { shard: Arc::clone(mutex), key })
         } else {
             Entry::InProgress
         }
     }
 }
 
-impl Claim {
-    /// Ends the claim with the sealed reply, which is kept for repeats unless it is larger than a
+impl PendingEntry {
+    /// Ends the entry with the sealed reply, which is kept for repeats unless it is larger than a
     /// shard.
     pub(crate) fn finish(self, reply: &[u8]) {
         lock(&self.shard).replies.store(&self.key, reply);
@@ -101,7 +101,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for PendingEntry {
     fn drop(&mut self) {
         lock(&self.shard).in_progress.remove(&self.key);
     }
@@ -144,126 +144,126 @@ mod tests {
         value
     }
 
-    fn enter(memo: &Memo, number: u64) -> Entry<Vec<u8>> {
-        memo.enter(&value(number), <[u8]>::to_vec)
+    fn lookup(cache: &ReplyCache, number: u64) -> Entry<Vec<u8>> {
+        cache.lookup(&value(number), <[u8]>::to_vec)
     }
 
-    fn claim(memo: &Memo, number: u64) -> Claim {
-        match enter(memo, number) {
-            Entry::New(claim) => claim,
+    fn new_entry(cache: &ReplyCache, number: u64) -> PendingEntry {
+        match lookup(cache, number) {
+            Entry::New(entry) => entry,
             Entry::Repeated(_) => panic!("{number} was answered"),
             Entry::InProgress => panic!("{number} is in progress"),
         }
     }
 
-    /// What the memo repeats. Leaves nothing in progress that was not.
-    fn repeated(memo: &Memo, number: u64) -> Option<Vec<u8>> {
-        match enter(memo, number) {
+    /// What the cache repeats. Leaves nothing in progress that was not.
+    fn repeated(cache: &ReplyCache, number: u64) -> Option<Vec<u8>> {
+        match lookup(cache, number) {
             Entry::Repeated(reply) => Some(reply),
             Entry::New(_) | Entry::InProgress => None,
         }
     }
 
-    fn allocated(memo: &Memo) -> usize {
+    fn allocated(cache: &ReplyCache) -> usize {
         let bytes = |shard: &Arc<Mutex<Shard>>| lock(shard).replies.allocated();
-        memo.shards.iter().map(bytes).sum()
+        cache.shards.iter().map(bytes).sum()
     }
 
-    fn in_progress(memo: &Memo) -> usize {
-        memo.shards.iter().map(|shard| lock(shard).in_progress.len()).sum()
+    fn in_progress(cache: &ReplyCache) -> usize {
+        cache.shards.iter().map(|shard| lock(shard).in_progress.len()).sum()
     }
 
     #[test]
     fn a_request_is_new_then_in_progress_then_repeated() {
-        let memo = Memo::new(1 << 20);
-        let claim = claim(&memo, 1);
-        assert!(matches!(enter(&memo, 1), Entry::InProgress));
-        assert!(matches!(enter(&memo, 2), Entry::New(_)));
-        claim.finish(b"sealed");
+        let cache = ReplyCache::new(1 << 20);
+        let entry = new_entry(&cache, 1);
+        assert!(matches!(lookup(&cache, 1), Entry::InProgress));
+        assert!(matches!(lookup(&cache, 2), Entry::New(_)));
+        entry.finish(b"sealed");
         for _ in 0..3 {
-            assert_eq!(repeated(&memo, 1).as_deref(), Some(&b"sealed"[..]));
+            assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"sealed"[..]));
         }
-        assert_eq!(in_progress(&memo), 0);
+        assert_eq!(in_progress(&cache), 0);
     }
 
     #[test]
     fn a_dropped_claim_lets_a_resend_be_handled() {
-        let memo = Memo::new(1 << 20);
-        drop(claim(&memo, 1));
-        claim(&memo, 1).finish(b"second try");
-        assert_eq!(repeated(&memo, 1).as_deref(), Some(&b"second try"[..]));
+        let cache = ReplyCache::new(1 << 20);
+        drop(new_entry(&cache, 1));
+        new_entry(&cache, 1).finish(b"second try");
+        assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"second try"[..]));
     }
 
     #[test]
     fn a_claim_moves_into_a_task() {
         fn movable<T: Send + 'static>(_: &T) {}
-        movable(&claim(&Memo::new(0), 1));
+        movable(&new_entry(&ReplyCache::new(0), 1));
     }
 
     #[test]
     fn an_empty_reply_is_repeated_as_such() {
-        let memo = Memo::new(1 << 20);
-        claim(&memo, 1).finish(b"");
-        assert_eq!(repeated(&memo, 1), Some(Vec::new()));
+        let cache = ReplyCache::new(1 << 20);
+        new_entry(&cache, 1).finish(b"");
+        assert_eq!(repeated(&cache, 1), Some(Vec::new()));
     }
 
     #[test]
     fn without_room_nothing_is_repeated_but_work_is_not_doubled() {
         for capacity in [0, 1, RECORD_HEADER, BYTES_PER_SET - 1] {
-            let memo = Memo::new(capacity);
-            assert_eq!(allocated(&memo), 0);
-            let claim_1 = claim(&memo, 1);
-            assert!(matches!(enter(&memo, 1), Entry::InProgress));
-            claim_1.finish(b"");
-            claim(&memo, 1).finish(b"sealed");
-            claim(&memo, 1).finish(b"sealed");
+            let cache = ReplyCache::new(capacity);
+            assert_eq!(allocated(&cache), 0);
+            let entry_1 = new_entry(&cache, 1);
+            assert!(matches!(lookup(&cache, 1), Entry::InProgress));
+            entry_1.finish(b"");
+            new_entry(&cache, 1).finish(b"sealed");
+            new_entry(&cache, 1).finish(b"sealed");
         }
     }
 
     #[test]
     fn the_largest_datagram_fits_a_shard_of_a_memo_of_any_usual_size() {
         for capacity in [128 << 10, 1 << 20, 3 << 20, 64 << 20] {
-            let memo = Memo::new(capacity);
-            claim(&memo, 1).finish(&vec![7; 65_507]);
-            assert_eq!(repeated(&memo, 1), Some(vec![7; 65_507]), "{capacity}");
+            let cache = ReplyCache::new(capacity);
+            new_entry(&cache, 1).finish(&vec![7; 65_507]);
+            assert_eq!(repeated(&cache, 1), Some(vec![7; 65_507]), "{capacity}");
         }
     }
 
     #[test]
     fn most_of_what_the_ring_holds_is_found() {
-        let memo = Memo::new(1 << 20);
+        let cache = ReplyCache::new(1 << 20);
         let replies = (1 << 20) / (EXPECTED_RECORD as u64 + 16) * 9 / 10;
         // Long past the first lap, so that what counts is the steady state.
         for number in 0..5 * replies {
-            claim(&memo, number).finish(&[1; 84]);
+            new_entry(&cache, number).finish(&[1; 84]);
         }
-        let found = (4 * replies..5 * replies).filter(|&number| repeated(&memo, number).is_some()).count();
+        let found = (4 * replies..5 * replies).filter(|&number| repeated(&cache, number).is_some()).count();
         assert!(found as u64 > replies * 9 / 10, "{found} of {replies}");
     }
 
     #[test]
     fn memory_is_what_was_given_and_stays_so() {
         for capacity in [BYTES_PER_SET, 100_000, 1 << 20, (16 << 20) + 12_345] {
-            let memo = Memo::new(capacity);
-            let at_first = allocated(&memo);
+            let cache = ReplyCache::new(capacity);
+            let at_first = allocated(&cache);
             assert!(at_first <= capacity && at_first + MAX_SHARDS > capacity, "{at_first} of {capacity}");
-            assert!(memo.shards.len().is_power_of_two());
-            let reserve: Vec<_> = memo.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
+            assert!(cache.shards.len().is_power_of_two());
+            let reserve: Vec<_> = cache.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
             for number in 0..5000 {
-                claim(&memo, number).finish(&vec![1; usize::try_from(number % 1000).unwrap()]);
+                new_entry(&cache, number).finish(&vec![1; usize::try_from(number % 1000).unwrap()]);
             }
-            let after: Vec<_> = memo.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
-            assert_eq!((allocated(&memo), in_progress(&memo), after), (at_first, 0, reserve));
+            let after: Vec<_> = cache.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
+            assert_eq!((allocated(&cache), in_progress(&cache), after), (at_first, 0, reserve));
         }
     }
 
     #[test]
     fn a_panic_while_a_reply_is_copied_does_not_stop_the_memo() {
-        let memo = Memo::new(1 << 20);
-        claim(&memo, 1).finish(b"sealed");
-        let copy = || memo.enter(&value(1), |_| -> () { panic!("on purpose") });
+        let cache = ReplyCache::new(1 << 20);
+        new_entry(&cache, 1).finish(b"sealed");
+        let copy = || cache.lookup(&value(1), |_| -> () { panic!("on purpose") });
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(copy)).is_err());
-        assert_eq!(repeated(&memo, 1).as_deref(), Some(&b"sealed"[..]));
+        assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"sealed"[..]));
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         const KEYS: u64 = 32;
         // With and without room for the replies: without, each request is handled again and again.
         for capacity in [0, 1 << 20] {
-            let memo = Memo::new(capacity);
+            let cache = ReplyCache::new(capacity);
             let handling: Vec<_> = (0..KEYS).map(|_| AtomicUsize::new(0)).collect();
             let handled = AtomicUsize::new(0);
             let barrier = Barrier::new(THREADS);
@@ -283,15 +283,15 @@ mod tests {
                         for turn in 0..20_000 {
                             let number = turn % KEYS;
                             let at = &handling[usize::try_from(number).unwrap()];
-                            match enter(&memo, number) {
-                                Entry::New(claim) => {
+                            match lookup(&cache, number) {
+                                Entry::New(entry) => {
                                     assert_eq!(at.fetch_add(1, Ordering::SeqCst), 0);
                                     handled.fetch_add(1, Ordering::SeqCst);
                                     thread::yield_now();
                                     at.fetch_sub(1, Ordering::SeqCst);
                                     // Every third handler gives up.
                                     if turn % 3 != 0 {
-                                        claim.finish(&number.to_le_bytes());
+                                        entry.finish(&number.to_le_bytes());
                                     }
                                 }
                                 Entry::Repeated(reply) => assert_eq!(reply, number.to_le_bytes()),
@@ -301,9 +301,9 @@ mod tests {
                     });
                 }
             });
-            assert_eq!(in_progress(&memo), 0);
+            assert_eq!(in_progress(&cache), 0);
             if capacity > 0 {
-                assert!((0..KEYS).all(|number| repeated(&memo, number).is_some()));
+                assert!((0..KEYS).all(|number| repeated(&cache, number).is_some()));
             }
             assert!(handled.into_inner() >= usize::try_from(KEYS).unwrap());
         }
@@ -321,7 +321,7 @@ mod tests {
         let length = prop_oneof![8 => 0..120_usize, 1 => 0..3000_usize];
         prop_oneof![
             4 => (0..60_u64).prop_map(Step::Enter),
-            3 => (any::<usize>(), length).prop_map(|(claim, length)| Step::Finish(claim, length)),
+            3 => (any::<usize>(), length).prop_map(|(entry, length)| Step::Finish(entry, length)),
             1 => any::<usize>().prop_map(Step::Drop),
         ]
     }
@@ -337,19 +337,19 @@ mod tests {
             capacity in BYTES_PER_SET..4 * BYTES_PER_SET,
             steps in vec(step(), 1..400),
         ) {
-            let memo = Memo::new(capacity);
-            prop_assert_eq!(memo.shards.len(), 1);
-            let arena = lock(&memo.shards[0]).replies.arena_len();
+            let cache = ReplyCache::new(capacity);
+            prop_assert_eq!(cache.shards.len(), 1);
+            let arena = lock(&cache.shards[0]).replies.arena_len();
             let mut stored: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-            let mut claims: Vec<(u64, Claim)> = Vec::new();
+            let mut entries: Vec<(u64, PendingEntry)> = Vec::new();
             for (turn, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Enter(number) => {
-                        let held = claims.iter().any(|(held, _)| *held == number);
-                        match enter(&memo, number) {
-                            Entry::New(claim) => {
+                        let held = entries.iter().any(|(held, _)| *held == number);
+                        match lookup(&cache, number) {
+                            Entry::New(entry) => {
                                 prop_assert!(!held);
-                                claims.push((number, claim));
+                                entries.push((number, entry));
                             }
                             Entry::InProgress => prop_assert!(held),
                             Entry::Repeated(reply) => {
@@ -359,13 +359,13 @@ mod tests {
                             }
                         }
                     }
-                    Step::Finish(at, length) if !claims.is_empty() => {
-                        let (number, claim) = claims.swap_remove(at % claims.len());
+                    Step::Finish(at, length) if !entries.is_empty() => {
+                        let (number, entry) = entries.swap_remove(at % entries.len());
                         let seed = u64::try_from(turn).unwrap() << 32 | number;
                         let reply: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(length).collect();
-                        claim.finish(&reply);
+                        entry.finish(&reply);
                         let fits = RECORD_HEADER + length <= arena;
-                        prop_assert_eq!(repeated(&memo, number), fits.then(|| reply.clone()));
+                        prop_assert_eq!(repeated(&cache, number), fits.then(|| reply.clone()));
                         if fits {
                             stored.push_front((number, reply));
                         }
@@ -377,12 +377,12 @@ mod tests {
                         });
                         stored.truncate(kept.count());
                     }
-                    Step::Drop(at) if !claims.is_empty() => {
-                        drop(claims.swap_remove(at % claims.len()));
+                    Step::Drop(at) if !entries.is_empty() => {
+                        drop(entries.swap_remove(at % entries.len()));
                     }
                     Step::Finish(..) | Step::Drop(_) => {}
                 }
-                prop_assert_eq!(in_progress(&memo), claims.len());
+                prop_assert_eq!(in_progress(&cache), entries.len());
             }
         }
     }
