@@ -8,6 +8,8 @@
 use std::error::Error;
 use std::path::Path;
 
+use crate::report::Report;
+
 mod circles;
 mod crates;
 mod files;
@@ -37,22 +39,6 @@ pub(crate) const LAYERS: &[&str] = &[
 
 /// Crates for tests and examples, which those of any layer may use. They are published nowhere.
 const TEST_SUPPORT: [&str; 1] = ["pssst-test"];
-
-/// The result of a check.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    /// Crates whose dependencies point downwards, and crates whose files have no circle.
-    pub(crate) passed: usize,
-    /// One text for each edge upwards, crate without a layer, and circle.
-    pub(crate) complaints: Vec<String>,
-}
-
-impl Report {
-    fn add(&mut self, complaints: Vec<String>) {
-        self.passed += usize::from(complaints.is_empty());
-        self.complaints.extend(complaints);
-    }
-}
 
 /// Checks the workspace in the folder `root`.
 ///

@@ -6,14 +6,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 mod layers;
+mod report;
+mod words;
 
 fn main() -> ExitCode {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    if !std::env::args().skip(1).eq(["layers"]) {
-        eprintln!("usage: cargo xtask layers");
-        return ExitCode::from(2);
-    }
-    let report = match layers::check(Path::new(root), layers::LAYERS) {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let report = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["layers"] => layers::check(root, layers::LAYERS),
+        ["words"] => words::check(root),
+        _ => {
+            eprintln!("usage: cargo xtask layers|words");
+            return ExitCode::from(2);
+        }
+    };
+    let report = match report {
         Ok(report) => report,
         Err(error) => {
             println!("{error}\n0 passed, 1 failed");
