@@ -1,4 +1,4 @@
-//! What is wrong on purpose, so that each check can show that it would see it.
+//! Faults on purpose, so that each check can show that it would see them.
 
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi64, _mm256_loadu_si256, _mm256_maskstore_epi64, _mm256_mul_epu32, _mm256_set1_epi64x,
@@ -56,7 +56,8 @@ pub fn leak_through_memory(secret: &[u8; 32]) -> bool {
     if words[2] > 42 { black_box(true) } else { black_box(words[1] == 0) }
 }
 
-/// Stores the lanes that have their top bit set. The compiler makes this of a selection, if it is allowed to.
+/// Stores the lanes that have their top bit set. The compiler makes this of a selection, if it is
+/// allowed to.
 ///
 /// # Safety
 /// As for every function with `target_feature`: the CPU has AVX2.

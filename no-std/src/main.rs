@@ -1,5 +1,6 @@
-//! Runs one transaction in each suite and mode, then a batch of three, with neither `std` nor an allocator. Ends with 0 if
-//! all went well, else with the number of the transaction that did not, or 5 for the batch.
+//! Runs one transaction in each suite and mode, then a batch of three, with neither `std` nor an
+//! allocator. Ends with 0 if all went well, else with the number of the transaction that did not,
+//! or 5 for the batch.
 
 #![no_std]
 #![no_main]
@@ -10,7 +11,7 @@ use core::panic::PanicInfo;
 use pssst::rand_core::{TryCryptoRng, TryRng};
 use pssst::{Client, Error, KeyCheck, SecretKey, Server, Suite, UnsealedRequest};
 
-/// Called by the C start-up code, which is all that is linked besides.
+/// Called by the C start-up code, the only other thing that is linked.
 // SAFETY: no other `main` is linked, and this one has the signature that C expects.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {

@@ -1,6 +1,6 @@
 //! The result of a check.
 
-/// What a check found.
+/// Result of a check.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     /// Things that are as they should be.

@@ -1,5 +1,5 @@
-//! Checks the English of sources and documents: no phrase of [`PHRASES`], and no comment or paragraph
-//! wider than [`MAX_WIDTH`] columns.
+//! Checks the English of sources and documents: no phrase of [`PHRASES`], and no comment or
+//! paragraph wider than [`MAX_WIDTH`] columns.
 
 use std::error::Error;
 use std::fs;
@@ -13,8 +13,8 @@ use crate::report::Report;
 /// Columns of a comment, and of a paragraph of a document.
 const MAX_WIDTH: usize = 100;
 
-/// Phrases that plain technical English does without, each with what to write instead. They are looked
-/// for in paragraphs, so that a line break hides none. `^` is the start of a paragraph.
+/// Phrases that plain technical English does without, each with what to write instead. They are
+/// looked for in paragraphs, so that a line break hides none. `^` is the start of a paragraph.
 const PHRASES: &[(&str, &str)] = &[
     (r"\b[Hh]ow an? [\w ]+ is to be\b", "name the thing: \"Configures …\", \"Options of …\""),
     (r"^The same\b", "say what the item is or does"),

@@ -1,5 +1,5 @@
-//! Multiplies with scalars, and points, that valgrind takes for uninitialised memory. It then reports every conditional jump
-//! and every address that depends on one of them.
+//! Multiplies with scalars, and points, that valgrind takes for uninitialised memory. It then
+//! reports every conditional jump and every address that depends on one of them.
 //!
 //! ```sh
 //! valgrind --error-exitcode=1 target/release/secrets avx2
@@ -160,14 +160,15 @@ const MAKE_MEM_DEFINED: u64 = MEMCHECK + 2;
 const GET_VBITS: u64 = MEMCHECK + 8;
 const MEMCHECK: u64 = ((b'M' as u64) << 24) | ((b'C' as u64) << 16);
 
-/// Speaks to valgrind: rotations by 128 bits in all and an exchange of a register with itself, which do nothing on a CPU, and
-/// which valgrind knows (valgrind.h, the amd64 request).
+/// Speaks to valgrind: rotations by 128 bits in all and an exchange of a register with itself,
+/// which do nothing on a CPU, and which valgrind knows (valgrind.h, the amd64 request).
 fn client_request(request: u64, [first, second, third]: [u64; 3]) -> u64 {
     let block = [request, first, second, third, 0, 0];
     let answer: u64;
-    // SAFETY: leaves all registers as they were but rdx, the answer. Valgrind reads `block`, and changes what it knows of the
-    // memory that the block names. It writes to memory for `GET_VBITS` only, whose second pointer is to bytes that the caller
-    // may change, as many as the third argument says.
+    // SAFETY: leaves all registers as they were but rdx, the answer. Valgrind reads `block`, and
+    // changes what it knows of the memory that the block names. It writes to memory for `GET_VBITS`
+    // only, whose second pointer is to bytes that the caller may change, as many as the third
+    // argument says.
     unsafe {
         asm!(
             "rol rdi, 3",

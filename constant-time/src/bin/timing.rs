@@ -1,14 +1,15 @@
-//! Whether times tell classes of secrets apart: dudect ([eprint 2016/1123](https://eprint.iacr.org/2016/1123)), for every
-//! backend of this machine.
+//! Whether times tell classes of secrets apart: dudect ([eprint
+//! 2016/1123](https://eprint.iacr.org/2016/1123)), for every backend of this machine.
 //!
 //! ```sh
 //! cargo run --release --bin timing              # MEASUREMENTS=100000 of each
 //! cargo run --release --bin timing -- Ifma      # only what has this in its name
 //! ```
 //!
-//! For each comparison it prints the largest t-statistic over all data and over the data below many thresholds. Values above
-//! 5, in run after run and growing with the number of measurements, would mean that time depends on the secrets. The
-//! comparison `leak` is wrong on purpose, and shows what that looks like.
+//! For each comparison it prints the largest t-statistic over all data and over the data below many
+//! thresholds. Values above 5, in run after run and growing with the number of measurements, would
+//! mean that time depends on the secrets. The comparison `leak` is wrong on purpose, and shows what
+//! that looks like.
 
 use std::cell::RefCell;
 
@@ -18,7 +19,7 @@ use rand::Rng;
 use x25519_batch::{Backend, Product, X25519};
 use x25519_batch_constant_time::leak_by_branch;
 
-/// What is compared: always the same scalars, or others each time.
+/// Class of tests that compares fixed scalars with random ones.
 const SCALARS: u8 = 0;
 /// Scalars with a single bit set, or with about half of them.
 const BITS: u8 = 1;
@@ -83,8 +84,8 @@ fn leak(runner: &mut CtRunner, rng: &mut BenchRng) {
     }
 }
 
-/// Times batches of so many on one backend. What differs between the classes is drawn before the clock starts, and both
-/// classes go through the same memory.
+/// Times batches of so many on one backend. What differs between the classes is drawn before the
+/// clock starts, and both classes go through the same memory.
 fn multiply<const PLACE: usize, const COUNT: usize, const COMPARED: u8>(runner: &mut CtRunner, rng: &mut BenchRng) {
     let x25519 = X25519::with_backend(Backend::ALL[PLACE]).expect("listed only if it is here");
     let mut draw = || {
@@ -110,7 +111,7 @@ fn multiply<const PLACE: usize, const COUNT: usize, const COMPARED: u8>(runner: 
             }
             _ => (&mut points, [ORDER_8; COUNT]),
         };
-        // Without a branch, of which the clock might see an echo.
+        // Without a branch, which would show in the times.
         let mask = if matches!(class, Class::Left) { 0xff } else { 0 };
         for (byte, left) in changed.as_flattened_mut().iter_mut().zip(left.as_flattened()) {
             *byte = (*byte & !mask) | (left & mask);

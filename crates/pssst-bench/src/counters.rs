@@ -1,4 +1,4 @@
-//! What is counted while the load runs.
+//! Counters of a running load.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::pool::Answer;
 pub struct Outcome {
     /// The address that answered.
     pub server: SocketAddr,
-    /// What was counted.
+    /// The counters.
     pub counters: Counters,
     /// Processor time per time, if the system tells.
     pub cpu_share: Option<f64>,

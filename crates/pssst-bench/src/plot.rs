@@ -26,7 +26,7 @@ const TOP: f64 = 100.0;
 const BOTTOM: f64 = 450.0;
 /// Points of the curve for each nine.
 const STEPS: u32 = 64;
-/// What the lower axis is marked with: one nine more each.
+/// Marks of the lower axis: one nine more each.
 const PERCENTS: [&str; 8] = ["0", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999"];
 /// Where the curve has a dot with its figure.
 const MARKS: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -122,7 +122,7 @@ fn draw_curve(svg: &mut String, report: &Report, axes: &Axes) -> Result {
         let verb = if step == 0 { 'M' } else { 'L' };
         write!(svg, "{verb}{:.1} {:.1}", axes.x(quantile), axes.y(at(quantile)))?;
     }
-    // What the last replies took, right up to the edge.
+    // The latency of the last replies, right up to the edge.
     writeln!(svg, r#"V{:.1}"/>"#, axes.y(at(1.0)))?;
 
     for (name, quantile) in MARKS {

@@ -8,7 +8,7 @@ use pssst::{BATCH_LEN, Client, EXCHANGE_VALUE_LEN, Error, PendingReply, SysRng, 
 
 use crate::clock::Nanos;
 
-/// Whose requests are prepared, and how long their messages are.
+/// The senders of prepared requests, and the length of their messages.
 #[derive(Debug)]
 pub struct Workload {
     /// Seals anonymous requests.
@@ -21,7 +21,7 @@ pub struct Workload {
     pub message_len: usize,
 }
 
-/// Prepared requests of one connection, of which each is free or in flight. They are used in turn,
+/// Prepared requests of one connection. Each is free or in flight. They are used in turn,
 /// the one that was freed last comes last.
 pub struct Pool {
     packets: Vec<u8>,
@@ -48,7 +48,7 @@ struct Flight {
     sent: Nanos,
 }
 
-/// What a packet that came back is.
+/// Kind of a packet that came back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The reply to a request whose latency counts from `start`.

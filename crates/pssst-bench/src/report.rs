@@ -34,7 +34,7 @@ pub struct Report {
     pub replies: u64,
     /// Not answered within the timeout.
     pub lost: u64,
-    /// Of an open loop, for which too many were in flight or which were too late.
+    /// Requests of an open loop that were not sent: too many were in flight, or it was too late.
     pub unsent: u64,
     /// Packets that claimed to be a reply that is waited for, and did not open.
     pub refused: u64,
@@ -44,7 +44,7 @@ pub struct Report {
     pub unmatched_replies: u64,
     /// Junk packets sent.
     pub junk: u64,
-    /// What the system said when it could not send or receive.
+    /// Errors that the system reported when it could not send or receive.
     pub network_errors: u64,
     /// Requests sent a second.
     pub requests_per_second: f64,
@@ -119,7 +119,7 @@ impl Report {
         serde_json::json!(self).to_string()
     }
 
-    /// What the load was, in a line.
+    /// Returns a line that describes the load.
     pub(crate) fn load(&self) -> String {
         let Self { suite, size, sockets, duration, .. } = self;
         let pace = match self.rate {
@@ -137,7 +137,7 @@ impl Report {
         format!("{pace}, {duration} s, {size}-byte messages, {authenticated}, suite {suite}, {sockets}")
     }
 
-    /// What a reader should know before believing the figures.
+    /// Returns a warning about the figures, if there is one.
     pub fn note(&self) -> Option<String> {
         if let Some(cpu) = self.generator_cpu.filter(|cpu| *cpu > BUSY) {
             return Some(format!(

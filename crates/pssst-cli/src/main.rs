@@ -2,7 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage.
 
-// They panic when nobody reads: write to standard output and handle the error, or use `pssst_service::stderr`.
+// They panic when nobody reads: write to standard output and handle the error, or use
+// `pssst_service::stderr`.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod args;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 const SECRET: [u8; 32] = [7; 32];
 
-/// What a server sends for a packet: any number of packets.
+/// Behaviour of a server: the packets that it sends for one.
 type Behaviour = fn(&Server, &mut [u8]) -> Vec<Vec<u8>>;
 
 fn echo(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
@@ -29,7 +29,7 @@ fn serve(address: &str, behaviour: Behaviour) -> SocketAddr {
         loop {
             let Ok((len, peer)) = socket.recv_from(&mut buffer) else { continue };
             for packet in behaviour(&server, &mut buffer[..len]) {
-                // Whoever has left is not waited for.
+                // A peer that has left is not waited for.
                 let _sent = socket.send_to(&packet, peer);
             }
         }

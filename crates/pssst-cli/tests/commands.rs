@@ -1,4 +1,5 @@
-//! One text file for every behaviour of the command line, in `tests/cmd/`: what is typed, what comes out, how it ends.
+//! One text file for every behaviour of the command line, in `tests/cmd/`: what is typed, what
+//! comes out, how it ends.
 
 #[test]
 fn commands() {

@@ -1,5 +1,5 @@
-//! The program as its users run it: real key files, real processes, real packets on loopback. On Unix, whose
-//! file modes and signals they look at.
+//! The program as its users run it: real key files, real processes, real packets on loopback. On
+//! Unix, whose file modes and signals they look at.
 #![cfg(unix)]
 
 use std::fs;
@@ -242,7 +242,8 @@ fn requests_of_every_kind_are_answered() {
     assert_eq!(stdout(&["request", "--server", &server, "--server-key", &public_file, "hi"]), b"hi");
 
     let said = serving.stop();
-    // 2 suites x 2 identities x 5 messages, 2 largest, 1 by key file; a few more if the machine was slow.
+    // 2 suites x 2 identities x 5 messages, 2 largest, 1 by key file; a few more if the machine was
+    // slow.
     let requests = count(&said, "received ");
     assert!(requests >= 23, "{said}");
     let repeated = if said.contains(", repeated ") { count(&said, ", repeated ") } else { 0 };
@@ -581,7 +582,7 @@ fn compat_prints_its_keys_first_and_ends_when_told() {
     );
 }
 
-/// What was seen enough of is no failure.
+/// A reader that closes the output early is not a failure.
 #[test]
 fn a_closed_pipe_is_success() {
     let mut child = pssst(&["demo"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -590,7 +591,7 @@ fn a_closed_pipe_is_success() {
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
-/// Whoever reads the log may go; the server stays, and so do exit codes.
+/// The reader of the log may end; the server stays, and so do exit codes.
 #[test]
 fn a_closed_standard_error_ends_nothing() {
     let keys = Keys::new();
@@ -610,7 +611,8 @@ fn a_closed_standard_error_ends_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
-/// Nothing that the program is given or makes as a secret is ever printed by it, unless `keygen --out -` asks for it.
+/// Nothing that the program is given or makes as a secret is ever printed by it, unless
+/// `keygen --out -` asks for it.
 #[test]
 fn secrets_are_not_printed() {
     let keys = Keys::new();

@@ -10,7 +10,7 @@ fn pssst(args: &[&str]) -> Output {
 fn commands() -> Vec<String> {
     let help = String::from_utf8(pssst(&["--help"]).stdout).unwrap();
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // What goes on from the line before is indented further.
+    // A continued line is indented further.
     let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(Into::into).collect()
 }

@@ -125,7 +125,7 @@ fn run_with(
     )
 }
 
-/// What the attacker delivers before the true reply.
+/// A packet that the attacker delivers before the true reply.
 enum Forgery {
     FlippedBit,
     Replay(Vec<u8>),
@@ -143,7 +143,7 @@ impl Peer {
     }
 }
 
-/// What the server learned from a packet: the client's key and the message.
+/// Contents of a packet as the server read them: the client's key and the message.
 type Observation = Result<(Option<PublicKey>, Vec<u8>), Refusal>;
 
 /// Opens requests, reports what they say, and answers all but those that begin with `report`.

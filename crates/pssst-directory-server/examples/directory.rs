@@ -1,5 +1,6 @@
-//! A directory on loopback with a made-up fleet, to look at its pages and to try its API. Run it with
-//! `cargo run -p pssst-directory --example directory`, and open the address that it prints. What it makes is gone when it ends.
+//! A directory on loopback with a made-up fleet, to look at its pages and to try its API. Run it
+//! with `cargo run -p pssst-directory --example directory`, and open the address that it prints.
+//! What it makes is gone when it ends.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -25,11 +26,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Schedule::new(SecretKey::generate(&mut SysRng)?, old).write(&file("keys.json"))?;
     let schedule = Arc::new(ScheduleFile::open(file("keys.json"), false)?);
 
-    // Who the clients are.
+    // The store of clients.
     let store = SqlStore::open(&format!("sqlite:{}", file("clients.db").display())).await?;
     add_fleet(&store.with_actor("example")).await?;
 
-    // Who may change that.
+    // The operators, who may change it.
     let (line, operator_token) = Operators::new_credential("alice")?;
     std::fs::write(file("operators"), line)?;
 

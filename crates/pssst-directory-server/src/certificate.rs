@@ -1,4 +1,4 @@
-//! The certificate by which the directory is known.
+//! The directory's certificate, which clients pin or verify.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use crate::Error;
 use crate::followed::{self, Followed};
 use pssst_directory::Pin;
 
-/// The certificate of a directory with its secret key, from files that may be replaced at any time. Cheap to clone: all clones are
-/// one.
+/// The certificate of a directory with its secret key, from files that may be replaced at any time.
+/// Cheap to clone: all clones are one.
 ///
-/// While the files cannot be read, or do not go together because only one of them was replaced yet, the last good ones serve on.
-/// A [`Directory`](crate::Directory) looks at them each second.
+/// While the files cannot be read, or do not go together because only one of them was replaced yet,
+/// the last good ones serve on. A [`Directory`](crate::Directory) looks at them each second.
 ///
 /// ```
 /// use pssst_directory_server::ServerCertificate;
@@ -40,18 +40,19 @@ struct CertifiedPair {
 }
 
 impl ServerCertificate {
-    /// From a chain of certificates, the directory's own first, and its secret key, PEM both. Unless `allow_exposed`, a file of
-    /// the key that others than its owner can read is refused.
+    /// From a chain of certificates, the directory's own first, and its secret key, PEM both.
+    /// Unless `allow_exposed`, a file of the key that others than its owner can read is refused.
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`], [`Error::Certificate`].
+    /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`],
+    /// [`Error::Certificate`].
     pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
         let sources = vec![Source::new(chain), Source::new(key).secret(!allow_exposed)];
         Ok(Self { held: Arc::new(followed::open(sources, CertifiedPair::parse)?) })
     }
 
-    /// A new one for these names or addresses, that nobody vouches for: clients know it by its [pin](Self::pin) alone. It lives as
-    /// long as the process does.
+    /// A new one for these names or addresses, that nobody vouches for: clients know it by its
+    /// [pin](Self::pin) alone. It lives as long as the process does.
     ///
     /// # Errors
     /// [`Error::Syntax`] for what is neither name nor address; [`Error::Certificate`].
@@ -63,8 +64,9 @@ impl ServerCertificate {
         Ok(Self { held: Arc::new(WatchedFile::fixed(held, followed::now())) })
     }
 
-    /// The same in two files, PEM, which are made if they are not there. So its pin outlives the process. For a key without a
-    /// certificate a new certificate is made, with the same pin.
+    /// Opens a self-signed certificate in two PEM files, and makes them if they are not there, so
+    /// that its pin outlives the process. For a key without a certificate a new certificate is
+    /// made, with the same pin.
     ///
     /// # Errors
     /// Those of [`ServerCertificate::from_files`] and of [`ServerCertificate::self_signed`].
@@ -100,7 +102,7 @@ impl ServerCertificate {
         followed::reload(&self.held)
     }
 
-    /// What is wrong with which file since all were last good; `None` while all is well.
+    /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
         followed::error(&self.held)
     }

@@ -22,8 +22,8 @@ use crate::stats::DirectoryStats;
 use crate::{Error, ScheduleFile};
 use pssst_directory::Pin;
 
-/// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, and enrolment) and, on an address of its own,
-/// for operators (an API in JSON, and web pages without any script).
+/// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, and enrolment)
+/// and, on an address of its own, for operators (an API in JSON, and web pages without any script).
 ///
 /// Dropped, it stops at once; [`Directory::shutdown`] lets requests end first.
 ///
@@ -70,7 +70,8 @@ pub struct Directory {
 const MAX_BODY_LEN: usize = 8 * 1024;
 
 impl Directory {
-    /// A directory for the clients in this store, with the keys of this schedule, known by this certificate.
+    /// A directory for the clients in this store, with the keys of this schedule, known by this
+    /// certificate.
     pub fn builder(store: SqlStore, schedule: Arc<ScheduleFile>, certificate: ServerCertificate) -> DirectoryBuilder {
         DirectoryBuilder {
             store,
@@ -107,8 +108,8 @@ impl Directory {
         self.shared.counters.snapshot(self.public.stats() + admin)
     }
 
-    /// Stops: accepts nothing more, finishes the requests at hand as far as `within` allows, and closes. Returns what it has done in
-    /// its life.
+    /// Stops: accepts nothing more, finishes the requests at hand as far as `within` allows, and
+    /// closes. Returns what it has done in its life.
     pub async fn shutdown(&self, within: Duration) -> DirectoryStats {
         let admin = async {
             if let Some(admin) = &self.admin {
@@ -127,7 +128,7 @@ impl Drop for Directory {
     }
 }
 
-/// How a directory is to be.
+/// Configures a directory.
 #[derive(Debug)]
 #[must_use]
 pub struct DirectoryBuilder {
@@ -144,20 +145,22 @@ pub struct DirectoryBuilder {
 }
 
 impl DirectoryBuilder {
-    /// Who may come to the admin listener with a token.
+    /// Sets the operators that may log in at the admin listener with a token.
     pub fn operators(self, operators: Operators) -> Self {
         Self { operators: Some(operators), ..self }
     }
 
-    /// Whose certificates let operators in at the admin listener: authorities in a PEM file. Without
-    /// [`operators`](Self::operators) nobody else gets as far as to ask.
+    /// Sets the authorities, in a PEM file, whose certificates let operators in at the admin
+    /// listener. Without [`operators`](Self::operators) nobody else gets as far as to ask.
     ///
-    /// There are no lists of revoked certificates: let them be short-lived, or have an authority for this alone.
+    /// There are no lists of revoked certificates: let them be short-lived, or have an authority
+    /// for this alone.
     pub fn client_ca(self, path: impl Into<PathBuf>) -> Self {
         Self { client_ca: Some(path.into()), ..self }
     }
 
-    /// Whether a file has authorities for [`client_ca`](Self::client_ca), which otherwise is seen when the directory is bound.
+    /// Whether a file has authorities for [`client_ca`](Self::client_ca), which otherwise is seen
+    /// when the directory is bound.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Certificate`].
@@ -165,25 +168,26 @@ impl DirectoryBuilder {
         admin::client_verifier(Some(path.as_ref()), false).map(drop)
     }
 
-    /// Within what time clients are told to come back, at most: from a second to the interval of the
+    /// Sets the longest refresh interval of clients: from a second to the interval of the
     /// [schedule](crate::Schedule::refresh_interval), which it is by default.
     pub fn refresh_interval(self, refresh_interval: Duration) -> Self {
         Self { refresh_interval: Some(refresh_interval), ..self }
     }
 
-    /// The suites that the servers accept, for clients to know, the preferred one first. By default 0xf001 and 1. (An enrolment is
-    /// always of suite 0xf001.)
+    /// The suites that the servers accept, for clients to know, the preferred one first. By default
+    /// 0xf001 and 1. (An enrolment is always of suite 0xf001.)
     pub fn suites(self, suites: impl Into<Vec<Suite>>) -> Self {
         Self { suites: suites.into(), ..self }
     }
 
-    /// How many enrolments may be asked for, from each source and from all of them. By default 5 a second or 50 at once from each
-    /// /24 or /56, and 50 a second or 1,000 at once from all.
+    /// How many enrolments may be asked for, from each source and from all of them. By default 5 a
+    /// second or 50 at once from each /24 or /56, and 50 a second or 1,000 at once from all.
     pub fn enrollment_limits(self, each: RateLimit, all: RateLimit) -> Self {
         Self { enrollments: (each, all), ..self }
     }
 
-    /// How rotations are unless the operator says otherwise: see [`Schedule::rotate`](crate::Schedule::rotate). By default 15 minutes and 24 hours.
+    /// How rotations are unless the operator says otherwise: see
+    /// [`Schedule::rotate`](crate::Schedule::rotate). By default 15 minutes and 24 hours.
     pub fn rotation(self, activation_delay: Duration, grace_period: Duration) -> Self {
         Self { rotation: Rotation { activation_delay, grace_period }, ..self }
     }
@@ -196,8 +200,9 @@ impl DirectoryBuilder {
     /// Listens for devices, and for operators if they are to come. Port 0 is any that is free.
     ///
     /// # Errors
-    /// [`Error::Listen`]; [`Error::NoOperators`]; [`Error::File`] and [`Error::Certificate`] for authorities that cannot be used;
-    /// [`Error::InvalidSchedule`] without a suite; and those of [`Schedule::keyring`](crate::Schedule::keyring).
+    /// [`Error::Listen`]; [`Error::NoOperators`]; [`Error::File`] and [`Error::Certificate`] for
+    /// authorities that cannot be used; [`Error::InvalidSchedule`] without a suite; and those of
+    /// [`Schedule::keyring`](crate::Schedule::keyring).
     pub async fn bind(self, public: SocketAddr, admin: Option<SocketAddr>) -> Result<BoundDirectory, Error> {
         let now = self.schedule.now();
         let opener = open_enrollments(&self.schedule.load(), now)?;

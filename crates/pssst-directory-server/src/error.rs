@@ -34,7 +34,8 @@ pub enum Error {
     Certificate(Box<dyn StdError + Send + Sync>),
     /// The directory cannot listen there.
     Listen(SocketAddr, io::Error),
-    /// An admin listener was asked for, and neither operators nor an authority that signs their certificates.
+    /// An admin listener was asked for, and neither operators nor an authority that signs their
+    /// certificates.
     NoOperators,
 }
 

@@ -20,8 +20,8 @@ pub(super) async fn of_public(mut response: Response) -> Response {
 
 pub(super) async fn of_admin(mut response: Response) -> Response {
     set(&mut response, CONTENT_SECURITY_POLICY, ADMIN_POLICY);
-    // No other origin learns of any address here. (With `no-referrer` browsers would hide even from us where a form was sent
-    // from: their `Origin` would be `null`.)
+    // No other origin learns of any address here. (With `no-referrer` browsers would hide even from
+    // us where a form was sent from: their `Origin` would be `null`.)
     set(&mut response, REFERRER_POLICY, "same-origin");
     set(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(&mut response, CACHE_CONTROL, "no-store");

@@ -1,7 +1,9 @@
-//! The operator's half of the directory: the keys of a pool to its clients over TLS 1.3, enrolment of devices, and an
-//! API and pages for operators; and the schedule of a pool's secret keys, which servers follow as well.
+//! The operator's half of the directory: the keys of a pool to its clients over TLS 1.3, enrolment
+//! of devices, and an API and pages for operators; and the schedule of a pool's secret keys, which
+//! servers follow as well.
 //!
-//! The device's half is the crate [`pssst_directory`]. `docs/directory.md` in the repository tells how it is run.
+//! The device's half is the crate [`pssst_directory`]. `docs/directory.md` in the repository tells
+//! how it is run.
 
 mod admin;
 mod certificate;

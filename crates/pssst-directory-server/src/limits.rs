@@ -17,7 +17,8 @@ impl Limits {
         Self { each: RateLimiter::new(each), all: RateLimiter::new(all.with_buckets(1)) }
     }
 
-    /// What a source has too much of does not count for the others.
+    /// Returns whether a request is admitted. The excess of one source does not count for the
+    /// others.
     pub(super) fn admit(&self, source: IpAddr) -> bool {
         self.admit_at(source, Instant::now())
     }

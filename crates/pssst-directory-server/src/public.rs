@@ -22,7 +22,7 @@ use super::stats::DirectoryEvent;
 use crate::Error;
 use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeySet, Problem, Refusal};
 
-/// Who enrols, in the audit log.
+/// The actor of enrolments, in the audit log.
 const DEVICE: &str = "device";
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -57,8 +57,8 @@ async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
     }
 }
 
-/// It is issued again sixteen times within each refresh interval, at times that all directories of the pool agree on; so they
-/// issue the same one.
+/// It is issued again sixteen times within each refresh interval, at times that all directories of
+/// the pool agree on; so they issue the same one.
 fn document(shared: &Shared, now: Timestamp) -> Result<KeySet, Error> {
     let interval = shared.refresh_interval();
     let slot = i64::try_from(interval.as_millis() / 16).unwrap_or(i64::MAX).max(1);

@@ -1,4 +1,5 @@
-//! The secret keys of a pool, and when each is used: what directory and servers share, in a file or a secret mount.
+//! The secret keys of a pool, and when each is used: what directory and servers share, in a file or
+//! a secret mount.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -13,17 +14,20 @@ mod text;
 
 /// The secret keys of a pool of servers with their times.
 ///
-/// Keys follow one another without a gap: each but the last ends after its successor has begun, and the last has no end. So
-/// there is one current key at any time, whatever a clock shows: before all times it is the first one.
+/// Keys follow one another without a gap: each but the last ends after its successor has begun, and
+/// the last has no end. So there is one current key at any time, whatever a clock shows: before all
+/// times it is the first one.
 ///
 /// # Nobody is lost
 ///
-/// A client comes back within the refresh interval that it was told, an hour unless [`Schedule::with_refresh_interval`] says
-/// otherwise. Whoever came just before a rotation started knows nothing of the new key until then, so the old one has to be
-/// accepted that long; [`Schedule::rotate`] asks for twice as long, so that a client may miss a whole refresh.
+/// A client refreshes its keys within the refresh interval, an hour unless
+/// [`Schedule::with_refresh_interval`] says otherwise. A client that came just before a rotation
+/// started does not know the new key until then, so the old one must be accepted that long;
+/// [`Schedule::rotate`] asks for twice as long, so that a client may miss a whole refresh.
 ///
-/// The activation delay is for the servers: within it the file must have reached all of them, and their clocks may differ by less than it.
-/// A server looks into its file each second; a secret mount may take minutes to show a new content.
+/// The activation delay is for the servers: within it the file must have reached all of them, and
+/// their clocks may differ by less than it. A server looks into its file each second; a secret
+/// mount may take minutes to show a new content.
 ///
 /// A key that was stolen is not rotated: make a new schedule, and have the clients come at once.
 ///
@@ -86,9 +90,11 @@ impl Schedule {
         Self { refresh_interval: Duration::from_hours(1), keys }
     }
 
-    /// The same keys for clients that are told to come back within this time, which is cut to whole seconds; at least one.
+    /// Returns the schedule with another refresh interval, which is cut to whole seconds; at least
+    /// one.
     ///
-    /// For a schedule that is in use already: start no rotation until the longest interval that clients were told has passed.
+    /// For a schedule that is in use already: start no rotation until the longest interval that
+    /// clients have got has passed.
     #[must_use]
     pub fn with_refresh_interval(self, refresh_interval: Duration) -> Self {
         Self {
@@ -97,18 +103,21 @@ impl Schedule {
         }
     }
 
-    /// The time within which clients are told to come back, at most.
+    /// Returns the longest time until clients refresh their keys.
     pub fn refresh_interval(&self) -> Duration {
         self.refresh_interval
     }
 
-    /// Starts a rotation: `secret` is current from `now + activation_delay` on, and the key that is current now is accepted until `grace_period`
-    /// after that. Keys that are not accepted any more are left out from here on.
+    /// Starts a rotation: `secret` is current from `now + activation_delay` on, and the key that is
+    /// current now is accepted until `grace_period` after that. Keys that are not accepted any more
+    /// are left out from here on.
     ///
     /// # Errors
-    /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`] when activation delay and grace period together
-    /// are less than twice the [refresh interval](Schedule::refresh_interval), when servers would have to hold more than
-    /// [`Keyring::CAPACITY`] keys, for a key that is in it already, and beyond the end of time. Nothing is changed then.
+    /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`]
+    /// when activation delay and grace period together are less than twice the [refresh
+    /// interval](Schedule::refresh_interval), when servers would have to hold more than
+    /// [`Keyring::CAPACITY`] keys, for a key that is in it already, and beyond the end of time.
+    /// Nothing is changed then.
     pub fn rotate(
         &mut self,
         secret: SecretKey,
@@ -143,7 +152,8 @@ impl Schedule {
         Ok(public)
     }
 
-    /// The keys that servers accept now, by the times from which they are used. What is over is left out.
+    /// The keys that servers accept now, by the times from which they are used. What is over is
+    /// left out.
     pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = PublishedKey> {
         let current = self.current(now);
         let keys = self.keys.iter().enumerate().filter(move |(_, key)| !key.is_over(now));
@@ -157,8 +167,8 @@ impl Schedule {
         })
     }
 
-    /// What a server holds now: the current key first, since most clients use it, then the next one, then those before, the
-    /// latest first.
+    /// Returns the keys that a server accepts now: the current key first, since most clients use
+    /// it, then the next one, then those before, the latest first.
     ///
     /// # Errors
     /// None as long as a keyring holds [`Keyring::CAPACITY`] keys, which a schedule never exceeds.
@@ -178,8 +188,9 @@ impl Schedule {
         Ok(pssst::Server::new(self.keyring(now)?).with_suites(suites))
     }
 
-    /// What clients are told now: to come back within `refresh_interval`, or within the schedule's [own interval](Schedule::refresh_interval) if
-    /// that is shorter, since rotations count on it.
+    /// Returns the key set for clients now. They refresh it within `refresh_interval`, or within
+    /// the schedule's [own interval](Schedule::refresh_interval) if that is shorter, since
+    /// rotations count on it.
     ///
     /// # Errors
     /// [`Error::InvalidSchedule`] without a suite, and beyond the end of time.
@@ -192,7 +203,8 @@ impl Schedule {
         let refresh_at =
             issued.checked_add(interval).map_err(|_| Error::InvalidSchedule("the time to refresh is too far away"))?;
         let mut keys: Vec<_> = self.keys(now).collect();
-        // With a clock that is behind, servers are at the first key before its time, and so are clients.
+        // With a clock that is behind, servers are at the first key before its time, and so are
+        // clients.
         if let Some(key) = keys.first_mut().filter(|key| key.state == KeyState::Current) {
             key.not_before = key.not_before.min(issued);
         }
@@ -250,7 +262,7 @@ impl Entry {
 /// Seconds; as far as clients believe a document.
 const MAX_REFRESH_INTERVAL: u64 = 366 * 86_400;
 
-/// What is written down.
+/// Returns the time as it is written to files.
 fn to_milliseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }

@@ -14,12 +14,15 @@ use crate::followed::{self, Followed};
 use crate::{Error, Schedule};
 use pssst_directory::Clock;
 
-/// How often the file is looked at. (Watches of the file system miss what becomes of secret mounts and network drives.)
+/// How often the file is looked at. (Watches of the file system miss what becomes of secret mounts
+/// and network drives.)
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A [`Schedule`] in a file that may be replaced at any time, by [`ScheduleFile::rotate`] or by whoever mounts secrets.
+/// A [`Schedule`] in a file that may be replaced at any time, by [`ScheduleFile::rotate`] or by a
+/// system that mounts secrets.
 ///
-/// What is in it counts as a whole or not at all: a new content that cannot be read is reported, and the last good one stays.
+/// Its contents count as a whole or not at all: a new content that cannot be read is reported, and
+/// the last good one stays.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -58,7 +61,7 @@ impl ScheduleFile {
         Ok(Self { path, allow_exposed, clock: Clock::default(), held })
     }
 
-    /// The same by another clock.
+    /// Returns the file with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -69,7 +72,7 @@ impl ScheduleFile {
         &self.path
     }
 
-    /// The time by which keys are chosen.
+    /// Returns the time that decides which keys are in use.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -79,7 +82,8 @@ impl ScheduleFile {
         self.held.load()
     }
 
-    /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`]; [`ScheduleFile::keep_server`] keeps it up.
+    /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`];
+    /// [`ScheduleFile::keep_server`] keeps it up.
     ///
     /// # Errors
     /// Those of [`Schedule::keyring`].
@@ -95,17 +99,17 @@ impl ScheduleFile {
         followed::reload(&self.held)
     }
 
-    /// What is wrong with which file since it was last good; `None` while all is well.
+    /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
         followed::error(&self.held)
     }
 
-    /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now. Blocks; other processes
-    /// that rotate wait for one another at a file beside it, `.lock`.
+    /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now.
+    /// Blocks; other processes that rotate wait for one another at a file beside it, `.lock`.
     ///
     /// # Errors
-    /// Those of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and [`Error::Protocol`] when the system has
-    /// no randomness.
+    /// Those of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and
+    /// [`Error::Protocol`] when the system has no randomness.
     pub fn rotate(&self, activation_delay: Duration, grace_period: Duration) -> Result<PublicKey, Error> {
         let _lock = self.lock()?;
         let mut schedule = Schedule::read(&self.path, self.allow_exposed)?;
@@ -117,8 +121,8 @@ impl ScheduleFile {
         Ok(key)
     }
 
-    /// Looks at the file each second, and calls `apply` at once and whenever keys or their states have changed, at the very
-    /// time that the schedule says. Never ends: drop it.
+    /// Looks at the file each second, and calls `apply` at once and whenever keys or their states
+    /// have changed, at the very time that the schedule says. Never ends: drop it.
     pub async fn follow(self: &Arc<Self>, mut apply: impl FnMut(&Schedule, Timestamp)) -> Infallible {
         let mut applied = Vec::new();
         let mut interval = POLL_INTERVAL;

@@ -44,7 +44,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Within what time clients are told to come back.
+    /// Returns the longest time until clients refresh their keys.
     pub(crate) fn refresh_interval(&self) -> Duration {
         self.refresh_interval
             .unwrap_or(Duration::MAX)

@@ -25,21 +25,23 @@ named_enum! {
         KeysSent => "keys_sent",
         /// A client had the key document already.
         KeysUnchanged => "keys_unchanged",
-        /// A device was enrolled, or was told so once more.
+        /// A device was enrolled, or its enrolment was confirmed once more.
         Enrolled => "enrolled",
         /// An operator with a good credential was let in.
         OperatorAdmitted => "operator_admitted",
-        /// Somebody came to the admin listener without any credential: a browser's first request, mostly.
+        /// Somebody came to the admin listener without any credential: a browser's first request,
+        /// mostly.
         OperatorUnknown => "operator_unknown",
         /// Somebody came to the admin listener with a wrong credential.
         OperatorRefused => "operator_refused",
-        /// The same once more, too often for the audit log.
+        /// An operator's failed login, too often for the audit log.
         OperatorRateLimited => "operator_rate_limited",
         /// A browser sent a form for a page of another origin.
         CrossOriginRefused => "cross_origin_refused",
         /// A rotation of the server's keys was started.
         RotationStarted => "rotation_started",
-        /// Something could not be written into the audit log. (What changes an identity or a token is never done without its entry.)
+        /// Something could not be written into the audit log. (What changes an identity or a token
+        /// is never done without its entry.)
         AuditFailed => "audit_failed",
     }
 }
@@ -56,7 +58,7 @@ impl From<HttpEvent> for DirectoryEvent {
     }
 }
 
-/// What a directory has done so far.
+/// Counters of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryStats {
     events: [u64; DirectoryEvent::COUNT],

@@ -1,4 +1,4 @@
-//! What becomes of connections that are slow, too many, or there when something ends or changes.
+//! Connections that are slow, too many, or open when something ends or changes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,7 +22,7 @@ fn device() -> SecretKey {
     SecretKey::generate(&mut SysRng).unwrap()
 }
 
-/// What an honest device asks for.
+/// Returns the message of an honest device.
 fn message(token: &Token, name: Option<&str>) -> Vec<u8> {
     EnrollmentRequest { token: token.clone(), name: name.map(str::to_owned) }.to_json().to_vec()
 }
@@ -38,7 +38,8 @@ impl Fixture {
         self.http.post(self.public("/v1/enroll")).body(body.into()).send().await.unwrap()
     }
 
-    /// Posts it, and makes sure that it is refused for this cause, that nothing is stored, and that the audit log says so.
+    /// Posts it, and makes sure that it is refused for this cause, that nothing is stored, and that
+    /// the audit log says so.
     async fn refuses(&self, body: impl Into<Vec<u8>>, refusal: Refusal, token: Option<&Token>) {
         let before = self.clients().await;
         let tokens_before = self.store.tokens(false, 1000).await.unwrap();
@@ -180,7 +181,7 @@ async fn proofs_that_prove_nothing_are_refused() {
         let body = forged::seal_as(&fixture.secret, key, &message);
         fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
     }
-    // The same by hand and with one's own key is good: so it was the key each time.
+    // A request made by hand with one's own key is good: so the key was the cause each time.
     assert_eq!(fixture.post(mine).await.status(), 200);
 }
 
@@ -323,7 +324,8 @@ async fn keys_are_published_for_caches() {
     assert_eq!(KeySet::parse(&response.bytes().await.unwrap()).unwrap().keys.len(), 2);
 }
 
-/// With the next key before it is current, with the one before as long as it is accepted: once the directory has seen the file.
+/// With the next key before it is current, with the one before as long as it is accepted: once the
+/// directory has seen the file.
 #[tokio::test]
 async fn devices_enrol_across_a_rotation() {
     let fixture = Fixture::new().await;

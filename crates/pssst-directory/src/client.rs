@@ -25,17 +25,20 @@ mod refresh;
 mod trust;
 mod trusted_clock;
 
-/// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone: all clones are one.
+/// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone:
+/// all clones are one.
 ///
-/// The last good document stays in memory and in a file, so it serves on when the directory is away, and after a restart. Which
-/// of its keys is current depends on the time alone: a rotation that was announced needs no network when its moment comes.
+/// The last good document stays in memory and in a file, so it serves on when the directory is
+/// away, and after a restart. Which of its keys is current depends on the time alone: a rotation
+/// that was announced needs no network when its moment comes.
 ///
 /// # The time
 ///
-/// A clock that shows a time between the document's issue and its refresh time is believed. When a document comes that was
-/// issued later than the clock shows, or should have been replaced already, the clock is wrong: then time is counted from that
-/// document on, until the next one comes. (Certificates are checked by the clock of the system all the same, unless the
-/// directory is known by its [`Pin`].)
+/// A clock that shows a time between the document's issue and its refresh time is believed. When a
+/// document comes that was issued later than the clock shows, or should have been replaced already,
+/// the clock is wrong: then time is counted from that document on, until the next one comes.
+/// (Certificates are checked by the clock of the system all the same, unless the directory is known
+/// by its [`Pin`].)
 ///
 /// ```no_run
 /// use pssst_directory::DirectoryClient;
@@ -110,11 +113,13 @@ impl DirectoryClient {
         current.document.current_key(current.clock.now(&self.shared.clock))
     }
 
-    /// Asks the directory for its document, which is held from here on. If it has not changed, little is sent.
+    /// Asks the directory for its document, which is held from here on. If it has not changed,
+    /// little is sent.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`]; [`Error::OldDocument`]; and
-    /// [`Error::NoCurrentKey`] for a document of which no key was good when it was issued. What was held stays then.
+    /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`];
+    /// [`Error::OldDocument`]; and [`Error::NoCurrentKey`] for a document without a key that was
+    /// good when it was issued. The current document stays then.
     pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
         let shared = &*self.shared;
         let _turn = shared.fetching.lock().await;
@@ -135,8 +140,9 @@ impl DirectoryClient {
         }
     }
 
-    /// Comes back to the directory as its documents ask for: at a moment drawn at random from the second half of the time until
-    /// the time to refresh, so that a fleet spreads itself; after failures soon, then less and less often. Never ends: drop it.
+    /// Comes back to the directory as its documents ask for: at a moment drawn at random from the
+    /// second half of the time until the time to refresh, so that a fleet spreads itself; after
+    /// failures soon, then less and less often. Never ends: drop it.
     pub async fn follow(&self) -> Infallible {
         let timing = || {
             let current = self.current()?;
@@ -150,12 +156,14 @@ impl DirectoryClient {
         refresh::refresh_loop(timing, || self.fetch(), random_fraction).await
     }
 
-    /// Keeps the server's key of a client current: at once, at the time of each switch, network or not, and with each new
-    /// document. Never ends: drop it. [`DirectoryClient::follow`] gets the documents.
+    /// Keeps the server's key of a client current: at once, at the time of each switch, network or
+    /// not, and with each new document. Never ends: drop it. [`DirectoryClient::follow`] gets the
+    /// documents.
     pub async fn keep(&self, client: &pssst_net::Client) -> Infallible {
         let mut documents = self.watch();
         loop {
-            // Without a key in force the last one stays: a server may still accept it, or nobody can be reached anyway.
+            // Without a key in force the last one stays: a server may still accept it, or nobody
+            // can be reached anyway.
             documents.mark_unchanged();
             if let Ok(key) = self.server_key()
                 && key != client.server_key()
@@ -218,7 +226,7 @@ impl fmt::Debug for DirectoryClient {
     }
 }
 
-/// How a client of the directory is to be.
+/// Configures a client of the directory.
 #[derive(Debug)]
 #[must_use]
 pub struct DirectoryClientBuilder {
@@ -240,13 +248,14 @@ impl DirectoryClientBuilder {
         Self { trust: Trust::Pem(pem.into()), ..self }
     }
 
-    /// Trusts the directory whose certificate has this pin and no other: whatever its name is, whoever signed it, and whenever
-    /// it expires.
+    /// Trusts the directory whose certificate has this pin and no other: its name, its issuer and
+    /// when it expires do not matter.
     pub fn pin(self, pin: Pin) -> Self {
         Self { trust: Trust::Pin(pin), ..self }
     }
 
-    /// Where the last good document is kept. It holds nothing secret, but whoever can write it chooses the server's key.
+    /// Sets the file of the last good document. It holds nothing secret, but anyone who can write
+    /// it chooses the server's key.
     pub fn cache(self, path: impl Into<PathBuf>) -> Self {
         Self { cache: Some(path.into()), ..self }
     }
@@ -256,18 +265,18 @@ impl DirectoryClientBuilder {
         Self { clock, ..self }
     }
 
-    /// How long a request to the directory may take, to the last byte of its answer; 30 seconds by default. A connection has a
-    /// third of it.
+    /// How long a request to the directory may take, to the last byte of its answer; 30 seconds by
+    /// default. A connection has a third of it.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Makes the client, and reads the files that were given. A document on disk that cannot be used counts as none, and is
-    /// logged. Nothing is sent.
+    /// Makes the client, and reads the files that were given. A document on disk that cannot be
+    /// used counts as none, and is logged. Nothing is sent.
     ///
     /// # Errors
-    /// [`Error::Syntax`] for another URL than is expected; [`Error::File`] and [`Error::Trust`] for authorities that cannot be
-    /// used.
+    /// [`Error::Syntax`] for another URL than is expected; [`Error::File`] and [`Error::Trust`] for
+    /// authorities that cannot be used.
     pub fn build(self) -> Result<DirectoryClient, Error> {
         let http = Http::new(&self.url, self.trust.config()?, self.timeout)?;
         let current = self.cache.as_deref().and_then(read_cache).map(|document| Current {

@@ -1,9 +1,10 @@
-//! What a device and the directory say to each other when a key is enrolled (docs/directory.md).
+//! Messages between a device and the directory when a key is enrolled (docs/directory.md).
 //!
-//! The whole exchange is one PSSST transaction inside HTTPS: the body of `POST /v1/enroll` is an authenticated request of suite
-//! 0xf001, sealed for one of the pool's keys, and the body of a good answer is its reply. The client key is the one that the
-//! request proves, so it cannot differ from the proof; the message names its purpose and holds the token, so that no other
-//! request can pass for an enrolment, and a proof is good for one token only.
+//! The whole exchange is one PSSST transaction inside HTTPS: the body of `POST /v1/enroll` is an
+//! authenticated request of suite 0xf001, sealed for one of the pool's keys, and the body of a good
+//! answer is its reply. The client key is the one that the request proves, so it cannot differ from
+//! the proof; the message names its purpose and holds the token, so that no other request can pass
+//! for an enrolment, and a proof is good for one token only.
 
 use jiff::Timestamp;
 use pssst::PublicKey;
@@ -14,10 +15,11 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::refusal::Refusal;
 
-/// What the message of an enrolment says that it is for.
+/// Purpose that the message of an enrolment states.
 pub const PURPOSE: &str = "pssst-enroll-v1";
 
-/// The message of the sealed request: `{"purpose": "pssst-enroll-v1", "token": "pssst-token-...", "name": "..."}`.
+/// The message of the sealed request:
+/// `{"purpose": "pssst-enroll-v1", "token": "pssst-token-...", "name": "..."}`.
 #[derive(Clone, Debug)]
 pub struct EnrollmentRequest {
     /// What lets the device enrol.
@@ -27,10 +29,12 @@ pub struct EnrollmentRequest {
 }
 
 impl EnrollmentRequest {
-    /// Bytes of the longest message that is read. (With a name of 128 bytes, each written as an escape, it is under 1 KiB.)
+    /// Bytes of the longest message that is read. (With a name of 128 bytes, each written as an
+    /// escape, it is under 1 KiB.)
     pub const MAX_LEN: usize = 2048;
 
-    /// Reads the message of a request that was opened. Whether the name is one is for the store to say.
+    /// Reads the message of a request that was opened. Whether the name is one is for the store to
+    /// say.
     ///
     /// # Errors
     /// [`Error::TooLong`]; [`Error::Syntax`] for anything but a request of this purpose.
@@ -116,13 +120,14 @@ impl EnrollmentResponse {
     }
 }
 
-/// The body of an answer that is not 200: `{"error": "token_expired", "message": "the token has expired"}`.
+/// The body of an answer that is not 200:
+/// `{"error": "token_expired", "message": "the token has expired"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Problem {
     /// Why.
     pub error: Refusal,
-    /// The same for people.
+    /// The cause, for people.
     pub message: String,
 }
 
@@ -135,7 +140,8 @@ impl Problem {
         Self { error, message: message.into() }
     }
 
-    /// Reads a problem. Its message is cut at 200 characters and cleared of control characters, so that it can be shown.
+    /// Reads a problem. Its message is cut at 200 characters and cleared of control characters, so
+    /// that it can be shown.
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::Syntax`].

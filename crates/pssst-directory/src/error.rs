@@ -22,16 +22,18 @@ pub enum Error {
     },
     /// No key is in force now.
     NoCurrentKey,
-    /// The protocol refuses: a key that nobody must use, a reply that is not the directory's, or no randomness.
+    /// The protocol refuses: a key that nobody must use, a reply that is not the directory's, or no
+    /// randomness.
     Protocol(pssst::Error),
-    /// What is to be trusted cannot be used: no certificate in the file, or no authorities on this system.
+    /// The authorities to trust cannot be used: no certificate in the file, or none on this system.
     Trust(Box<dyn std::error::Error + Send + Sync>),
-    /// The directory cannot be reached, is not the one that is trusted, or takes too long. Trying again may help.
+    /// The directory cannot be reached, is not the one that is trusted, or takes too long. Trying
+    /// again may help.
     Connection(Box<dyn std::error::Error + Send + Sync>),
     /// The directory answered with this HTTP status instead. A redirection is not followed.
     Status(u16),
-    /// The directory sent a document that is older than the one that is held, which stays. Should the directory's clock have
-    /// been ahead, remove the client's cache file and start it again.
+    /// The directory sent a document that is older than the one that is held, which stays. Should
+    /// the directory's clock have been ahead, remove the client's cache file and start it again.
     OldDocument {
         /// When the one that is held was issued.
         held: Timestamp,
@@ -42,7 +44,7 @@ pub enum Error {
     Refused {
         /// Why.
         refusal: Refusal,
-        /// The same in the directory's words.
+        /// The directory's message.
         message: String,
     },
 }
@@ -58,7 +60,7 @@ impl fmt::Display for Error {
             Self::Trust(error) => write!(f, "the directory's certificates cannot be checked: {error}"),
             Self::Connection(error) => {
                 write!(f, "the directory cannot be reached: {error}")?;
-                // What is wrong is at the end: the certificate, say.
+                // The cause is at the end: the certificate, for instance.
                 let causes = std::iter::successors(error.source(), |cause| cause.source());
                 causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))
             }

@@ -47,7 +47,7 @@ impl PublishedKey {
     }
 }
 
-/// What clients are told.
+/// The server keys of a pool, as clients get them.
 ///
 /// ```
 /// use pssst_directory::KeySet;
@@ -84,7 +84,8 @@ impl KeySet {
     /// Bytes of the longest document that is read.
     pub const MAX_LEN: usize = 16 * 1024;
 
-    /// Returns a document. Whether its keys and times go together is for [`parse`](Self::parse) to check.
+    /// Returns a document. Whether its keys and times go together is for [`parse`](Self::parse) to
+    /// check.
     pub fn new(issued: Timestamp, refresh_at: Timestamp, suites: &[Suite], keys: Vec<PublishedKey>) -> Self {
         Self { issued, refresh_at, suites: suites.to_vec(), keys }
     }
@@ -92,9 +93,10 @@ impl KeySet {
     /// Reads a document. Fields that this version does not know are passed over, and so are suites.
     ///
     /// # Errors
-    /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that nobody must use
-    /// ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of version 1 with 1 to 16 keys, at least one
-    /// suite that this version knows, and times in their order.
+    /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that
+    /// nobody must use ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of
+    /// version 1 with 1 to 16 keys, at least one suite that this version knows, and times in their
+    /// order.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.len() > Self::MAX_LEN {
             return Err(Error::TooLong { limit: Self::MAX_LEN });
@@ -129,7 +131,8 @@ impl KeySet {
         serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
     }
 
-    /// The key that clients use at this time: of those whose time has come and has not passed, the latest.
+    /// The key that clients use at this time: of those whose time has come and has not passed, the
+    /// latest.
     ///
     /// # Errors
     /// [`Error::NoCurrentKey`] when there is none.

@@ -1,8 +1,9 @@
-//! The device's half of the directory: how current server keys reach clients, and a device's key the pool.
+//! The device's half of the directory: how current server keys reach clients, and a device's key
+//! the pool.
 //!
-//! PSSST has no distribution of keys of its own. A pool's directory serves them over TLS 1.3; a client fetches them now
-//! and then, and a new device enrols its key there with a one-time token. Between two fetches nothing but the
-//! datagrams of PSSST is needed.
+//! PSSST has no distribution of keys of its own. A pool's directory serves them over TLS 1.3; a
+//! client fetches them now and then, and a new device enrols its key there with a one-time token.
+//! Between two fetches nothing but the datagrams of PSSST is needed.
 //!
 //! ```no_run
 //! use pssst_directory::DirectoryClient;
@@ -17,8 +18,8 @@
 //! # What it is not
 //!
 //! * **Not a server**: that is the crate `pssst-directory-server`, which a device never compiles.
-//! * **Not a public-key infrastructure**: the directory is known by the system's authorities, by an authority in a
-//!   file, or by the [`Pin`] of its certificate's key.
+//! * **Not a public-key infrastructure**: the directory is known by the system's authorities, by an
+//!   authority in a file, or by the [`Pin`] of its certificate's key.
 
 mod client;
 mod clock;

@@ -11,8 +11,9 @@ use crate::Error;
 
 const PREFIX: &str = "sha256:";
 
-/// SHA-256 of a certificate's public key (its `SubjectPublicKeyInfo`, RFC 7469 section 2.4), written `sha256:` and 64
-/// hexadecimal digits. It outlives the certificate as long as the next one is made for the same key.
+/// SHA-256 of a certificate's public key (its `SubjectPublicKeyInfo`, RFC 7469 section 2.4),
+/// written `sha256:` and 64 hexadecimal digits. It outlives the certificate as long as the next one
+/// is made for the same key.
 ///
 /// ```
 /// use pssst_directory::Pin;

@@ -25,7 +25,8 @@ named_enum! {
         NameMismatch => "name_mismatch",
         /// It is no name.
         InvalidName => "invalid_name",
-        /// It is no sealed request for an enrolment, or not for a key of this pool, or its client key must not be enrolled.
+        /// It is no sealed request for an enrolment, or not for a key of this pool, or its client
+        /// key must not be enrolled.
         InvalidRequest => "invalid_request",
         /// Too many requests came from there: try later.
         RateLimited => "rate_limited",

@@ -35,7 +35,7 @@ pub enum Error {
     InvalidAuthorities {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// TLS cannot be set up.

@@ -85,7 +85,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the name of a client that upstreams of HTTP are told.
+    /// Sets the client's name, which HTTP upstreams get.
     pub fn names(self, names: impl Fn(&PublicKey) -> Option<String> + Send + Sync + 'static) -> Self {
         Self { names: Arc::new(names), ..self }
     }
@@ -103,8 +103,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the header `Authorization` over HTTP, by which the upstream knows the gateway. It is
-    /// never shown.
+    /// Sets the header `Authorization` over HTTP, which authenticates the gateway to the upstream.
+    /// It is never shown.
     ///
     /// # Errors
     /// [`Error::EmptyAuthorization`], and [`Error::InvalidAuthorization`] if it cannot stand in a
@@ -137,7 +137,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the header `traceparent` over HTTP (W3C Trace Context), by which the upstream's spans
+    /// Sets the header `traceparent` over HTTP (W3C Trace Context), so that the upstream's spans
     /// join those of this program. It is called within the span `upstream` of each request, a child
     /// of the server's span `request`; `None` leaves the header out, and so does a value that
     /// cannot stand in one.

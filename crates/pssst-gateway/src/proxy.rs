@@ -26,8 +26,8 @@ pub struct ProxyBuilder {
 }
 
 impl ProxyBuilder {
-    /// Datagrams that are carried at a time, at each address; 1,024 by default, at least 1. Beyond them the newest are dropped and
-    /// counted.
+    /// Datagrams that are carried at a time, at each address; 1,024 by default, at least 1. Beyond
+    /// them the newest are dropped and counted.
     pub fn max_in_flight(mut self, datagrams: usize) -> Self {
         self.settings.max_in_flight = datagrams.max(1);
         self
@@ -39,8 +39,8 @@ impl ProxyBuilder {
         self
     }
 
-    /// Takes datagrams from other machines, too. What is between them and the proxy is unprotected, and whoever reaches the proxy speaks
-    /// with the client's identity.
+    /// Takes datagrams from other machines, too. The network between them and the proxy is
+    /// unprotected, and anyone who reaches the proxy speaks with the client's identity.
     pub fn allow_other_hosts(mut self, allow: bool) -> Self {
         self.settings.allows_other_hosts = allow;
         self
@@ -49,8 +49,9 @@ impl ProxyBuilder {
     /// Takes these ports: from here on datagrams wait for the proxy. Port 0 takes a free one.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] without any address, and for one that other machines reach, unless
-    /// [`ProxyBuilder::allow_other_hosts`] allows it; and whatever the system has against an address.
+    /// [`io::ErrorKind::InvalidInput`] without any address, and for one that other machines reach,
+    /// unless [`ProxyBuilder::allow_other_hosts`] allows it; and whatever the system has against an
+    /// address.
     pub fn bind(self, addresses: &[SocketAddr]) -> io::Result<BoundProxy> {
         let reached = addresses.iter().find(|address| !address.ip().is_loopback());
         if let Some(address) = reached.filter(|_| !self.settings.allows_other_hosts) {
@@ -103,11 +104,13 @@ impl BoundProxy {
     }
 }
 
-/// Carries datagrams of programs on its machine as requests to a pool of servers, and their replies back.
+/// Carries datagrams of programs on its machine as requests to a pool of servers, and their replies
+/// back.
 ///
-/// Each datagram is a request of its own, also one that a program sends again by itself. The reply goes to where the datagram came
-/// from, and leaves from where it was sent to. When no reply comes the program hears nothing, as with UDP. Dropping a proxy stops it
-/// at once. See the [crate's documentation](crate) for an example.
+/// Each datagram is a request of its own, also one that a program sends again by itself. The reply
+/// goes to where the datagram came from, and leaves from where it was sent to. When no reply comes
+/// the program hears nothing, as with UDP. Dropping a proxy stops it at once. See the [crate's
+/// documentation](crate) for an example.
 pub struct Proxy {
     shared: Arc<Shared>,
     threads: Threads,
@@ -125,7 +128,8 @@ impl Proxy {
         self.shared.counters.snapshot()
     }
 
-    /// Returns the age of the oldest event-loop iteration of any thread. Well above a second: a thread hangs, or has ended.
+    /// Returns the age of the oldest event-loop iteration of any thread. Well above a second: a
+    /// thread hangs, or has ended.
     pub fn worker_stall(&self) -> Duration {
         self.threads.oldest_heartbeat()
     }
@@ -135,12 +139,14 @@ impl Proxy {
         Client::clone(&self.shared.client.load())
     }
 
-    /// Takes another client for what comes from now on. What is under way ends with the one that began it.
+    /// Takes another client for what comes from now on. What is under way ends with the one that
+    /// began it.
     pub fn replace_client(&self, client: Client) {
         self.shared.client.store(Arc::new(client));
     }
 
-    /// Stops: takes nothing more, and finishes what is under way, as far as `within` allows. Returns what it has done in its life.
+    /// Stops: takes nothing more, and finishes what is under way, as far as `within` allows.
+    /// Returns what it has done in its life.
     pub async fn shutdown(&self, within: Duration) -> ProxyStats {
         self.shared.shutdown.request(within);
         self.threads.ended().await;

@@ -40,7 +40,7 @@ named_enum! {
     }
 }
 
-/// What a gateway has done since it was built, and those before it that it replaced
+/// Counters of a gateway since it was built, and those before it that it replaced
 /// ([`GatewayBuilder::replacing`](crate::GatewayBuilder::replacing)).
 #[derive(Clone, Debug)]
 #[non_exhaustive]

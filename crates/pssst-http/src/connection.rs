@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::Answer;
 use crate::stats::{Counters, HttpEvent};
 
-/// For the head of a request, from the end of the one before: so an idle connection lives no longer.
+/// For the head of a request, from the end of the one before: so an idle connection lives no
+/// longer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the head of a request to the head of its response.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);

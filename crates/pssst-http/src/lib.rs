@@ -1,8 +1,8 @@
 //! One bounded HTTP/1.1 listener, for health, metrics and directories.
 //!
-//! Everything has a limit: connections, bytes of a head and of a body, and the time for a handshake,
-//! a head, an answer and a connection as a whole. Connections over the limit wait in the backlog of
-//! the system. Events are counted, and a stop lets requests in flight end.
+//! Everything has a limit: connections, bytes of a head and of a body, and the time for a
+//! handshake, a head, an answer and a connection as a whole. Connections over the limit wait in the
+//! backlog of the system. Events are counted, and a stop lets requests in flight end.
 //!
 //! ```
 //! use std::time::Duration;
@@ -24,7 +24,8 @@
 //!
 //! # What it is not
 //!
-//! * **Not a framework**: there are no routes. Pass requests on to a router, such as that of `axum`.
+//! * **Not a framework**: there are no routes. Pass requests on to a router, such as that of
+//!   `axum`.
 //! * **Not for HTTP/2**, which none of the callers need.
 //!
 //! # Features

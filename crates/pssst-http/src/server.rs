@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::stats::{Counters, HttpStats};
 
-/// A listener that serves. Dropped, it stops at once; [`Server::shutdown`] lets requests in flight end.
+/// A listener that serves. Dropped, it stops at once; [`Server::shutdown`] lets requests in flight
+/// end.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,

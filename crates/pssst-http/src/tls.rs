@@ -23,8 +23,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Tls(TlsAcceptor);
 
 impl Tls {
-    /// Serves the certificate that the resolver returns for each handshake, so that it can be replaced
-    /// at any time. Clients are not asked for a certificate.
+    /// Serves the certificate that the resolver returns for each handshake, so that it can be
+    /// replaced at any time. Clients are not asked for a certificate.
     ///
     /// # Errors
     /// Those of rustls.
@@ -46,7 +46,8 @@ impl Tls {
             .with_client_cert_verifier(clients)
             .with_cert_resolver(certificate);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Every handshake is a full one, and so shows the certificates of the day: clients connect seldom.
+        // Every handshake is a full one, and so shows the certificates of the day: clients connect
+        // seldom.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self(TlsAcceptor::from(Arc::new(config))))

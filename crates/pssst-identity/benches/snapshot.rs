@@ -1,4 +1,4 @@
-//! What a snapshot of many clients costs: memory, look-ups, changes.
+//! Cost of a snapshot of many clients: memory, look-ups, changes.
 //!
 //! `cargo bench -p pssst-identity --bench snapshot` takes 10 million clients; `-- 1000000` as many
 //! as that. Without `--bench` (as `cargo test` runs it) it takes few.

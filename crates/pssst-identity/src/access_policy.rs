@@ -1,4 +1,4 @@
-//! Whom a server serves.
+//! The access policy of a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use pssst::{KeyCheck, PublicKey};
 
 use crate::{IdentitySnapshot, State};
 
-/// What becomes of clients that prove a key which is not enrolled.
+/// Treatment of clients that prove a key which is not enrolled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnknownClients {
@@ -87,7 +87,7 @@ impl AccessPolicy {
         &self.snapshot
     }
 
-    /// What was refused until now, by cause.
+    /// Returns the counts of refused requests, by cause.
     pub fn stats(&self) -> AccessStats {
         let Counts { unknown, suspended, revoked, expired } = &*self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! Who did what, when. The store refuses to change or delete what was written.
+//! The audit log. The store refuses to change or delete its entries.
 
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_support::named_enum;
 
 named_enum! {
-    /// What was done.
+    /// The action.
     #[non_exhaustive]
     pub enum Action {
         /// A client was added by an operator.
@@ -35,10 +35,10 @@ named_enum! {
     }
 }
 
-/// What is to be written: whoever acts, and when, the store knows.
+/// A new entry. The store adds the actor and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAuditEntry {
-    /// What was done.
+    /// The action.
     pub action: Action,
     /// The client that it was done to.
     pub client_key: Option<PublicKey>,
@@ -55,8 +55,8 @@ pub struct AuditEntry {
     pub number: u64,
     /// When.
     pub at: Timestamp,
-    /// Who: an operator's name, `device` for a device that enrols, or what the program says of
-    /// itself.
+    /// The actor: an operator's name, `device` for a device that enrols, or what the program says
+    /// of itself.
     pub actor: String,
     /// What.
     pub entry: NewAuditEntry,

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-/// What a store notifies its receivers with. Cheap to clone: all clones give the same ones.
+/// The sender's end: a store notifies its receivers with it. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSignal(watch::Sender<()>);
 

@@ -31,7 +31,7 @@ pub enum Error {
     Line {
         /// Number of the line.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         cause: Box<Self>,
     },
     /// The text is none of what is expected here; the field says what was expected.
@@ -40,7 +40,7 @@ pub enum Error {
     File(io::Error),
     /// The database is away, or refuses.
     Database(DatabaseError),
-    /// What the database holds is not what this program writes; the field says where.
+    /// The database holds something that this program does not write; the field says where.
     Corrupt(&'static str),
     /// The random number generator failed.
     RandomnessUnavailable,

@@ -26,7 +26,7 @@ mod line;
 
 /// How often a look waits for new contents to settle. After that, the last good ones answer.
 const MAX_WAITS: u32 = 3;
-/// What a file without clients has: an empty one could have been cut.
+/// Contents of a file without clients: an empty one could have been cut.
 const HEADER: &str = "# One client a line: its key and its name.\n";
 
 /// A store in a text file, one client a line, which people may edit as well.
@@ -59,13 +59,13 @@ pub struct FileStore(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// Of those that write. Whoever waits for another process keeps nobody from looking.
+    /// Held by a writer. A writer that waits for another process does not block readers.
     turn: Mutex<()>,
     known: Mutex<Known>,
     signal: ChangeSignal,
 }
 
-/// What was in the file when it could be used last.
+/// Contents of the file when it could be used last.
 #[derive(Debug)]
 struct Known {
     table: Table,
@@ -78,7 +78,7 @@ impl FileStore {
     /// # Errors
     /// [`Error::File`], and [`Error::Line`] for a line that cannot be used.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        // Whoever changes the working directory later means the same file.
+        // A later change of the working directory must not mean another file.
         let path = std::path::absolute(path.into())?;
         let watcher = FileWatcher::new(vec![Source::new(&path).max_len(disk::MAX_LEN)]);
         let known = Known { table: Table::new(random_store_name()?), watcher };
@@ -102,7 +102,7 @@ impl FileStore {
         done.map_err(|error| Error::File(std::io::Error::other(error)))?
     }
 
-    /// What is known, even if the file cannot be used now.
+    /// Looks at the last good contents, even if the file cannot be used now.
     async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Table) -> T + Send + 'static) -> Result<T, Error> {
         self.blocking(move |shared| Ok(look(&shared.refreshed().0.table))).await
     }
@@ -173,7 +173,7 @@ impl Shared {
         self.take(&mut known, &contents)
     }
 
-    /// What is known after another look at the file, and whether the file could be used.
+    /// Polls the file, and returns the last good contents and whether the file can be used.
     fn refreshed(&self) -> (MutexGuard<'_, Known>, Result<(), Error>) {
         let mut waits = 0;
         loop {
@@ -254,7 +254,7 @@ fn text_of(candidate: &Candidate) -> Result<&str, Error> {
     })
 }
 
-/// All that the text says. Whoever was known before needs no other check of the key, and keeps
+/// Parses the text. A client from before needs no other check of its key, and keeps
 /// times that are not written.
 fn identities(candidate: &Candidate, known: &Table) -> Result<Vec<Identity>, Error> {
     let modified = candidate.contents().first().and_then(Contents::modified);

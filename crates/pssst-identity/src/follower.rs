@@ -280,7 +280,7 @@ mod tests {
         until(&follower, |now| state(now, 3) == Some(State::Revoked) && state(now, 4).is_none()).await;
         assert_eq!(follower.snapshot().len(), 9);
 
-        // While the store is away, the last snapshot serves, and that is told.
+        // While the store is unavailable, the last snapshot serves, and that is reported.
         store.is_away.store(true, Ordering::Relaxed);
         store.add_all((20..=29).map(client).collect()).await.unwrap();
         store.update(&key(5), Update::state(State::Suspended)).await.unwrap();

@@ -65,7 +65,7 @@ impl Identity {
         text
     }
 
-    /// What a server needs to know of it.
+    /// Returns the part that servers need.
     pub(crate) fn status(&self) -> ClientStatus {
         ClientStatus { name: self.name.clone(), state: self.state, expires: self.expires }
     }
@@ -127,7 +127,7 @@ impl NewIdentity {
         Ok(Self { key, name, labels: Labels::new(), state: State::Enrolled, created: None, expires: None })
     }
 
-    /// The same with one more label.
+    /// Returns the identity with one more label.
     ///
     /// # Errors
     /// [`Error::InvalidLabel`].
@@ -137,7 +137,7 @@ impl NewIdentity {
         Ok(self)
     }
 
-    /// The same with these labels.
+    /// Returns the identity with these labels.
     ///
     /// # Errors
     /// [`Error::InvalidLabel`].
@@ -146,20 +146,20 @@ impl NewIdentity {
         Ok(Self { labels, ..self })
     }
 
-    /// The same in this state.
+    /// Returns the identity in this state.
     #[must_use]
     pub fn with_state(self, state: State) -> Self {
         Self { state, ..self }
     }
 
-    /// The same, refused from this time on.
+    /// Returns the identity with an expiry: it is refused from this time on.
     #[must_use]
     pub fn with_expiry(self, expires: impl Into<Option<Timestamp>>) -> Self {
         Self { expires: expires.into(), ..self }
     }
 
-    /// The same, enrolled at this time instead of when it is added: for what is moved from another
-    /// store.
+    /// Returns the identity with the time when it was enrolled: for clients that are moved from
+    /// another store.
     #[must_use]
     pub fn with_created(self, created: Timestamp) -> Self {
         Self { created: Some(created), ..self }
@@ -197,7 +197,7 @@ impl NewIdentity {
     }
 }
 
-/// What is to be changed in an identity. What is `None` stays.
+/// A change of an identity. Fields that are `None` stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// The new state. From revoked there is no way back.
@@ -217,7 +217,7 @@ impl Update {
     }
 }
 
-/// What a server needs to know of a client when a packet comes.
+/// The part of an identity that a server needs when a packet comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientStatus {
     /// Its name.

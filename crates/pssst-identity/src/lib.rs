@@ -1,6 +1,6 @@
-//! Who the clients of a PSSST server are.
+//! Identities of the clients of a PSSST server.
 //!
-//! The protocol proves that a request comes from whoever holds a client key. This crate says whose
+//! The protocol proves that the sender of a request holds a client key. This crate says whose
 //! key that is and whether it is welcome: identities are kept in an [`IdentityStore`] (memory, a
 //! text file, SQLite, PostgreSQL), and servers ask an [`IdentitySnapshot`] in memory, for each
 //! packet, which a feed of changes keeps current.

@@ -30,7 +30,7 @@ impl MemoryStore {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Whoever panicked had checked everything before it changed anything.
+        // A thread that panicked had checked everything before it changed anything.
         lock(&self.table)
     }
 }

@@ -46,7 +46,7 @@ impl IdentitySnapshot {
         Self { table: Table::new(RandomState::new()), writing: Mutex::new(()) }
     }
 
-    /// What is known of the client with exactly this key.
+    /// Returns the status of the client with exactly this key.
     pub fn get(&self, key: &PublicKey) -> Option<ClientStatus> {
         let (shard, hash) = self.table.shard(key);
         shard.load().get(key, hash)
@@ -58,8 +58,8 @@ impl IdentitySnapshot {
         shard.load().authorization(key, hash)
     }
 
-    /// Takes these changes over, the later of two for one key last. Each is seen by whoever looks
-    /// up its key when this returns.
+    /// Takes these changes over, the later of two for one key last. Each is seen by every thread
+    /// that looks up its key when this returns.
     pub fn apply(&self, changes: &[Change]) {
         let _one_at_a_time = lock(&self.writing);
         self.table.apply(changes);
@@ -241,7 +241,7 @@ mod tests {
         assert!(!is_expired(3, far - 2_000) && is_expired(3, far));
     }
 
-    /// What is not changed is found at every moment, whatever is written meanwhile.
+    /// Unchanged clients are found at every moment, whatever is written meanwhile.
     #[test]
     fn readers_never_miss_what_stays() {
         let snapshot = IdentitySnapshot::new();

@@ -56,7 +56,7 @@ impl SqlStore {
         Ok(Self { database: Arc::new(connect::open(url).await?), actor: "pssst".into() })
     }
 
-    /// The same store, whose changes the audit log ascribes to this actor. Up to 128 bytes of it
+    /// Returns a handle whose changes the audit log ascribes to this actor. Up to 128 bytes of it
     /// are kept.
     #[must_use]
     pub fn with_actor(&self, actor: impl Into<String>) -> Self {
@@ -96,8 +96,8 @@ impl SqlStore {
     /// key. The same token with the same key again, while that identity is enrolled, gives the
     /// identity once more and stores nothing.
     ///
-    /// A refusal leaves the token as it was. It is not in the audit log: whoever answers the device
-    /// knows more of it, and [records](Self::record) it.
+    /// A refusal leaves the token as it was. It is not in the audit log: the caller that answers
+    /// the device knows more of it, and [records](Self::record) it.
     ///
     /// # Errors
     /// Every [`EnrollError`].

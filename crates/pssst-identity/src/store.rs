@@ -61,8 +61,9 @@ pub trait IdentityStore: Send + Sync {
     /// The store's own failure.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error>;
 
-    /// Marked as changed soon after something has changed, as far as the store is told; where it is
-    /// not (another process changed a file), only asking for [`changes`](Self::changes) tells.
+    /// Returns a receiver that is notified soon after a change, as far as the store learns of it;
+    /// where it does not (another process changed a file), only asking for
+    /// [`changes`](Self::changes) tells.
     fn subscribe(&self) -> ChangeReceiver;
 
     /// Adds one identity.
@@ -141,7 +142,7 @@ pub struct Changes {
 pub struct Change {
     /// The number of this change.
     pub revision: Revision,
-    /// Whose.
+    /// The client's key.
     pub key: PublicKey,
     /// What it is now; `None` when it was removed.
     pub status: Option<ClientStatus>,

@@ -1,4 +1,4 @@
-//! One-time tokens, by which a device may enrol a key.
+//! One-time tokens that let a device enrol a key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,7 +42,7 @@ impl FromStr for TokenId {
     }
 }
 
-/// A token: whoever has it can enrol one key. `pssst-token-`, the id and a secret of 32 bytes, in
+/// A token: its holder can enrol one key. `pssst-token-`, the id and a secret of 32 bytes, in
 /// hexadecimal digits.
 ///
 /// Wiped when dropped; `Debug` shows its id only.
@@ -95,7 +95,7 @@ fn decode(digits: &str, bytes: &mut [u8]) -> Result<(), Error> {
     }
 }
 
-/// What a token allows.
+/// Permissions of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenGrant {
     /// The name that the device gets. With `None` it proposes one itself.
@@ -118,9 +118,9 @@ pub struct TokenInfo {
     pub grant: TokenGrant,
     /// When it was made.
     pub created: Timestamp,
-    /// Who made it.
+    /// The actor that made it.
     pub created_by: String,
-    /// When it was used, and for which key.
+    /// Time of its use, and the key that it enrolled.
     pub used: Option<(Timestamp, PublicKey)>,
     /// When an operator took it back.
     pub withdrawn: Option<Timestamp>,

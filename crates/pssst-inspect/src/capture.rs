@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(clock.time(u128::from(u64::MAX)), None);
     }
 
-    /// What is good is read, and the rest is an error.
+    /// Good blocks are read, and the rest is an error.
     #[test]
     fn a_file_that_was_cut_gives_what_it_has() {
         let data = [vec![1; 60], vec![2; 60]];

@@ -1,4 +1,4 @@
-//! What the server's secret key shows of a packet.
+//! Decryption of packets by the server's secret key.
 
 use pssst::{Keyring, PublicKey, Refusal, Server};
 use serde::{Serialize, Serializer};

@@ -40,9 +40,9 @@ pub struct Dissection {
     pub overhead: Option<usize>,
     /// Absent, too, when an authenticated request has no room for its proof.
     pub message_length: Option<usize>,
-    /// What a server says of it.
+    /// Verdict of a server.
     pub server: Verdict,
-    /// What a client says of it.
+    /// Verdict of a client.
     pub client: Verdict,
 }
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a server refuses without a key, it refuses for the cause that is told here.
+        /// Whatever a server refuses without a key, it refuses for the cause that is shown here.
         ///
         #[test]
         fn verdicts_are_the_servers(flags: u8, low: bool, suite in 0u16..3, x in prop::array::uniform32(0u8..3), length in 0usize..130) {

@@ -22,7 +22,7 @@ pub enum Event {
         /// Seconds since then.
         after: Option<f64>,
     },
-    /// The same exchange value in another request: one of them was changed on its way, or made up.
+    /// Another request has this exchange value: one of the two was changed on its way, or forged.
     OtherRequest {
         /// The number of the other frame.
         than: u64,
@@ -47,7 +47,7 @@ pub enum Event {
     DifferentReplies {
         /// The number of the other frame.
         than: u64,
-        /// Under suite 1: whoever saw both can forge a third.
+        /// Under suite 1: anyone who saw both can forge a third.
         danger: bool,
         /// Whether both were opened with the server's key; without it, one of them may be made up.
         genuine: bool,
@@ -84,7 +84,7 @@ const MAX_TRANSACTIONS: usize = 1 << 16;
 /// Requests, and replies, that are remembered of each.
 const MAX_PACKETS: usize = 8;
 
-/// What is remembered of all packets with one exchange value.
+/// Facts about all packets with one exchange value.
 #[derive(Default)]
 struct Transaction {
     requests: Vec<Seen>,
@@ -235,7 +235,7 @@ mod tests {
         packet
     }
 
-    /// A capture that goes on by a second with each packet.
+    /// A capture whose clock advances by a second with each packet.
     struct Scene(Transactions, u64);
 
     impl Scene {

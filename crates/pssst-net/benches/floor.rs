@@ -89,7 +89,7 @@ fn sealed(client: &Client, count: usize) -> Vec<Vec<u8>> {
 
 /// Transactions a second.
 fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[Vec<u8>], time: Duration) -> f64 {
-    // Threads start on the core of whoever starts them.
+    // Threads start on the core of the thread that starts them.
     pin(0);
     if kind == Kind::Floor {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

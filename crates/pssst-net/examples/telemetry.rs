@@ -13,8 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = SecretKey::generate(&mut SysRng)?;
     let server_key = secret.public_key();
 
-    // Workers must not wait, so they hand reports over to whoever stores them; what does not fit is
-    // dropped.
+    // Workers must not wait, so they hand reports over to the thread that stores them; what does
+    // not fit is dropped.
     let (reports, store) = mpsc::sync_channel(1000);
     let handler = Handler::from_fn(move |request: Request<&[u8]>| {
         drop(reports.try_send(request.to_owned()));

@@ -40,8 +40,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::builder().workers(1).max_in_flight(500).bind("127.0.0.1:0")?;
     let server = server.serve(ServerConfig::new(secret, handler))?;
 
-    // What a database says may change between two tries of one request, so suite 1 is not for this
-    // handler.
+    // The answer of a database may change between two tries of one request, so suite 1 is not for
+    // this handler.
     let client = Client::builder(server_key)
         .suite(Suite::X25519Aes128GcmSiv)
         .timeout(Duration::from_secs(1))

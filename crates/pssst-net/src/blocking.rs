@@ -10,7 +10,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{ClientStats, Error, Retry};
 
-/// [`Client`](crate::Client) for programs without async: the same, and its calls wait. Threads can share it.
+/// [`Client`](crate::Client) for programs without async: the same, and its calls wait. Threads can
+/// share it.
 ///
 /// One thread of its own moves its packets.
 ///
@@ -37,13 +38,13 @@ impl Client {
     /// Sends a request, waits, and returns the message of its reply.
     ///
     /// # Errors
-    /// Those of [`Client::request`](crate::Client::request); and [`Error::Network`] within an async runtime, which waiting
-    /// would hold up.
+    /// Those of [`Client::request`](crate::Client::request); and [`Error::Network`] within an async
+    /// runtime, which waiting would hold up.
     pub fn request(&self, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
         self.wait(self.client.request(message))
     }
 
-    /// The same with a time of its own.
+    /// Sends a request with its own deadline, as [`request`](Self::request) does.
     ///
     /// # Errors
     /// Those of [`Client::request`].
@@ -54,7 +55,8 @@ impl Client {
     /// Sends a message that wants no reply, once, and keeps nothing.
     ///
     /// # Errors
-    /// Those of [`Client::send`](crate::Client::send); and [`Error::Network`] within an async runtime.
+    /// Those of [`Client::send`](crate::Client::send); and [`Error::Network`] within an async
+    /// runtime.
     pub fn send(&self, message: impl AsRef<[u8]>) -> Result<(), Error> {
         self.wait(self.client.send(message))
     }
@@ -77,7 +79,7 @@ impl Client {
         self.client.max_message_len()
     }
 
-    /// What the client has done so far.
+    /// Returns the client's counters.
     pub fn stats(&self) -> ClientStats {
         self.client.stats()
     }
@@ -87,7 +89,8 @@ impl Client {
         self.client.in_flight()
     }
 
-    /// Ends every request under way, in whatever thread, and every later one, with [`Error::Closed`].
+    /// Ends every request under way, in whatever thread, and every later one, with
+    /// [`Error::Closed`].
     pub fn close(&self) {
         self.client.close();
     }
@@ -160,11 +163,12 @@ impl ClientBuilder {
         Self { builder: self.builder.replacing(&client.client) }
     }
 
-    /// Starts the client's thread, resolves the server's name, which is `host:port`, and opens a socket. Nothing is sent.
+    /// Starts the client's thread, resolves the server's name, which is `host:port`, and opens a
+    /// socket. Nothing is sent.
     ///
     /// # Errors
-    /// Those of [`ClientBuilder::connect`](crate::ClientBuilder::connect); and [`Error::Network`] when the system has no
-    /// thread left, or within an async runtime, which waiting would hold up.
+    /// Those of [`ClientBuilder::connect`](crate::ClientBuilder::connect); and [`Error::Network`]
+    /// when the system has no thread left, or within an async runtime, which waiting would hold up.
     pub fn connect(self, server: impl AsRef<str>) -> Result<Client, Error> {
         refuse_async()?;
         let runtime = Builder::new_multi_thread()

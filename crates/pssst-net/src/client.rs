@@ -34,16 +34,17 @@ mod transaction;
 
 /// Sends requests to one server, or to one pool of servers that share a key and a name.
 ///
-/// Cheap to clone, and made to be shared: all clones are one client, with one socket as long as all goes well. Each request
-/// is told apart from all others; replies may come in any order, twice, late, or forged, and none of that disturbs another
-/// request. Within a tokio runtime only, the one in which it was connected; [`blocking::Client`](crate::blocking::Client)
-/// has its own.
+/// Cheap to clone, and made to be shared: all clones are one client, with one socket as long as all
+/// goes well. Each request has its own keys; replies may come in any order, twice, late, or forged,
+/// and none of that disturbs another request. Within a tokio runtime only, the one in which it was
+/// connected; [`blocking::Client`](crate::blocking::Client) has its own.
 ///
 /// # Repeated requests
 ///
-/// While no reply comes, the same bytes are sent again ([`Retry`]), so a server may handle a request several times, even
-/// after the client has given up. **What a request asks for must be safe to repeat**, and under suite 1 a server must give
-/// the same answer each time: see [the protocol's documentation](pssst#one-request-one-answer). Prefer
+/// While no reply comes, the same bytes are sent again ([`Retry`]), so a server may handle a
+/// request several times, even after the client has given up. **What a request asks for must be
+/// safe to repeat**, and under suite 1 a server must give the same answer each time: see [the
+/// protocol's documentation](pssst#one-request-one-answer). Prefer
 /// [`Suite::X25519Aes128GcmSiv`](pssst::Suite::X25519Aes128GcmSiv) when the server is one of ours.
 ///
 /// ```no_run
@@ -76,13 +77,14 @@ impl Client {
     /// Drop the future to give the request up.
     ///
     /// # Errors
-    /// [`Error::Timeout`] once the client's [`timeout`](ClientBuilder::timeout) is over, [`Error::TooLarge`],
-    /// [`Error::Closed`], and [`Error::Protocol`] when the system has no randomness.
+    /// [`Error::Timeout`] once the client's [`timeout`](ClientBuilder::timeout) is over,
+    /// [`Error::TooLarge`], [`Error::Closed`], and [`Error::Protocol`] when the system has no
+    /// randomness.
     pub async fn request(&self, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
         self.request_within(self.shared.settings.timeout, message).await
     }
 
-    /// The same with a time of its own, which counts from the call.
+    /// Sends a request with its own timeout, which counts from the call.
     ///
     /// # Errors
     /// Those of [`Client::request`].
@@ -97,7 +99,7 @@ impl Client {
             () = shared.closed.cancelled() => Err(Error::Closed),
             outcome = timeout_at(after(timeout), exchange) => outcome.unwrap_or_else(|_| {
                 shared.counts.timeouts.add();
-                // Whoever translates addresses may hold on to a server that is gone as long as this port is used.
+                // A NAT may keep a server that is gone as long as this port is used.
                 progress.mark_suspect();
                 let error = progress.to_timeout();
                 tracing::debug!(%error, "a request got no reply");
@@ -106,12 +108,13 @@ impl Client {
         }
     }
 
-    /// Sends a message that wants no reply, once, and keeps nothing. Nobody learns whether it arrives.
+    /// Sends a message that wants no reply, once, and keeps nothing. Nobody learns whether it
+    /// arrives.
     ///
     /// # Errors
-    /// [`Error::Network`] when the system can send to none of the server's addresses, [`Error::TooLarge`],
-    /// [`Error::Closed`], [`Error::Timeout`] when the system has no room for it all the while, and [`Error::Protocol`] when
-    /// it has no randomness.
+    /// [`Error::Network`] when the system can send to none of the server's addresses,
+    /// [`Error::TooLarge`], [`Error::Closed`], [`Error::Timeout`] when the system has no room for
+    /// it all the while, and [`Error::Protocol`] when it has no randomness.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), Error> {
         let message = message.as_ref();
         let shared = &*self.shared;
@@ -126,11 +129,12 @@ impl Client {
         }
     }
 
-    /// Seals requests for another key of the server from here on. Requests under way finish with the key they were sealed
-    /// for.
+    /// Seals requests for another key of the server from here on. Requests under way finish with
+    /// the key they were sealed for.
     ///
     /// # Errors
-    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that nobody must use; the old one stays.
+    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that nobody must
+    /// use; the old one stays.
     pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
         self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key)?));
         Ok(())
@@ -146,7 +150,7 @@ impl Client {
         self.shared.max_message_len()
     }
 
-    /// What the client has done so far.
+    /// Returns the client's counters.
     pub fn stats(&self) -> ClientStats {
         self.shared.counts.snapshot()
     }

@@ -16,8 +16,8 @@ pub enum Error {
         sent: u32,
         /// Packets that claimed to be its reply, and were forged or damaged.
         refused: u32,
-        /// What the network last had to say, for instance that nobody listens there. Anybody can
-        /// forge that.
+        /// The last error that the network reported, for instance that nobody listens there.
+        /// Anybody can forge that.
         last_network_error: Option<io::Error>,
     },
     /// The message does not fit into a datagram of the length that the client is allowed to send.

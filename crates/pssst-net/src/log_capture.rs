@@ -1,4 +1,4 @@
-//! What was logged, for tests.
+//! Capture of log events, for tests.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, OnceLock};

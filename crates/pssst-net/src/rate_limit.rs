@@ -48,13 +48,13 @@ impl RateLimit {
         }
     }
 
-    /// The same limit, with this many requests at once after a quiet time. 0 counts as 1.
+    /// Returns the limit with this burst: requests at once after an idle time. 0 counts as 1.
     #[must_use]
     pub fn with_burst(self, burst: u32) -> Self {
         Self { burst, ..self }
     }
 
-    /// The same limit, with this many leading bits of an IPv4 address for its source. Above 32
+    /// Returns the limit with this many leading bits of an IPv4 address for its source. Above 32
     /// counts as 32, and 0 makes all of IPv4 one source. IPv4 addresses mapped into IPv6
     /// (`::ffff:a.b.c.d`) count as IPv4.
     #[must_use]
@@ -62,14 +62,14 @@ impl RateLimit {
         Self { ipv4_prefix_len, ..self }
     }
 
-    /// The same limit, with this many leading bits of an IPv6 address for its source. Above 128
+    /// Returns the limit with this many leading bits of an IPv6 address for its source. Above 128
     /// counts as 128, and 0 makes all of IPv6 one source.
     #[must_use]
     pub fn with_ipv6_prefix_len(self, ipv6_prefix_len: u8) -> Self {
         Self { ipv6_prefix_len, ..self }
     }
 
-    /// The same limit, in this many buckets of 8 bytes. 0 counts as 1.
+    /// Returns the limit with this many buckets of 8 bytes. 0 counts as 1.
     #[must_use]
     pub fn with_buckets(self, buckets: usize) -> Self {
         Self { buckets, ..self }
@@ -97,7 +97,7 @@ pub struct RateLimiter {
     created: Instant,
     /// Nanoseconds between two requests. `None` admits nothing.
     interval: Option<u64>,
-    /// Nanoseconds by which a request may be early.
+    /// Nanoseconds that a request may be early.
     tolerance: u64,
     ipv4_mask: u32,
     ipv6_mask: u128,

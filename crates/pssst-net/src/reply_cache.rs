@@ -25,9 +25,9 @@ mod ring;
 /// empties it. It is no protocol state: losing any of it at any time costs work, never a
 /// transaction.
 ///
-/// An exchange value stands for its request because only its maker can seal a request under it.
-/// Whoever enters one before the request was opened saves the X25519 of a repeat, and lets whoever
-/// copies the value onto junk hold back the true request until that junk has been refused. A client
+/// An exchange value stands for its request because only its maker can seal a request under it. A
+/// lookup before the request was opened would save the X25519 of a repeat, and would let anyone who
+/// copies the value onto junk delay the true request until that junk has been refused. A client
 /// that seals two messages under one exchange value, which none may, gets the first one's reply
 /// twice.
 ///
@@ -58,9 +58,9 @@ pub(crate) struct PendingEntry {
 }
 
 impl ReplyCache {
-    /// A cache in at most `capacity` bytes for the replies and their index, allocated here and never
-    /// again. (The system may lend the pages only as they are first written.) About one reply of 84
-    /// bytes is kept for each 136 bytes.
+    /// A cache in at most `capacity` bytes for the replies and their index, allocated here and
+    /// never again. (The system may lend the pages only as they are first written.) About one reply
+    /// of 84 bytes is kept for each 136 bytes.
     ///
     /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to
     /// bound. Too small a capacity, such as 0, keeps no replies; requests in progress are still
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// What the cache repeats. Leaves nothing in progress that was not.
+    /// Returns the reply that the cache repeats. Leaves nothing in progress that was not.
     fn repeated(cache: &ReplyCache, number: u64) -> Option<Vec<u8>> {
         match lookup(cache, number) {
             Entry::Repeated(reply) => Some(reply),

@@ -1,4 +1,5 @@
-//! Client and server on a network that does its worst, in virtual time: nothing sleeps, and a seed reproduces each run.
+//! Client and server on a network that does its worst, in virtual time: nothing sleeps, and a seed
+//! reproduces each run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +80,8 @@ struct Ended {
     timed_out: u32,
 }
 
-/// Makes transactions, several at a time, each with a message of its own. Each ends with the right reply, or with a timeout
-/// at its deadline.
+/// Makes transactions, several at a time, each with a message of its own. Each ends with the right
+/// reply, or with a timeout at its deadline.
 async fn transact(client: &Client, transactions: u32) -> Ended {
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
@@ -115,8 +116,8 @@ async fn transact(client: &Client, transactions: u32) -> Ended {
     }
 }
 
-/// Runs a scenario on a network under these conditions, in virtual time. The seed is printed, and can be given as
-/// `PSSST_SIMULATION_SEED`.
+/// Runs a scenario on a network under these conditions, in virtual time. The seed is printed, and
+/// can be given as `PSSST_SIMULATION_SEED`.
 fn simulate<T>(conditions: LinkConditions, scenario: impl AsyncFnOnce(Net) -> T) -> T {
     let seed = match std::env::var("PSSST_SIMULATION_SEED") {
         Ok(seed) => seed.parse().unwrap(),
@@ -164,7 +165,7 @@ fn of_ten_thousand_transactions_in_a_storm_each_gets_its_own_reply_or_its_timeou
     let (ended, traffic, client, server) = simulate(LOSSY, async |net| lossy(net, 10_000).await);
     println!("{ended:?}, {traffic:?}");
     assert_eq!(ended.replied + ended.timed_out, 10_000);
-    // Five tries, of which two thirds get through: all of them fail for one in 250.
+    // Five tries, and two thirds of them get through: all five fail for one in 250.
     assert!((5..200).contains(&ended.timed_out), "{ended:?}");
     for fate in [traffic.lost, traffic.duplicated, traffic.corrupted, traffic.replayed, traffic.forged] {
         assert!(fate > 500, "{traffic:?}");
@@ -213,7 +214,8 @@ fn forged_and_replayed_replies_end_nothing() {
     });
     assert_eq!(ended, Ended { replied: 1000, timed_out: 0 });
     assert_eq!((traffic.forged, stats.datagrams_sent), (1000, 1000));
-    // Every forgery overtook its reply and was refused; a replay was for a request that had ended, or came twice.
+    // Every forgery overtook its reply and was refused; a replay was for a request that had ended,
+    // or came twice.
     assert!(stats.refused() >= 1000 && stats.unmatched_replies > 500, "{stats:?}");
 }
 

@@ -1,7 +1,7 @@
 //! Datagrams in batches: as many as wait in a socket are received by one system call, and as many
 //! as are ready are sent by one for each local address.
 //!
-//! What the server stands on, and of use to whoever moves many datagrams. On Linux `recvmmsg` and
+//! The base of the server, useful to any program that moves many datagrams. On Linux `recvmmsg` and
 //! `sendmmsg`; elsewhere what the system has, one by one if need be.
 
 use std::io::{self, IoSliceMut};
@@ -83,7 +83,7 @@ impl BatchSocket {
     /// Waits until at least one datagram is there, and takes as many as wait and the batch holds.
     ///
     /// # Errors
-    /// What the network had to say, for instance that a peer of ours cannot be reached. The socket
+    /// Errors that the network reported, for instance that a peer cannot be reached. The socket
     /// remains usable.
     pub async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         self.io.async_io(Interest::READABLE, || self.receive_now(batch)).await
@@ -123,7 +123,7 @@ impl BatchSocket {
     }
 
     /// Sends the whole batch and empties it, waiting while the socket's buffer is full. `each` is
-    /// told of every datagram whether the system took it, in no particular order; one that it
+    /// called for every datagram with the system's result, in no particular order; one that it
     /// refuses keeps no other from being sent. A buffer that stays full for 100 ms fails the rest.
     pub async fn send<T>(&mut self, batch: &mut SendBatch<T>, mut each: impl FnMut(T, io::Result<()>)) {
         if self.has_own_address {

@@ -23,7 +23,7 @@ thread_local! {
     static CHECKED: Cell<u64> = const { Cell::new(u64::MAX) };
 }
 
-/// What the handlers of all generations saw.
+/// Observations of the handlers of all generations.
 #[derive(Default)]
 struct Seen {
     whole: AtomicU64,
@@ -36,7 +36,7 @@ fn secret(generation: u64) -> SecretKey {
     SecretKey::from_bytes([if generation.is_multiple_of(2) { 8 } else { 16 }; 32])
 }
 
-/// Keys, client check and handler, each of which knows its generation.
+/// Keys, client check and handler. Each knows its generation.
 fn config(generation: u64, seen: &Arc<Seen>) -> ServerConfig {
     // One kind of handler for two generations, and then another.
     let handler = if generation & 2 == 0 {
@@ -57,7 +57,7 @@ fn config(generation: u64, seen: &Arc<Seen>) -> ServerConfig {
     })
 }
 
-/// Sends requests for one key and for the other, of which a server opens half.
+/// Sends requests for one key and for the other; a server opens half of them.
 fn send_requests(server: SocketAddr, seen: &Seen) {
     let socket = socket(V4);
     socket.set_nonblocking(true).unwrap();

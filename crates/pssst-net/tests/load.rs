@@ -1,4 +1,4 @@
-//! What the server does under load: nothing is lost that was accepted, whatever is changed
+//! The server under load: no accepted request is lost, whatever is changed
 //! meanwhile.
 
 mod common;
@@ -23,7 +23,7 @@ fn marked(mark: u8, pause: Duration) -> Handler {
     }))
 }
 
-/// Sends requests from its own socket, one after another, each once, until it is told to stop.
+/// Sends requests from its own socket, one after another, each once, until `stop` is set.
 /// Every one of them must be answered. Returns how many there were.
 fn keep_asking(address: SocketAddr, clients: &[Client], stop: &AtomicBool) -> u64 {
     let socket = socket(V4);
@@ -171,7 +171,7 @@ fn handlers_are_replaced_and_finish_what_they_have() {
     assert!(matches!(*nonzero(&stats), [(DatagramOutcome::Replied, _)]), "{:?}", nonzero(&stats));
 }
 
-/// What was sent before the word to stop is answered, by handlers that wait and by such that do
+/// Requests sent before the shutdown are answered, by handlers that wait and by such that do
 /// not.
 #[test]
 fn a_graceful_shutdown_loses_nothing_that_was_accepted() {

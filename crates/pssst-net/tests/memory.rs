@@ -1,4 +1,4 @@
-//! What the server does to the memory of its process, which these tests have for themselves.
+//! Memory of the server's process. These tests have a process for themselves.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -39,8 +39,8 @@ fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
     let socket = socket(V4);
     let drain = socket.try_clone().unwrap();
     drain.set_nonblocking(true).unwrap();
-    // Sealed before the clock starts; sent again and again, which the server without reply cache cannot
-    // tell.
+    // Sealed before the clock starts; sent again and again, which the server without reply cache
+    // cannot tell.
     let packets: Vec<_> = (0..64).map(|_| sealed(&anonymous(), b"").0).collect();
     let start = Instant::now();
     let mut sent = 0.0;

@@ -1,5 +1,5 @@
-//! Clients that are gone when their replies come. By itself, since whoever gets their ports gets
-//! these replies.
+//! Clients that are gone when their replies come. By itself, since a socket that gets their ports
+//! gets these replies.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What the server does with one packet, or a few.
+//! The server with one packet, or a few.
 
 mod common;
 
@@ -178,7 +178,7 @@ fn every_packet_ends_in_exactly_one_way() {
         let expected = cases.iter().filter(|(_, expected)| *expected == outcome).count() as u64;
         assert_eq!(count, expected, "{}", outcome.name());
     }
-    // What was refused was not answered.
+    // Refused packets got no reply.
     for _ in 0..6 {
         receive(&socket);
     }
@@ -345,7 +345,7 @@ fn a_rate_limit_is_replaced_while_the_server_runs() {
     assert_eq!(replied(50), 0);
     server.set_config(server.config().rate_limit(limit));
     assert_eq!(replied(50), 50);
-    // The same limit has seen what it has seen.
+    // The limit keeps its buckets.
     server.set_config(server.config().rate_limit(limit));
     assert!(replied(50) < 50);
     server.set_config(server.config().rate_limit(None));

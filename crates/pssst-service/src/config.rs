@@ -1,5 +1,6 @@
-//! Values of a service's options: from a configuration file, the environment and the command line, each stronger
-//! than the one before. The options themselves are defined once, for the command line.
+//! Values of a service's options: from a configuration file, the environment and the command line,
+//! each stronger than the one before. The options themselves are defined once, for the command
+//! line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -41,10 +42,10 @@ impl Invocation {
 
     /// Reads file and environment, and checks everything that can be checked by itself.
     ///
-    /// What is wrong with the command line alone, and `--help`, ends the process as clap has it.
+    /// A fault of the command line alone, and `--help`, ends the process as clap does it.
     ///
     /// # Errors
-    /// What is wrong with the file, or with all of them together.
+    /// The faults of the file, or of all sources together.
     pub fn read(&self) -> Result<Configured, Failure> {
         let command = self.program.command_with_environment();
         let Some((service, given, path)) = self.config_file(&command) else {
@@ -52,7 +53,7 @@ impl Invocation {
             return Ok(Configured { matches, file: None });
         };
         let file = ConfigFile::read(&path, self.program.services)?;
-        // What is given in a stronger place is not taken from the file.
+        // An option from a stronger source is not taken from the file.
         let is_given =
             |id: &str| matches!(given.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
         let of_service = self.program.service(&service);
@@ -71,9 +72,10 @@ impl Invocation {
         }
     }
 
-    /// The command, what is given on the command line and in the environment, and the file, if there is one.
+    /// The command, what is given on the command line and in the environment, and the file, if
+    /// there is one.
     fn config_file(&self, command: &Command) -> Option<(String, ArgMatches, PathBuf)> {
-        // What is required may be in the file, and what is wrong is reported later.
+        // Required options may be in the file, and faults are reported later.
         let given = command.clone().ignore_errors(true).try_get_matches_from(&self.args).ok()?;
         let (service, given) = given.subcommand()?;
         if !self.program.services.contains(&service) {
@@ -88,7 +90,7 @@ impl Configured {
     /// Reads a service's options as if it was called with nothing but the file.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The faults of the file.
     pub fn of_file(program: &Program, file: ConfigFile, service: &str) -> Result<Self, Failure> {
         let options = file.options(service, &program.service(service))?;
         let args = [program.name.into(), service.into()].into_iter();
@@ -101,7 +103,8 @@ impl Configured {
         }
     }
 
-    /// Returns the values of the whole command line, for the program to tell which command was given.
+    /// Returns the values of the whole command line, for the program to tell which command was
+    /// given.
     pub const fn matches(&self) -> &ArgMatches {
         &self.matches
     }
@@ -111,7 +114,8 @@ impl Configured {
         self.matches.subcommand().map(|(_, values)| values)
     }
 
-    /// The options among these, by their names on the command line, that have other values in `newer`.
+    /// The options among these, by their names on the command line, that have other values in
+    /// `newer`.
     pub(crate) fn changes(&self, newer: &Self, options: &Command) -> Vec<String> {
         let raw = |configured: &Self, id: &str| -> Option<Vec<OsString>> {
             configured.values()?.try_get_raw(id).ok()?.map(|values| values.map(ToOwned::to_owned).collect())

@@ -24,7 +24,7 @@ enum Kind {
     Failed,
     /// Exit code 2, as for anything else that is wrong with the command line.
     Usage,
-    /// Whoever read our output has seen enough, which is no failure.
+    /// The reader closed our output, which is not a failure.
     OutputClosed,
 }
 
@@ -117,7 +117,7 @@ impl Failure {
     }
 }
 
-/// As it is told.
+/// Writes the message, the advice, and further failures.
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "error: {}\n help: {}", self.what, self.remedy)?;

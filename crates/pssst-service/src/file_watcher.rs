@@ -116,7 +116,7 @@ mod tests {
         fs::write(two, "").unwrap();
         let mut watch = FileWatcher::new(files.to_vec());
 
-        // The same again, in another file.
+        // Another file with the same contents.
         fs::remove_file(one).unwrap();
         fs::write(one, "1").unwrap();
         assert!(!is_changed(&mut watch).await);
@@ -138,7 +138,7 @@ mod tests {
         assert!(is_changed(&mut watch).await);
         watch.mark_seen().unwrap();
         assert!(!is_changed(&mut watch).await);
-        // What was refused is tried again, and so is what is looked at for the first time.
+        // A refused file is tried again, and so is one that is new here.
         watch.force_reload();
         assert!(is_changed(&mut watch).await);
         watch.mark_seen().unwrap();

@@ -1,9 +1,9 @@
-//! What any service of ours has: options from flags, environment and a file, all checked at once; a reload
-//! of all of it or nothing; metrics and health over HTTP; a log; traces; a service manager that is told what
-//! happens; and a stop that finishes what was accepted.
+//! The frame of every service: options from flags, environment and a file, all checked at once; a
+//! reload of all of it or nothing; metrics and health over HTTP; a log; traces; notifications to a
+//! service manager of what happens; and a stop that finishes what was accepted.
 //!
-//! A service is a type that implements [`Service`], and [`run`] runs it to its end. The crate knows nothing of
-//! what services do.
+//! A service is a type that implements [`Service`], and [`run`] runs it to its end. The crate knows
+//! nothing of what services do.
 //!
 //! # Features
 //!

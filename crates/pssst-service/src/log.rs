@@ -19,7 +19,7 @@ pub(crate) struct LogOptions {
     /// Log lines of text, or of JSON.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
-    /// Log what is as grave as this, or graver.
+    /// Minimum level to log.
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
 }
@@ -77,7 +77,7 @@ impl LogOptions {
     }
 }
 
-/// The time of day, unless whoever reads the lines has a clock.
+/// The time of day, unless the reader of the lines adds it.
 struct Clock {
     is_journal: bool,
 }
@@ -88,7 +88,8 @@ impl Clock {
     }
 }
 
-/// Whether standard error is still the stream that systemd named when it started this or whoever started this: `DEVICE:INODE`.
+/// Returns whether standard error is still the stream that systemd named for this process or its
+/// parent: `DEVICE:INODE`.
 fn is_stderr(stream: &str) -> bool {
     #[cfg(unix)]
     {

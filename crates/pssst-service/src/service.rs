@@ -27,7 +27,8 @@ use crate::traces::{TraceOptions, Traces};
 /// Options of any service that stay as they are while it runs.
 #[derive(Args, Clone, Debug)]
 pub struct FixedOptions {
-    /// Show metrics and health over HTTP at this address and port, under /metrics, /livez and /readyz [default: nowhere].
+    /// Show metrics and health over HTTP at this address and port, under /metrics, /livez and
+    /// /readyz [default: nowhere].
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
@@ -37,17 +38,20 @@ pub struct FixedOptions {
 /// Options of any service that a reload may change.
 #[derive(Args, Clone, Debug)]
 pub struct LiveOptions {
-    /// Take options from this file, from its table of this command's name. The environment (`PSSST_LISTEN` for --listen, and so on) is
-    /// stronger than the file, and the command line is stronger than both.
+    /// Take options from this file, from its table of this command's name. The environment
+    /// (`PSSST_LISTEN` for --listen, and so on) is stronger than the file, and the command line is
+    /// stronger than both.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How often the files that were read are looked at; when one has changed, all are read again. SIGHUP does so at once.
+    /// How often the files that were read are looked at; when one has changed, all are read again.
+    /// SIGHUP does so at once.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = durations::span)]
     reload_interval: Duration,
-    /// How long to serve on once asked to stop, while saying that this is no longer ready, for balancers to notice.
+    /// How long to serve on once asked to stop, while saying that this is no longer ready, for
+    /// balancers to notice.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = durations::seconds_or_none)]
     drain: Duration,
-    /// How long to go on with what was accepted, after that.
+    /// How long to finish accepted requests after that.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = durations::seconds)]
     shutdown_timeout: Duration,
 }
@@ -58,8 +62,8 @@ pub trait Service: Sized {
     /// All of its options.
     type Args: Args;
 
-    /// Those of its options that stay as they are while it runs, [`FixedOptions`] among them. A reload that would
-    /// change one of them is refused.
+    /// Those of its options that stay as they are while it runs, [`FixedOptions`] among them. A
+    /// reload that would change one of them is refused.
     type Fixed: Args;
 
     /// The command's name.

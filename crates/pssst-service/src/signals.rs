@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 
-/// The signals that a service listens to. They are caught from here on, not only once they are waited for.
+/// The signals that a service listens to. They are caught from here on, not only once they are
+/// waited for.
 #[cfg(unix)]
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -35,7 +36,7 @@ impl Signals {
         }
     }
 
-    /// What is asked next.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Stop,
@@ -45,7 +46,7 @@ impl Signals {
     }
 }
 
-/// What a signal asks for.
+/// Request by a signal.
 pub(crate) enum Signal {
     Stop,
     #[cfg_attr(not(unix), expect(dead_code, reason = "other systems have no such signal"))]

@@ -1,4 +1,4 @@
-//! What the service manager is told (systemd's `sd_notify`). Without one, nothing happens.
+//! Notifications to the service manager (systemd's `sd_notify`). Without one, nothing happens.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub(crate) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How often the manager is to be told that the service is well: twice as often as it wants to hear it.
+/// How often the manager is to be told that the service is well: twice as often as it wants to hear
+/// it.
 pub(crate) fn interval() -> Option<Duration> {
     #[cfg(unix)]
     return sd_notify::watchdog_enabled().map(|within| within / 2);

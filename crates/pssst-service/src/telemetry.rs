@@ -1,5 +1,5 @@
-//! Metrics and health of a service over HTTP: /metrics for Prometheus, /livez and /readyz for service managers and
-//! balancers.
+//! Metrics and health of a service over HTTP: /metrics for Prometheus, /livez and /readyz for
+//! service managers and balancers.
 
 use std::fmt;
 use std::sync::Arc;

@@ -44,8 +44,8 @@ impl Traces {
     }
 }
 
-/// Returns the current span as the header `traceparent` names it (W3C Trace Context, section 3.2), if
-/// it is traced.
+/// Returns the current span as the header `traceparent` names it (W3C Trace Context, section 3.2),
+/// if it is traced.
 pub fn parent() -> Option<String> {
     #[cfg(feature = "otel")]
     return otlp::parent();

@@ -87,8 +87,8 @@ impl Source {
         if id.len > self.max_len {
             return Err(FileErrorCause::TooLong(self.max_len));
         }
-        // Sized at once: growing would leave copies behind, and so would the standard library's probe
-        // of the last few bytes, for which it wants room.
+        // Sized at once: growing would leave copies behind, and so would the standard library's
+        // probe of the last few bytes, which needs room.
         let capacity = usize::try_from(id.len).unwrap_or(0).saturating_add(PROBE_LEN);
         let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
         file.take(self.max_len.saturating_add(1)).read_to_end(&mut bytes)?;

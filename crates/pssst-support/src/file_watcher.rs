@@ -30,13 +30,13 @@ pub struct FileWatcher {
     seen: Option<Seen>,
 }
 
-/// What the files had when they were accepted.
+/// State of the files when they were accepted.
 struct Accepted {
     digest: u64,
     had_contents: Vec<bool>,
 }
 
-/// What the last poll read.
+/// State of the files at the last poll.
 struct Seen {
     ids: Vec<FileId>,
     ids_since: Instant,
@@ -45,11 +45,11 @@ struct Seen {
     read_at: Instant,
 }
 
-/// What a poll found.
+/// Result of a poll.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "whoever polls has to decide about each")]
 pub enum Polled {
-    /// What was accepted last.
+    /// The files are as they were when accepted.
     Same,
     /// Other contents, which another poll must confirm.
     Pending,

@@ -1,5 +1,6 @@
-//! What the crates of PSSST share: files that are followed, replaced or kept secret, backoff, locks
-//! and enums with names; and with the feature `tls`, the one configuration of their clients of TLS.
+//! Helpers that the crates of PSSST share: files that are followed, replaced or kept secret,
+//! backoff, locks and enums with names; and with the feature `tls`, the one configuration of their
+//! clients of TLS.
 //!
 //! It needs the standard library, and `zeroize` to wipe what was read.
 //!

@@ -71,7 +71,7 @@ pub struct WatchStatus {
     pub age: Duration,
     /// How many polls have failed so far.
     pub failures: u64,
-    /// What is wrong with which file; `None` while all is well.
+    /// The file that cannot be used, and the cause; `None` while all is well.
     pub error: Option<String>,
 }
 
@@ -81,7 +81,7 @@ pub struct WatchStatus {
 pub enum WatchError<E> {
     /// A file cannot be used.
     File(FileError),
-    /// What is in these files cannot be used, which the parser explains.
+    /// The contents of these files cannot be used, for the parser's cause.
     Contents(Vec<PathBuf>, E),
 }
 

@@ -13,7 +13,7 @@ pub fn random_secret() -> SecretKey {
 /// Returns the secret key with this number, always the same.
 pub fn secret(number: u32) -> SecretKey {
     let mut bytes = [0x42; 32];
-    // Not in the bytes of which X25519 ignores some bits.
+    // Not in the bytes whose bits X25519 ignores in part.
     bytes[8..12].copy_from_slice(&number.to_le_bytes());
     SecretKey::from_bytes(bytes)
 }

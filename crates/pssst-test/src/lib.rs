@@ -1,4 +1,5 @@
-//! What the tests of all crates share: waiting, processes, ports, keys, PostgreSQL and nginx.
+//! Helpers that the tests of all crates share: waiting, processes, ports, keys, PostgreSQL and
+//! nginx.
 //!
 //! Everything that is started ends when its value is dropped, or at the latest with the test's
 //! process. Functions panic with a message for the reader of a failed test.

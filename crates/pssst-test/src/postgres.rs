@@ -30,7 +30,7 @@ const USER: &str = "pssst";
 const PASSWORD: &str = "hunter2-of-the-tests";
 
 /// Stops the server when its standard input ends, which it does at the latest with the process that
-/// holds its other end, and removes the directory unless it was told to keep it.
+/// holds its other end, and removes the directory unless it shall be kept.
 const WATCHDOG: &str = r#"
 directory=$1; shift
 "$@" &
@@ -104,7 +104,7 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    /// Stops the server at once, whoever is connected.
+    /// Stops the server at once, even with clients connected.
     ///
     /// # Panics
     /// When it does not end.

@@ -1,7 +1,9 @@
-//! What a server does on one core, one packet by itself and many together: `cargo bench -p pssst --bench batches`
+//! Throughput of a server on one core, one packet by itself and many together:
+//! `cargo bench -p pssst --bench batches`
 //!
-//! Every backend, kind and batch size takes its turn in every round, so that all meet the same machine; each figure is the
-//! median over the rounds. The parts are the batch's X25519, and for each packet SHA-256 and AEAD, called directly.
+//! Every backend, kind and batch size takes its turn in every round, so that all meet the same
+//! machine; each figure is the median over the rounds. The parts are the batch's X25519, and for
+//! each packet SHA-256 and AEAD, called directly.
 
 mod parts;
 
@@ -17,7 +19,7 @@ const PACKETS: u8 = 64;
 const MESSAGE_LEN: usize = 32;
 const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-/// What is sent: honest requests, or packets that no key opens.
+/// Kind of packets: honest requests, or packets that no key opens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Anonymous,
@@ -131,7 +133,7 @@ impl Row {
     }
 }
 
-/// What a batch of the greatest size is made of.
+/// Parts of a batch of the greatest size.
 struct Parts {
     x25519: X25519,
     kind: Kind,

@@ -1,7 +1,9 @@
-//! What the protocol adds to the cryptography it is made of: `cargo bench -p pssst --bench overhead`
+//! Overhead of the protocol over the cryptography it is made of:
+//! `cargo bench -p pssst --bench overhead`
 //!
-//! A server's open + seal and its parts, called directly, take turns in short rounds, so that both meet the same
-//! machine. The ratio is the median over the rounds; single times on a shared machine mean little.
+//! A server's open + seal and its parts, called directly, take turns in short rounds, so that both
+//! meet the same machine. The ratio is the median over the rounds; single times on a shared machine
+//! mean little.
 
 mod parts;
 

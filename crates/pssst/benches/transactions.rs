@@ -1,4 +1,5 @@
-//! What each call costs, beside the calls it is made of: `cargo bench -p pssst --bench transactions`
+//! What each call costs, beside the calls it is made of:
+//! `cargo bench -p pssst --bench transactions`
 
 mod parts;
 

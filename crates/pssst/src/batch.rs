@@ -1,17 +1,19 @@
-//! What the batches of both ends share.
+//! Helpers that the batches of both ends share.
 
 use x25519_batch::{LengthMismatch, Product, X25519};
 
-/// Requests that are worked on together at most, by [`Server::open_batch`](crate::Server::open_batch) and
-/// [`Client::seal_batch`](crate::Client::seal_batch). Longer batches are cut into pieces of this length.
+/// Requests that are worked on together at most, by
+/// [`Server::open_batch`](crate::Server::open_batch) and
+/// [`Client::seal_batch`](crate::Client::seal_batch). Longer batches are cut into pieces of this
+/// length.
 pub const BATCH_LEN: usize = 64;
 
-/// Bytes of stack to wipe after a piece: more than it takes above its multiplications, which wipe their own. Frames that
-/// are not optimized are larger.
+/// Bytes of stack to wipe after a piece: more than it takes above its multiplications, which wipe
+/// their own. Frames that are not optimized are larger.
 pub(crate) const STACK_WIPE_LEN: usize = if cfg!(debug_assertions) { 96 } else { 32 } * 1024;
 
-/// The products of one batch of multiplications: at most [`BATCH_LEN`], each zero until it is computed. Zero is refused
-/// as the product of a low-order point. Wiped when dropped.
+/// The products of one batch of multiplications: at most [`BATCH_LEN`], each zero until it is
+/// computed. Zero is refused as the product of a low-order point. Wiped when dropped.
 pub(crate) struct Products([Product; BATCH_LEN]);
 
 impl Products {

@@ -16,8 +16,8 @@ mod batch;
 
 /// Seals requests for one server, anonymously or as one client.
 ///
-/// It holds nothing that a request changes, so one `Client` can be shared by any number of threads. What a request
-/// needs to be remembered for is in its [`PendingReply`].
+/// It holds nothing that a request changes, so one `Client` can be shared by any number of threads.
+/// What a request needs to be remembered for is in its [`PendingReply`].
 ///
 /// ```
 /// use pssst::{Client, SecretKey, Suite, SysRng};
@@ -41,7 +41,7 @@ pub struct Client {
     x25519: X25519,
 }
 
-/// What an authenticated client needs: its public key C, and the inner value x25519(c, S). [R-08]
+/// Keys of an authenticated client: its public key C, and the inner value x25519(c, S). [R-08]
 struct Identity {
     public_key: PublicKey,
     inner_value: Product,
@@ -51,7 +51,8 @@ impl Client {
     /// An anonymous client of the server with this public key, under suite 1.
     ///
     /// # Errors
-    /// [`Refusal::WeakKey`] when the server key has low order, so that anybody could read the requests. [R-10]
+    /// [`Refusal::WeakKey`] when the server key has low order, so that anybody could read the
+    /// requests. [R-10]
     pub fn new(server_key: PublicKey) -> Result<Self, Error> {
         let x25519 = X25519::new();
         // Any scalar tells: clamped, it is a multiple of the cofactor.
@@ -61,7 +62,8 @@ impl Client {
         Ok(Self { suite: Suite::default(), server_key, identity: None, x25519 })
     }
 
-    /// The same client, which now proves in every request that it holds this secret key. The key itself is not kept.
+    /// Returns the client with an identity: every request proves that it holds this secret key. The
+    /// key itself is not kept.
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] when the server key has low order.
@@ -73,31 +75,32 @@ impl Client {
         Ok(Self { identity: Some(Identity { public_key: identity.public_key(), inner_value }), ..self })
     }
 
-    /// The same client under another suite. Prefer [`Suite::X25519Aes128GcmSiv`] when the server is known to accept it:
-    /// see [the crate's documentation](crate#one-request-one-answer).
+    /// Returns the client with another suite. Prefer [`Suite::X25519Aes128GcmSiv`] when the server
+    /// is known to accept it: see [the crate's documentation](crate#one-request-one-answer).
     #[must_use]
     pub fn with_suite(self, suite: Suite) -> Self {
         Self { suite, ..self }
     }
 
-    /// The same client, which multiplies by this backend instead of the best that the machine has: for tests, for
-    /// comparisons, and for whoever must do without some instructions. The packets do not depend on it. See
-    /// [`Server::with_x25519`](crate::Server::with_x25519) for an example.
+    /// Returns the client with this X25519 backend instead of the machine's best: for tests, for
+    /// comparisons, and for machines that must do without some instructions. The packets do not
+    /// depend on it. See [`Server::with_x25519`](crate::Server::with_x25519) for an example.
     #[must_use]
     pub fn with_x25519(self, x25519: X25519) -> Self {
         Self { x25519, ..self }
     }
 
-    /// Bytes that this client's requests take around their message: 52, or 116 with an identity. [R-01]
+    /// Bytes that this client's requests take around their message: 52, or 116 with an identity.
+    /// [R-01]
     pub const fn overhead(&self) -> usize {
         if self.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD }
     }
 
-    /// Seals a message into the front of `buffer`, which holds at least `message.len()` and [`Client::overhead`] bytes.
-    /// Returns the packet, and what opens its reply.
+    /// Seals a message into the front of `buffer`, which holds at least `message.len()` and
+    /// [`Client::overhead`] bytes. Returns the packet, and what opens its reply.
     ///
-    /// To send the request again, send the same bytes again [R-30]: sealing the message anew makes another request.
-    /// For a request that wants no reply, drop the [`PendingReply`]. [R-28]
+    /// To send the request again, send the same bytes again [R-30]: sealing the message anew makes
+    /// another request. For a request that wants no reply, drop the [`PendingReply`]. [R-28]
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::RandomnessUnavailable`].
@@ -201,14 +204,15 @@ impl fmt::Debug for Client {
 
 /// A request that was sent, and the only thing that opens its reply. Wiped when dropped.
 ///
-/// [`PendingReply::open`] borrows: whatever is refused leaves it as it was, and the true reply that comes later is
-/// taken. [R-24]
+/// [`PendingReply::open`] borrows: whatever is refused leaves it as it was, and the true reply that
+/// comes later is taken. [R-24]
 ///
 /// # Two different answers
 ///
-/// The server keeps no state, so it answers a request as often as it arrives. Under suite 1 all these answers are
-/// sealed with one key and nonce. Equal answers are harmless; two that differ let anybody who saw both forge a third,
-/// which this type cannot tell from a true one. See [the crate's documentation](crate#one-request-one-answer).
+/// The server keeps no state, so it answers a request as often as it arrives. Under suite 1 all
+/// these answers are sealed with one key and nonce. Equal answers are harmless; two that differ let
+/// anybody who saw both forge a third, which this type cannot tell from a true one. See [the
+/// crate's documentation](crate#one-request-one-answer).
 pub struct PendingReply {
     suite: Suite,
     request_header: Header,
@@ -217,7 +221,8 @@ pub struct PendingReply {
 }
 
 impl PendingReply {
-    /// The exchange value that the reply will carry; [`exchange_value`](crate::exchange_value) reads it from a packet.
+    /// The exchange value that the reply will carry; [`exchange_value`](crate::exchange_value)
+    /// reads it from a packet.
     pub const fn exchange_value(&self) -> &[u8; EXCHANGE_VALUE_LEN] {
         &self.exchange_value
     }
@@ -225,9 +230,9 @@ impl PendingReply {
     /// Opens the reply in place and returns its message.
     ///
     /// # Errors
-    /// In the order of the checks [R-23]: [`Refusal::Truncated`], [`Refusal::NotReply`], [`Refusal::ReservedFlags`],
-    /// [`Refusal::UnsupportedSuite`], [`Refusal::ReplyMismatch`], [`Refusal::DecryptFailed`]. After any of them, keep waiting:
-    /// a forged packet costs nothing.
+    /// In the order of the checks [R-23]: [`Refusal::Truncated`], [`Refusal::NotReply`],
+    /// [`Refusal::ReservedFlags`], [`Refusal::UnsupportedSuite`], [`Refusal::ReplyMismatch`],
+    /// [`Refusal::DecryptFailed`]. After any of them, keep waiting: a forged packet costs nothing.
     pub fn open<'p>(&self, packet: &'p mut [u8]) -> Result<&'p mut [u8], Refusal> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);

@@ -4,9 +4,9 @@ use core::fmt;
 
 /// Why a packet or a peer's key was refused.
 ///
-/// The causes are those of the specification (sections 2, 6 and 7). None of them is ever sent to the
-/// network: a server drops the packet and counts the cause under its [`name`](Self::name), a client
-/// keeps waiting. [R-24] [R-29]
+/// The causes are those of the specification (sections 2, 6 and 7). None of them is ever sent to
+/// the network: a server drops the packet and counts the cause under its [`name`](Self::name), a
+/// client keeps waiting. [R-24] [R-29]
 ///
 /// ```
 /// use pssst::Refusal;
@@ -19,8 +19,8 @@ use core::fmt;
 #[non_exhaustive]
 pub enum Refusal {
     /// The packet is shorter than header, exchange value and tag (52 bytes), or an authenticated
-    /// request is too short for its proof. Stray traffic, or a datagram that was cut on its way: is the
-    /// receive buffer as large as the packets?
+    /// request is too short for its proof. Stray traffic, or a datagram that was cut on its way: is
+    /// the receive buffer as large as the packets?
     Truncated,
     /// A server received a reply. Stray or reflected traffic.
     NotRequest,
@@ -38,25 +38,27 @@ pub enum Refusal {
         suite: u16,
     },
     /// The request is anonymous, and the server serves authenticated clients only
-    /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an identity.
+    /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an
+    /// identity.
     AnonymousRefused,
-    /// The shared value is zero, because a public key or an exchange value has low order; anybody could
-    /// compute it. Honest keys never do this: replace the key, or drop the packet.
+    /// The shared value is zero, because a public key or an exchange value has low order; anybody
+    /// could compute it. Honest keys never do this: replace the key, or drop the packet.
     WeakKey,
-    /// The packet was not sealed for this key, or was changed on its way. After a change of the server's
-    /// key, requests sealed for the old one end here: keep it in the [`Keyring`](crate::Keyring) for a
-    /// while.
+    /// The packet was not sealed for this key, or was changed on its way. After a change of the
+    /// server's key, requests sealed for the old one end here: keep it in the
+    /// [`Keyring`](crate::Keyring) for a while.
     DecryptFailed,
     /// The packet claims a client key without proving it.
     ClientAuthFailed,
-    /// The proof holds, but the client key is another encoding or a low-order neighbour of the client's
-    /// true key (specification, R-20). Honest clients never send an alias.
+    /// The proof holds, but the client key is another encoding or a low-order neighbour of the
+    /// client's true key (specification, R-20). Honest clients never send an alias.
     ClientKeyAlias,
     /// The client proved its key, and the client check does not know it
     /// ([`KeyCheck::RejectUnknown`](crate::KeyCheck::RejectUnknown)). Enrol the client.
     UnknownClient,
     /// The client proved its key, and the client check knows it and does not serve it
-    /// ([`KeyCheck::RejectInactive`](crate::KeyCheck::RejectInactive)): suspended, revoked or expired.
+    /// ([`KeyCheck::RejectInactive`](crate::KeyCheck::RejectInactive)): suspended, revoked or
+    /// expired.
     ClientRefused,
     /// A well-formed reply, but to another request. Keep waiting.
     ReplyMismatch,
@@ -105,7 +107,8 @@ impl Refusal {
         }
     }
 
-    /// The cause in `snake_case`, for logs, metric labels and JSON. It contains no data of the packet.
+    /// The cause in `snake_case`, for logs, metric labels and JSON. It contains no data of the
+    /// packet.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
@@ -158,15 +161,15 @@ pub enum Error {
         /// Bytes that the packet takes.
         needed: usize,
     },
-    /// The text or PEM document is not a key of the kind asked for. Keys are 64 hexadecimal digits or an
-    /// RFC 8410 PEM document; is this perhaps a public key where a secret one belongs, or the other way
-    /// round?
+    /// The text or PEM document is not a key of the kind asked for. Keys are 64 hexadecimal digits
+    /// or an RFC 8410 PEM document; is this perhaps a public key where a secret one belongs, or the
+    /// other way round?
     InvalidKey,
-    /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that is not
-    /// used any more.
+    /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that
+    /// is not used any more.
     KeyringFull,
-    /// The random number generator failed. Nothing was sealed; try again, and look at the system if that
-    /// persists.
+    /// The random number generator failed. Nothing was sealed; try again, and look at the system if
+    /// that persists.
     RandomnessUnavailable,
 }
 

@@ -13,9 +13,10 @@ use crate::{Error, Refusal};
 /// Bytes of a secret key, and of a public key.
 pub const KEY_LEN: usize = 32;
 
-/// A secret X25519 key of a server or a client: 32 bytes, of which any value is a key.
+/// A secret X25519 key of a server or a client: 32 bytes. Any value is a key.
 ///
-/// Wiped when dropped. `Debug` shows nothing of it, and `==` takes the same time whatever the bytes. [R-32]
+/// Wiped when dropped. `Debug` shows nothing of it, and `==` takes the same time whatever the
+/// bytes. [R-32]
 ///
 /// ```
 /// use pssst::{SecretKey, SysRng};
@@ -29,7 +30,8 @@ pub const KEY_LEN: usize = 32;
 pub struct SecretKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl SecretKey {
-    /// Draws a fresh key. With `std`, [`SysRng`](crate::SysRng) is the operating system's generator.
+    /// Draws a fresh key. With `std`, [`SysRng`](crate::SysRng) is the operating system's
+    /// generator.
     ///
     /// # Errors
     /// [`Error::RandomnessUnavailable`] when the generator fails.
@@ -39,14 +41,16 @@ impl SecretKey {
         Ok(Self(key))
     }
 
-    /// Takes a key from its bytes. They are clamped where they are used (RFC 7748, section 5), and kept as they are.
+    /// Takes a key from its bytes. They are clamped where they are used (RFC 7748, section 5), and
+    /// kept as they are.
     ///
     /// The caller's own copy is the caller's to wipe.
     pub fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Reads 64 hexadecimal digits of either case, in constant time. White space around them is ignored.
+    /// Reads 64 hexadecimal digits of either case, in constant time. White space around them is
+    /// ignored.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] for anything else.
@@ -67,7 +71,8 @@ impl SecretKey {
         Zeroizing::new(base16ct::lower::encode_string(self.expose_bytes()))
     }
 
-    /// The public key that belongs to this secret key, `x25519(key, 9)`. Costs a multiplication: keep the result.
+    /// The public key that belongs to this secret key, `x25519(key, 9)`. Costs a multiplication:
+    /// keep the result.
     pub fn public_key(&self) -> PublicKey {
         PublicKey(X25519::new().multiply_base(&self.0))
     }
@@ -97,8 +102,8 @@ impl fmt::Debug for SecretKey {
 
 /// A public X25519 key of a server or a client: a 32-byte u-coordinate.
 ///
-/// Any 32 bytes can be held, as on the wire; [`PublicKey::validate`] tells whether they are the one true form of a key.
-/// `Display` and `FromStr` speak 64 hexadecimal digits.
+/// Any 32 bytes can be held, as on the wire; [`PublicKey::validate`] tells whether they are the one
+/// true form of a key. `Display` and `FromStr` speak 64 hexadecimal digits.
 ///
 /// ```
 /// use pssst::PublicKey;
@@ -122,16 +127,17 @@ impl PublicKey {
         &self.0
     }
 
-    /// Tells whether these bytes are the canonical encoding of a point of the prime-order subgroup, as those of every
-    /// key made from a secret key are. [R-20]
+    /// Tells whether these bytes are the canonical encoding of a point of the prime-order subgroup,
+    /// as those of every key made from a secret key are. [R-20]
     ///
-    /// Enrol no client key that fails this: seven other points, and further encodings of each, pass the proof of the
-    /// same secret key. Costs two thirds of an X25519.
+    /// Enrol no client key that fails this: seven other points, and further encodings of each, pass
+    /// the proof of the same secret key. Costs two thirds of an X25519.
     ///
     /// # Errors
-    /// [`Refusal::WeakKey`] for the points of order 1, 2, 4 and 8, on the curve or its twist, in whatever encoding: anybody
-    /// computes their shared value. [`Refusal::ClientKeyAlias`] for another encoding of a point, a point outside the
-    /// prime-order subgroup, and coordinates that only the curve's twist has.
+    /// [`Refusal::WeakKey`] for the points of order 1, 2, 4 and 8, on the curve or its twist, in
+    /// whatever encoding: anybody computes their shared value. [`Refusal::ClientKeyAlias`] for
+    /// another encoding of a point, a point outside the prime-order subgroup, and coordinates that
+    /// only the curve's twist has.
     pub fn validate(&self) -> Result<(), Refusal> {
         match X25519::new().classify(&self.0) {
             PointClass::PrimeOrder => Ok(()),

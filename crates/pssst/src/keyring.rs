@@ -4,8 +4,9 @@ use crate::{Error, PublicKey, SecretKey};
 
 /// The secret keys of a server: the current one, and others while one key is replaced by the next.
 ///
-/// A packet does not name its key, so the keys are tried in order [R-27]: put the one that most clients use first.
-/// Every further key adds an X25519 to the cost of refusing junk, which is why the number is bounded.
+/// A packet does not name its key, so the keys are tried in order [R-27]: put the one that most
+/// clients use first. Every further key adds an X25519 to the cost of refusing junk, which is why
+/// the number is bounded.
 ///
 /// ```
 /// use pssst::{Keyring, SecretKey, Server, SysRng};
@@ -16,7 +17,7 @@ use crate::{Error, PublicKey, SecretKey};
 /// # Ok::<(), pssst::Error>(())
 /// ```
 ///
-/// A server is replaced whole. Whoever still works with the old one finishes with it:
+/// A server is replaced as a whole. Threads that still work with the old one finish with it:
 ///
 /// ```
 /// use std::sync::{Arc, RwLock};
@@ -42,7 +43,8 @@ pub(crate) struct ServerKey {
 }
 
 impl Keyring {
-    /// Keys that a keyring holds at most: the next, the current and the previous one, and one to spare.
+    /// Keys that a keyring holds at most: the next, the current and the previous one, and one to
+    /// spare.
     pub const CAPACITY: usize = 4;
 
     /// A keyring of one key.
@@ -52,7 +54,8 @@ impl Keyring {
         Self { keys }
     }
 
-    /// The same keyring with one more key, tried after the others. A key that is in it already is not added again.
+    /// Returns the keyring with one more key, tried after the others. A key that is in it already
+    /// is not added again.
     ///
     /// # Errors
     /// [`Error::KeyringFull`] when it holds [`Keyring::CAPACITY`] keys.

@@ -1,12 +1,13 @@
-//! PSSST, Packet Security for Stateless Server Transactions: one small encrypted datagram to any server of a pool that
-//! keeps nothing about its clients, and at most one encrypted datagram back.
+//! PSSST, Packet Security for Stateless Server Transactions: one small encrypted datagram to any
+//! server of a pool that keeps nothing about its clients, and at most one encrypted datagram back.
 //!
-//! No handshake, no session, nothing for a load balancer to remember. A client may prove who it is within that same
-//! packet, and nobody on the path learns which client it was.
+//! No handshake, no session, nothing for a load balancer to remember. A client may prove who it is
+//! within that same packet, and nobody on the path learns which client it was.
 //!
-//! This crate is the protocol and nothing else: no socket, clock, file or thread. It fills and takes the caller's
-//! buffers, so it runs under any runtime, on a microcontroller, or in a simulator. The rules it follows are in the
-//! repository's `docs/specification.md`; ids like `[R-18]` in these pages refer to them.
+//! This crate is the protocol and nothing else: no socket, clock, file or thread. It fills and
+//! takes the caller's buffers, so it runs under any runtime, on a microcontroller, or in a
+//! simulator. The rules it follows are in the repository's `docs/specification.md`; ids like
+//! `[R-18]` in these pages refer to them.
 //!
 //! # A transaction
 //!
@@ -39,38 +40,43 @@
 //!
 //! # One request, one answer
 //!
-//! **Read this before you write a handler.** A client that hears nothing sends the same bytes again, and an attacker can
-//! repeat them at any time. A server without state cannot tell, so it answers again, and all answers to one request are
-//! sealed under the same key and nonce.
+//! **Read this before you write a handler.** A client that hears nothing sends the same bytes
+//! again, and an attacker can repeat them at any time. A server without state cannot tell, so it
+//! answers again, and all answers to one request are sealed under the same key and nonce.
 //!
-//! Under suite 1 ([`Suite::X25519AesGcm128`], the default, since it is what other implementations speak) that is fatal as
-//! soon as two answers differ, in a time or a counter, say. AES-GCM then falls: the two ciphertexts show how the messages
-//! differ, the two tags give away the authentication key, and with it anyone forges a third reply that the waiting client
-//! accepts. The test `two_answers` carries the attack out. So, under suite 1:
+//! Under suite 1 ([`Suite::X25519AesGcm128`], the default, since it is what other implementations
+//! speak) that is fatal as soon as two answers differ, in a time or a counter, say. AES-GCM then
+//! falls: the two ciphertexts show how the messages differ, the two tags give away the
+//! authentication key, and with it anyone forges a third reply that the waiting client accepts. The
+//! test `two_answers` carries the attack out. So, under suite 1:
 //!
-//! * **a handler answers the same request with the same bytes**, on every server of the pool and at any later time. Being
-//!   idempotent, changing nothing the second time, is not enough.
-//! * If it cannot promise that, use suite 0xf001 ([`Suite::X25519Aes128GcmSiv`]), which has the same sizes and shows no
-//!   more than whether two whole answers were equal. Prefer it whenever both ends are yours, and have the server accept
-//!   nothing else: [`Server::with_suites`].
+//! * **a handler answers the same request with the same bytes**, on every server of the pool and at
+//!   any later time. Being idempotent, changing nothing the second time, is not enough.
+//! * If it cannot promise that, use suite 0xf001 ([`Suite::X25519Aes128GcmSiv`]), which has the
+//!   same sizes and shows no more than whether two whole answers were equal. Prefer it whenever
+//!   both ends are yours, and have the server accept nothing else: [`Server::with_suites`].
 //!
 //! # What it does not do
 //!
 //! * **No replay detection at the server.** Any request may arrive again, now or next year.
-//! * **No forward secrecy against the server's key.** Whoever takes the server's secret key reads the past. (Whoever takes a
-//!   client's key reads nothing, not even that client's own packets.)
+//! * **No forward secrecy against the server's key.** Anyone who takes the server's secret key
+//!   reads the past. (Anyone who takes a client's key reads nothing, not even that client's own
+//!   packets.)
 //! * **No distribution of keys.**
-//! * **No signatures.** Whoever holds the server's secret key can pose as any client towards that server.
+//! * **No signatures.** A holder of the server's secret key can pose as any client towards that
+//!   server.
 //! * **No padding.** Sizes, times, addresses and whether a request is authenticated are visible.
 //!
 //! # Many at once
 //!
-//! Nearly all of a packet's cost is X25519, which a CPU with AVX-512 IFMA or AVX2 does side by side for many packets, at a
-//! fifth of the time each or at two thirds. So a server hands all packets that are waiting to [`Server::open_batch`], and
-//! who sends many requests, to one server or to many, seals them with [`Client::seal_batch`]. Outcomes and bytes are those
-//! of one after another; one packet alone costs what it costs by itself.
+//! Nearly all of a packet's cost is X25519, which a CPU with AVX-512 IFMA or AVX2 does side by side
+//! for many packets, at a fifth of the time each or at two thirds. So a server hands all packets
+//! that are waiting to [`Server::open_batch`], and who sends many requests, to one server or to
+//! many, seals them with [`Client::seal_batch`]. Outcomes and bytes are those of one after another;
+//! one packet alone costs what it costs by itself.
 //!
-//! The machine is asked once what it has; [`X25519`] tells what was chosen, and can be set to something else:
+//! The machine is asked once what it has; [`X25519`] tells what was chosen, and can be set to
+//! something else:
 //!
 //! ```
 //! use pssst::X25519;

@@ -8,7 +8,8 @@ pub const HEADER_LEN: usize = 4;
 pub const EXCHANGE_VALUE_LEN: usize = 32;
 /// Bytes of the authentication tag, which ends the packet.
 pub const TAG_LEN: usize = 16;
-/// Bytes of a client's proof, which opens the plaintext of an authenticated request: client key and ephemeral secret.
+/// Bytes of a client's proof, which opens the plaintext of an authenticated request: client key and
+/// ephemeral secret.
 pub const PROOF_LEN: usize = 64;
 /// Bytes around the message of an anonymous request, and of every reply.
 pub const OVERHEAD: usize = HEADER_LEN + EXCHANGE_VALUE_LEN + TAG_LEN;
@@ -22,7 +23,8 @@ const FLAG_REPLY: u16 = 0x8000;
 ///
 const FLAG_CLIENT_AUTH: u16 = 0x4000;
 
-/// A packet's first four bytes, as they stand: any value can be held, also one that both ends would refuse.
+/// A packet's first four bytes, as they stand: any value can be held, also one that both ends would
+/// refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Header {
     flags: u16,
@@ -95,7 +97,8 @@ impl Header {
     }
 }
 
-/// The exchange value of a packet, by which a client with several pending requests finds the one that a reply is for.
+/// Returns the exchange value of a packet. A client with several pending requests finds the one of
+/// a reply by it.
 ///
 /// # Errors
 /// [`Refusal::Truncated`] when the packet is shorter than any packet can be (52 bytes).
@@ -115,7 +118,8 @@ pub(crate) struct Parts<'p> {
 }
 
 impl<'p> Parts<'p> {
-    /// Cuts a packet into its parts. No index stands behind this that could be out of bounds.
+    /// Cuts a packet into its parts. No index stands behind this that could be out of bounds.
+    ///
     pub(crate) fn split(packet: &'p mut [u8]) -> Result<Self, Refusal> {
         let (header, rest) = packet.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
         let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Refusal::Truncated)?;

@@ -1,5 +1,5 @@
-//! Keys as PEM, the form that OpenSSL and most tools read and write: PKCS#8 for secret keys, SubjectPublicKeyInfo for
-//! public ones, with X25519 as RFC 8410 has it.
+//! Keys as PEM, the form that OpenSSL and most tools read and write: PKCS#8 for secret keys,
+//! SubjectPublicKeyInfo for public ones, with X25519 as RFC 8410 has it.
 
 use alloc::string::String;
 
@@ -30,10 +30,12 @@ impl SecretKey {
         encode(self).expect("48 bytes of DER always fit")
     }
 
-    /// Reads a PKCS#8 document that holds an unencrypted X25519 key, as `openssl genpkey -algorithm X25519` writes it.
+    /// Reads a PKCS#8 document that holds an unencrypted X25519 key, as
+    /// `openssl genpkey -algorithm X25519` writes it.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for anything else, and when the document names a public key that is not this key's.
+    /// [`Error::InvalidKey`] for anything else, and when the document names a public key that is
+    /// not this key's.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         fn decode(pem: &str) -> Option<SecretKey> {
             let (label, document) = SecretDocument::from_pem(pem.trim()).ok()?;
@@ -69,7 +71,8 @@ impl PublicKey {
         encode(self).expect("44 bytes of DER always fit")
     }
 
-    /// Reads a SubjectPublicKeyInfo document that holds an X25519 key, as `openssl pkey -pubout` writes it.
+    /// Reads a SubjectPublicKeyInfo document that holds an X25519 key, as `openssl pkey -pubout`
+    /// writes it.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] for anything else.

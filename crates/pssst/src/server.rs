@@ -15,11 +15,11 @@ mod stage;
 
 /// Opens requests.
 ///
-/// Holds its secret keys and nothing about any client, and never changes while it serves: every method takes `&self`.
-/// [R-26]
+/// Holds its secret keys and nothing about any client, and never changes while it serves: every
+/// method takes `&self`. [R-26]
 ///
-/// To change keys, make a new `Server` and swap it for the old one, for instance behind an `Arc`; requests opened by the
-/// old one are still answered.
+/// To change keys, make a new `Server` and swap it for the old one, for instance behind an `Arc`;
+/// requests opened by the old one are still answered.
 ///
 /// ```
 /// use pssst::{Client, SecretKey, Server, SysRng};
@@ -50,12 +50,14 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyCheck {
-    /// Exactly these bytes are enrolled, and passed [`PublicKey::validate`](crate::PublicKey::validate) then: accept them as they are. [R-21]
+    /// Exactly these bytes are enrolled, and passed
+    /// [`PublicKey::validate`](crate::PublicKey::validate) then: accept them as they are. [R-21]
     Accept,
-    /// Not on the list: run [`PublicKey::validate`](crate::PublicKey::validate), at the cost of two thirds of an X25519, and less in a
-    /// batch. [R-20]
+    /// Not on the list: run [`PublicKey::validate`](crate::PublicKey::validate), at the cost of two
+    /// thirds of an X25519, and less in a batch. [R-20]
     Validate,
-    /// Not on the list, and only listed keys are served: refuse the request as [`Refusal::UnknownClient`](crate::Refusal::UnknownClient). [R-21]
+    /// Not on the list, and only listed keys are served: refuse the request as
+    /// [`Refusal::UnknownClient`](crate::Refusal::UnknownClient). [R-21]
     RejectUnknown,
     /// On the list, and not served now: suspended, revoked, expired. Refuse the request as
     /// [`Refusal::ClientRefused`](crate::Refusal::ClientRefused). [R-21]
@@ -68,13 +70,14 @@ impl Server {
         Self { keyring: keyring.into(), suites: SuiteSet::ALL, is_authenticated_only: false, x25519: X25519::new() }
     }
 
-    /// The same server, which accepts these suites only. [R-04]
+    /// Returns the server with these suites: it accepts no others. [R-04]
     #[must_use]
     pub fn with_suites(self, suites: SuiteSet) -> Self {
         Self { suites, ..self }
     }
 
-    /// The same server, which refuses anonymous requests, by their flags and so before they cost anything. [R-33]
+    /// Returns a server that refuses anonymous requests, by their flags and so before they cost
+    /// anything. [R-33]
     ///
     /// ```
     /// use pssst::{Client, Refusal, SecretKey, Server, SysRng};
@@ -92,8 +95,9 @@ impl Server {
         Self { is_authenticated_only: true, ..self }
     }
 
-    /// The same server, which multiplies by this backend instead of the best that the machine has: for tests, for
-    /// comparisons, and for whoever must do without some instructions. The outcomes do not depend on it.
+    /// Returns the server with this X25519 backend instead of the machine's best: for tests, for
+    /// comparisons, and for machines that must do without some instructions. The outcomes do not
+    /// depend on it.
     ///
     /// ```
     /// use pssst::{SecretKey, Server, SysRng, X25519, X25519Backend};

@@ -1,7 +1,7 @@
 //! The cipher suites: key derivation and AEAD (specification, sections 4 and 5).
 //!
-//! Every suite is one `impl CipherSuite`. A packet's suite is matched once for each operation on it; behind the match
-//! everything is monomorphic.
+//! Every suite is one `impl CipherSuite`. A packet's suite is matched once for each operation on
+//! it; behind the match everything is monomorphic.
 
 use core::fmt;
 
@@ -21,12 +21,13 @@ use crate::{Error, Refusal};
 pub enum Suite {
     /// 0x0001, `X25519_AESGCM128`: what every PSSST implementation speaks, and the default.
     ///
-    /// Two *different* answers to one request, sealed under this suite, let anyone who sees both forge a third. The
-    /// [crate's documentation](crate#one-request-one-answer) explains it; a handler must avoid it.
+    /// Two *different* answers to one request, sealed under this suite, let anyone who sees both
+    /// forge a third. The [crate's documentation](crate#one-request-one-answer) explains it; a
+    /// handler must avoid it.
     #[default]
     X25519AesGcm128,
-    /// 0xf001, `X25519_AES128GCMSIV`: this implementation's own, with the same sizes and without that flaw. To be
-    /// preferred wherever the server is one of ours.
+    /// 0xf001, `X25519_AES128GCMSIV`: this implementation's own, with the same sizes and without
+    /// that flaw. To be preferred wherever the server is one of ours.
     X25519Aes128GcmSiv,
 }
 
@@ -84,7 +85,8 @@ impl Suite {
         }
     }
 
-    /// Decrypts in place. A body that is refused is left as it was, so that another key can be tried.
+    /// Decrypts in place. A body that is refused is left as it was, so that another key can be
+    /// tried.
     pub(crate) fn open(
         self,
         secret: &TransactionSecret,
@@ -175,7 +177,8 @@ pub(crate) struct Agreement<'a> {
     pub(crate) shared_value: &'a [u8; 32],
 }
 
-/// D: a transaction's key and nonces. Whoever has it reads both messages and can make others.
+/// D: a transaction's key and nonces. Anyone who has it reads both messages and can make others.
+///
 pub(crate) struct TransactionSecret(Zeroizing<[u8; 32]>);
 
 impl TransactionSecret {
@@ -239,7 +242,8 @@ impl CipherSuite for Aes128GcmSiv {
     }
 }
 
-/// The additional data is the packet's own header, which for a reply is not the request's.
+/// The additional data is the packet's own header, which for a reply is not the request's.
+///
 fn seal<C: CipherSuite>(
     secret: &TransactionSecret,
     direction: Direction,

@@ -14,7 +14,8 @@ impl Serialize for PublicKey {
     }
 }
 
-/// Reads what [`PublicKey::from_str`](core::str::FromStr::from_str) reads. The key is not validated.
+/// Reads what [`PublicKey::from_str`](core::str::FromStr::from_str) reads. The key is not
+/// validated.
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Hex)

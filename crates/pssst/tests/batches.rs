@@ -1,5 +1,5 @@
-//! A batch gives what its packets give one by one, in their order, whatever it is mixed from and whatever computes it. A
-//! failing case is printed shrunk, with its seed.
+//! A batch gives what its packets give one by one, in their order, whatever it is mixed from and
+//! whatever computes it. A failing case is printed shrunk, with its seed.
 
 mod common;
 
@@ -53,7 +53,8 @@ const KINDS: [Kind; 12] = [
     Kind::Alias,
 ];
 
-/// A packet to make: for which of four server keys, of which of four clients, and anything that its kind leaves open.
+/// A packet to make: its server key and its client, out of four each, and anything that its kind
+/// leaves open.
 #[derive(Clone, Debug)]
 struct Plan {
     kind: Kind,
@@ -210,7 +211,8 @@ impl TryCryptoRng for Faltering {}
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Some packets are for none of the keyring's keys, and one suite may be switched off.
+    /// Some packets are for none of the keyring's keys, and one suite may be switched
+    /// off.
     #[test]
     fn a_batch_gives_what_one_by_one_gives(
         seed: u64,
@@ -235,8 +237,8 @@ proptest! {
         }
     }
 
-    /// Clients of several servers, with and without an identity; now and then a buffer is too small, or the generator
-    /// fails.
+    /// Clients of several servers, with and without an identity; now and then a buffer is too
+    /// small, or the generator fails.
     #[test]
     fn a_sealed_batch_is_what_one_by_one_seals(
         seed: u64,
@@ -297,7 +299,8 @@ proptest! {
     }
 }
 
-/// Not just alike, but right: each kind is refused for its cause, at its place, with every backend.
+/// Not just alike, but right: each kind is refused for its cause, at its place, with every
+/// backend.
 #[test]
 fn a_batch_tells_every_cause_at_its_place() {
     let mut pair = Pair::new(60, ALL[0]);
@@ -335,7 +338,8 @@ fn a_batch_tells_every_cause_at_its_place() {
     for server in servers(&server_keys[..2], SuiteSet::ALL) {
         let (seen, buffers, asked) = batched(&server, &packets, |_| KeyCheck::Validate);
         assert_eq!(seen.iter().map(|seen| seen.as_ref().err().copied()).collect::<Vec<_>>(), causes);
-        // Of every proof that was there, e is gone; and nobody was asked about a key that is not proven.
+        // Of every proof that was there, e is gone; and nobody was asked about a key that is
+        // not proven.
         let proven = |seen: &Seen| matches!(seen, Ok((_, Some(_), ..)) | Err(Refusal::ClientKeyAlias));
         assert_eq!(asked.len(), seen.iter().filter(|seen| proven(seen)).count());
         for (seen, buffer) in seen.iter().zip(&buffers) {
@@ -355,8 +359,9 @@ fn a_batch_tells_every_cause_at_its_place() {
     }
 }
 
-/// A packet of suite 1, with one block of message, that two servers open: AES-GCM does not commit to its key, so whoever
-/// knows both keys solves for the block of ciphertext to which both give the same tag.
+/// A packet of suite 1, with one block of message, that two servers open: AES-GCM does not commit
+/// to its key, so anyone who knows both keys solves for the block of ciphertext to which both give
+/// the same tag.
 fn packet_for_two(ephemeral: &SecretKey, servers: [&PublicKey; 2]) -> Vec<u8> {
     let x = ephemeral.public_key();
     let header = [0, 0, 0, 1];
@@ -404,7 +409,8 @@ fn of_two_keys_that_open_a_packet_the_first_does() {
     }
 }
 
-/// An iterator is asked for no more packets once it has ended, and nothing of it is lost between two pieces.
+/// An iterator is asked for no more packets once it has ended, and nothing of it is lost between
+/// two pieces.
 #[test]
 fn every_packet_of_every_length_of_batch_is_opened_once() {
     let mut pair = Pair::new(61, ALL[0]);

@@ -1,4 +1,5 @@
-//! The protocol's goals (specification, section 1), each shown by a test of its name, and the honest limits beside them.
+//! The protocol's goals (specification, section 1), each shown by a test of its name, and the
+//! honest limits beside them.
 
 mod common;
 
@@ -18,7 +19,8 @@ const _: () = {
     shared_between_threads::<Client>();
 };
 
-/// Two servers that share a key and nothing else answer one client's requests, in any order, more than once.
+/// Two servers that share a key and nothing else answer one client's requests, in any order,
+/// more than once.
 #[test]
 fn goal_1_stateless_server() {
     for modes in ALL {
@@ -40,7 +42,8 @@ fn goal_1_stateless_server() {
     }
 }
 
-/// 52 bytes around an anonymous request and every reply, 116 around an authenticated request.
+/// 52 bytes around an anonymous request and every reply, 116 around an authenticated
+/// request.
 #[test]
 fn goal_2_light() {
     for modes in ALL {
@@ -57,8 +60,8 @@ fn goal_2_light() {
     assert_eq!((OVERHEAD, AUTHENTICATED_OVERHEAD), (52, 116));
 }
 
-/// A first contact, authentication included, is one packet there and one back; the same bytes serve for
-/// every attempt; and who wants no reply forgets what would open it.
+/// A first contact, authentication included, is one packet there and one back; the
+/// same bytes serve for every attempt; and who wants no reply forgets what would open it.
 #[test]
 fn goal_3_no_extra_packets() {
     for modes in ALL {
@@ -76,7 +79,8 @@ fn goal_3_no_extra_packets() {
     }
 }
 
-/// Neither direction shows its message, and every single changed bit of either is refused.
+/// Neither direction shows its message, and every single changed bit of either is
+/// refused.
 #[test]
 fn goal_4_confidentiality_and_integrity() {
     for modes in ALL {
@@ -152,11 +156,12 @@ fn goal_6_optional_client_authentication() {
     }
 }
 
-/// As far as bytes can show it: beyond the header, two packets have nothing in common, whether they come from
-/// one client or two, and the client's key is nowhere in them.
+/// As far as bytes can show it: beyond the header, two packets have nothing in common,
+/// whether they come from one client or two, and the client's key is nowhere in them.
 #[test]
 fn goal_7_unlinkable_requests() {
-    /// By chance alone, one such run is shared in some 10^7 runs of this test; and the seed is fixed.
+    /// By chance alone, one such run is shared in some 10^7 runs of this test; and the seed is
+    /// fixed.
     const RUN: usize = 6;
 
     for modes in ALL {
@@ -216,9 +221,9 @@ fn opens_with(shared_value: [u8; 32], packet: &[u8]) -> bool {
         .is_ok()
 }
 
-/// Whoever takes the server's secret key reads the past. Whoever takes a client's key reads nothing, not even that
-/// client's own packets: with the key, every value that can be computed from it and from what went over the wire opens
-/// no more than a stranger's values do.
+/// Anyone who takes the server's secret key reads the past. Anyone who takes a client's key reads
+/// nothing, not even that client's own packets: with the key, every value that can be computed from
+/// it and from what went over the wire opens no more than random values do.
 #[test]
 fn forward_secrecy_is_lost_with_the_servers_key_and_kept_with_the_clients() {
     for mode in [Mode::Anonymous, Mode::Authenticated] {
@@ -238,7 +243,8 @@ fn forward_secrecy_is_lost_with_the_servers_key_and_kept_with_the_clients() {
         assert!(opens_with(multiply(&pair.server_secret, x), &reply));
 
         for secret in [&pair.identity, &stranger] {
-            // All that the public values x, s, c yield when multiplied by the secret up to three times.
+            // All that the public values x, s, c yield when multiplied by the secret up to three
+            // times.
             let mut reach = vec![x, s, c, [0; 32]];
             let mut frontier = reach.clone();
             for _ in 0..3 {
@@ -250,7 +256,8 @@ fn forward_secrecy_is_lost_with_the_servers_key_and_kept_with_the_clients() {
                 assert!(!opens_with(value, &packet));
                 assert!(!opens_with(value, &reply));
             }
-            // Nor does the crate, playing the server with that key, or a client that lost its pending reply.
+            // Nor does the crate, playing the server with that key, or a client that lost its
+            // pending reply.
             assert!(Server::new(secret.clone()).open_request(&mut packet.clone()).is_err());
             let again = Client::new(pair.server_secret.public_key()).unwrap().with_identity(secret).unwrap();
             let pending: PendingReply = again.seal_request_to_vec(&mut pair.rng, b"").unwrap().1;
@@ -262,7 +269,8 @@ fn forward_secrecy_is_lost_with_the_servers_key_and_kept_with_the_clients() {
     }
 }
 
-/// Not a goal, and to be known: who holds the server's secret key can pose as any client towards that server.
+/// Not a goal, and to be known: who holds the server's secret key can pose as any client towards
+/// that server.
 #[test]
 fn the_servers_secret_impersonates_any_client() {
     for suite in Suite::ALL {

@@ -14,7 +14,7 @@ const PUBLIC_PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
     -----END PUBLIC KEY-----\n";
 const PUBLIC_HEX: &str = "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e";
 
-/// The same secret key as version 2 of PKCS#8 (RFC 5958), which names the public key too.
+/// Version 2 of PKCS#8 (RFC 5958) of that secret key, which names the public key too.
 const SECRET_PEM_WITH_PUBLIC: &str = "-----BEGIN PRIVATE KEY-----\n\
     MFECAQEwBQYDK2VuBCIEIFh8i6r8RHQFQ8qkfV8fXF/r/i7Ri/kyjXiODcWmL8pD\n\
     gSEA+Zy1SIhU/Q5JPcGWNRcYBSQNrOKSEsDgI3Tq/zcjqX4=\n\

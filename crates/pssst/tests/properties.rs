@@ -1,4 +1,5 @@
-//! What must hold for any message, any packet and any garbage. A failing case is printed shrunk, with its seed.
+//! What must hold for any message, any packet and any garbage. A failing case is printed shrunk,
+//! with its seed.
 
 mod common;
 
@@ -124,7 +125,8 @@ proptest! {
         }
     }
 
-    /// A sender that holds to the key agreement can put any plaintext in its packet.
+    /// A sender that holds to the key agreement can put any plaintext in its
+    /// packet.
     #[test]
     fn any_plaintext_of_an_authenticated_request_gives_an_outcome(
         seed: u64,
@@ -159,7 +161,8 @@ proptest! {
         prop_assert_eq!(second_pending.open_to_vec(&second).unwrap(), &message[..]);
     }
 
-    /// What validation says of any key and of what is near it, another library's arithmetic says too.
+    /// What validation says of any key and of what is near it, another library's arithmetic
+    /// says too.
     #[test]
     fn a_key_is_valid_when_it_is_canonical_and_multiplied_by_the_order_is_zero(
         key in prop_oneof![any::<[u8; 32]>(), any::<[u8; 32]>().prop_map(|key| {
@@ -189,7 +192,8 @@ proptest! {
     }
 }
 
-/// Every length that a datagram can have, and every header that passes the cheap checks.
+/// Every length that a datagram can have, and every header that passes the cheap
+/// checks.
 #[test]
 fn zeros_of_every_length_give_an_error() {
     let pair = Pair::new(20, ALL[0]);

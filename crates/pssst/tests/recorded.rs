@@ -1,4 +1,4 @@
-//! What the owner of a server's secret key can read of recorded replies, and that it is no more than that.
+//! The owner of a server's secret key reads recorded replies, and no more than that.
 
 use pssst::{Client, Keyring, Refusal, SecretKey, Server, Suite, SuiteSet, SysRng};
 use serde_json::Value;
@@ -34,7 +34,8 @@ fn every_recorded_reply_of_the_vectors_opens_with_the_servers_key() {
     }
 }
 
-/// Both of two different answers to one request open, which is how an owner learns that it happened.
+/// Both of two different answers to one request open, which is how an owner learns that it
+/// happened.
 #[test]
 fn both_of_two_answers_open() {
     for case in cases("TwoReplies") {

@@ -19,7 +19,8 @@ fn secrets<const N: usize>(seed: u64) -> [SecretKey; N] {
     core::array::from_fn(|_| SecretKey::generate(&mut rng).unwrap())
 }
 
-/// The seven neighbours at low-order distance and the other encoding all pass the proof; none is reported.
+/// The seven neighbours at low-order distance and the other encoding all pass the proof;
+/// none is reported.
 #[test]
 fn no_alias_of_a_client_key_is_an_identity() {
     for suite in Suite::ALL {
@@ -66,7 +67,8 @@ fn unreduced_client_keys_are_aliases() {
 fn low_order_client_keys_are_refused() {
     for key in low_order_points() {
         assert_eq!(PublicKey::from_bytes(key).validate(), Err(Refusal::WeakKey));
-        // x25519(e, C) is zero for every e, and a zero X opens nothing anyway; so the proof is put over a true X.
+        // x25519(e, C) is zero for every e, and a zero X opens nothing anyway; so the proof is put
+        // over a true X.
         let mut pair = Pair::new(32, (Suite::X25519Aes128GcmSiv, Mode::Authenticated));
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let x = *ephemeral.public_key().as_bytes();
@@ -90,7 +92,8 @@ fn twist_points_are_not_keys() {
     assert!(on_twist > 0);
 }
 
-/// The caller's list decides about exactly the bytes on it; the check runs for the others only if it says so.
+/// The caller's list decides about exactly the bytes on it; the check runs for the others
+/// only if it says so.
 #[test]
 fn enrolled_keys_skip_the_check() {
     let mut pair = Pair::new(33, (Suite::X25519AesGcm128, Mode::Authenticated));
@@ -106,7 +109,8 @@ fn enrolled_keys_skip_the_check() {
     let mut packet = pair.seal_as(alias, b"hello");
     assert_eq!(server.open_request_with(&mut packet, enrolled_only).err(), Some(Refusal::UnknownClient));
 
-    // That no check runs for an enrolled key shows only where the caller enrolled what it should not have.
+    // That no check runs for an enrolled key shows only where the caller enrolled what it should
+    // not have.
     let mut packet = pair.seal_as(alias, b"hello");
     let request = server.open_request_with(&mut packet, |_| KeyCheck::Accept).unwrap();
     assert_eq!(request.client_key(), Some(&PublicKey::from_bytes(alias)));
@@ -146,8 +150,8 @@ fn clients_on_the_list_can_be_denied() {
     );
 }
 
-/// By itself and in a batch. What is wrong with the header is said first; what is wrong with the rest costs a
-/// multiplication to find out, and so is not looked for.
+/// By itself and in a batch. What is wrong with the header is said first; what is wrong with
+/// the rest costs a multiplication to find out, and so is not looked for.
 #[test]
 fn anonymous_requests_can_be_refused() {
     for suite in [Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv] {
@@ -235,8 +239,9 @@ fn a_keyring_is_bounded_and_holds_no_key_twice() {
     assert_eq!(keyring.with_key(keys[4].clone()).err(), Some(Error::KeyringFull));
 }
 
-/// Requests stream in from two threads while a third swaps the whole server a hundred times. Every request
-/// is answered, though the server may be another when it comes in, and yet another when its reply is sealed.
+/// Requests stream in from two threads while a third swaps the whole server a hundred
+/// times. Every request is answered, though the server may be another when it comes in, and yet
+/// another when its reply is sealed.
 #[test]
 fn the_keyring_is_replaced_whole_while_requests_stream_in() {
     let keys: [SecretKey; 8] = secrets(40);
@@ -271,7 +276,8 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
         }
         for place in 1..=100 {
             *serving.write().unwrap() = server_with(place);
-            // The keyring knows one previous key, so a request may meet one swap: wait until both threads are past it.
+            // The keyring knows one previous key, so a request may meet one swap: wait until both
+            // threads are past it.
             let seen = answered.each_ref().map(|answered| answered.load(Ordering::SeqCst));
             swaps.store(place, Ordering::SeqCst);
             while answered.iter().zip(seen).any(|(answered, seen)| answered.load(Ordering::SeqCst) == seen) {
@@ -360,7 +366,8 @@ fn suite_f001_binds_header_and_server_key() {
     assert!(pair.server().open_request(&mut packet).is_ok());
 }
 
-/// A reply needs a buffer of its size; no more of it is written, and a refusal writes nothing.
+/// A reply needs a buffer of its size; no more of it is written, and a refusal writes
+/// nothing.
 #[test]
 fn replies_are_written_once_into_the_callers_buffer() {
     for modes in ALL {

@@ -1,7 +1,9 @@
-//! The flaw of suite 1, carried out: a request is delivered twice, the handler's answers differ, and whoever saw both
-//! replies forges a third. The same attack is then shown failing against suite 0xf001.
+//! The flaw of suite 1, carried out: a request is delivered twice, the handler's answers differ,
+//! and an attacker who saw both replies forges a third. The same attack is then shown failing
+//! against suite 0xf001.
 //!
-//! The attacker uses nothing but the two reply packets and, where a test says so, what it knows of their messages.
+//! The attacker uses nothing but the two reply packets and, where a test says so, what it knows of
+//! their messages.
 
 mod common;
 
@@ -28,8 +30,8 @@ fn difference(a: &[u8], b: &[u8]) -> Vec<u8> {
     a.iter().zip(b).map(|(a, b)| a ^ b).collect()
 }
 
-/// Two replies to one request give the square of GCM's authentication key H: with one block of ciphertext C the tag is
-/// `A·H³ + C·H² + L·H + mask`, and of two replies all but C is the same.
+/// Two replies to one request give the square of GCM's authentication key H: with one block of
+/// ciphertext C the tag is `A·H³ + C·H² + L·H + mask`, and of two replies all but C is the same.
 fn square_of_authentication_key(one: &Reply<'_>, other: &Reply<'_>) -> Element {
     let tags = Element::of_block(&difference(one.tag, other.tag));
     let ciphertexts = Element::of_block(&difference(one.ciphertext, other.ciphertext));
@@ -77,7 +79,8 @@ fn suite_1_falls_to_two_different_answers() {
         // Without any key, the ciphertexts show how the messages differ...
         assert_eq!(difference(one.ciphertext, other.ciphertext), difference(TRUE_ANSWER, LATER_ANSWER));
 
-        // ...and the tags give away what is needed to change a message at will. Knowing one, the attacker writes another.
+        // ...and the tags give away what is needed to change a message at will. Knowing one, the
+        // attacker writes another.
         let mut forged = forge(&one, &other, &difference(TRUE_ANSWER, FORGED_ANSWER));
         assert_eq!(pending.open(&mut forged).unwrap(), FORGED_ANSWER);
 
@@ -106,7 +109,8 @@ fn suite_f001_withstands_two_different_answers() {
         let (pending, one, other) = two_answers(Suite::X25519Aes128GcmSiv, mode);
         let (one_reply, other_reply) = (Reply::of(&one), Reply::of(&other));
 
-        // Both answers are true ones, and they share no run of bytes that would show how they differ.
+        // Both answers are true ones, and they share no run of bytes that would show how they
+        // differ.
         assert_eq!(pending.open_to_vec(&one).unwrap(), TRUE_ANSWER);
         assert_eq!(pending.open_to_vec(&other).unwrap(), LATER_ANSWER);
         let shown = difference(one_reply.ciphertext, other_reply.ciphertext);

@@ -1,4 +1,5 @@
-//! The published vectors, which an independent program made: every case, byte for byte where the case allows.
+//! The published vectors, which an independent program made: every case, byte for byte where the
+//! case allows.
 
 #[path = "../examples/vectors/runner.rs"]
 mod runner;
@@ -10,13 +11,15 @@ fn all_pass(json: &str) {
     assert_eq!(report.passed, 107);
 }
 
-/// [R-01] [R-02] [R-07], and the refusals in their order.
+/// [R-01] [R-02] [R-07], and the refusals in their order
+///
 #[test]
 fn suite_1() {
     all_pass(include_str!("vectors/pssst-suite-1.json"));
 }
 
-/// [R-01] [R-02] [R-07], and the refusals in their order.
+/// [R-01] [R-02] [R-07], and the refusals in their order
+///
 #[test]
 fn suite_f001() {
     all_pass(include_str!("vectors/pssst-suite-f001.json"));

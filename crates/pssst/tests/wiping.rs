@@ -1,5 +1,6 @@
-//! Secrets are gone from memory when they are dropped. Linux shows a process its own memory as a file, so this is seen
-//! without any unsafe code: each secret is found where it lives, and no part of it is found there afterwards.
+//! Secrets are gone from memory when they are dropped. Linux shows a process its own memory as a
+//! file, so this is seen without any unsafe code: each secret is found where it lives, and no part
+//! of it is found there afterwards.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -87,7 +88,7 @@ fn transaction_secrets_are_wiped_at_both_ends() {
     }
 }
 
-/// What a call has left on the stack below its caller.
+/// Returns the bytes that a call has left on the stack below its caller.
 #[inline(never)]
 #[expect(clippy::large_stack_arrays, reason = "the stack is what this is about")]
 fn stack_after(call: impl FnOnce()) -> Vec<u8> {
@@ -97,8 +98,8 @@ fn stack_after(call: impl FnOnce()) -> Vec<u8> {
     memory(&raw const marker as usize - DEPTH, DEPTH)
 }
 
-/// Of all that batches compute with, at both ends and on every backend: the secrets of keys and transactions, ephemeral
-/// secrets, shared and inner values.
+/// Of all that batches compute with, at both ends and on every backend: the secrets of keys and
+/// transactions, ephemeral secrets, shared and inner values.
 #[test]
 fn batches_leave_no_secret_on_the_stack() {
     const COUNT: usize = 40;
@@ -115,7 +116,8 @@ fn batches_leave_no_secret_on_the_stack() {
                 Client::seal_batch(&mut pair.rng, requests, |_, outcome| packets.push(outcome.unwrap().0));
             });
 
-            // The generator once more, from its start: server key, identity, then the ephemeral secrets.
+            // The generator once more, from its start: server key, identity, then the ephemeral
+            // secrets.
             let mut again = common::rng(53);
             let mut secrets: Vec<[u8; 32]> =
                 (0..2 + COUNT).map(|_| *SecretKey::generate(&mut again).unwrap().expose_bytes()).collect();
@@ -137,7 +139,8 @@ fn batches_leave_no_secret_on_the_stack() {
                     |_, outcome| assert_eq!(outcome.unwrap().message(), b"message"),
                 );
             });
-            // Without lanes a client seals one by one, which moves the last request's secrets without wiping the stack.
+            // Without lanes a client seals one by one, which moves the last request's secrets
+            // without wiping the stack.
             let in_lanes = x25519.batch_backend() != x25519.single_backend();
             for (end, stack) in
                 in_lanes.then_some(("client", client_stack)).into_iter().chain([("server", server_stack)])

@@ -4,9 +4,9 @@
 //! cargo run --release -p x25519-batch --example compare
 //! ```
 //!
-//! All are measured in turn, many times over, so that a change of the machine's pace meets all of them, and the medians are
-//! shown. The last line, `ratio R`, is the best single-multiplication library's time divided by the best backend's at a
-//! batch of 64.
+//! All are measured in turn, many times over, so that a change of the machine's pace meets all of
+//! them, and the medians are shown. The last line, `ratio R`, is the best single-multiplication
+//! library's time divided by the best backend's at a batch of 64.
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn main() {

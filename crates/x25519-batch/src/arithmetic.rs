@@ -21,7 +21,7 @@ pub(crate) trait Single: Copy {
 pub(crate) trait Lanes: Copy {
     /// Multiplications side by side.
     const COUNT: usize;
-    /// Fewer than these are done better one by one than in lanes most of which are empty.
+    /// Below this number, one by one is faster than lanes that are mostly empty.
     const MIN_BATCH: usize;
 
     /// Asks the CPU.

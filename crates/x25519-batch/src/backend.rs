@@ -15,8 +15,9 @@ use crate::x86_64::{avx2::Avx2, ifma::Ifma};
 pub enum Backend {
     /// curve25519-dalek, one multiplication after another: on every target.
     Dalek,
-    /// graviola's verified assembly, one multiplication after another: with the feature `std`, on x86-64 with ADX, AES,
-    /// AVX2, BMI and PCLMULQDQ, and on aarch64 with AES, NEON, PMULL and SHA-2.
+    /// graviola's verified assembly, one multiplication after another: with the feature `std`, on
+    /// x86-64 with ADX, AES, AVX2, BMI and PCLMULQDQ, and on aarch64 with AES, NEON, PMULL and
+    /// SHA-2.
     Graviola,
     /// Four lanes of AVX2.
     Avx2,
@@ -52,7 +53,7 @@ impl BatchBackend {
         }
     }
 
-    /// How many of so many multiplications belong into lanes; the others are left over for one by one.
+    /// Returns how many of `count` multiplications go into lanes; the others are done one by one.
     pub(crate) const fn share(self, count: usize) -> usize {
         const fn share<L: Lanes>(count: usize) -> usize {
             let over = count % L::COUNT;

@@ -8,7 +8,7 @@ use crate::vector::{MAX_LANES, Vector};
 /// The scalars of a batch.
 #[derive(Clone, Copy)]
 pub(crate) enum Scalars<'a> {
-    /// The same for every point.
+    /// One scalar for all points.
     One(&'a [u8; 32]),
     /// One for each point.
     Each(&'a [[u8; 32]]),
@@ -50,9 +50,9 @@ impl<'a> Scalars<'a> {
 
 /// Multiplies every point by its scalar, `VECTORS` vectors at a time.
 ///
-/// Fractions become u-coordinates together: the product of all their denominators is inverted once, and each inverse is cut
-/// from it by multiplications (Montgomery's trick). A zero among them would spoil the rest, so it is replaced by one, and
-/// its numerator by zero.
+/// Fractions become u-coordinates together: the product of all their denominators is inverted once,
+/// and each inverse is cut from it by multiplications (Montgomery's trick). A zero among them would
+/// spoil the rest, so it is replaced by one, and its numerator by zero.
 #[inline(always)]
 pub(crate) fn multiply_batch<F: Field, const VECTORS: usize>(
     scalars: Scalars<'_>,

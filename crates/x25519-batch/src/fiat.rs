@@ -9,7 +9,8 @@ use fiat_crypto::curve25519_64::{
 use crate::field::Field;
 use crate::vector::Vector;
 
-/// fiat-crypto's two kinds of elements are those of [`Field`]: what it calls loose is a factor, and tight is a product.
+/// fiat-crypto's two kinds of elements are those of [`Field`]: what it calls loose is a factor, and
+/// tight is a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Element(fiat_25519_loose_field_element);
 
@@ -81,7 +82,8 @@ impl Field for Element {
     }
 
     fn select(selector: u64, clear: Self, set: Self) -> Self {
-        // Not by fiat-crypto's own selection, of which the compiler makes a branch (mit-plv/fiat-crypto#748).
+        // Not by fiat-crypto's own selection: the compiler makes a branch of it
+        // (mit-plv/fiat-crypto#748).
         let mut limbs = clear.0.0;
         for (limb, set) in limbs.iter_mut().zip(set.0.0) {
             *limb = Vector::select(selector, *limb, set);

@@ -4,20 +4,22 @@ use crate::vector::Vector;
 
 /// An element in each lane, fit to be a factor.
 ///
-/// The types follow what costs time. A [`Product`](Field::Product) is what multiplication leaves behind; two of them are
-/// added or subtracted *before* anything is carried, and carried once on the way to being a factor again.
+/// The types follow what costs time. A [`Product`](Field::Product) is what multiplication leaves
+/// behind; two of them are added or subtracted *before* anything is carried, and carried once on
+/// the way to being a factor again.
 pub(crate) trait Field: Copy {
     /// A word in each lane.
     type Word: Vector;
-    /// What a multiplication yields.
+    /// Result of a multiplication.
     type Product: Copy;
 
-    /// From 256 bits, lowest word first. The top bit does not count, and values from p on stand for themselves less p
-    /// (RFC 7748, section 5).
+    /// From 256 bits, lowest word first. The top bit does not count, and values from p on stand for
+    /// themselves less p (RFC 7748, section 5).
     fn from_words(words: [Self::Word; 4]) -> Self;
     /// The one representation below p, lowest word first. Not for sums and differences.
     fn to_words(self) -> [Self::Word; 4];
-    /// `self * other`, where `other` is not a difference. (One factor's limbs may be larger than the other's.)
+    /// `self * other`, where `other` is not a difference. (One factor's limbs may be larger than
+    /// the other's.)
     fn multiply(self, other: Self) -> Self::Product;
     /// `self * self`.
     fn square(self) -> Self::Product;
@@ -35,7 +37,7 @@ pub(crate) trait Field: Copy {
     fn select(selector: Self::Word, clear: Self, set: Self) -> Self;
 }
 
-/// The same element in every lane, lowest word first.
+/// Returns a vector with this element in every lane, lowest word first.
 #[inline(always)]
 pub(crate) fn constant<F: Field>(words: [u64; 4]) -> F {
     F::from_words([
@@ -59,15 +61,16 @@ pub(crate) fn invert<F: Field>(f: F) -> F {
     power(f, &[(0, 3, 1), (10, 5, 11)])
 }
 
-/// `f^((p - 5) / 8)`, which square roots and residue symbols are made of; the exponent is `2^252 - 3`.
+/// `f^((p - 5) / 8)`, which square roots and residue symbols are made of; the exponent is
+/// `2^252 - 3`.
 #[inline(always)]
 pub(crate) fn power_of_p_minus_5_over_8<F: Field>(f: F) -> F {
     // 2^252 - 3 = 2^2 (2^250 - 1) + 1
     power(f, &[(10, 2, 0)])
 }
 
-/// A step to a power: an earlier power, squared so many times, times another. Number 0 is f itself, and each step makes the
-/// next number.
+/// A step to a power: an earlier power, squared so many times, times another. Number 0 is f itself,
+/// and each step makes the next number.
 type Step = (usize, u32, usize);
 
 /// To exponents of 2, 3, 5, 10, 20, 40, 50, 100, 200 and 250 ones in binary.
@@ -84,10 +87,10 @@ const ONES_250: [Step; 10] = [
     (9, 50, 7),
 ];
 
-/// The power that the last of the steps makes, after those of [`ONES_250`], of which it is number 10.
+/// The power that the last step makes, number 10 after those of [`ONES_250`].
 ///
-/// The steps are data and the arithmetic is there once, since a batch usually finds the processor's caches busy with
-/// something else.
+/// The steps are data and the arithmetic is there once, since a batch usually finds the processor's
+/// caches busy with something else.
 #[inline(always)]
 fn power<F: Field>(f: F, last: &[Step]) -> F {
     let mut powers = [f; 1 + ONES_250.len() + 2];
@@ -114,7 +117,8 @@ pub(crate) fn differ<V: Vector>(words: [V; 4], constant: [u64; 4]) -> V {
     difference.or(words[2].xor(V::splat(constant[2]))).or(words[3].xor(V::splat(constant[3]))).nonzero()
 }
 
-/// Each arithmetic in a single lane, where nothing overflows unseen, against fiat-crypto's, which is proven.
+/// Each arithmetic in a single lane, where nothing overflows unseen, against fiat-crypto's, which
+/// is proven.
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

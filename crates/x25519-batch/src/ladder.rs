@@ -12,16 +12,18 @@ struct Point<F: Field> {
 
 /// `x25519(scalar, u)` in each lane as the fraction `(x, z)`; z is zero where the result is.
 ///
-/// The ladder keeps two points that differ by u. A step doubles one of them and adds them to each other, and which one is
-/// doubled is the scalar's only influence:
+/// The ladder keeps two points that differ by u. A step doubles one of them and adds them to each
+/// other, and which one is doubled is the scalar's only influence:
 ///
-/// * Of a clamped scalar, bit 254 is set: the ladder starts with u and its double. Bits 0 to 2 are clear: the last three
-///   steps need no sum.
-/// * Usual ladders swap the two points back and forth. Here the double and the sum keep their names, and the double is
-///   taken of the same point as in the step before if the scalar's bits are the same, and of the other if they differ. The
-///   sum does not care: swapped points give it `DA - CB` with the other sign, and it is squared.
+/// * Of a clamped scalar, bit 254 is set: the ladder starts with u and its double. Bits 0 to 2 are
+///   clear: the last three steps need no sum.
+/// * Usual ladders swap the two points back and forth. Here the double and the sum keep their
+///   names, and the double is taken of the same point as in the step before if the scalar's bits
+///   are the same, and of the other if they differ. The sum does not care: swapped points give it
+///   `DA - CB` with the other sign, and it is squared.
 ///
-/// [eprint 2017/212](https://eprint.iacr.org/2017/212) explains Montgomery curves and their ladder at leisure.
+/// [eprint 2017/212](https://eprint.iacr.org/2017/212) explains Montgomery curves and their ladder
+/// at leisure.
 #[inline(always)]
 pub(crate) fn ladder<F: Field>(scalar: [F::Word; 4], u: F) -> (F, F) {
     let turns = turns(clamp(scalar));
@@ -46,7 +48,8 @@ pub(crate) fn ladder<F: Field>(scalar: [F::Word; 4], u: F) -> (F, F) {
             turn = turn.shift_left::<1>();
         }
     }
-    // Bits 2 to 0. The first of them chooses once more; with all three clear there is no other turn.
+    // Bits 2 to 0. The first of them chooses once more; with all three clear there is no other
+    // turn.
     let mut x = F::select(turn, F::factor(double.x), F::factor(sum.x));
     let mut z = F::select(turn, F::factor(double.z), F::factor(sum.z));
     for _ in 0..3 {

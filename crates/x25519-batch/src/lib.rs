@@ -1,9 +1,10 @@
 //! Many X25519 at once.
 //!
-//! X25519 ([RFC 7748](https://www.rfc-editor.org/rfc/rfc7748)) multiplies a point of Curve25519 by a secret scalar. A
-//! library that does it once takes some 20 to 50 microseconds. A server to which datagrams come, or anyone who has several
-//! to do at the same time, gains from doing them side by side: with AVX-512 IFMA each then takes a fifth to a seventh of
-//! the time, and with AVX2 two thirds.
+//! X25519 ([RFC 7748](https://www.rfc-editor.org/rfc/rfc7748)) multiplies a point of Curve25519 by
+//! a secret scalar. A library that does it once takes some 20 to 50 microseconds. A server to which
+//! datagrams come, or anyone who has several to do at the same time, gains from doing them side by
+//! side: with AVX-512 IFMA each then takes a fifth to a seventh of the time, and with AVX2 two
+//! thirds.
 //!
 //! ```
 //! use x25519_batch::{Product, X25519};
@@ -34,23 +35,26 @@
 //!
 //! # Backends
 //!
-//! [`X25519::new`] asks the CPU, and takes the best of what it has: [`Backend`] lists them. Whatever computes, the products
-//! are the same, byte for byte; [`X25519::with_backend`] is for tests and comparisons. A single multiplication, and what is
-//! too little for the lanes, goes to the fastest library that multiplies one by one.
+//! [`X25519::new`] asks the CPU, and takes the best of what it has: [`Backend`] lists them.
+//! Whatever computes, the products are the same, byte for byte; [`X25519::with_backend`] is for
+//! tests and comparisons. A single multiplication, and what is too little for the lanes, goes to
+//! the fastest library that multiplies one by one.
 //!
-//! Nothing depends on the standard library or allocates. The feature `std`, on by default, adds graviola, the faster of two
-//! libraries for single multiplications, and tables for multiples of the base point.
+//! Nothing depends on the standard library or allocates. The feature `std`, on by default, adds
+//! graviola, the faster of two libraries for single multiplications, and tables for multiples of
+//! the base point.
 //!
 //! # Secrets
 //!
-//! No branch and no address depends on a scalar, a point or anything made of them, in builds of `opt-level` 2 or 3. (Where
-//! graviola multiplies, it tells a product of zero from others.) [`Product`]s are wiped when dropped; the
-//! lanes' registers and stack are wiped before a batch returns. Scalars stay the caller's.
+//! No branch and no address depends on a scalar, a point or anything made of them, in builds of
+//! `opt-level` 2 or 3. (Where graviola multiplies, it tells a product of zero from others.)
+//! [`Product`]s are wiped when dropped; the lanes' registers and stack are wiped before a batch
+//! returns. Scalars stay the caller's.
 //!
 //! # Validating keys
 //!
-//! X25519 takes any 32 bytes for a point, and takes several points to the same product. Who uses public keys as names, and
-//! not just as points, asks [`X25519::classify_points`] first.
+//! X25519 takes any 32 bytes for a point, and takes several points to the same product. Who uses
+//! public keys as names, and not just as points, asks [`X25519::classify_points`] first.
 //!
 //! `docs/x25519-batch.md` in the repository tells how it all works.
 
@@ -92,8 +96,8 @@ pub use subgroup::PointClass;
 
 /// X25519 on this machine: a handle of a few bytes, which remembers what the CPU can do.
 ///
-/// Scalars are any 32 bytes, and clamped here. Points are u-coordinates of 32 little-endian bytes of which the topmost bit
-/// does not count, and any value is one (RFC 7748, section 5).
+/// Scalars are any 32 bytes, and clamped here. Points are u-coordinates of 32 little-endian bytes
+/// whose topmost bit does not count, and any value is one (RFC 7748, section 5).
 #[derive(Clone, Copy, Debug)]
 pub struct X25519 {
     graviola: Option<Graviola>,
@@ -105,12 +109,14 @@ pub struct X25519 {
 pub struct LengthMismatch;
 
 impl X25519 {
-    /// The best that this machine has. The CPU is asked once in a process; making a handle then takes nanoseconds.
+    /// The best that this machine has. The CPU is asked once in a process; making a handle then
+    /// takes nanoseconds.
     pub fn new() -> Self {
         Self { graviola: Graviola::detect(), lanes: BatchBackend::detect() }
     }
 
-    /// This backend, if the machine has it. With one that works in lanes, single multiplications go to the best library.
+    /// This backend, if the machine has it. With one that works in lanes, single multiplications go
+    /// to the best library.
     ///
     /// ```
     /// use x25519_batch::{Backend, X25519};
@@ -185,7 +191,8 @@ impl X25519 {
         self.multiply_all(Scalars::One(scalar), points, products)
     }
 
-    /// Multiplies many points, each by its own scalar: `products[i] = x25519(scalars[i], points[i])`.
+    /// Multiplies many points, each by its own scalar:
+    /// `products[i] = x25519(scalars[i], points[i])`.
     ///
     /// # Errors
     /// [`LengthMismatch`] unless there are as many scalars, points and products.
@@ -232,7 +239,8 @@ impl X25519 {
         class[0]
     }
 
-    /// Tells of each point whether it is a public key in its one true form: `classes[i]` is what `points[i]` is.
+    /// Tells of each point whether it is a public key in its one true form: `classes[i]` is what
+    /// `points[i]` is.
     ///
     /// Costs about a third of multiplying them.
     ///

@@ -1,4 +1,4 @@
-//! What a multiplication yields.
+//! Results of multiplications.
 
 use core::fmt;
 
@@ -7,8 +7,8 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// The result of an X25519: a u-coordinate of 32 bytes, usually a secret that two parties share.
 ///
-/// Wiped when dropped, and not shown by `Debug`. A product that nothing was written to is all zero, which is what a caller
-/// refuses anyway.
+/// Wiped when dropped, and not shown by `Debug`. A product that nothing was written to is all zero,
+/// which is what a caller refuses anyway.
 ///
 /// ```
 /// use x25519_batch::{Product, X25519};
@@ -31,8 +31,9 @@ impl Product {
         &self.0
     }
 
-    /// Whether all bytes are zero, as they are for a point of low order: then the other party's scalar did not count, and
-    /// anybody knows the product (RFC 7748, section 6.1). In constant time.
+    /// Whether all bytes are zero, as they are for a point of low order: then the other party's
+    /// scalar did not count, and anybody knows the product (RFC 7748, section 6.1). In constant
+    /// time.
     pub fn is_zero(&self) -> Choice {
         self.as_bytes().ct_eq(&[0; 32])
     }

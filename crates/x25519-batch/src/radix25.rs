@@ -1,11 +1,12 @@
 //! Elements of ten limbs in radix 2^25.5, for the 32-bit multiplier of AVX2.
 //!
-//! An element is two polynomials of five limbs in y = 2^51, one for the even limbs and one for the odd:
+//! An element is two polynomials of five limbs in y = 2^51, one for the even limbs and one for the
+//! odd:
 //!
 //! `f = E(y) + 2^26 O(y)`, limbs of 26 bits in E and of 25 bits in O
 //!
-//! Modulo p, `y^5 = 2^255 = 19` and `2^26 * 2^26 = 2y`. So a product is three products of polynomials, by Karatsuba's
-//! formula, and each of them fits the sixteen registers:
+//! Modulo p, `y^5 = 2^255 = 19` and `2^26 * 2^26 = 2y`. So a product is three products of
+//! polynomials, by Karatsuba's formula, and each of them fits the sixteen registers:
 //!
 //! `f f' = (E E' + 2y O O') + 2^26 ((E + O)(E' + O') - E E' - O O')`
 //!
@@ -17,8 +18,9 @@
 //! | sum of two products | < 2 * 2^26 | < 2 * 2^25 + 2^18 |
 //! | difference of two products, plus 2p | < 3 * 2^26 | < 3 * 2^25 + 2^17 |
 //!
-//! The first factor of a multiplication may be any of these; the second is not a difference, so that nineteen times a limb
-//! of its E + O, less than `19 * (3 * 2^26 + 2^18)`, stays within 32 bits.
+//! The first factor of a multiplication may be any of these; the second is not a difference, so
+//! that nineteen times a limb of its E + O, less than `19 * (3 * 2^26 + 2^18)`, stays within 32
+//! bits.
 
 use crate::field::Field;
 use crate::vector::Multiply32;
@@ -32,7 +34,8 @@ const BIAS_0: u64 = 2 * (EVEN - 18);
 const BIAS_EVEN: u64 = 2 * EVEN;
 const BIAS_ODD: u64 = 2 * ODD;
 
-/// An element. Its limbs are carried by each multiplication, and sums and differences are left as they are.
+/// An element. Its limbs are carried by each multiplication, and sums and differences are left as
+/// they are.
 #[derive(Clone, Copy)]
 pub(crate) struct Element<V> {
     even: [V; 5],
@@ -177,8 +180,8 @@ fn add<V: Multiply32>(f: [V; 5], g: [V; 5]) -> [V; 5] {
     [f[0].add(g[0]), f[1].add(g[1]), f[2].add(g[2]), f[3].add(g[3]), f[4].add(g[4])]
 }
 
-/// `f g` modulo `y^5 - 19`. A coefficient is at most one product and four products times nineteen, 77 times the largest:
-/// for E + O less than `77 * 4.5 * 2^26 * 3 * 2^26`, which is 2^62.1.
+/// `f g` modulo `y^5 - 19`. A coefficient is at most one product and four products times nineteen,
+/// 77 times the largest: for E + O less than `77 * 4.5 * 2^26 * 3 * 2^26`, which is 2^62.1.
 #[inline(always)]
 fn multiply_polynomials<V: Multiply32>(f: [V; 5], g: [V; 5], nineteen: V) -> [V; 5] {
     let [f0, f1, f2, f3, f4] = f;
@@ -198,7 +201,8 @@ fn multiply_polynomials<V: Multiply32>(f: [V; 5], g: [V; 5], nineteen: V) -> [V;
     add(row, [f4.multiply(g1_19), f4.multiply(g2_19), f4.multiply(g3_19), f4.multiply(g4_19), f4.multiply(g0)])
 }
 
-/// `f^2` modulo `y^5 - 19`. The limbs of f are below `3 * 2^26`, and so nineteen times that is within 32 bits.
+/// `f^2` modulo `y^5 - 19`. The limbs of f are below `3 * 2^26`, and so nineteen times that is
+/// within 32 bits.
 #[inline(always)]
 fn square_polynomial<V: Multiply32>(f: [V; 5], nineteen: V) -> [V; 5] {
     let [f0, f1, f2, f3, f4] = f;
@@ -220,8 +224,8 @@ fn square_polynomial<V: Multiply32>(f: [V; 5], nineteen: V) -> [V; 5] {
     ]
 }
 
-/// `even + 2^26 mixed + 2y odd`, carried. The largest sum is that of a difference's square, limb 0: `77 * 9 * 2^52` and 38
-/// times `5 * 9 * 2^50`, together 2^62.2.
+/// `even + 2^26 mixed + 2y odd`, carried. The largest sum is that of a difference's square, limb 0:
+/// `77 * 9 * 2^52` and 38 times `5 * 9 * 2^50`, together 2^62.2.
 #[inline(always)]
 fn combine<V: Multiply32>(even: [V; 5], mixed: [V; 5], odd: [V; 5]) -> Element<V> {
     let odd = add(odd, odd);
@@ -232,8 +236,9 @@ fn combine<V: Multiply32>(even: [V; 5], mixed: [V; 5], odd: [V; 5]) -> Element<V
 
 /// Limbs below 2^63 to 26 and 25 bits, in two chains side by side, from limb 0 and from limb 4.
 ///
-/// When the first chain has come to limb 4, that limb passes its carry on once more, and 9 to 0, and 0 to 1. The last two
-/// carries are small: at most `2^39 / 2^26` into limb 5, and `19 * 2^39 / 2^26 < 2^17` into limb 1.
+/// When the first chain has come to limb 4, that limb passes its carry on once more, and 9 to 0,
+/// and 0 to 1. The last two carries are small: at most `2^39 / 2^26` into limb 5, and
+/// `19 * 2^39 / 2^26 < 2^17` into limb 1.
 #[inline(always)]
 fn carry<V: Multiply32>(even: [V; 5], odd: [V; 5]) -> Element<V> {
     let [h0, h2, h4, h6, h8] = even;
@@ -267,7 +272,8 @@ mod tests {
     const LARGEST: Element<u64> = Element { even: [EVEN; 5], odd: [ODD_BOUND - 1; 5] };
     const ZERO: Element<u64> = Element { even: [0; 5], odd: [0; 5] };
 
-    /// The largest limbs that a product, a sum and a difference may have. In a single lane every overflow is an error.
+    /// The largest limbs that a product, a sum and a difference may have. In a single lane every
+    /// overflow is an error.
     #[test]
     fn the_largest_factors_overflow_nothing() {
         let sum = Element::sum(LARGEST, LARGEST);

@@ -2,9 +2,9 @@
 //!
 //! `f = f0 + 2^52 f1 + 2^104 f2 + 2^156 f3 + 2^208 f4`
 //!
-//! The multiplier takes two 52-bit limbs and adds either half of their product to a 64-bit column. In radix 2^52 the high
-//! half belongs to the very next column, without any shift. What lies from 2^260 on comes back times 608, since
-//! `2^260 = 32 * 2^255 = 32 * 19` modulo p.
+//! The multiplier takes two 52-bit limbs and adds either half of their product to a 64-bit column.
+//! In radix 2^52 the high half belongs to the very next column, without any shift. What lies from
+//! 2^260 on comes back times 608, since `2^260 = 32 * 2^255 = 32 * 19` modulo p.
 //!
 //! # Bounds
 //!
@@ -17,8 +17,9 @@
 //! | sum of two products | < 3736 U | < 20 U |
 //! | difference of two products, plus 2^11 p | < 3916 U | < 74 U |
 //!
-//! Limbs 0 to 3 must fit the multiplier's 52 bits exactly. Limb 4 need not reach them, and the carry into it may leave it
-//! a little over its 47 bits: so one pass of carries is enough, and no carry is ever left over.
+//! Limbs 0 to 3 must fit the multiplier's 52 bits exactly. Limb 4 need not reach them, and the
+//! carry into it may leave it a little over its 47 bits: so one pass of carries is enough, and no
+//! carry is ever left over.
 
 use crate::field::Field;
 use crate::vector::Multiply52;
@@ -30,7 +31,8 @@ const TOP_LIMB: u64 = (1 << 47) - 1;
 const TOP_BOUND: u64 = (1 << 47) + (1 << 12);
 /// Products are below this, in limbs 0 to 3 and in limb 4.
 const COLUMN_BOUNDS: [u64; 5] = [1868 << 52, 1868 << 52, 1868 << 52, 1868 << 52, 10 << 52];
-/// 2^11 p, whose limbs are larger than those of any product: 2048 U - 19 * 2^11, and 64 U - 2^11 for limb 4.
+/// 2^11 p, whose limbs are larger than those of any product: 2048 U - 19 * 2^11, and 64 U - 2^11
+/// for limb 4.
 const BIAS: [u64; 5] = [(LIMB - 18) << 11, LIMB << 11, LIMB << 11, LIMB << 11, TOP_LIMB << 11];
 
 /// A factor: its limbs are carried.
@@ -83,8 +85,8 @@ impl<V: Multiply52> Field for Element<V> {
         ]
     }
 
-    /// Column i + j takes the low half of `fi * gj`, and column i + j + 1 the high half. Halves are below U, and high halves
-    /// of products with limb 4 below T.
+    /// Column i + j takes the low half of `fi * gj`, and column i + j + 1 the high half. Halves are
+    /// below U, and high halves of products with limb 4 below T.
     #[inline(always)]
     fn multiply(self, other: Self) -> Columns<V> {
         let [f0, f1, f2, f3, f4] = self.0;
@@ -118,7 +120,8 @@ impl<V: Multiply52> Field for Element<V> {
         fold([c0, c1, c2, c3, c4], [c5, c6, c7, c8, c9])
     }
 
-    /// As [`multiply`](Self::multiply), with the same bounds: what occurs twice there is added to itself here.
+    /// As [`multiply`](Self::multiply), with the same bounds: what occurs twice there is added to
+    /// itself here.
     #[inline(always)]
     fn square(self) -> Columns<V> {
         let [f0, f1, f2, f3, f4] = self.0;
@@ -172,7 +175,7 @@ impl<V: Multiply52> Field for Element<V> {
         ])
     }
 
-    /// Adds two halves to a column, of which the product leaves room for many.
+    /// Adds two halves to a column. The product leaves room for many.
     #[inline(always)]
     fn add_121666_times(self, p: Columns<V>) -> Self {
         let [f0, f1, f2, f3, f4] = self.0;
@@ -204,9 +207,10 @@ impl<V: Multiply52> Field for Element<V> {
 
 /// Columns 5 to 9 come back to columns 0 to 4, times 608.
 ///
-/// Column 5 is up to 7 U + 2 T and column 6 up to 5 U + 2 T, of which 608 times would not leave room for the sum of two
-/// products, so what is over a limb moves up first. Column 7 then is below 3 U + 2 T + 6; 608 times that, with 2 T as
-/// 1/16 U, is below 1863 U, and column 2 has up to 5 U: below 1868 U together. The other columns are smaller.
+/// Column 5 is up to 7 U + 2 T and column 6 up to 5 U + 2 T. 608 times that would not leave room
+/// for the sum of two products, so what is over a limb moves up first. Column 7 then is below 3 U +
+/// 2 T + 6; 608 times that, with 2 T as 1/16 U, is below 1863 U, and column 2 has up to 5 U: below
+/// 1868 U together. The other columns are smaller.
 #[inline(always)]
 fn fold<V: Multiply52>(low: [V; 5], high: [V; 5]) -> Columns<V> {
     let [c0, c1, c2, c3, c4] = low;
@@ -230,13 +234,14 @@ fn fold<V: Multiply52>(low: [V; 5], high: [V; 5]) -> Columns<V> {
 
 /// Limbs 0 to 3 to 52 bits, limb 4 to 47 and a little.
 ///
-/// What limb 4 has above 2^255 is folded into limb 0, times 19, *before* the carries run upward. They end in limb 4, adding
-/// less than 2^12 to its 47 bits.
+/// What limb 4 has above 2^255 is folded into limb 0, times 19, *before* the carries run upward.
+/// They end in limb 4, adding less than 2^12 to its 47 bits.
 #[inline(always)]
 fn carry<V: Multiply52>(columns: [V; 5]) -> Element<V> {
     let [c0, c1, c2, c3, c4] = columns;
     let limb = V::splat(LIMB);
-    // Above 2^255 there are less than 74 * 32 times 2^255; 19 times that is added with room to spare.
+    // Above 2^255 there are less than 74 * 32 times 2^255; 19 times that is added with room to
+    // spare.
     let c0 = c0.add_low(c4.shift_right::<47>(), V::splat(19));
     let c1 = c1.add(c0.shift_right::<52>());
     let c2 = c2.add(c1.shift_right::<52>());

@@ -35,13 +35,14 @@ mod assembly {
 
     use super::{Product, Single};
 
-    /// graviola: verified assembly. It panics on CPUs that lack an instruction it uses, so there is a value only where the
-    /// CPU was asked first.
+    /// graviola: verified assembly. It panics on CPUs that lack an instruction it uses, so there is
+    /// a value only where the CPU was asked first.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Graviola(());
 
     impl Single for Graviola {
-        /// What graviola asserts on entry, and `bmi2`, which its multiplications use. Each question is one cached load.
+        /// What graviola asserts on entry, and `bmi2`, which its multiplications use. Each question
+        /// is one cached load.
         fn detect() -> Option<Self> {
             #[cfg(target_arch = "x86_64")]
             let supported = {

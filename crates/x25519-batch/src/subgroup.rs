@@ -1,38 +1,45 @@
 //! Whether a u-coordinate is a public key in its one true form.
 //!
-//! The curve `v^2 = u^3 + A u^2 + u` has 8ℓ points over the field, ℓ prime, in one cyclic group. Public keys are in the
-//! subgroup of order ℓ, which is that of the points that are eight times another. Multiplying by ℓ would tell, at the price
-//! of a whole ladder. It is cheaper to go the other way and halve:
+//! The curve `v^2 = u^3 + A u^2 + u` has 8ℓ points over the field, ℓ prime, in one cyclic group.
+//! Public keys are in the subgroup of order ℓ, which is that of the points that are eight times
+//! another. Multiplying by ℓ would tell, at the price of a whole ladder. It is cheaper to go the
+//! other way and halve:
 //!
-//! * P is twice some Q if and only if u is a square. (On the curve, that is; and then `N = u^2 + A u + 1` is one too.)
-//! * Let `a^2 = u`, `r^2 = N` and `t^2 = 2u + A + 2r`. If the last is no square, the other root of N makes it one, since the
-//!   product of the two is `A^2 - 4`, which is none. Then Q is the point `(w, t w)` with `w = u + r + a t`.
-//! * Q is four times some point if and only if its Tate pairing with a point of order 4 is a fourth power. With
-//!   `T = (1, τ)`, `τ^2 = A + 2`, the function of that pairing is `(v - τ u)^2 / u`, at Q `w (t - τ)^2`.
-//! * P is eight times a point if and only if Q, or Q plus the point of order 2, is four times one; and since the latter is
-//!   itself four times a point of order 8, both are or none is. So it does not matter which signs the roots have.
+//! * P is twice some Q if and only if u is a square. (On the curve, that is; and then
+//!   `N = u^2 + A u + 1` is one too.)
+//! * Let `a^2 = u`, `r^2 = N` and `t^2 = 2u + A + 2r`. If the last is no square, the other root of
+//!   N makes it one, since the product of the two is `A^2 - 4`, which is none. Then Q is the point
+//!   `(w, t w)` with `w = u + r + a t`.
+//! * Q is four times some point if and only if its Tate pairing with a point of order 4 is a fourth
+//!   power. With `T = (1, τ)`, `τ^2 = A + 2`, the function of that pairing is `(v - τ u)^2 / u`, at
+//!   Q `w (t - τ)^2`.
+//! * P is eight times a point if and only if Q, or Q plus the point of order 2, is four times one;
+//!   and since the latter is itself four times a point of order 8, both are or none is. So it does
+//!   not matter which signs the roots have.
 //!
-//! So three square roots and one residue symbol of fourth order decide, at some 250 squarings each: a third of a ladder.
-//! Halving is from Pornin, [eprint 2022/1164](https://eprint.iacr.org/2022/1164), and the pairing from Koshelev,
-//! [eprint 2022/037](https://eprint.iacr.org/2022/037); `docs/x25519-batch.md` has the whole argument.
+//! So three square roots and one residue symbol of fourth order decide, at some 250 squarings each:
+//! a third of a ladder. Halving is from Pornin, [eprint
+//! 2022/1164](https://eprint.iacr.org/2022/1164), and the pairing from Koshelev, [eprint
+//! 2022/037](https://eprint.iacr.org/2022/037); `docs/x25519-batch.md` has the whole argument.
 
 use crate::batch::load;
 use crate::field::{Field, constant, differ, multiply, power_of_p_minus_5_over_8};
 use crate::vector::{MAX_LANES, Vector};
 
-/// What a 32-byte u-coordinate is.
+/// Class of a 32-byte u-coordinate.
 ///
-/// Public keys are public: looking at them takes the same time for each, but what a caller does with the answer may not.
+/// Public keys are public: looking at them takes the same time for each, but what a caller does
+/// with the answer may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PointClass {
     /// The canonical encoding of a point of prime order, as every key made from a scalar is.
     PrimeOrder,
-    /// In whatever encoding, a point of order 1, 2, 4 or 8, of the curve or of its twist: every clamped scalar takes it to
-    /// zero.
+    /// In whatever encoding, a point of order 1, 2, 4 or 8, of the curve or of its twist: every
+    /// clamped scalar takes it to zero.
     LowOrder,
-    /// Anything else: another encoding, a point with a part of low order, or a u-coordinate of the twist only. X25519 may
-    /// treat it just as some point of prime order.
+    /// Anything else: another encoding, a point with a part of low order, or a u-coordinate of the
+    /// twist only. X25519 may treat it just as some point of prime order.
     Alias,
 }
 
@@ -53,7 +60,8 @@ const ROOT_OVER_I: [u64; 4] =
 /// A square root of `(A^2 - 4) / -i`.
 const ROOT_OVER_MINUS_I: [u64; 4] =
     [0x00bc_8bef_a14b_6386, 0x67c6_a19e_c5a6_86cc, 0xe7cc_1e9c_cf03_a648, 0x797f_018b_3b0e_ebf0];
-/// The u-coordinates of low order: 0 of order 2, 1 and, on the twist, -1 of order 4, and two of order 8.
+/// The u-coordinates of low order: 0 of order 2, 1 and, on the twist, -1 of order 4, and two of
+/// order 8.
 const LOW_ORDER: [[u64; 4]; 5] = [
     [0; 4],
     ONE,
@@ -93,7 +101,8 @@ pub(crate) fn classify_batch<F: Field>(points: &[[u8; 32]], classes: &mut [Point
     }
 }
 
-/// The selector of the lanes whose u-coordinate is of no point of order ℓ. Says anything of those of low order.
+/// The selector of the lanes whose u-coordinate is of no point of order ℓ. Says anything of those
+/// of low order.
 #[inline(always)]
 fn outside_of_subgroup<F: Field>(u: F) -> F::Word {
     let one = constant::<F>(ONE);
@@ -102,8 +111,9 @@ fn outside_of_subgroup<F: Field>(u: F) -> F::Word {
     let (a, u_is_no_square) = square_root(u);
     let (r, n_is_no_square) = square_root(n);
 
-    // t is a root of g = 2 (u + r) + A, or of (A^2 - 4) / g if only that is a square, and then r has the other sign. With
-    // e = g^((p - 5) / 8), e^2 g is 1 or -1 for squares, and i or -i for others.
+    // t is a root of g = 2 (u + r) + A, or of (A^2 - 4) / g if only that is a square, and then r
+    // has the other sign. With e = g^((p - 5) / 8), e^2 g is 1 or -1 for squares, and i or -i for
+    // others.
     let plus_r = F::sum(u.product(), r.product());
     let minus_r = F::difference(u.product(), r.product());
     let g = F::sum(plus_r.multiply(constant([2, 0, 0, 0])), a_constant);
@@ -127,8 +137,8 @@ fn outside_of_subgroup<F: Field>(u: F) -> F::Word {
 
 /// A square root, and the selector of the lanes that have none.
 ///
-/// As p is 5 modulo 8, `f^((p - 1) / 4)` is 1 or -1 for squares, and with `e = f^((p - 5) / 8)` either `e f` or `i e f` is
-/// a root.
+/// As p is 5 modulo 8, `f^((p - 1) / 4)` is 1 or -1 for squares, and with `e = f^((p - 5) / 8)`
+/// either `e f` or `i e f` is a root.
 #[inline(always)]
 fn square_root<F: Field>(f: F) -> (F, F::Word) {
     let e = power_of_p_minus_5_over_8(f);
@@ -139,7 +149,8 @@ fn square_root<F: Field>(f: F) -> (F, F::Word) {
     (multiply(multiply(e, f), factor), is_not_1.and(is_not_minus_1))
 }
 
-/// The residue symbol of fourth order, `f^((p - 1) / 4)`, from `e = f^((p - 5) / 8)`: 1 for fourth powers.
+/// The residue symbol of fourth order, `f^((p - 1) / 4)`, from `e = f^((p - 5) / 8)`: 1 for fourth
+/// powers.
 #[inline(always)]
 fn symbol<F: Field>(e: F, f: F) -> [F::Word; 4] {
     multiply(F::factor(e.square()), f).to_words()

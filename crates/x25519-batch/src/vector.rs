@@ -1,8 +1,8 @@
 //! Words side by side: what the arithmetic asks of a vector unit.
 //!
-//! Every method of every vector is `#[inline(always)]`, and so is all the arithmetic above: it must end up inside the one
-//! function of a backend that is compiled for the instructions it needs. What is not inlined there is compiled without
-//! them, and several times slower.
+//! Every method of every vector is `#[inline(always)]`, and so is all the arithmetic above: it must
+//! end up inside the one function of a backend that is compiled for the instructions it needs. What
+//! is not inlined there is compiled without them, and several times slower.
 
 use subtle::{Choice, ConditionallySelectable};
 
@@ -11,7 +11,7 @@ pub(crate) trait Vector: Copy {
     /// Words side by side.
     const LANES: usize;
 
-    /// The same word in every lane.
+    /// Returns a vector with this word in every lane.
     fn splat(word: u64) -> Self;
     /// The first words of a slice. Lanes beyond its end are zero.
     fn load(words: &[u64]) -> Self;
@@ -33,7 +33,8 @@ pub(crate) trait Vector: Copy {
     /// The selector of the lanes whose word is not zero.
     #[inline(always)]
     fn nonzero(self) -> Self {
-        // Half the word, and its lowest bit so that one does not become zero. Then anything but zero carries into the top.
+        // Half the word, and its lowest bit so that one does not become zero. Then anything but
+        // zero carries into the top.
         let half = self.shift_right::<1>().or(self.and(Self::splat(1)));
         half.add(Self::splat((1 << 63) - 1))
     }
@@ -49,7 +50,8 @@ pub(crate) trait Vector: Copy {
 /// No vector has more lanes.
 pub(crate) const MAX_LANES: usize = 16;
 
-/// Multiplication of 52-bit words, as AVX-512 IFMA has it. The upper 12 bits of the factors do not count.
+/// Multiplication of 52-bit words, as AVX-512 IFMA has it. The upper 12 bits of the factors do not
+/// count.
 pub(crate) trait Multiply52: Vector {
     /// `self` plus the low 52 bits of `f * g`.
     fn add_low(self, f: Self, g: Self) -> Self;
@@ -65,7 +67,8 @@ pub(crate) trait Multiply32: Vector {
     fn multiply(self, other: Self) -> Self;
 }
 
-/// Two vectors as one. Each waits while the other is worked on, which hides how long a single operation takes.
+/// Two vectors as one. Each waits while the other is worked on, which hides how long a single
+/// operation takes.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair<V>(V, V);
 
@@ -148,7 +151,8 @@ impl<V: Multiply52> Multiply52 for Pair<V> {
     }
 }
 
-/// One lane. Its additions and subtractions are Rust's own, so with debug assertions none overflows unseen.
+/// One lane. Its additions and subtractions are Rust's own, so with debug assertions none overflows
+/// unseen.
 impl Vector for u64 {
     const LANES: usize = 1;
 
@@ -210,7 +214,8 @@ impl Vector for u64 {
     }
 }
 
-/// The instructions of the vector units in a single lane, for tests: what a unit would drop without a word is refused.
+/// The instructions of the vector units in a single lane, for tests: what a unit would drop without
+/// a word is refused.
 #[cfg(test)]
 impl Multiply52 for u64 {
     fn add_low(self, f: Self, g: Self) -> Self {

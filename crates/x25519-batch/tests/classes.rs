@@ -1,4 +1,4 @@
-//! What a u-coordinate is, by another crate's lights.
+//! Classes of u-coordinates beside another crate's.
 
 mod common;
 
@@ -9,7 +9,7 @@ use rand::Rng;
 use x25519_batch::{PointClass, X25519};
 
 fn classify(x25519: X25519, points: &[[u8; 32]]) -> Vec<PointClass> {
-    // What was there before does not count.
+    // The old values must not matter.
     let mut classes = vec![PointClass::PrimeOrder; points.len()];
     if points.len().is_multiple_of(2) {
         classes.fill(PointClass::LowOrder);
@@ -94,7 +94,8 @@ fn low_order_in_every_encoding() {
     assert_classes(&points, &vec![PointClass::LowOrder; points.len()]);
 }
 
-/// The top bit set, and u + p, which only the nineteen smallest u have, some of which are keys.
+/// The top bit set, and u + p. Only the nineteen smallest u have the latter, and some of them are
+/// keys.
 #[test]
 fn other_encodings() {
     let mut points = Vec::new();

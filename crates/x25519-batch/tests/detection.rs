@@ -1,5 +1,5 @@
-//! Asks the kernel what the CPU has, so that a slip in our own questions shows. `scripts/check-cpus` takes single features
-//! away.
+//! Asks the kernel what the CPU has, so that a slip in our own questions shows.
+//! `scripts/check-cpus` takes single features away.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 
 use x25519_batch::{Backend, X25519};

@@ -89,7 +89,8 @@ fn edges_in_every_lane() {
     }
 }
 
-/// A point of low order alone among others in each place, then all of them but one: no lane spoils another.
+/// A point of low order alone among others in each place, then all of them but one: no lane spoils
+/// another.
 #[test]
 fn zeros_stay_in_their_lane() {
     let mut rng = rng(72);

@@ -32,7 +32,8 @@ fn two_multiplications() {
     }
 }
 
-/// Section 5.2: the product becomes the scalar, and the scalar the point. (The RFC goes on to a million.)
+/// Section 5.2: the product becomes the scalar, and the scalar the point. (The RFC continues to a
+/// million.)
 #[test]
 fn iterated_a_thousand_times() {
     for x25519 in backends() {

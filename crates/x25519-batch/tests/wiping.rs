@@ -1,5 +1,6 @@
-//! After a batch nothing of it is on the stack: neither the scalars, nor what the ladder makes of them, nor products. Linux
-//! shows a process its own memory as a file, so this is seen without any unsafe code.
+//! After a batch nothing of it is on the stack: neither the scalars, nor what the ladder makes of
+//! them, nor products. Linux shows a process its own memory as a file, so this is seen without any
+//! unsafe code.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -11,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use common::{backends, randoms, rng};
 use x25519_batch::{Backend, Product, X25519};
 
-/// What a batch may have used of the stack, and more.
+/// Bytes of the stack that a batch may have used, and more.
 const DEPTH: usize = 48 * 1024;
 
 /// The memory below the caller's frame, where the functions that it called had theirs.
@@ -28,7 +29,8 @@ fn traces(memory: &[u8], secrets: &[[u8; 32]]) -> usize {
     memory.windows(8).filter(|window| words.contains(window)).count()
 }
 
-/// The scalars, clamped and not; the words of their ladder's turns; and the products, less their top bit.
+/// The scalars, clamped and not; the words of their ladder's turns; and the products, less their
+/// top bit.
 fn secrets(scalars: &[[u8; 32]], products: &[[u8; 32]]) -> Vec<[u8; 32]> {
     let mut secrets = [scalars, products].concat();
     for scalar in scalars {

@@ -8,7 +8,7 @@ use super::files::Edges;
 /// Paths that are shown for each edge.
 const MAX_SHOWN: usize = 3;
 
-/// Files each of which depends on all others, perhaps through each other.
+/// Files that all depend on each other, perhaps through others of them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Circle(BTreeSet<PathBuf>);
 

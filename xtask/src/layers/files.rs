@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::module_tree::Target;
 use super::references::Source;
 
-/// For each pair of files, one depending on the other: the paths by which it does.
+/// For each pair of files, one depending on the other: the paths that say so.
 pub(crate) type Edges = BTreeMap<(PathBuf, PathBuf), Vec<String>>;
 
 /// The dependencies between the files of the crate whose first file is `root`.

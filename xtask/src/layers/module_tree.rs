@@ -19,7 +19,7 @@ pub(crate) struct Module {
     /// A name has several meanings if it is declared under several `cfg`, or as a module and as a
     /// function.
     pub(crate) names: BTreeMap<String, Vec<Meaning>>,
-    /// What is imported by `use PATH::*`.
+    /// Paths imported by `use PATH::*`.
     pub(crate) globs: Vec<Path>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum Meaning {
     Import(Path),
 }
 
-/// What a path leads to.
+/// Item that a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Module(ModuleId),
@@ -42,7 +42,7 @@ pub(crate) enum Target {
     Item(ModuleId),
 }
 
-/// Names whose imports are being followed, lest an import of itself is followed forever.
+/// Names whose imports are being followed, so that an import of itself is not followed forever.
 type Followed = HashSet<(ModuleId, String)>;
 
 impl ModuleTree {

@@ -2,7 +2,7 @@
 
 use pssst::PublicKey;
 
-/// Who sent a request.
+/// Returns the name of a request's sender.
 pub(crate) fn sender(client_key: Option<&PublicKey>) -> String {
     match client_key {
         Some(key) => format!("from client {key}"),

@@ -16,7 +16,8 @@ const MAX_LEN: usize = 16 * 1024;
 /// How a secret key file is read.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Access {
-    /// Read secret key files even when other users can read them too, as in some containers' secret mounts.
+    /// Read secret key files even when other users can read them too, as in some containers' secret
+    /// mounts.
     #[arg(long)]
     pub(crate) allow_exposed_keys: bool,
 }
@@ -43,7 +44,8 @@ pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing
     })
 }
 
-/// Services read their files again at every reload. A pipe has nothing to say then, or waits until somebody writes.
+/// Services read their files again at every reload. A pipe has nothing to say then, or waits until
+/// somebody writes.
 pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
     let is_stdin = |path: &Path| path == Path::new("-");
     let is_stream = |path: &&Path| is_stdin(path) || path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());

@@ -45,7 +45,8 @@ pub(crate) fn state(text: &str) -> Result<State, String> {
     text.parse().map_err(|error: pssst_identity::Error| error.to_string())
 }
 
-/// A time: with date and time of day (RFC 3339), with a date only (its first moment in UTC), or so long from now.
+/// A time: with date and time of day (RFC 3339), with a date only (its first moment in UTC), or so
+/// long from now.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let date = |text: &str| format!("{}T00:00:00Z", text.parse::<Date>().ok()?).parse().ok();
     let later = |text: &str| Timestamp::now().checked_add(durations::span(text).ok()?).ok();

@@ -110,7 +110,7 @@ impl KeySource {
 pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
     let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.refresh_at);
     if !is_fresh && let Err(error) = directory.fetch().await {
-        // What was known before may still be good.
+        // The keys from before may still be good.
         return directory.server_key().map_err(|_| failure(&error));
     }
     directory.server_key().map_err(|error| failure(&error))

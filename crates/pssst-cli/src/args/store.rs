@@ -9,8 +9,9 @@ use pssst_service::Failure;
 /// Where the clients are kept.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Location {
-    /// `file:PATH` for a text file, `sqlite:PATH` for a database in a file, `postgres://USER@HOST/DATABASE` for a server's. A
-    /// password belongs into the environment (PGPASSWORD), or into ~/.pgpass.
+    /// `file:PATH` for a text file, `sqlite:PATH` for a database in a file,
+    /// `postgres://USER@HOST/DATABASE` for a server's. A password belongs in the environment
+    /// (PGPASSWORD), or in ~/.pgpass.
     #[arg(long = "store", value_name = "LOCATION", env = "PSSST_STORE", hide_env_values = true)]
     store: String,
 }
@@ -70,7 +71,7 @@ pub(crate) async fn find(store: &dyn IdentityStore, client: &str) -> Result<Iden
     })
 }
 
-/// Who does it, for the audit log: whoever runs this program, as the system says.
+/// Returns the actor for the audit log: the user that runs this program, as the system reports it.
 fn actor() -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     format!("cli:{}", user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into()))

@@ -10,7 +10,8 @@ pub(crate) type Check = fn(&Configured) -> Result<(), Failure>;
 
 /// Check a configuration file as a whole: every option, and the keys and other files that it names.
 ///
-/// All that is wrong is told, with its line. Nothing is started, no port is taken, and no database, directory or upstream is asked.
+/// Every fault is reported with its line. Nothing is started, no port is taken, and no database,
+/// directory or upstream is asked.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The file, with a table for each service: [serve], [gateway], [proxy], [directory].

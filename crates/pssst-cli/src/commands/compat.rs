@@ -1,4 +1,4 @@
-//! `pssst compat`: the pairing convention of the PSSST implementations, by which any two of them
+//! `pssst compat`: the pairing convention of the PSSST implementations, so that any two of them
 //! test each other.
 //!
 //! Each side is a program that talks lines `TAG:hex` on standard input and output, and plays server
@@ -163,7 +163,7 @@ impl<W: Write> Side<W> {
         let line = format!("{tag}:{}\n", base16ct::lower::encode_string(value));
         match self.output.write_all(line.as_bytes()).and_then(|()| self.output.flush()) {
             Ok(()) => Ok(()),
-            // Whoever has both replies may leave without our last word, but not before.
+            // A peer that has both replies may leave without our last word, but not before.
             Err(error) if self.has_both_replies() => Err(Failure::output(&error)),
             Err(error) => Err(mismatch(format!("the other program stopped before both replies came: {error}"))),
         }

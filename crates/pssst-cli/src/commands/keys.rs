@@ -16,10 +16,12 @@ use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, current_key, of_file};
 use pssst_service::runtime;
 
-/// Look after the keys of a pool of servers: their schedule, its rotation, and what a directory publishes of it.
+/// Look after the keys of a pool of servers: their schedule, its rotation, and what a directory
+/// publishes of it.
 ///
-/// A schedule is a file of secret keys with the times at which they are used. The servers of a pool (`pssst serve --keys`) and the
-/// directory follow the same file, or copies of it, and change keys at the same moment.
+/// A schedule is a file of secret keys with the times at which they are used. The servers of a pool
+/// (`pssst serve --keys`) and the directory follow the same file, or copies of it, and change keys
+/// at the same moment.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -42,7 +44,8 @@ struct Init {
     /// Begin with this secret key instead of a new one: that of a server which has clients already.
     #[arg(long, value_name = "FILE")]
     secret_key: Option<PathBuf>,
-    /// Within which time clients come back to the directory, at most. No rotation is shorter than twice that.
+    /// Within which time clients come back to the directory, at most. No rotation is shorter than
+    /// twice that.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     refresh_interval: Duration,
     #[command(flatten)]
@@ -58,7 +61,8 @@ struct Show {
     access: Access,
 }
 
-/// Start a rotation: a new key that clients use after the activation delay, and the current one accepted for the grace period after that.
+/// Start a rotation: a new key that clients use after the activation delay, and the current one
+/// accepted for the grace period after that.
 #[derive(clap::Args, Debug)]
 struct Rotate {
     /// The schedule.

@@ -21,7 +21,8 @@ enum Command {
     Create(Create),
 }
 
-/// Make a token for an operator and print it. Its hash becomes a line of the file; whoever removes the line takes it back.
+/// Make a token for an operator and print it. Its hash becomes a line of the file; remove the line
+/// to revoke it.
 #[derive(clap::Args, Debug)]
 struct Create {
     /// The operator's name, for the audit log: letters, digits and `.`, `-`, `_`, `@`.

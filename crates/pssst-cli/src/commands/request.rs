@@ -18,8 +18,8 @@ use pssst_service::{Failure, durations};
 
 /// Send one request and print the reply's message.
 ///
-/// While no reply comes, the same bytes are sent again after growing pauses, until the time is up: a packet may be lost in
-/// either direction, and a server answers the same request again.
+/// While no reply comes, the same bytes are sent again after growing pauses, until the time is up:
+/// a packet may be lost in either direction, and a server answers the same request again.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The server's name or address, and its port.
@@ -39,7 +39,8 @@ pub(crate) struct Args {
     /// How long to wait for the reply, in seconds, over all attempts.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
     timeout: Duration,
-    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
+    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes
+    /// any IPv6 network whole.
     #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
     /// Take the message from this file.
@@ -51,7 +52,8 @@ pub(crate) struct Args {
     access: key_file::Access,
 }
 
-/// Somebody waits at a terminal, so the first pause is shorter than the library's: from half a second to three quarters.
+/// Somebody waits at a terminal, so the first pause is shorter than the library's: from half a
+/// second to three quarters.
 const INITIAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {

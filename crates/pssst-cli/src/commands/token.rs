@@ -12,7 +12,7 @@ use pssst_service::runtime;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, durations};
 
-/// Make, list and take back one-time tokens, by which devices enrol themselves (`pssst enroll`).
+/// Make, list and withdraw one-time tokens that let devices enrol themselves (`pssst enroll`).
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]

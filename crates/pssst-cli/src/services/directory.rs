@@ -20,10 +20,12 @@ use crate::args::server_key;
 use crate::args::store::Location;
 use pssst_service::{Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, durations};
 
-/// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators look after both.
+/// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators
+/// look after both.
 ///
-/// Clients fetch the keys (`pssst keys fetch`, `--directory` elsewhere), devices enrol by a token (`pssst enroll`), and operators
-/// come to a page and an API on an address of their own. All files are read again when they change. Stops at SIGINT or SIGTERM.
+/// Clients fetch the keys (`pssst keys fetch`, `--directory` elsewhere), devices enrol by a token
+/// (`pssst enroll`), and operators come to a page and an API on an address of their own. All files
+/// are read again when they change. Stops at SIGINT or SIGTERM.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -50,27 +52,29 @@ pub(crate) struct Fixed {
     /// The certificate's secret key, PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     certificate_key: Option<PathBuf>,
-    /// Make a certificate that nobody vouches for; clients know it by its pin. With --certificate and --certificate-key it is kept
-    /// in these files, otherwise there is another one at each start.
+    /// Make a certificate that nobody vouches for; clients know it by its pin. With --certificate
+    /// and --certificate-key it is kept in these files, otherwise there is another one at each
+    /// start.
     #[arg(long)]
     self_signed: bool,
     /// A name or address for the self-signed certificate; give it again for more.
     #[arg(long, value_name = "NAME", default_value = "localhost", requires = "self_signed")]
     certificate_name: Vec<String>,
-    /// Who may come as an operator with a token: a file of lines that `pssst operator create` makes.
+    /// File of operators with tokens: lines that `pssst operator create` makes.
     #[arg(long, value_name = "FILE")]
     operators: Option<PathBuf>,
-    /// Who may come as an operator with a certificate: the authorities that sign these, PEM.
+    /// Authorities that sign the certificates of operators, PEM.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// The suites that the servers accept, for clients to know, the preferred one first. By default f001 and 1.
+    /// The suites that the servers accept, for clients to know, the preferred one first. By default
+    /// f001 and 1.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     /// Within which time clients are to come back, where that is to be less than the schedule says.
     #[arg(long, value_name = "SPAN", value_parser = durations::span)]
     refresh_interval: Option<Duration>,
-    /// Take so many enrolments a second from each prefix of addresses (IPv4 /24, IPv6 /56), ten times as many at once after a quiet
-    /// time, and ten times as many from all together.
+    /// Take so many enrolments a second from each prefix of addresses (IPv4 /24, IPv6 /56), ten
+    /// times as many at once after a quiet time, and ten times as many from all together.
     #[arg(long, value_name = "PER_SECOND", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate_limit: u32,
     /// The activation delay of rotations that operators start.

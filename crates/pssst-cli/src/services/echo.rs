@@ -14,8 +14,8 @@ use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service};
 
 /// Answer every request with its own message.
 ///
-/// Refused packets are dropped without an answer and counted by cause. Stops at SIGINT or SIGTERM: it then answers what has
-/// arrived, and prints the counts.
+/// Refused packets are dropped without an answer and counted by cause. Stops at SIGINT or SIGTERM:
+/// it then answers what has arrived, and prints the counts.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(crate) struct Fixed {
     service: FixedOptions,
 }
 
-/// What a reload may change.
+/// Options that a reload may change.
 #[derive(clap::Args, Debug)]
 struct Live {
     #[command(flatten)]

@@ -24,8 +24,8 @@ mod metrics;
 
 /// Answer requests with what an existing service says: over HTTP, UDP, TCP or a Unix socket.
 ///
-/// Each message becomes one request to the service, and its answer becomes the reply. See docs/gateway.md for what the service is
-/// told about the client.
+/// Each message becomes one request to the service, and its answer becomes the reply. See
+/// docs/gateway.md for what the service learns about the client.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,13 +45,13 @@ pub(crate) struct Fixed {
     traces: TraceOptions,
 }
 
-/// What a reload may change.
+/// Options that a reload may change.
 #[derive(clap::Args, Debug)]
 struct Live {
     #[command(flatten)]
     server: LiveServerOptions,
-    /// Accept this suite; give it again for more [default: f001]. Under suite 1 a service must answer the same message with the same
-    /// bytes, or replies can be forged.
+    /// Accept this suite; give it again for more [default: f001]. Under suite 1 a service must
+    /// answer the same message with the same bytes, or replies can be forged.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     #[command(flatten)]
@@ -63,20 +63,22 @@ struct Live {
 /// The service, and how to speak with it.
 #[derive(clap::Args, Debug)]
 struct UpstreamOptions {
-    /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, or, for messages with their length in two bytes before
-    /// them, `tcp://HOST:PORT` and `unix:/PATH`.
+    /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, or, for messages
+    /// with their length in two bytes before them, `tcp://HOST:PORT` and `unix:/PATH`.
     #[arg(long, value_name = "URL", value_parser = location)]
     upstream: Location,
     /// How long to wait for the service.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = durations::seconds)]
     upstream_timeout: Duration,
-    /// Ask the service for so many answers at a time, over all workers. Requests beyond that are dropped; clients send them again.
+    /// Ask the service for so many answers at a time, over all workers. Requests beyond that are
+    /// dropped; clients send them again.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     upstream_concurrency: u32,
     /// Leave the service alone for a while after so many failures in a row; 0 for never.
     #[arg(long, value_name = "N", default_value_t = 16)]
     circuit_failures: u32,
-    /// For how long at first; it doubles while the service goes on failing, up to 30 times as much.
+    /// How long the circuit stays open at first; it doubles while the service keeps failing, up to
+    /// 30 times as much.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
     circuit_open_for: Duration,
     /// Hand messages over and never answer.
@@ -85,13 +87,15 @@ struct UpstreamOptions {
     /// Pass on no answer that is longer than this, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 65_455, value_parser = clap::value_parser!(u32).range(0..=65_455))]
     max_reply: u32,
-    /// Put the 32 bytes of the client's public key before each message to udp:, tcp: and unix: services; zeros for anonymous clients.
+    /// Put the 32 bytes of the client's public key before each message to udp:, tcp: and unix:
+    /// services; zeros for anonymous clients.
     #[arg(long)]
     prefix_client_key: bool,
     /// The Content-Type of requests over HTTP.
     #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
     content_type: String,
-    /// Send the line in this file as Authorization over HTTP, so that the service knows the gateway. Nobody else may read the file.
+    /// Send the line in this file as Authorization over HTTP, so that the service knows the
+    /// gateway. Nobody else may read the file.
     #[arg(long, value_name = "FILE")]
     authorization_file: Option<PathBuf>,
     /// Trust the authorities in this PEM file for https:, instead of the system's.
@@ -100,7 +104,7 @@ struct UpstreamOptions {
     /// The version of HTTP: what both sides speak best, or 1, or 2.
     #[arg(long, value_enum, value_name = "VERSION", default_value = "auto")]
     http_version: Version,
-    /// What becomes of the statuses of HTTP.
+    /// How the upstream's HTTP status reaches the client.
     #[arg(long, value_enum, value_name = "RULE", default_value = "ok")]
     http_status: Status,
 }

@@ -26,7 +26,8 @@ mod metrics;
 
 /// Carry plain UDP datagrams as requests to a pool of servers, and their replies back.
 ///
-/// Programs on this machine send to the proxy what they would send to the service behind the pool's gateways, and need not know.
+/// Programs on this machine send to the proxy what they would send to the service behind the pool's
+/// gateways, and need not know.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -41,7 +42,8 @@ pub(crate) struct Fixed {
     /// An address and port to take datagrams at; give it again for more. Port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45679")]
     listen: Vec<SocketAddr>,
-    /// Take datagrams from other machines, too: everything between them and the proxy is unprotected.
+    /// Take datagrams from other machines, too: everything between them and the proxy is
+    /// unprotected.
     #[arg(long)]
     allow_other_hosts: bool,
     /// Carry so many datagrams at a time from each address that is listened at; more are dropped.
@@ -56,7 +58,7 @@ pub(crate) struct Fixed {
     traces: TraceOptions,
 }
 
-/// What a reload may change.
+/// Options that a reload may change.
 #[derive(clap::Args, Debug)]
 struct Live {
     /// The pool's name or address, and its port.
@@ -73,10 +75,12 @@ struct Live {
     /// How long a reply is waited for, over all attempts.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
     timeout: Duration,
-    /// How long to wait before a request is sent again the first time, or up to half as long again; the pause doubles each time.
+    /// How long to wait before a request is sent again the first time, or up to half as long again;
+    /// the pause doubles each time.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
     initial_timeout: Duration,
-    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes any IPv6 network whole.
+    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes
+    /// any IPv6 network whole.
     #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
     #[command(flatten)]

@@ -30,8 +30,9 @@ mod summary;
 /// Options of a server that stay as they are while it runs.
 #[derive(clap::Args, Debug)]
 pub(crate) struct FixedServerOptions {
-    /// The address and port to serve; port 0 takes a free one, and [::] serves IPv4 as well as IPv6. Sockets that the service
-    /// manager passes (systemd's socket activation) are served instead.
+    /// The address and port to serve; port 0 takes a free one, and [::] serves IPv4 as well as
+    /// IPv6. Sockets that the service manager passes (systemd's socket activation) are served
+    /// instead.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
     listen: SocketAddr,
     /// Worker threads, each with its own socket [default: one per core].
@@ -40,7 +41,8 @@ pub(crate) struct FixedServerOptions {
     /// Drop requests that are longer than this, in bytes of UDP payload.
     #[arg(long, value_name = "BYTES", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
-    /// Mebibytes in which recent replies under suite 1 are remembered, to answer a repeated request with the same bytes.
+    /// Mebibytes in which recent replies under suite 1 are remembered, to answer a repeated request
+    /// with the same bytes.
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=65_536))]
     reply_cache: u32,
     /// Print a line for every packet.
@@ -55,21 +57,23 @@ pub(crate) struct LiveServerOptions {
     keys: KeyOptions,
     #[command(flatten)]
     policy: Policy,
-    /// Send no reply that is longer than so many times its request; 0 for no limit. Requests can be forged, and point the
-    /// server at anybody.
+    /// Send no reply that is longer than so many times its request; 0 for no limit. Requests can be
+    /// forged, and point the server at anybody.
     #[arg(long, value_name = "TIMES", default_value_t = 3)]
     max_amplification: u32,
-    /// The same for authenticated clients, whose requests others can repeat as well [default: as --max-amplification].
+    /// Limit of amplification for authenticated clients, whose requests others can repeat as well
+    /// [default: as --max-amplification].
     #[arg(long, value_name = "TIMES")]
     max_authenticated_amplification: Option<u32>,
-    /// Take so many requests a second from each prefix of addresses (IPv4 /24, IPv6 /56) [default: no limit].
+    /// Take so many requests a second from each prefix of addresses (IPv4 /24, IPv6 /56) [default:
+    /// no limit].
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,
     #[command(flatten)]
     pub(crate) access: key_file::Access,
 }
 
-/// What a server's options name, read and checked, before any of it is used.
+/// Files and stores that a server's options name, read and checked before any is used.
 pub(crate) struct Prepared {
     keys: Keys,
     accepts: Accepts,
@@ -78,7 +82,7 @@ pub(crate) struct Prepared {
     bounds: Bounds,
 }
 
-/// What a server accepts, whatever its keys are.
+/// Rules of acceptance that do not depend on keys.
 #[derive(Clone, Copy, Debug)]
 struct Accepts {
     suites: SuiteSet,
@@ -215,14 +219,15 @@ impl RunningServer {
     pub(crate) async fn apply(&mut self, prepared: Prepared, handler: Handler) {
         let (config, clients, keys, accepts) = prepared.into_config(handler);
         self.refresh_task.abort();
-        // It may be at work on another thread, and must not put old keys into the new configuration.
+        // It may be at work on another thread, and must not put old keys into the new
+        // configuration.
         drop((&mut self.refresh_task).await);
         self.view.update_config(|_| config);
         *lock(&self.view.clients) = clients;
         self.refresh_task = keep(keys, accepts, &self.view);
     }
 
-    /// Says where it serves, and by which keys clients know it.
+    /// Prints the addresses that it serves at, and its public keys.
     pub(crate) fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "listening on {}", self.view.server.local_addr())?;
         self.view.server.public_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))

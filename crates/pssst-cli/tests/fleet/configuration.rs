@@ -2,11 +2,12 @@
 
 use crate::process::Fleet;
 
-/// A file, the line that is wrong (0: none), and words of what is said of it and of what to do about it.
+/// A file, the line that is wrong (0: none), and words of what is said of it and of what to do
+/// about it.
 type Bad = (&'static str, usize, &'static str, &'static str);
 
 const BAD: [Bad; 48] = [
-    // What is no TOML.
+    // Not TOML.
     ("[serve", 1, "unclosed table", "[gateway]"),
     ("[serve]\nlisten 127.0.0.1:1", 2, "", "quotes"),
     ("[serve]\nlisten = 127.0.0.1:1", 2, "", "quotes"),
@@ -203,7 +204,7 @@ fn flags_are_stronger_than_the_environment_and_that_is_stronger_than_the_file() 
     // The file may be named by the environment, too.
     let mut server = fleet.start_in(&[("PSSST_CONFIG", "pssst.toml")], &["serve"], 2);
     assert!(server.value_of("listening on ").starts_with("127.0.0.2:"));
-    // What is wrong with the environment is not said of the file.
+    // A fault in the environment is not reported as one of the file.
     let output = fleet.start_in(&[("PSSST_WORKERS", "many")], &serve, 0).wait().1;
     assert!(
         output.contains("invalid value 'many' for '--workers <N>'") && !output.contains("error: pssst.toml"),

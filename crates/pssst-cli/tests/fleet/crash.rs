@@ -17,8 +17,8 @@ use crate::process::{Fleet, start_directory};
 const DEVICES: usize = 500;
 const AT_ONCE: usize = 8;
 
-/// Every enrolment that a device was told of is there, and none is there by half: a client, the use of its token and the entry in the
-/// audit log exist together or not at all.
+/// Every enrolment that was confirmed to a device is there, and none is there by half: a client,
+/// the use of its token and the entry in the audit log exist together or not at all.
 #[test]
 fn no_acknowledged_enrolment_is_lost_and_none_is_half_there() {
     let seed = std::env::var("PSSST_CRASH_SEED").ok().map_or_else(rand::random, |seed| seed.parse().unwrap());

@@ -1,4 +1,5 @@
-//! A fleet from its beginning: keys, directory, tokens, devices, servers, all as processes of the program on loopback.
+//! A fleet from its beginning: keys, directory, tokens, devices, servers, all as processes of the
+//! program on loopback.
 #![cfg(unix)]
 
 mod configuration;

@@ -1,4 +1,4 @@
-//! What a service manager is told, over its own protocol (`sd_notify` of systemd).
+//! Notifications to a service manager, over its own protocol (`sd_notify` of systemd).
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::process::{Fleet, start_directory};
 use pssst_test::{Process, wait_for};
 
-/// What a service answers to a request: the status, the head and the body.
+/// Returns a service's response: the status, the head and the body.
 fn http(service: &mut Process, method: &str, path: &str) -> (u16, String, String) {
     let url = service.value_of("metrics at http://");
     let address = url.strip_suffix("/metrics").unwrap();
@@ -246,7 +246,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     (directory, ..) = start_directory(&fleet, &METRICS);
     assert_names(&samples(&mut directory), &[&PROCESS, &PROGRAM, &DIRECTORY]);
 
-    // Nobody is told who the clients are.
+    // Metrics do not name clients.
     for service in [&mut gateway, &mut proxy] {
         let (_, _, page) = http(service, "GET", "/metrics");
         assert!(!page.contains(client.trim()) && !page.contains("boiler") && !page.contains("127.0.0.1"), "{page}");
@@ -299,7 +299,7 @@ fn reloads_are_counted() {
     server.stop();
 }
 
-/// Whoever replaces an upstream or a client goes on counting where it was.
+/// Counters continue when an upstream or a client is replaced.
 #[test]
 fn counters_go_on_over_reloads() {
     let fleet = Fleet::new();
@@ -396,7 +396,7 @@ fn logs_are_lines_of_text_or_json() {
     };
     let text = log(&[], &[]);
     assert!(text.contains("Z  INFO serving address=127.0.0.1:") && text.contains("received 0"), "{text}");
-    // Whoever started it may have been a service of systemd's.
+    // The parent process may have been a service of systemd's.
     let text = log(&[("JOURNAL_STREAM", "8:1")], &[]);
     assert!(text.contains("Z  INFO serving"), "{text}");
     assert_eq!(log(&[], &["--log-level", "error"]), "received 0\n");

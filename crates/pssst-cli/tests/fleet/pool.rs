@@ -1,5 +1,6 @@
-//! A pool for real: three gateways behind nginx, which balances packet by packet, PostgreSQL, and clients that do not stop asking.
-//! There is junk as well, to which nobody answers. Meanwhile a gateway is killed and started, nginx is restarted, and the database is away.
+//! A pool for real: three gateways behind nginx, which balances packet by packet, PostgreSQL, and
+//! clients that do not stop asking. There is junk as well, to which nobody answers. Meanwhile a
+//! gateway is killed and started, nginx is restarted, and the database is away.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ fn echo() -> u16 {
     port
 }
 
-/// What the clients of the pool have seen.
+/// Observations of the pool's clients.
 #[derive(Default)]
 struct Seen {
     answered: AtomicU64,

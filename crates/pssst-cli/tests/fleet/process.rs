@@ -23,7 +23,7 @@ impl Fleet {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
         command.args(args).current_dir(self.folder.path());
-        // What is tested is in the arguments.
+        // The arguments alone say what is tested.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PSSST_")) {
             command.env_remove(name);
         }
@@ -42,7 +42,7 @@ impl Fleet {
         pssst_test::output(&mut self.command(args), stdin)
     }
 
-    /// What a command prints that succeeds.
+    /// Returns the output of a command that succeeds.
     #[track_caller]
     pub(crate) fn stdout_of(&self, args: &[&str], stdin: &str) -> String {
         let output = self.output(args, stdin);
@@ -55,7 +55,7 @@ impl Fleet {
         self.stdout_of(args, "")
     }
 
-    /// What a command says that fails with code 1 and prints nothing.
+    /// Returns the message of a command that fails with code 1 and prints nothing.
     #[track_caller]
     pub(crate) fn refusal(&self, args: &[&str]) -> String {
         let output = self.output(args, "");
@@ -64,7 +64,7 @@ impl Fleet {
         stderr
     }
 
-    /// What a command says that is used wrongly.
+    /// Returns the message of a command that is used wrongly.
     #[track_caller]
     pub(crate) fn refusal_of_usage(&self, args: &[&str]) -> String {
         let output = self.output(args, "");
@@ -79,7 +79,7 @@ impl Fleet {
         self.start_in(&[], args, lines)
     }
 
-    /// The same with these variables in its environment.
+    /// Starts a command with these variables in its environment.
     #[track_caller]
     pub(crate) fn start_in(&self, environment: &[(&str, &str)], args: &[&str], lines: usize) -> Process {
         let mut command = self.command(args);

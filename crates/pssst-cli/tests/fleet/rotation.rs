@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::process::{Fleet, start_directory};
 
-/// Two servers and a directory follow one schedule, which is rotated three times. `pssst bench` keeps the first server busy and follows
-/// the directory meanwhile. `PSSST_ROTATION_SECONDS` is how long, at least 15, and `PSSST_ROTATION_RATE` how many requests a second.
+/// Two servers and a directory follow one schedule, which is rotated three times. `pssst bench`
+/// keeps the first server busy and follows the directory meanwhile. `PSSST_ROTATION_SECONDS` is how
+/// long, at least 15, and `PSSST_ROTATION_RATE` how many requests a second.
 #[test]
 fn no_transaction_fails_while_keys_rotate() {
     let seconds = std::env::var("PSSST_ROTATION_SECONDS").ok().map_or(16, |text| text.parse::<u32>().unwrap().max(15));

@@ -1,4 +1,4 @@
-//! What the documentation tells a new user to do, and what comes after.
+//! The steps of the documentation for a new user, and what follows.
 
 use crate::process::{Fleet, start_directory};
 use pssst_test::wait_for;

@@ -17,7 +17,8 @@ use crate::process::Fleet;
 
 const MESSAGE: &str = "nobody else may read this";
 
-/// A service of HTTP that answers everything with this status and body, and hands over what it was sent: head and body.
+/// A service of HTTP that answers everything with this status and body, and hands over what it was
+/// sent: head and body.
 fn http(status: &'static str, answer: &'static str) -> (SocketAddr, Receiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (sender, receiver) = channel();
@@ -66,7 +67,7 @@ fn text(attributes: &[KeyValue], key: &str) -> String {
     }
 }
 
-/// What a collector was sent: the spans by the service's name.
+/// Returns the spans that a collector got, with the service's name.
 fn spans(received: &[(String, Vec<u8>)]) -> Vec<(String, Span)> {
     let mut spans = Vec::new();
     for (head, body) in received {
@@ -81,8 +82,8 @@ fn spans(received: &[(String, Vec<u8>)]) -> Vec<(String, Span)> {
     spans
 }
 
-/// Starts a gateway to this upstream and a proxy before it, both of which send their traces to the collector, asks so many times, and stops them.
-/// Returns what the gateway said.
+/// Starts a gateway to this upstream and a proxy before it, which send their traces to the
+/// collector, asks so many times, and stops them. Returns what the gateway said.
 fn ask(fleet: &Fleet, upstream: SocketAddr, collector: &str, sample: &str, times: usize) -> String {
     let key = fleet.stdout(&["keygen", "--out", "server.key"]);
     let client_key = fleet.stdout(&["keygen", "--out", "client.key"]);
@@ -144,7 +145,7 @@ fn a_request_can_be_followed_from_the_proxy_to_the_upstream_and_holds_no_secrets
         assert_eq!(text(&span.attributes, "is_authenticated"), "Some(BoolValue(true))");
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.start_time_unix_nano > 0);
     }
-    // The upstream was told of each span that waited for it.
+    // The upstream got the context of each span that waited for it.
     let mut told: Vec<String> = asked.try_iter().map(|(head, _)| header(&head, "traceparent")).collect();
     let mut waited: Vec<String> = upstreams
         .iter()

@@ -1,4 +1,4 @@
-//! Who may come in, and from which page.
+//! Authentication of operators, and protection against forged forms.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -34,7 +34,8 @@ pub(super) struct Operator {
     pub(super) store: SqlStore,
 }
 
-/// Asks for certificates if there is an authority for them, and insists on them if nothing else lets anybody in.
+/// Asks for certificates if there is an authority for them, and insists on them if nothing else
+/// lets anybody in.
 pub(crate) fn client_verifier(path: Option<&Path>, has_operators: bool) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let Some(path) = path else {
         return if has_operators { Ok(WebPkiClientVerifier::no_client_auth()) } else { Err(Error::NoOperators) };
@@ -121,7 +122,7 @@ fn challenge(path: &str) -> Response {
 }
 
 async fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
-    // Good credentials are never held up by this, whoever else comes from there.
+    // This never delays good credentials, even from the same address as bad ones.
     if !shared.failed_logins.admit(address) {
         shared.counters.add(DirectoryEvent::OperatorRateLimited);
         let headers = [(RETRY_AFTER, "10")];
@@ -139,8 +140,8 @@ fn is_unsafe(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Browsers send credentials along, whichever page a form comes from; but they also say which it was, and no page can make them
-/// lie. Who says nothing is no browser.
+/// Browsers send credentials along, whichever page a form comes from; but they also say which it
+/// was, and no page can make them lie. Who says nothing is no browser.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let sites = headers.get_all(SEC_FETCH_SITE);
     let is_site_good = sites.iter().all(|site| site == "same-origin" || site == "none");

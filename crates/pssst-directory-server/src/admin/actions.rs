@@ -71,7 +71,7 @@ pub(super) async fn find_client(operator: &Operator, key: &str) -> Result<Identi
     Ok(operator.store.get(&key).await?.ok_or(pssst_identity::Error::NotFound(key))?)
 }
 
-/// What is asked of a token, good for so long from now on.
+/// Creates a token that is good for this long from now on.
 pub(super) async fn create_token(
     operator: &Operator,
     age: Duration,
@@ -94,7 +94,7 @@ pub(super) async fn withdraw_token(operator: &Operator, id: &str) -> Result<(), 
     }
 }
 
-/// Goes on to its end, audit log included, even if whoever asked for it does not wait.
+/// Runs to its end, audit log included, even if the caller does not wait.
 pub(super) async fn rotate(
     shared: &Arc<Shared>,
     operator: &Operator,

@@ -133,7 +133,7 @@ struct KeyList {
     keys: Vec<PublishedKey>,
     /// When the state of a key changes next.
     next_change: Option<Timestamp>,
-    /// Seconds within which clients are told to come back.
+    /// Seconds within which clients refresh their keys.
     refresh_interval: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Who the operators are.
+//! The file of operators.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,12 +18,13 @@ const HASH_PREFIX: &str = "sha256:";
 const SECRET_LEN: usize = 32;
 const MAX_NAME_LEN: usize = 64;
 
-/// The operators of a directory, from a text file that may be changed at any time: a line `NAME sha256:HASH` for each token, blank
-/// lines, and comments that begin with `#`. Cheap to clone: all clones are one.
+/// The operators of a directory, from a text file that may be changed at any time: a line
+/// `NAME sha256:HASH` for each token, blank lines, and comments that begin with `#`. Cheap to
+/// clone: all clones are one.
 ///
-/// The hash is SHA-256 of the token's text, in hexadecimal digits. Tokens have 256 random bits, so nothing slower is needed, and
-/// the file gives none away; but whoever can write it is an operator. One name may have several lines, for a while when its token
-/// is replaced by another.
+/// The hash is SHA-256 of the token's text, in hexadecimal digits. Tokens have 256 random bits, so
+/// nothing slower is needed, and the file gives none away; but anyone who can write it is an
+/// operator. One name may have several lines, for a while when its token is replaced by another.
 ///
 /// ```
 /// use pssst_directory_server::Operators;
@@ -45,8 +46,9 @@ struct Operator {
 }
 
 impl Operators {
-    /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each second, and takes what two looks have
-    /// found, but not a file that has been emptied: leave a comment in it if nobody is to be an operator.
+    /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each
+    /// second, and takes what two looks have found, but not a file that has been emptied: leave a
+    /// comment in it if nobody is to be an operator.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
@@ -57,8 +59,8 @@ impl Operators {
     /// Draws a token for an operator: the line for the file, and the token itself.
     ///
     /// # Errors
-    /// [`Error::Syntax`] for anything but a name of 1 to 64 letters, digits and `.`, `-`, `_`, `@`; [`Error::Protocol`] when the
-    /// system has no randomness.
+    /// [`Error::Syntax`] for anything but a name of 1 to 64 letters, digits and `.`, `-`, `_`, `@`;
+    /// [`Error::Protocol`] when the system has no randomness.
     pub fn new_credential(name: &str) -> Result<(String, Zeroizing<String>), Error> {
         check_name(name)?;
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
@@ -77,7 +79,7 @@ impl Operators {
         followed::reload(&self.held)
     }
 
-    /// What is wrong with which file since it was last good; `None` while all is well.
+    /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
         followed::error(&self.held)
     }
@@ -87,7 +89,8 @@ impl Operators {
         drop(followed::poll(&self.held));
     }
 
-    /// The name of the operator with this token. It takes the same time whose token it is, and however much of it is right.
+    /// The name of the operator with this token. It takes the same time whose token it is, and
+    /// however much of it is right.
     pub(super) fn find(&self, token: &str) -> Option<String> {
         // What somebody made up has fewer bits than the hash relies on.
         let digits = token.strip_prefix(PREFIX)?;
@@ -123,7 +126,8 @@ fn parse(contents: &[Contents]) -> Result<Vec<Operator>, Error> {
     lines.map(operator).collect()
 }
 
-/// So narrow that it can stand in headers, logs and lines; and no colon, since the names of certificates have one.
+/// So narrow that it can stand in headers, logs and lines; and no colon, since the names of
+/// certificates have one.
 fn check_name(name: &str) -> Result<(), Error> {
     let is_name = (1..=MAX_NAME_LEN).contains(&name.len())
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_@".contains(&c));

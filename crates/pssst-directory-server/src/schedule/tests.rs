@@ -213,9 +213,9 @@ proptest! {
         }
     }
 
-    /// Rotations at any times with any delays and grace periods: at every moment there is one current key; what a document says is
-    /// accepted by every server until its refresh time is over and another interval has passed; and servers accept every key
-    /// that a client may use.
+    /// Rotations at any times with any delays and grace periods: at every moment there is one
+    /// current key; what a document says is accepted by every server until its refresh time is over
+    /// and another interval has passed; and servers accept every key that a client may use.
     #[test]
     fn rotations_lose_nobody(
         refresh_interval in 1..200_u64,

@@ -53,7 +53,7 @@ impl Schedule {
         Self::parse(&bytes)
     }
 
-    /// Writes it to a file that only its owner can read, all at once: whoever reads sees the old
+    /// Writes it to a file that only its owner can read, atomically: a reader sees the old
     /// one or the new one. A symbolic link stays, and what it leads to is replaced.
     ///
     /// # Errors

@@ -8,14 +8,14 @@ use pssst::{PublicKey, SecretKey, SysRng};
 use pssst_net::pssst;
 use sha2::{Digest, Sha256};
 
-/// An authenticated request of suite 0xf001 whose proof holds for these key bytes, whoever's they are.
+/// An authenticated request of suite 0xf001 whose proof holds for these key bytes.
 pub(crate) fn seal_as(server: &SecretKey, client_key: [u8; 32], message: &[u8]) -> Vec<u8> {
     let ephemeral = SecretKey::generate(&mut SysRng).unwrap();
     let exchange_value = multiply(&ephemeral, client_key);
     seal_proof(server, exchange_value, client_key, ephemeral.expose_bytes(), message)
 }
 
-/// The same over any exchange value with any proof.
+/// Seals a request over any exchange value with any proof.
 pub(crate) fn seal_proof(
     server: &SecretKey,
     exchange_value: [u8; 32],

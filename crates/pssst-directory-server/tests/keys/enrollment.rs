@@ -16,7 +16,7 @@ fn token() -> Token {
     format!("pssst-token-{}-{}", "01".repeat(8), "5c".repeat(32)).parse().unwrap()
 }
 
-/// What the directory says when it has enrolled that client.
+/// Returns the directory's reply when it has enrolled that client.
 async fn response(client: &SecretKey) -> EnrollmentResponse {
     let store = MemoryStore::new();
     let identity = NewIdentity::new(client.public_key(), "boiler-7").unwrap().with_label("site", "north").unwrap();
@@ -31,7 +31,8 @@ fn seal(request: &Seen, seed: u8, answer: &[u8]) -> Vec<u8> {
     request.into_reply_sealer().seal_to_vec(answer).unwrap()
 }
 
-/// Gives its keys, and answers enrolments like this. The number of the enrolment request goes with it, from 0.
+/// Gives its keys, and answers enrolments like this. The number of the enrolment request goes with
+/// it, from 0.
 async fn server(answer: impl Fn(&Seen, usize) -> Answer + Send + Sync + 'static) -> TestServer {
     let count = AtomicUsize::new(0);
     TestServer::start(move |request| {

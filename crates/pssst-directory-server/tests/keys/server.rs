@@ -29,7 +29,7 @@ impl Seen {
     }
 }
 
-/// What is sent, and what comes after.
+/// Bytes of a response, and how the connection ends.
 pub(crate) struct Answer {
     bytes: Vec<u8>,
     then: Then,
@@ -65,7 +65,7 @@ impl Answer {
         Self { bytes: b"HTTP/1.1 200 x\r\ncontent-length: 4000\r\n\r\n{".to_vec(), then: Then::Trickle }
     }
 
-    /// Too much of a body that has not ended, of which nothing says how long it is.
+    /// A body without an end, whose length is not announced.
     pub(crate) fn endless() -> Self {
         let head = b"HTTP/1.1 200 x\r\nconnection: close\r\n\r\n";
         Self { bytes: [&head[..], &[b' '; 16 * 1024], b"{"].concat(), then: Then::Wait }
@@ -213,7 +213,7 @@ impl Identity {
         Self { certificate: certificate.der().clone(), key: key.into(), authority: authority_pem }
     }
 
-    /// The same certificate in the hands of somebody who has another key.
+    /// Returns a server with this certificate and another key.
     pub(crate) fn stolen(self) -> Self {
         Self { key: KeyPair::generate().unwrap().into(), ..self }
     }

@@ -12,15 +12,16 @@ use crate::{EnrollmentRequest, EnrollmentResponse, Error, Problem, Refusal};
 const ATTEMPTS: u32 = 4;
 
 impl DirectoryClient {
-    /// Enrols the public key of `identity` by a token, under the name that the token gives or, if it leaves that to the device,
-    /// this one. The server's keys are fetched first.
+    /// Enrols the public key of `identity` by a token, under the name that the token gives or, if
+    /// it leaves that to the device, this one. The server's keys are fetched first.
     ///
-    /// While the directory cannot be reached, or cannot do it now, the same request is sent again, up to three times. If no
-    /// answer came in spite of all, call this again with the same token and identity: it has the same outcome.
+    /// While the directory cannot be reached, or cannot do it now, the same request is sent again,
+    /// up to three times. If no answer came in spite of all, call this again with the same token
+    /// and identity: it has the same outcome.
     ///
     /// # Errors
-    /// Those of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or [`Error::Syntax`] for an answer that
-    /// does not come from a server of the pool.
+    /// Those of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or
+    /// [`Error::Syntax`] for an answer that does not come from a server of the pool.
     pub async fn enroll(
         &self,
         token: &Token,
@@ -28,7 +29,8 @@ impl DirectoryClient {
         name: Option<&str>,
     ) -> Result<EnrollmentResponse, Error> {
         self.fetch().await?;
-        // A proof of the key, in the only suite whose replies may differ when a request is answered twice.
+        // A proof of the key, in the only suite whose replies may differ when a request is answered
+        // twice.
         let client =
             pssst::Client::new(self.server_key()?)?.with_identity(identity)?.with_suite(Suite::X25519Aes128GcmSiv);
         let message = EnrollmentRequest { token: token.clone(), name: name.map(str::to_owned) }.to_json();

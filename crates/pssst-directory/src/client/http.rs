@@ -16,7 +16,7 @@ pub(super) struct Http {
     base: Url,
 }
 
-/// What the directory says.
+/// Response of the directory.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) etag: Option<String>,

@@ -13,7 +13,7 @@ pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
-/// What the document that is held says of it.
+/// Times of the current document.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     /// Zero when it is overdue.
@@ -31,7 +31,7 @@ pub(super) async fn refresh_loop<T, F: Future<Output = Result<T, Error>>>(
     let is_due = || timing().is_none_or(|timing| timing.until_refresh.is_zero());
     let regular_pause =
         || timing().map_or(MIN_PAUSE, |timing| jittered(timing.until_refresh, fraction()).max(MIN_PAUSE));
-    // What is held at the start may be good for a while.
+    // The document from the start may be good for a while.
     if !is_due() {
         rest(regular_pause(), is_due).await;
     }
@@ -88,7 +88,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// A directory in virtual time, which answers while `is_there` says so, with documents of an hour.
+    /// A directory in virtual time, which answers while `is_there` says so, with documents of an
+    /// hour.
     struct Fake<A> {
         start: Instant,
         is_there: A,

@@ -10,13 +10,14 @@ use crate::{Clock, KeySet};
 pub(super) enum TrustedClock {
     /// By the clock, which goes with the document.
     Clock,
-    /// The clock is wrong, and may be set right at any time: by what has passed since it was this time.
+    /// The clock is wrong, and may be set right at any time: by what has passed since it was this
+    /// time.
     Since { time: Timestamp, at: Instant },
 }
 
 impl TrustedClock {
-    /// For a document that has just come. (It may have been issued a while ago, if it was cached on its way: so a clock that
-    /// shows a time within its term is as good as any.)
+    /// For a document that has just come. (It may have been issued a while ago, if it was cached on
+    /// its way: so a clock that shows a time within its term is as good as any.)
     pub(super) fn from_fetched(document: &KeySet, clock: Timestamp) -> Self {
         let is_plausible = (document.issued..=document.refresh_at).contains(&clock);
         if is_plausible { Self::Clock } else { Self::since(document) }

@@ -20,7 +20,7 @@ use super::stats::{Counters, Drop, add};
 
 /// Datagrams that are received, or replies that are sent, at once.
 const BATCH_LEN: usize = 32;
-/// How long to wait after an error, lest one that stays keeps the processor busy.
+/// Pause after an error, so that a persistent one does not keep the processor busy.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// State that all forwarders of a proxy share.

@@ -26,7 +26,7 @@ named_enum! {
     }
 }
 
-/// What a proxy has done since it started. Every datagram that was received was answered, sent one
+/// Counters of a proxy since it started. Every datagram that was received was answered, sent one
 /// way, dropped, or is in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ impl ProxyStats {
         self.drops[cause.index()]
     }
 
-    /// How many datagrams were dropped for which cause.
+    /// Returns the number of dropped datagrams for each cause.
     pub fn drops(&self) -> impl Iterator<Item = (Drop, u64)> {
         Drop::ALL.into_iter().map(|cause| (cause, self.dropped(cause)))
     }

@@ -23,7 +23,8 @@ const CLIENT_NAME: HeaderName = HeaderName::from_static("pssst-client-name");
 const REQUEST_ID: HeaderName = HeaderName::from_static("pssst-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What is encoded in a name: all that is not printable ASCII, and the sign of the encoding itself.
+/// Characters that are encoded in a name: all that is not printable ASCII, and the sign of the
+/// encoding itself.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 
 /// Connections that a worker keeps for its next requests.
@@ -170,7 +171,7 @@ impl HttpUpstream {
         }
         let response = response?;
         let status = response.status();
-        // Where nobody is told the status, one that is not a success is not an answer.
+        // Where the status does not reach the client, one that is not a success is not an answer.
         if (self.status_rule == StatusRule::Ok || is_one_way) && !status.is_success() {
             return Ok(Answer::Status { is_failure: status.is_server_error() });
         }

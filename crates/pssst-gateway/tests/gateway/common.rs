@@ -44,7 +44,7 @@ impl Chain {
         Self { gateway, identity: identity.public_key(), server, server_key, client, anonymous }
     }
 
-    /// What the upstream answers to the authenticated client.
+    /// Returns the upstream's answer to the authenticated client.
     pub(crate) async fn ask(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.client.request_within(PATIENCE, message).await.map(Vec::from)
     }
@@ -62,7 +62,7 @@ impl Chain {
         self.client.send(message).await.unwrap();
     }
 
-    /// Another client with a socket of its own, by which it may come to another worker.
+    /// Returns another client with a socket of its own, which may reach another worker.
     pub(crate) async fn another_client(&self) -> Client {
         connect(&self.server, self.server_key, None).await
     }

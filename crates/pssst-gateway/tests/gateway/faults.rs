@@ -73,7 +73,7 @@ async fn an_upstream_that_says_nothing_is_waited_for_as_long_as_was_said_and_no_
     }
 }
 
-/// What a bad server of HTTP says to a message, byte by byte.
+/// Answers a message as a bad HTTP server, byte by byte.
 async fn misbehave(mut connection: TcpStream) {
     while let Some((_, body)) = read_http(&mut connection).await {
         let say: &[u8] = match &body[..] {
@@ -218,7 +218,7 @@ async fn an_upstream_that_comes_back_is_found() {
     assert!(!chain.gateway.stats().is_circuit_open);
 }
 
-/// What was with the old upstream when it was replaced is counted as well.
+/// Requests in flight at the old upstream when it was replaced are counted as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_replaces_another_goes_on_counting() {
     let mut chain = Chain::new(gateway_to(udp(|_| None).await).timeout(Duration::from_secs(2))).await;

@@ -97,7 +97,7 @@ async fn both_versions_are_spoken_over_tls_and_without() {
         assert_eq!(chain.ask(b" hello").await.unwrap(), format!("{spoken} hello").as_bytes());
         chain.outcomes(&[(Answered, 1)]);
     }
-    // Whom nobody vouches for is not spoken with.
+    // An upstream without a trusted certificate gets no request.
     let stranger = Chain::new(gateway_to(format!("https://127.0.0.1:{}/", secure.port())).ca_file(&ca)).await;
     assert!(stranger.is_silent(b"hello").await);
 }

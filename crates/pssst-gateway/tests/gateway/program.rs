@@ -152,7 +152,8 @@ async fn another_client_takes_over_and_nothing_is_lost() {
     for turn in 0..20 {
         let who = (turn % 2 == 0).then_some(&identity);
         proxy.replace_client(client(server.local_addr(), &secret, who).await);
-        // Each client carries at least eight of these: one may not have been counted, one may have been under way.
+        // Each client carries at least eight of these: one may not have been counted, one may have
+        // been under way.
         let replies = proxy.stats().replies;
         wait_for(&proxy, |stats| stats.replies >= replies + 10);
     }

@@ -10,7 +10,7 @@ use pssst_support::{atomic_file, secret_file};
 
 /// Bytes: some half a million clients.
 pub(super) const MAX_LEN: u64 = 64 << 20;
-/// Whoever holds the lock writes one file.
+/// How long to wait for the lock. Its holder writes one file.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits until nobody else writes. The lock is released when its file is dropped.

@@ -16,7 +16,7 @@ const TIME: Error = Error::Syntax("a time like 2026-02-03T04:05:06Z");
 const QUOTATION: Error =
     Error::Syntax(r#"a closing quotation mark, a space after it, and only \" and \\ with a backslash"#);
 
-/// What a line says. Whether the key may be enrolled at all is not checked here.
+/// Contents of a line. Whether the key may be enrolled at all is not checked here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) key: PublicKey,

@@ -14,7 +14,7 @@ impl Names {
         self.text.get(start..start + len).unwrap_or_default()
     }
 
-    /// The same names, of which these are others now, for so many places. Names have 128 bytes at
+    /// Returns the names with these changed, for so many places. Names have 128 bytes at
     /// most.
     pub(super) fn with(&self, places: usize, changed: &[(usize, &str)]) -> Self {
         let mut names = vec![""; places];

@@ -30,7 +30,7 @@ pub(super) struct Shard {
     names: Box<[ArcSwap<Names>]>,
 }
 
-/// A client, 40 bytes. Once a slot has a key it keeps it, so that whoever reads it sees one key and
+/// A client, 40 bytes. Once a slot has a key it keeps it, so that a reader sees one key and
 /// never parts of two; what may change is the mark.
 #[derive(Default)]
 struct Slot {
@@ -38,7 +38,7 @@ struct Slot {
     mark: AtomicU64,
 }
 
-/// What a slot is, in its low 32 bits, and from when on its client is refused, in its high ones.
+/// Marks: the state of a slot in the low 32 bits, and the client's expiry in the high ones.
 const EMPTY: u64 = 0;
 /// The key is of no client. The slot stays taken: others were put behind it.
 const REMOVED: u64 = 1;
@@ -80,8 +80,8 @@ impl Shard {
         Some(ClientStatus { name, state, expires })
     }
 
-    /// The same clients in a larger shard, if this one has no room for those of the keys that are
-    /// not in it.
+    /// Returns a larger shard with the same clients, if this one has no room for those of the keys
+    /// that are not in it.
     pub(super) fn grown<'k>(
         &self,
         keys: impl Iterator<Item = &'k PublicKey>,
@@ -139,7 +139,7 @@ impl Shard {
         let mut looked_at = 0;
         while looked_at < self.slots.len() {
             let stretch = &self.slots[first..(first + STRETCH).min(self.slots.len())];
-            // Whoever set the mark had set the key before.
+            // The thread that set the mark had set the key before.
             let mut marks = [EMPTY; STRETCH];
             marks.iter_mut().zip(stretch).for_each(|(mark, slot)| *mark = slot.mark.load(Ordering::Acquire));
             let mut differences = [u64::MAX; STRETCH];

@@ -37,7 +37,7 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA synchronous =
                                PRAGMA trusted_schema = OFF";
 const POSTGRES_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '5s'; \
                                  SET idle_in_transaction_session_timeout = '15s'";
-/// Whoever comes second waits for the first.
+/// The second of two processes waits for the first.
 const POSTGRES_MIGRATION_SETTINGS: &str = "SET statement_timeout = '300s'";
 
 pub(super) async fn open(url: &str) -> Result<Database, Error> {
@@ -91,7 +91,7 @@ async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Er
         Dialect::Sqlite => {
             connection.execute(SQLITE_SETTINGS).await?;
             enter_wal_mode(&mut connection).await?;
-            // Whoever opens the file at the same time waits.
+            // Another process that opens the file at the same time waits.
             let mut transaction = connection.begin_with(dialect.begin_write().into_sql_str()).await?;
             run_migrations(dialect, &mut transaction, store_name).await?;
             transaction.commit().await?;

@@ -24,8 +24,8 @@ pub(super) struct Database {
     pub(super) pool: AnyPool,
     pub(super) signal: ChangeSignal,
     /// Writers get it in the order in which they came. Those that wait for it have no connection
-    /// yet, so that readers find one; and SQLite, left alone, lets whoever asks at the right moment
-    /// write.
+    /// yet, so that readers find one; and SQLite, left alone, lets the one that asks at the right
+    /// moment write.
     pub(super) turn: Mutex<()>,
     #[cfg(feature = "postgres")]
     pub(super) _listener: Option<Listener>,

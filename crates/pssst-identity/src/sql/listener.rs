@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::ChangeSignal;
 
-/// What the database's trigger notifies.
+/// Channel that the database's trigger notifies.
 const CHANNEL: &str = "pssst_identity";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// A connection that has told nothing for so long is asked whether it is still there.

@@ -1,4 +1,4 @@
-//! What the tables hold, checked before it is believed.
+//! Rows of the tables, validated as they are read.
 
 use jiff::Timestamp;
 use pssst::PublicKey;

@@ -21,8 +21,8 @@ impl Token {
         Ok(Self { id: TokenId(id), secret })
     }
 
-    /// What is stored of the secret. It has 256 random bits, so nothing slower than a hash is
-    /// needed.
+    /// Returns the stored form of the secret. It has 256 random bits, so nothing slower than a hash
+    /// is needed.
     pub(crate) fn hash(&self) -> [u8; 32] {
         Sha256::digest(*self.secret).into()
     }

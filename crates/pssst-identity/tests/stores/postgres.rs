@@ -68,7 +68,7 @@ async fn servers_find_the_database_again_after_a_restart() {
         assert!(matches!(error, Err(Error::Database(_))), "{error:?}");
     }
     block_in_place(|| postgres.start_again());
-    // What was told while nobody listened is caught up with a hint of its own.
+    // A notification that was missed while nobody listened is made up for by one more.
     hinted(&mut receiver, || async { other.get(&key(1)).await.is_ok() }).await;
     one.add(client(2, "two")).await.expect("it is new");
     hinted(&mut receiver, || async { other.get(&key(2)).await.expect("get").is_some() }).await;

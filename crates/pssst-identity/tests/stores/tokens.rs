@@ -18,7 +18,7 @@ fn in_hours(hours: i64) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).expect("a time")
 }
 
-/// The same token with another secret.
+/// Returns the token with another secret.
 fn forged(token: &Token) -> Token {
     let text = token.expose();
     let last = if text.ends_with('0') { '1' } else { '0' };

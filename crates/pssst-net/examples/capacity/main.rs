@@ -1,5 +1,5 @@
-//! How many cores for how many devices: the tables of docs/capacity.md, from what a transaction was measured to cost, and
-//! from a pool in virtual time.
+//! How many cores for how many devices: the tables of docs/capacity.md, from what a transaction was
+//! measured to cost, and from a pool in virtual time.
 //!
 //!     cargo run --release -p pssst-net --example capacity
 
@@ -12,15 +12,18 @@ use pssst_net::Retry;
 
 use crate::model::{Client, Load, Pool, Results, quantile, ratio, run};
 
-/// Transactions a second of one core: docs/benchmarks.md, "A server over UDP, beside the Python implementation".
+/// Transactions a second of one core: docs/benchmarks.md, "A server over UDP, beside the Python
+/// implementation".
 const ANONYMOUS: f64 = 129_203.0;
 const AUTHENTICATED: f64 = 80_015.0;
 /// The share of its time that a core is to be busy at most.
 const BUSY: f64 = 0.6;
-/// Packets of up to 148 bytes that a socket with the buffer of a server holds: each takes 832 bytes of Linux's 8 MiB, which is what it makes of 4.
+/// Packets of up to 148 bytes that a socket with the buffer of a server holds: each takes 832 bytes
+/// of Linux's 8 MiB, which is what it makes of 4.
 const QUEUE: u64 = 10_082;
-/// The model's pools are this many times smaller than real ones, each packet takes that many times longer, and sockets hold that many times fewer:
-/// what depends on seconds and shares stays the same.
+/// The model's pools are this many times smaller than real ones, each packet takes that many times
+/// longer, and sockets hold that many times fewer: what depends on seconds and shares stays the
+/// same.
 const SCALE: u32 = 100;
 
 fn main() {
@@ -72,7 +75,8 @@ fn load(pool: Pool, busy: f64, within: Duration) -> Load {
     Load { requests, within }
 }
 
-/// Packets that a client sends for a request: every packet is sent only after all before it have failed, there or back.
+/// Packets that a client sends for a request: every packet is sent only after all before it have
+/// failed, there or back.
 fn sent_each(loss: f64, packets: i32) -> f64 {
     let fails = 1.0 - (1.0 - loss).powi(2);
     (1.0 - fails.powi(packets)) / (1.0 - fails)
@@ -83,8 +87,8 @@ fn served_each(loss: f64, packets: i32) -> f64 {
     sent_each(loss, packets) * (1.0 - loss)
 }
 
-/// Mean time that a packet waits for a worker that is busy for such a share of its time: a queue with random arrivals and one
-/// cost for all (M/D/1).
+/// Mean time that a packet waits for a worker that is busy for such a share of its time: a queue
+/// with random arrivals and one cost for all (M/D/1).
 fn mean_wait(busy: f64, cost: Duration) -> Duration {
     cost.mul_f64(busy / (2.0 * (1.0 - busy)))
 }
@@ -294,7 +298,8 @@ mod tests {
         let (hasty, patient) = lossy(0.2);
         let fails = 1.0 - 0.8_f64.powi(2);
         close(patient.failed(), fails.powi(5), 0.2);
-        // The fourth packet leaves after seven times the first pause, and its reply is in time if that is less than 9.96 s.
+        // The fourth packet leaves after seven times the first pause, and its reply is in time if
+        // that is less than 9.96 s.
         let fourth = (9.96 / 7.0 - 1.0) / 0.5;
         close(hasty.failed(), fourth * fails.powi(4) + (1.0 - fourth) * fails.powi(3), 0.1);
         assert_eq!(lossy(0.0).0.sent, 50_000);

@@ -15,13 +15,13 @@ pub(crate) struct Pool {
     pub workers: usize,
     /// Processor time of one request.
     pub cost: Duration,
-    /// Packets that a socket holds besides the one in work; what comes on top is lost.
+    /// Packets that a socket holds in addition to the one in work; what comes on top is lost.
     pub queue: u64,
     /// The first so many are dead, and the balancer has not noticed.
     pub dead: usize,
 }
 
-/// What a client does, and the network between it and the pool.
+/// Behaviour of a client, and of the network between it and the pool.
 #[derive(Clone, Copy)]
 pub(crate) struct Client {
     pub retry: Retry,
@@ -32,7 +32,8 @@ pub(crate) struct Client {
     pub delay: Duration,
 }
 
-/// So many requests, each at a random moment of the time. Many devices, each with its own rhythm, look like this.
+/// So many requests, each at a random moment of the time. Many devices, each with its own rhythm,
+/// look like this.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
     pub requests: usize,
@@ -47,7 +48,7 @@ pub(crate) struct Results {
     pub sent: u64,
     /// Packets that workers worked on.
     pub served: u64,
-    /// Packets for which a socket had no room.
+    /// Packets that found a full socket.
     pub overflowed: u64,
     /// Of the requests that were answered in time, shortest first.
     pub latencies: Vec<Duration>,

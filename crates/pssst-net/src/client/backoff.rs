@@ -10,15 +10,16 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// It is always the same bytes: for the server it is the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// The least that the first pause lasts; it lasts up to half as much more, at random, so that clients that were cut off
-    /// together do not come back together. Each further pause is twice as long. Less than 10 milliseconds count as 10.
+    /// The least that the first pause lasts; it lasts up to half as much more, at random, so that
+    /// clients that were cut off together do not come back together. Each further pause is twice as
+    /// long. Less than 10 milliseconds count as 10.
     pub initial_timeout: Duration,
     /// How often a request is sent again at most. Whatever this says, its deadline ends it.
     pub max_retransmits: u32,
 }
 
-/// A second, as RFC 8085, section 3.1.1, has it for paths that nothing is known of; and four resends. They come within 1.5,
-/// 4.5, 10.5 and 22.5 seconds of the first packet.
+/// A second, as RFC 8085, section 3.1.1, has it for paths that nothing is known of; and four
+/// resends. They come within 1.5, 4.5, 10.5 and 22.5 seconds of the first packet.
 impl Default for Retry {
     fn default() -> Self {
         Self { initial_timeout: Duration::from_secs(1), max_retransmits: 4 }
@@ -26,7 +27,8 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pauses before each resend, for a random number between 0 and 1; what is outside counts as the nearer of them.
+    /// The pauses before each resend, for a random number between 0 and 1; what is outside counts
+    /// as the nearer of them.
     pub fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
         let least = self.initial_timeout.max(MIN_PAUSE);
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };

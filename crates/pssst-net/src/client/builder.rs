@@ -32,21 +32,22 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Proves in every request that the client holds this secret key. Without, requests are anonymous.
+    /// Proves in every request that the client holds this secret key. Without, requests are
+    /// anonymous.
     pub fn identity(mut self, identity: &SecretKey) -> Self {
         self.settings.identity = Some(identity.clone());
         self
     }
 
-    /// The suite of the requests; suite 1 by default, which every server speaks. Prefer [`Suite::X25519Aes128GcmSiv`] when
-    /// the server is one of ours.
+    /// The suite of the requests; suite 1 by default, which every server speaks. Prefer
+    /// [`Suite::X25519Aes128GcmSiv`] when the server is one of ours.
     pub fn suite(mut self, suite: Suite) -> Self {
         self.settings.suite = suite;
         self
     }
 
-    /// How long a request may take, from the call to its reply; 10 seconds by default. Waiting for a place among the
-    /// requests in flight counts.
+    /// How long a request may take, from the call to its reply; 10 seconds by default. Waiting for
+    /// a place among the requests in flight counts.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
@@ -58,33 +59,36 @@ impl ClientBuilder {
         self
     }
 
-    /// Requests in flight at most, 1,024 by default; at least 1. Others wait for a place, within their time.
+    /// Requests in flight at most, 1,024 by default; at least 1. Others wait for a place, within
+    /// their time.
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.settings.max_in_flight = requests.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Bytes of the longest datagram that is sent, 1,232 by default: what passes any IPv6 network without being fragmented
-    /// (1,280 bytes less the headers of IPv6 and UDP). Raise it only if you know the network. A longer message is an
-    /// [`Error::TooLarge`].
+    /// Bytes of the longest datagram that is sent, 1,232 by default: what passes any IPv6 network
+    /// without being fragmented (1,280 bytes less the headers of IPv6 and UDP). Raise it only if
+    /// you know the network. A longer message is an [`Error::TooLarge`].
     pub fn max_datagram(mut self, bytes: usize) -> Self {
         self.settings.max_datagram = bytes.min(MAX_DATAGRAM);
         self
     }
 
-    /// Shares the counters of `client`, so that a replacement continues its statistics: what either of them does is in the
-    /// [`Client::stats`] of both.
+    /// Shares the counters of `client`, so that a replacement continues its statistics: what either
+    /// of them does is in the [`Client::stats`] of both.
     pub fn replacing(self, client: &Client) -> Self {
         Self { counts: Some(Arc::clone(&client.shared.counts)), ..self }
     }
 
     /// Resolves the server's name, which is `host:port`, and opens a socket. Nothing is sent.
     ///
-    /// If the name has several addresses, they are tried in turn; and it is resolved again when the server stops answering.
+    /// If the name has several addresses, they are tried in turn; and it is resolved again when the
+    /// server stops answering.
     ///
     /// # Errors
-    /// [`Error::Network`] when no address is found, or the system has no route to any; [`Error::Protocol`] with
-    /// [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must use.
+    /// [`Error::Network`] when no address is found, or the system has no route to any;
+    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody
+    /// must use.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.

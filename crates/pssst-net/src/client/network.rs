@@ -1,4 +1,4 @@
-//! What a client reaches servers by: the system's UDP, or a network that tests make up.
+//! The network that a client uses: the system's UDP, or one that tests simulate.
 
 use std::future::Future;
 use std::io;
@@ -27,7 +27,8 @@ pub(crate) trait Network: Send + Sync {
 
 /// A connected socket.
 pub(crate) trait ClientSocket: Send + Sync {
-    /// Waits for a datagram and returns its length, or for an error that the network reports. For one task only.
+    /// Waits for a datagram and returns its length, or for an error that the network reports. For
+    /// one task only.
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>>;
 
     /// Waits while the socket's buffer is full.

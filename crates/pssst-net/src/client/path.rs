@@ -67,7 +67,8 @@ impl Path {
         self.link.valid_replies.load(Ordering::Relaxed)
     }
 
-    /// Marks the path suspect, so that the next request takes another; the next valid reply clears it.
+    /// Marks the path suspect, so that the next request takes another; the next valid reply clears
+    /// it.
     pub(super) fn mark_suspect(&self) {
         self.link.is_suspect.store(true, Ordering::Relaxed);
     }
@@ -84,7 +85,8 @@ impl Path {
     pub(super) async fn send(&self, packet: &[u8], counts: &Counts) -> io::Result<()> {
         let mut outcome = self.link.datagrams.send(packet).await;
         if let Err(error) = outcome {
-            // An error that was pending on the socket, about an earlier packet, is gone by being told.
+            // An error that was pending on the socket, about an earlier packet, is gone by being
+            // told.
             counts.send_errors.add();
             self.link.network_errors.send_replace(Some(error));
             outcome = self.link.datagrams.send(packet).await;

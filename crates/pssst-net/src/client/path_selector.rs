@@ -26,7 +26,7 @@ pub(super) struct PathSelector {
     resolver: Resolver,
     current: ArcSwap<Path>,
     opened: Mutex<Opened>,
-    /// Paths live there, whoever opens them.
+    /// The runtime that the tasks of paths run on.
     runtime: Handle,
     pending: Arc<Pending>,
     counts: Arc<Counts>,
@@ -43,7 +43,8 @@ struct Opened {
 }
 
 impl PathSelector {
-    /// Resolves the server's name, within some time, and opens a path to the first address that the system has a route to.
+    /// Resolves the server's name, within some time, and opens a path to the first address that the
+    /// system has a route to.
     pub(super) async fn open(
         network: Arc<dyn Network>,
         server: &str,
@@ -91,9 +92,10 @@ impl PathSelector {
         self.resolver.refresh();
     }
 
-    /// A path from a fresh port, for a request that was on paths up to this number, and on this address last: a newer path
-    /// that is open, or else one that is opened now. It leads to the next address, unless `keeps_address`. So however many
-    /// requests hear nothing, one path does for all of them.
+    /// A path from a fresh port, for a request that was on paths up to this number, and on this
+    /// address last: a newer path that is open, or else one that is opened now. It leads to the
+    /// next address, unless `keeps_address`. So however many requests hear nothing, one path does
+    /// for all of them.
     pub(super) fn open_new(&self, newest: u64, from: SocketAddr, keeps_address: bool) -> io::Result<Arc<Path>> {
         let mut opened = self.opened();
         if let Some(path) = opened.newest_first().next().filter(|path| path.number > newest) {
@@ -113,8 +115,8 @@ impl PathSelector {
         outcome
     }
 
-    /// A path to an address that was not tried: the current one, one that is open, or a new one. So however many requests
-    /// hear that nobody listens, a path to each address does for all of them.
+    /// A path to an address that was not tried: the current one, one that is open, or a new one. So
+    /// however many requests hear that nobody listens, a path to each address does for all of them.
     pub(super) fn fail_over(&self, from: SocketAddr, tried: &[SocketAddr]) -> Option<Arc<Path>> {
         let current = self.current();
         if !tried.contains(&current.address) {

@@ -46,7 +46,8 @@ impl Pending {
         lock(&self.requests).len()
     }
 
-    /// Takes whatever arrived. True if it was the reply to a request; anything else changes nothing.
+    /// Takes whatever arrived. True if it was the reply to a request; anything else changes
+    /// nothing.
     pub(super) fn deliver(&self, packet: &mut [u8], counts: &Counts) -> bool {
         let exchange_value = match pssst::exchange_value(packet) {
             Ok(exchange_value) => *exchange_value,

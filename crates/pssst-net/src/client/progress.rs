@@ -32,7 +32,8 @@ impl Progress {
         self.sent.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Marks the path on which it was last sent as suspect, unless something arrived from there since.
+    /// Marks the path on which it was last sent as suspect, unless something arrived from there
+    /// since.
     pub(super) fn mark_suspect(&self) {
         if let Some((path, valid_replies)) = &*lock(&self.last_path)
             && path.valid_replies() == *valid_replies

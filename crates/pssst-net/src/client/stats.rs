@@ -1,4 +1,4 @@
-//! What a client has done.
+//! Counters of a client.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,8 @@ impl Counts {
     }
 }
 
-/// What a client has done since it was made, and those before it that it replaced ([`ClientBuilder::replacing`](crate::ClientBuilder::replacing)).
+/// Counters of a client since it was made, and those of clients before it that it replaced
+/// ([`ClientBuilder::replacing`](crate::ClientBuilder::replacing)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStats {
@@ -70,13 +71,15 @@ pub struct ClientStats {
     pub retransmits: u64,
     /// Times that the system refused to send.
     pub send_errors: u64,
-    /// Times that the system reported an error instead of a datagram: that nobody listens there, mostly.
+    /// Times that the system reported an error instead of a datagram: that nobody listens there,
+    /// mostly.
     pub receive_errors: u64,
     /// Replies taken.
     pub replies: u64,
     /// Requests whose time was up.
     pub timeouts: u64,
-    /// Packets that belong to no request under way: replies that came twice or late, and whatever else.
+    /// Packets that belong to no request under way: replies that came twice or late, and whatever
+    /// else.
     pub unmatched_replies: u64,
     /// Sockets opened.
     pub paths_opened: u64,
@@ -84,7 +87,8 @@ pub struct ClientStats {
 }
 
 impl ClientStats {
-    /// Packets that claimed to be the reply to a request and were forged or damaged, or were no packets at all.
+    /// Packets that claimed to be the reply to a request and were forged or damaged, or were no
+    /// packets at all.
     pub fn refused(&self) -> u64 {
         self.refused.iter().sum()
     }

@@ -66,7 +66,7 @@ async fn begin(client: &Client, message: impl AsRef<[u8]> + Send + 'static) -> J
     request
 }
 
-/// What a server with this key answers to a request: `message`, or the request's own.
+/// Returns the reply of a server with this key to a request: `message`, or the request's own.
 fn answer(secret: &SecretKey, packet: &[u8], message: Option<&[u8]>) -> Vec<u8> {
     let mut packet = packet.to_vec();
     let server = Server::new(secret.clone());

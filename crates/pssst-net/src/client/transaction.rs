@@ -1,8 +1,8 @@
 //! Retransmission of one request, as pure decisions: when to send again, and along which path.
 //!
-//! There is no clock, socket or task here. The caller reports what happened as an [`Event`], carries out the
-//! [`Action`] that comes back, and reports the next event. The reply itself is not among the events: it ends the
-//! transaction from outside.
+//! There is no clock, socket or task here. The caller reports what happened as an [`Event`],
+//! carries out the [`Action`] that comes back, and reports the next event. The reply itself is not
+//! among the events: it ends the transaction from outside.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,7 +35,8 @@ pub(super) enum Event {
     },
     /// The system refused the datagram.
     SendFailed,
-    /// The network reports an error on the last path, for instance that nobody listens there. It may err, or lie.
+    /// The network reports an error on the last path, for instance that nobody listens there. It
+    /// may err, or lie.
     NetworkError,
     /// The time of [`Timer::Start`] is over.
     TimedOut {
@@ -70,7 +71,7 @@ pub(super) enum Action {
     Wait { timer: Timer, hears_network: bool },
 }
 
-/// What becomes of the retransmission timer.
+/// Change of the retransmission timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// It runs for this long from now.
@@ -125,7 +126,8 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
         }
     }
 
-    /// Decides what to do after an event. An event that does not fit the last action changes nothing: wait on.
+    /// Decides what to do after an event. An event that does not fit the last action changes
+    /// nothing: wait on.
     pub(super) fn next(&mut self, event: Event) -> Action {
         match (event, self.phase) {
             (Event::Start { path, is_suspect }, _) => {
@@ -161,7 +163,8 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
                 self.phase = Phase::Sending { timer_runs: true };
                 Action::Send { resolves: false }
             }
-            // All addresses were tried: what the network says changes nothing until the next retransmission.
+            // All addresses were tried: what the network says changes nothing until the next
+            // retransmission.
             (Event::NotOpened, Phase::FailingOver) => {
                 self.phase = Phase::Waiting;
                 Action::Wait { timer: Timer::Keep, hears_network: false }
@@ -173,12 +176,13 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
         }
     }
 
-    /// The first retransmission takes the same path if that is known to work, or is the only one. Later ones leave
-    /// from a fresh port, since whoever translates or balances addresses may remember the old one for a server that is
-    /// gone.
+    /// The first retransmission takes the same path if that is known to work, or is the only one.
+    /// Later ones leave from a fresh port, since a NAT or balancer may keep the old one bound to a
+    /// server that is gone.
     fn retransmit(&mut self, replies: u64, has_one_address: bool) -> Action {
         self.retransmits = self.retransmits.saturating_add(1);
-        // A server that answers others is not left; it may just have nothing to say to this request.
+        // A server that answers others is not left; it may just have nothing to say to this
+        // request.
         let is_heard = replies > self.replies_before;
         let stays = self.retransmits == 1 && (replies > 0 || has_one_address);
         if stays { self.send(!is_heard) } else { self.open_new(is_heard, !is_heard) }

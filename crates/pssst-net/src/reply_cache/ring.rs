@@ -2,7 +2,7 @@
 
 use super::key::Key;
 
-/// Sealed replies in a ring of bytes, of which the newest overwrite the oldest, and an index of
+/// Sealed replies in a ring of bytes, where the newest overwrite the oldest, and an index of
 /// where they are.
 ///
 /// The index is a table of small sets. Where more keys fall into one set than it has slots, the

@@ -66,8 +66,8 @@ impl ServerBuilder {
         }
     }
 
-    /// Sets the number of worker threads, each with its own socket; at least 1. One for each core by
-    /// default.
+    /// Sets the number of worker threads, each with its own socket; at least 1. One for each core
+    /// by default.
     ///
     /// The kernel spreads clients over the workers by their addresses and ports, so a single client
     /// with a single port is served by one worker.
@@ -130,7 +130,7 @@ impl ServerBuilder {
     /// process ([`udp::inherited_sockets`]). With fewer sockets than workers, several workers share
     /// one.
     ///
-    /// At shutdown what waits in these sockets is left to whoever else holds them.
+    /// At shutdown what waits in these sockets is left to the other process that holds them.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] without any socket, and those of the system.

@@ -74,9 +74,9 @@ impl ServerConfig {
     /// Sets how many times longer a reply datagram may be than its request, 3 by default; `None`
     /// for no limit. Longer replies are not sent, and are counted.
     ///
-    /// The sender's address of a request can be forged, so a server answers whoever an attacker
-    /// points it at. Three times is what QUIC allows towards addresses that are not validated (RFC
-    /// 9000, section 8.1).
+    /// The sender's address of a request can be forged, so a server answers any address that an
+    /// attacker points it at. Three times is what QUIC allows towards addresses that are not
+    /// validated (RFC 9000, section 8.1).
     pub fn max_amplification(mut self, times: impl Into<Option<u32>>) -> Self {
         self.amplification.anonymous = times.into();
         self

@@ -52,7 +52,7 @@ impl Handler {
         Self { make: Arc::new(move || Box::new(Function(Arc::clone(&answer)))) }
     }
 
-    /// Returns the handler of a service, of which every worker gets a clone. Requests wait while it
+    /// Returns the handler of a service. Every worker gets a clone. Requests wait while it
     /// is not ready, and count as in flight
     /// ([`ServerBuilder::max_in_flight`](crate::ServerBuilder::max_in_flight)).
     ///

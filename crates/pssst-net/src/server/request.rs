@@ -1,4 +1,4 @@
-//! What a handler is given, and what it gives back.
+//! Requests that a handler gets, and replies that it returns.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use pssst::{PublicKey, Suite};
 /// **Under suite 1 a handler must answer the same request with the same bytes**: no clock, no
 /// counter, no fresh reading in an answer. Two answers that differ let anybody who saw both forge a
 /// third, which the waiting client accepts. The server's cache of recent replies
-/// ([`ServerBuilder::reply_cache`](crate::ServerBuilder::reply_cache)) narrows this and does not remove it. Under
-/// suite 0xf001 different answers do no harm. See [the protocol's
+/// ([`ServerBuilder::reply_cache`](crate::ServerBuilder::reply_cache)) narrows this and does not
+/// remove it. Under suite 0xf001 different answers do no harm. See [the protocol's
 /// documentation](pssst#one-request-one-answer).
 ///
 /// A [function](crate::Handler::from_fn) gets a `Request<&[u8]>`, whose message is in the buffer
@@ -66,8 +66,8 @@ impl<M: AsRef<[u8]>> Request<M> {
 
     /// The client's public key, if the client proved it; an anonymous request has none.
     ///
-    /// Whoever holds the server's secret key could have made that proof: it is no signature to show
-    /// to others.
+    /// Any holder of the server's secret key could have made that proof: it is not a signature to
+    /// show to others.
     pub const fn client_key(&self) -> Option<&PublicKey> {
         self.client_key.as_ref()
     }

@@ -25,7 +25,7 @@ use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
 #[cfg(test)]
 mod tests;
 
-/// What a worker receives from and sends to. The server's is a [`BatchSocket`]; tests have a
+/// Socket of a worker. The server's is a [`BatchSocket`]; tests have a
 /// network of their own.
 pub(crate) trait ServerSocket {
     async fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()>;
@@ -186,11 +186,11 @@ impl<S: ServerSocket> Worker<S> {
         counts.sent_bytes.add(sent_bytes);
     }
 
-    /// Reads what waits in the socket, unless another process goes on with it, and finishes what
+    /// Reads what waits in the socket, unless another process continues with it, and finishes what
     /// was accepted, within the time that is given.
     async fn drain(&mut self) {
         let deadline = self.processor.shared.shutdown.deadline();
-        // What waits in the socket now is among these. Clients that go on and on are left.
+        // What waits in the socket now is among these. Clients that never stop are left.
         let mut waiting = if self.processor.shared.is_inherited { 0 } else { self.processor.shared.max_waiting };
         while waiting > 0 && Instant::now() < deadline {
             match self.socket.try_receive(&mut self.received) {

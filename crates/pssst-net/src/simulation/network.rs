@@ -1,7 +1,7 @@
 //! A network that loses, doubles, delays, reorders, corrupts, forges and replays, in virtual time.
 //!
-//! The client and the server that run on it are the real ones, down to where they would call the system. Everything random
-//! comes from one seed.
+//! The client and the server that run on it are the real ones, down to where they would call the
+//! system. Everything random comes from one seed.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -17,7 +17,7 @@ use crate::client::network::{BoxFuture, ClientSocket, Network};
 use crate::server::ServerSocket;
 use crate::udp::{ReceiveBatch, SendBatch};
 
-/// What the network does to packets; shares are between 0 and 1.
+/// Faults of the network; shares are between 0 and 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinkConditions {
     pub(super) loss: f64,
@@ -25,7 +25,8 @@ pub(super) struct LinkConditions {
     pub(super) corruption: f64,
     /// For each reply, so often a reply to some earlier request is delivered as well.
     pub(super) replay: f64,
-    /// For each reply, so often a forged one, with its exchange value and other contents, overtakes it.
+    /// For each reply, so often a forged one, with its exchange value and other contents, overtakes
+    /// it.
     pub(super) forgery: f64,
     /// Each packet takes its own time between these, so packets overtake each other.
     pub(super) delay: [Duration; 2],
@@ -52,7 +53,7 @@ struct State {
     random: ChaCha20Rng,
     conditions: LinkConditions,
     is_partitioned: bool,
-    /// Places behind the balancer, of which each packet for the service goes to one at random.
+    /// Servers behind the balancer. Each packet for the service goes to one of them at random.
     servers: Vec<SocketAddr>,
     inboxes: HashMap<SocketAddr, Inbox>,
     next_port: u16,
@@ -105,7 +106,8 @@ impl Net {
         self.state().inboxes.len()
     }
 
-    /// A place behind the balancer. Packets for it are lost when it is dropped, and while it is not there.
+    /// A place behind the balancer. Packets for it are lost when it is dropped, and while it is not
+    /// there.
     pub(super) fn server(&self, number: u16) -> SimulatedServer {
         let address = SocketAddr::new(SERVICE.ip(), 1000 + number);
         let mut state = self.state();
@@ -127,7 +129,8 @@ impl Net {
         state.traffic.sent += 1;
         let conditions = state.conditions;
         if to != SERVICE {
-            // On the way to a client: what an attacker on the path adds comes from the address that the client expects.
+            // On the way to a client: what an attacker on the path adds comes from the address that
+            // the client expects.
             if state.random.random_bool(conditions.forgery) {
                 let mut forged = packet.to_vec();
                 let body = &mut forged[36..];
@@ -212,7 +215,7 @@ impl Drop for Socket {
     }
 }
 
-/// What a worker serves.
+/// Socket of a worker.
 pub(super) struct SimulatedServer(Socket);
 
 impl ServerSocket for SimulatedServer {
@@ -247,7 +250,7 @@ impl ServerSocket for SimulatedServer {
     }
 }
 
-/// What a client sends from: takes packets from the service only, as a connected socket does.
+/// Socket of a client: takes packets from the service only, as a connected socket does.
 struct SimulatedClient(Socket);
 
 impl ClientSocket for SimulatedClient {

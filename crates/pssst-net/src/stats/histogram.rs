@@ -172,7 +172,7 @@ impl AtomicHistogram {
         self.sum.add(value);
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub(crate) fn snapshot(&self) -> Histogram {
         Histogram { buckets: self.buckets, counts: self.counts.iter().map(Counter::get).collect(), sum: self.sum.get() }
     }

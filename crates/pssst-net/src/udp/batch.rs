@@ -25,7 +25,7 @@ pub struct ReceiveBatch {
 pub struct Received<'b> {
     /// Its bytes; `None` when it was longer than the batch's buffers, and so was not kept whole.
     pub bytes: Option<&'b mut [u8]>,
-    /// Who sent it, as the system says it: to be answered under this very address. On a socket that
+    /// The sender's address as the system reports it: answer to this very address. On a socket that
     /// serves both IPv6 and IPv4, IPv4 addresses come mapped into IPv6.
     pub peer: SocketAddr,
     /// The address of this host that it was sent to, if the system tells and it is fit to answer
@@ -98,7 +98,7 @@ impl fmt::Debug for ReceiveBatch {
     }
 }
 
-/// What was sent to a group cannot be answered under its address.
+/// Returns whether a reply can be sent from this address; from a group's it cannot.
 pub(super) fn is_answerable(address: IpAddr) -> bool {
     let address = address.to_canonical();
     !address.is_multicast() && address != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)

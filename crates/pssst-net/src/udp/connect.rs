@@ -34,15 +34,16 @@ pub fn connect_async(peer: SocketAddr) -> io::Result<tokio::net::UdpSocket> {
 /// # Errors
 /// When the runtime is shutting down.
 pub async fn readable(socket: &tokio::net::UdpSocket) -> io::Result<()> {
-    // On Linux a socket that only has an error to report is not readable: tokio's `recv` would sleep on.
+    // On Linux a socket that only has an error to report is not readable: tokio's `recv` would
+    // sleep on.
     socket.ready(Interest::READABLE | Interest::ERROR).await.map(drop)
 }
 
 /// Takes a datagram that waits, and returns its length.
 ///
 /// # Errors
-/// [`io::ErrorKind::WouldBlock`] when none waits, and what the network reports, for instance that nobody
-/// listens at the peer's port. The socket remains usable.
+/// [`io::ErrorKind::WouldBlock`] when none waits, and what the network reports, for instance that
+/// nobody listens at the peer's port. The socket remains usable.
 pub fn try_receive(socket: &tokio::net::UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
     let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
     match socket.try_io(Interest::ERROR, error) {

@@ -1,4 +1,4 @@
-//! What the kernel dropped before the server could receive it.
+//! Counts of datagrams that the kernel dropped before the server could receive them.
 
 use std::io;
 use std::net::UdpSocket;
@@ -8,9 +8,9 @@ use std::net::UdpSocket;
 #[derive(Debug)]
 pub(crate) struct KernelDrops {
     sockets: Vec<UdpSocket>,
-    /// What the answer was when they were closed.
+    /// The count when the sockets were closed.
     last: Option<u64>,
-    /// Those of whoever had the sockets before us.
+    /// Drops from before this process had the sockets.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems do not tell"))]
     before: u64,
 }
@@ -96,7 +96,7 @@ mod tests {
         assert!(received < sent);
         assert_eq!((of_full.count(), of_both.count()), (Some(sent - received), Some(sent - received)));
         assert_eq!((of_quiet.count(), of_none.count()), (Some(0), None));
-        // Whoever takes the socket over starts anew.
+        // A process that takes the socket over starts at zero.
         assert_eq!(KernelDrops::of(&[full]).unwrap().count(), Some(0));
         let mut closed = of_full;
         closed.close();

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::error::copy_of;
 use crate::runtime::LogThrottle;
 
-/// Time for which addresses are used without looking for others.
+/// How long addresses are used before the name is resolved again.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// Least time from the end of a lookup to the beginning of the next one.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,9 +26,9 @@ const MAX_ADDRESSES: usize = 16;
 
 /// The addresses of a host and port. Clones share them, across runtimes.
 ///
-/// One lookup runs at a time, however many requests wait and however long it takes: the system's own
-/// would each hold a thread while name servers are slow. Requests use what is known, and wait for
-/// nothing but the first lookup. An address that fails makes way for the next one.
+/// One lookup runs at a time, however many requests wait and however long it takes: the system's
+/// own would each hold a thread while name servers are slow. Requests use what is known, and wait
+/// for nothing but the first lookup. An address that fails makes way for the next one.
 #[derive(Clone)]
 pub struct Resolver {
     shared: Arc<Shared>,
@@ -218,7 +218,7 @@ impl Drop for RunningLookup {
                     }
                     known.addresses = found;
                 }
-                // What was known is better than nothing.
+                // Old addresses are better than none.
                 Err(error) => known.error = Some(error),
             }
         });

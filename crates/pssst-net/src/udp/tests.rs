@@ -73,7 +73,7 @@ async fn a_burst_of_segments_arrives_as_its_datagrams() {
     }
 }
 
-/// Whoever is bad among the destinations, the others get theirs.
+/// A bad destination in a batch keeps no other from getting its datagram.
 #[tokio::test]
 async fn one_destination_that_is_refused_keeps_no_other_from_being_sent_to() {
     let receiver = batch_socket(V4);

@@ -20,7 +20,7 @@ pub(crate) struct TestServer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a server does with each datagram. It is also asked when none has come for a while.
+/// Behaviour of a server for each datagram. It is also called when none has come for a while.
 pub(crate) trait Behaviour: FnMut(&UdpSocket, Option<(SocketAddr, &[u8])>) + Send + 'static {}
 impl<F: FnMut(&UdpSocket, Option<(SocketAddr, &[u8])>) + Send + 'static> Behaviour for F {}
 

@@ -1,4 +1,4 @@
-//! What the tests of the server share: keys, and a client that is as plain as can be.
+//! Helpers that the tests of the server share: keys, and a client that is as plain as can be.
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::io::ErrorKind;
@@ -45,7 +45,7 @@ pub(crate) fn echo() -> Handler {
     Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())))
 }
 
-/// An echo that answers nothing until it is told to go.
+/// An echo that answers nothing until it is released.
 pub(crate) fn held() -> (Handler, watch::Sender<bool>) {
     let (release, released) = watch::channel(false);
     let handler = Handler::from_service(tower::service_fn(move |request: Request| {

@@ -1,4 +1,5 @@
-//! Configuration files: TOML, with a table for each service, whose keys are the names of the service's options.
+//! Configuration files: TOML, with a table for each service, whose keys are the names of the
+//! service's options.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -42,7 +43,7 @@ enum Value {
     Unfit(&'static str),
 }
 
-/// What an entry says on the command line.
+/// An entry, as the command line would have it.
 #[derive(Debug)]
 pub(crate) struct FileOption {
     pub(crate) id: String,
@@ -55,7 +56,7 @@ impl ConfigFile {
     /// # Errors
     /// When it cannot be read, is not TOML, or has tables other than for these services.
     pub fn read(path: &Path, services: &[&'static str]) -> Result<Self, Failure> {
-        // Nor would whoever opens a pipe come back before somebody writes.
+        // Opening a pipe would block until somebody writes.
         if path.metadata().is_ok_and(|it| !it.is_file()) {
             return Err(Failure::usage(format!("{} is no file", path.display()), "it is read again at every reload"));
         }
@@ -92,7 +93,7 @@ impl ConfigFile {
         Failure::collect(entries.map(|entry| entry.option(command).map_err(|failure| self.at(&entry.at, failure))))
     }
 
-    /// The same failure, with the line that has its option.
+    /// Returns the failure with the line that has its option.
     pub(crate) fn locate(&self, service: &str, failure: Failure) -> Failure {
         let its = |entry: &&Entry| entry.service == service && Some(entry.key.as_str()) == failure.option();
         match self.entries.iter().find(its) {
@@ -277,7 +278,7 @@ pub(crate) fn of_clap(error: &clap::Error, remedy: &str) -> Failure {
     Failure::usage(what, if error.kind() == ErrorKind::ArgumentConflict { "give one of them" } else { remedy })
 }
 
-/// What the option is for.
+/// Returns the help text of an option.
 fn remedy(arg: &Arg) -> String {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let name = arg.get_value_names().and_then(<[_]>::first).filter(|_| !is_switch(arg));

@@ -1,4 +1,5 @@
-//! The listener for /metrics, /livez and /readyz: plain HTTP, read-only, and bounded whatever comes.
+//! The listener for /metrics, /livez and /readyz: plain HTTP, read-only, and bounded whatever
+//! comes.
 
 use std::future::ready;
 use std::net::SocketAddr;

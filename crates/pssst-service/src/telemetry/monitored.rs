@@ -23,7 +23,7 @@ pub trait Monitored: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns how many packets were refused for which cause since it started.
+    /// Returns the number of refused packets for each cause since it started.
     fn refusals(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
@@ -32,7 +32,8 @@ pub trait Monitored: Send + Sync + 'static {
 /// An iteration older than this counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
-/// Returns the reason for [`Monitored::not_live`] if the oldest event-loop iteration of a worker is too old.
+/// Returns the reason for [`Monitored::not_live`] if the oldest event-loop iteration of a worker is
+/// too old.
 pub fn stuck(oldest_iteration: Duration) -> Vec<String> {
     let reason = || format!("a worker is stuck: its turn has lasted {} s", oldest_iteration.as_secs());
     (oldest_iteration > STUCK_AFTER).then(reason).into_iter().collect()

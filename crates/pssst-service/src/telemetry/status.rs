@@ -1,4 +1,4 @@
-//! What a service tells about itself.
+//! Status of a service: readiness, reloads, drain.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

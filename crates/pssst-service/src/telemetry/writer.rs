@@ -5,7 +5,8 @@ use std::fmt;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-/// Writes families of metrics, each with its help. Counters get `_total` after their names, and facts `_info`.
+/// Writes families of metrics, each with its help. Counters get `_total` after their names, and
+/// facts `_info`.
 pub struct MetricsWriter<'a>(DescriptorEncoder<'a>);
 
 impl<'a> MetricsWriter<'a> {
@@ -66,8 +67,9 @@ impl<'a> MetricsWriter<'a> {
         self.family(name, help, MetricType::Info)?.encode_info(&facts)
     }
 
-    /// How often values fell into which bucket: buckets by their largest value, in rising order, which are divided by `unit` as the sum
-    /// is. Buckets are joined up to the next power of two of the first one, so that a page stays short.
+    /// How often values fell into which bucket: buckets by their largest value, in rising order,
+    /// which are divided by `unit` as the sum is. Buckets are joined up to the next power of two of
+    /// the first one, so that a page stays short.
     ///
     /// # Errors
     /// Those of the encoder.

@@ -10,8 +10,9 @@ pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 #[derive(clap::Args, Clone, Debug)]
 pub struct TraceOptions {
     #[cfg(feature = "otel")]
-    /// Send traces of requests to the OpenTelemetry collector at this URL of HTTP or HTTPS; where it has no path, that is /v1/traces.
-    /// Headers are taken from the environment: `OTEL_EXPORTER_OTLP_HEADERS`.
+    /// Send traces of requests to the OpenTelemetry collector at this URL of HTTP or HTTPS; where
+    /// it has no path, that is /v1/traces. Headers are taken from the environment:
+    /// `OTEL_EXPORTER_OTLP_HEADERS`.
     #[arg(long, value_name = "URL", value_parser = url)]
     pub(super) otlp_endpoint: Option<String>,
     #[cfg(feature = "otel")]

@@ -1,7 +1,8 @@
 //! Traces of requests, sent to an OpenTelemetry collector over HTTP.
 //!
-//! What is traced is the work on a request: when it and the question to the upstream began and ended, the peer's address, the suite,
-//! whether a client proved who it is, and what came of it. No messages, no keys.
+//! Traces cover the work on a request: when it and the call of the upstream began and ended, the
+//! peer's address, the suite, whether a client proved who it is, and what came of it. No messages,
+//! no keys.
 
 use std::sync::Mutex;
 use std::thread;
@@ -35,7 +36,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two complaints.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// Traces at work. When this is dropped, what is left is sent, which blocks for some seconds at most.
+/// Traces at work. When this is dropped, what is left is sent, which blocks for some seconds at
+/// most.
 pub(crate) struct Traces(SdkTracerProvider);
 
 impl Traces {
@@ -58,7 +60,7 @@ impl Traces {
             .with_service_name(format!("{}-{service}", program.name))
             .with_attribute(KeyValue::new("service.version", program.version))
             .build();
-        // Whoever asks has no trace that this could belong to: what is sampled is decided here.
+        // A client has no trace that this could belong to: sampling is decided here.
         let provider = SdkTracerProvider::builder()
             .with_span_processor(BatchSpanProcessor::new(Reported { exporter, said: Mutex::default() }, config))
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(options.trace_sample))))

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A folder with followed files, and a clock that goes on by itself with each poll.
+/// A folder with followed files, and a clock that advances with each poll.
 struct Fixture {
     folder: TempDir,
     watcher: FileWatcher,
@@ -155,7 +155,7 @@ fn unchanged_files_are_not_read_and_changed_ones_are_whatever_their_time() {
         assert_eq!(fixture.poll(), Found::Same);
     }
     assert!(fixture.watcher.is_unchanged());
-    // The same length and time: by a program that sets them.
+    // A program keeps length and time as they were.
     fs::write(&path, "two").unwrap();
     fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     if cfg!(unix) {

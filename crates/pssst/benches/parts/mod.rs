@@ -1,4 +1,4 @@
-//! What a transaction is made of, called directly: the least that it could cost.
+//! Parts of a transaction, called directly: the least that it could cost.
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
 use std::hint::black_box;
@@ -52,7 +52,7 @@ impl Aead {
         }
     }
 
-    /// What a packet costs that was sealed under another key of suite 1.
+    /// Does the work for a packet that was sealed under another key of suite 1.
     pub(crate) fn refuse(&mut self) {
         let aead = aes_gcm::Aes128Gcm::new_from_slice(&self.key).unwrap();
         let wrong = (&[0; 16]).into();
@@ -89,7 +89,7 @@ pub(crate) fn ends(suite: Suite, authenticated: bool) -> (Server, Client) {
     (Server::new(secret), client)
 }
 
-/// What a server does with a request whose client is enrolled, or anonymous: opens it, and answers with its message.
+/// Opens a request whose client is enrolled, or anonymous, and answers with its message.
 pub(crate) fn open_and_seal(server: &Server, packet: &[u8], buffer: &mut [u8], reply: &mut [u8]) -> usize {
     buffer.copy_from_slice(packet);
     let request = server.open_request_with(buffer, |_| KeyCheck::Accept).unwrap();
@@ -97,7 +97,8 @@ pub(crate) fn open_and_seal(server: &Server, packet: &[u8], buffer: &mut [u8], r
     sealer.seal(message, reply).unwrap().len()
 }
 
-/// The same for many together, into buffers of their lengths. Counts those that were opened; the rest is refused.
+/// Opens and answers many together, into buffers of their lengths. Counts those that were opened;
+/// the rest is refused.
 pub(crate) fn open_batch_and_seal(
     server: &Server,
     packets: &[Vec<u8>],

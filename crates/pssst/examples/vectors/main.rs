@@ -1,6 +1,7 @@
 //! Runs files of test vectors: `cargo run --release -p pssst --example vectors -- FILE…`
 //!
-//! Prints each case that fails, by its id, and last `N passed, N failed`. Fails if one fails, or if none ran.
+//! Prints each case that fails, by its id, and last `N passed, N failed`. Fails if one fails, or if
+//! none ran.
 
 mod runner;
 

@@ -102,7 +102,8 @@ impl Case {
         self.one_answer(suite, "reply_message", self.reply_message.as_ref(), self.reply_packet.as_ref())
     }
 
-    /// Two answers to one request, each byte for byte. What they give away is the test `two_answers`.
+    /// Two answers to one request, each byte for byte. What they give away is the test
+    /// `two_answers`.
     fn two_replies(&self, suite: Suite) -> Outcome {
         self.expect_result(&["valid", "acceptable"])?;
         self.one_answer(suite, "reply_message", self.reply_message.as_ref(), self.reply_packet.as_ref())?;
@@ -143,7 +144,8 @@ impl Case {
         self.expect_refusal(server.open_request(&mut packet).err())
     }
 
-    /// A packet that a client must refuse, with the right cause, and still take the true reply after it.
+    /// A packet that a client must refuse, with the right cause, and still take the true reply
+    /// after it.
     fn client_rejects(&self, suite: Suite) -> Outcome {
         self.expect_result(&["invalid"])?;
         let client = match self.client(suite) {

@@ -23,7 +23,7 @@ const FEWEST_BASE_POINTS: usize = 6;
 /// A request of a batch, before [`Client::seal_batch`] seals it.
 #[derive(Debug)]
 pub struct UnsealedRequest<'m, 'b> {
-    /// Who sends the request, and to which server.
+    /// The client that sends the request.
     pub client: &'m Client,
     /// The message.
     pub message: &'m [u8],
@@ -35,13 +35,15 @@ pub struct UnsealedRequest<'m, 'b> {
 type Sealed<'b> = Result<(&'b mut [u8], PendingReply), Error>;
 
 impl Client {
-    /// Seals many requests, each of its own client or all of one, and hands each outcome to `each` with the request's
-    /// place in the batch, in order. The outcomes are those of [`Client::seal_request`] for one request after another with
-    /// the same generator, byte for byte: a request whose buffer is too small draws nothing from it.
+    /// Seals many requests, each of its own client or all of one, and hands each outcome to `each`
+    /// with the request's place in the batch, in order. The outcomes are those of
+    /// [`Client::seal_request`] for one request after another with the same generator, byte for
+    /// byte: a request whose buffer is too small draws nothing from it.
     ///
-    /// Up to [`BATCH_LEN`](crate::BATCH_LEN) requests are sealed together, which with AVX-512 IFMA or AVX2 makes their X25519
-    /// much cheaper; longer batches are cut into pieces. A piece is multiplied by the backend of its first client, and
-    /// takes some 48 KiB of stack in an optimized build.
+    /// Up to [`BATCH_LEN`](crate::BATCH_LEN) requests are sealed together, which with AVX-512 IFMA
+    /// or AVX2 makes their X25519 much cheaper; longer batches are cut into pieces. A piece is
+    /// multiplied by the backend of its first client, and takes some 48 KiB of stack in an
+    /// optimized build.
     ///
     /// ```
     /// use pssst::{Client, SecretKey, SysRng, UnsealedRequest};
@@ -91,7 +93,8 @@ impl Client {
     }
 }
 
-/// Seals as many requests as a piece holds, and leaves the others. It has a frame of its own, which the caller wipes. [R-32]
+/// Seals as many requests as a piece holds, and leaves the others. It has a frame of its own, which
+/// the caller wipes. [R-32]
 #[inline(never)]
 fn seal_piece<'m, 'b, R: TryCryptoRng + ?Sized>(
     rng: &mut R,
@@ -137,7 +140,8 @@ fn prepare<'m, 'b, R: TryCryptoRng + ?Sized>(
     Ok(UnsealedRequest { client, message, buffer })
 }
 
-/// `X = x25519(e, 9)` [R-07] or `x25519(e, C)` [R-08] of each request; anything for those that failed already.
+/// `X = x25519(e, 9)` [R-07] or `x25519(e, C)` [R-08] of each request; anything for those that
+/// failed already.
 fn exchange_values(
     x25519: X25519,
     piece: &[Result<UnsealedRequest<'_, '_>, Error>],

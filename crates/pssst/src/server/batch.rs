@@ -15,13 +15,15 @@ use crate::{PublicKey, Refusal};
 type Outcome<'p> = Result<Stage<'p>, Refusal>;
 
 impl Server {
-    /// Opens every packet that is waiting, and hands each outcome to `each` with the packet's place in the batch, in
-    /// order. The outcomes are those of [`Server::open_request_with`] for one packet after another.
+    /// Opens every packet that is waiting, and hands each outcome to `each` with the packet's place
+    /// in the batch, in order. The outcomes are those of [`Server::open_request_with`] for one
+    /// packet after another.
     ///
-    /// Up to [`BATCH_LEN`](crate::BATCH_LEN) packets are worked on together, which with AVX-512 IFMA or AVX2 makes their
-    /// X25519 much cheaper; longer batches are cut into pieces. `check` is asked about all proven keys of a piece before
-    /// `each` is called for its packets. Nothing is allocated: a piece takes some 48 KiB of stack in an optimized build.
-    /// One packet alone is opened as by itself, so there is no need to wait for company.
+    /// Up to [`BATCH_LEN`](crate::BATCH_LEN) packets are worked on together, which with AVX-512
+    /// IFMA or AVX2 makes their X25519 much cheaper; longer batches are cut into pieces. `check` is
+    /// asked about all proven keys of a piece before `each` is called for its packets. Nothing is
+    /// allocated: a piece takes some 48 KiB of stack in an optimized build. One packet alone is
+    /// opened as by itself, so there is no need to wait for company.
     ///
     /// ```
     /// # use pssst::{Client, KeyCheck, Refusal, SecretKey, Server, SysRng};
@@ -67,8 +69,8 @@ impl Server {
     }
 }
 
-/// Opens as many packets as a piece holds, and leaves the others. What moves from stage to stage leaves its bytes on the
-/// stack; so this has a frame of its own, which the caller wipes. [R-32]
+/// Opens as many packets as a piece holds, and leaves the others. What moves from stage to stage
+/// leaves its bytes on the stack; so this has a frame of its own, which the caller wipes. [R-32]
 #[inline(never)]
 fn open_piece<'p>(
     server: &Server,
@@ -138,7 +140,7 @@ fn verify(x25519: X25519, piece: &mut [Outcome<'_>], check: impl Fn(&PublicKey) 
     }
 }
 
-/// Validates the keys of which the caller wants it.
+/// Validates the keys that the caller wants validated.
 fn validate(x25519: X25519, piece: &mut [Outcome<'_>]) {
     let mut client_keys = Gathered::new();
     for outcome in &*piece {

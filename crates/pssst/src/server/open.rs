@@ -1,7 +1,7 @@
 //! Opening one request.
 //!
-//! The steps, as the specification has them (section 7). Whatever fails a step is refused for the cause
-//! beside it, and goes no further; [`stage`](super::stage) has them one by one, and a
+//! The steps, as the specification has them (section 7). Whatever fails a step is refused for the
+//! cause beside it, and goes no further; [`stage`](super::stage) has them one by one, and a
 //! [batch](super::batch) takes each step for all of its packets before the next.
 //!
 //! ```text
@@ -27,15 +27,17 @@ impl Server {
     /// Opens a request in place, with the full check of the client key, if there is one.
     ///
     /// # Errors
-    /// In the order of the checks [R-22]: [`Refusal::Truncated`], [`Refusal::NotRequest`], [`Refusal::ReservedFlags`],
-    /// [`Refusal::UnsupportedSuite`], [`Refusal::AnonymousRefused`], [`Refusal::WeakKey`], [`Refusal::DecryptFailed`],
-    /// [`Refusal::Truncated`] again, [`Refusal::ClientAuthFailed`], [`Refusal::ClientKeyAlias`]. Drop
-    /// the packet, count the cause, answer nothing. [R-29]
+    /// In the order of the checks [R-22]: [`Refusal::Truncated`], [`Refusal::NotRequest`],
+    /// [`Refusal::ReservedFlags`], [`Refusal::UnsupportedSuite`], [`Refusal::AnonymousRefused`],
+    /// [`Refusal::WeakKey`], [`Refusal::DecryptFailed`], [`Refusal::Truncated`] again,
+    /// [`Refusal::ClientAuthFailed`], [`Refusal::ClientKeyAlias`]. Drop the packet, count the
+    /// cause, answer nothing. [R-29]
     pub fn open_request<'p>(&self, packet: &'p mut [u8]) -> Result<Request<'p>, Refusal> {
         self.open_request_with(packet, |_| KeyCheck::Validate)
     }
 
-    /// Opens a request in place. `check` is asked about the client key, if there is one and it passed its proof.
+    /// Opens a request in place. `check` is asked about the client key, if there is one and it
+    /// passed its proof.
     ///
     /// ```
     /// # use std::collections::HashSet;
@@ -56,7 +58,8 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Server::open_request`], [`Refusal::UnknownClient`] and [`Refusal::ClientRefused`].
+    /// Those of [`Server::open_request`], [`Refusal::UnknownClient`] and
+    /// [`Refusal::ClientRefused`].
     pub fn open_request_with<'p>(
         &self,
         packet: &'p mut [u8],

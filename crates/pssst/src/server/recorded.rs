@@ -1,7 +1,9 @@
-//! For the owner of a server's secret key who looks at recorded traffic: opens replies as well as requests.
+//! For the owner of a server's secret key who looks at recorded traffic: opens replies as well as
+//! requests.
 //!
-//! A server never needs this. It is possible because the exchange value, which a reply repeats, and the server's secret key
-//! are all that a transaction's secret is made of: there is no forward secrecy against that key.
+//! A server never needs this. It is possible because the exchange value, which a reply repeats, and
+//! the server's secret key are all that a transaction's secret is made of: there is no forward
+//! secrecy against that key.
 
 use core::fmt;
 
@@ -11,13 +13,16 @@ use crate::suite::{Agreement, Direction};
 use crate::{Refusal, Suite};
 
 impl Server {
-    /// Opens a recorded reply in place: a tool for the key's owner, who debugs or audits. The request is not needed.
+    /// Opens a recorded reply in place: a tool for the key's owner, who debugs or audits. The
+    /// request is not needed.
     ///
-    /// **What this shows is that the protocol has no forward secrecy against the server's key**: whoever takes the key reads
-    /// recorded replies like this, however old (`docs/security.md`, "Hold the server's secret key"). It does not tell whether
-    /// a client would take the reply: that depends on what the client waits for.
+    /// **What this shows is that the protocol has no forward secrecy against the server's key**:
+    /// anyone who takes the key reads recorded replies like this, however old (`docs/security.md`,
+    /// "Hold the server's secret key"). It does not tell whether a client would take the reply:
+    /// that depends on what the client waits for.
     ///
-    /// It only opens. What was derived is wiped before it returns, and nothing can be sealed with it.
+    /// It only opens. What was derived is wiped before it returns, and nothing can be sealed with
+    /// it.
     ///
     /// ```
     /// use pssst::{Client, SecretKey, Server, SysRng};
@@ -35,9 +40,10 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// In the order of the checks, which is a client's [R-23] as far as it goes without the request: [`Refusal::Truncated`],
-    /// [`Refusal::NotReply`], [`Refusal::ReservedFlags`], [`Refusal::UnsupportedSuite`], then [`Refusal::WeakKey`] and
-    /// [`Refusal::DecryptFailed`]. A reply that is refused is left as it was.
+    /// In the order of the checks, which is a client's [R-23] as far as it goes without the
+    /// request: [`Refusal::Truncated`], [`Refusal::NotReply`], [`Refusal::ReservedFlags`],
+    /// [`Refusal::UnsupportedSuite`], then [`Refusal::WeakKey`] and [`Refusal::DecryptFailed`]. A
+    /// reply that is refused is left as it was.
     pub fn open_recorded_reply<'p>(&self, packet: &'p mut [u8]) -> Result<RecordedReply<'p>, Refusal> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);

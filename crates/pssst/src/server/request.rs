@@ -24,12 +24,14 @@ impl<'p> Request<'p> {
 
     /// The client's public key, if the client proved it; an anonymous request has none.
     ///
-    /// The proof is made for this server, which could have made it itself: it is no signature to show to others.
+    /// The proof is made for this server, which could have made it itself: it is no signature to
+    /// show to others.
     pub const fn client_key(&self) -> Option<&PublicKey> {
         self.client_key.as_ref()
     }
 
-    /// The place in the server's [`Keyring`](crate::Keyring) of the key that opened the request: whether an old key is still in use.
+    /// The place in the server's [`Keyring`](crate::Keyring) of the key that opened the request:
+    /// whether an old key is still in use.
     pub const fn server_key_index(&self) -> usize {
         self.key_index
     }
@@ -68,14 +70,15 @@ impl fmt::Debug for Request<'_> {
 
 /// Seals the one reply to a request.
 ///
-/// Sealing consumes it: a second use does not compile. [R-25] Wiped when dropped. It borrows nothing and can be sent to another
-/// thread or kept while a handler waits.
+/// Sealing consumes it: a second use does not compile. [R-25] Wiped when dropped. It borrows
+/// nothing and can be sent to another thread or kept while a handler waits.
 ///
 /// # One request, one answer
 ///
-/// The network may deliver a request twice, and then two of these exist, in this server or in another of its pool. Under
-/// suite 1 both seal with the same key and nonce: **a handler must answer the same request with the same bytes.** See
-/// [the crate's documentation](crate#one-request-one-answer).
+/// The network may deliver a request twice, and then two of these exist, in this server or in
+/// another of its pool. Under suite 1 both seal with the same key and nonce: **a handler must
+/// answer the same request with the same bytes.** See [the crate's
+/// documentation](crate#one-request-one-answer).
 ///
 /// ```compile_fail,E0382
 /// # fn answer(sealer: pssst::ReplySealer) -> Result<(), pssst::Error> {
@@ -97,8 +100,8 @@ impl ReplySealer {
         &self.exchange_value
     }
 
-    /// Seals a message into the front of `buffer`, which holds at least [`OVERHEAD`] bytes more than the message.
-    /// Returns the packet.
+    /// Seals a message into the front of `buffer`, which holds at least [`OVERHEAD`] bytes more
+    /// than the message. Returns the packet.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`]; the reply is then forgone.
@@ -108,8 +111,9 @@ impl ReplySealer {
         self.seal_in_place(packet)
     }
 
-    /// Seals a message that is already where it belongs: `packet` is the whole reply, and its message stands from
-    /// [`REPLY_MESSAGE_OFFSET`](crate::REPLY_MESSAGE_OFFSET) to [`TAG_LEN`](crate::TAG_LEN) bytes before its end.
+    /// Seals a message that is already where it belongs: `packet` is the whole reply, and its
+    /// message stands from [`REPLY_MESSAGE_OFFSET`](crate::REPLY_MESSAGE_OFFSET) to
+    /// [`TAG_LEN`](crate::TAG_LEN) bytes before its end.
     ///
     /// ```
     /// # use pssst::{Client, Error, OVERHEAD, REPLY_MESSAGE_OFFSET, SecretKey, Server, SysRng};
@@ -126,7 +130,8 @@ impl ReplySealer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`] when `packet` is shorter than [`OVERHEAD`]; the reply is then forgone.
+    /// [`Error::BufferTooSmall`] when `packet` is shorter than [`OVERHEAD`]; the reply is then
+    /// forgone.
     pub fn seal_in_place(self, packet: &mut [u8]) -> Result<&mut [u8], Error> {
         let Ok(parts) = Parts::split(packet) else {
             return Err(Error::BufferTooSmall { needed: OVERHEAD });

@@ -1,5 +1,6 @@
-//! What becomes of a packet at the server, stage by stage (specification, section 7). One packet goes through them by
-//! itself, the packets of a batch side by side: each stage says what it wants multiplied, and takes the product.
+//! The stages of a packet at the server (specification, section 7). One packet goes through them by
+//! itself, the packets of a batch side by side: each stage says what it wants multiplied, and takes
+//! the product.
 
 use subtle::ConstantTimeEq;
 use x25519_batch::{PointClass, Product};
@@ -24,7 +25,8 @@ pub(super) enum Stage<'p> {
 }
 
 impl<'p> Stage<'p> {
-    /// Length, reply flag, reserved flags, suite, and whether an anonymous request is welcome.
+    /// Length, reply flag, reserved flags, suite, and whether an anonymous request is welcome.
+    ///
     pub(super) fn screen(packet: &'p mut [u8], server: &Server) -> Result<Self, Refusal> {
         let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
         let header = Header::from_bytes(header);
@@ -43,7 +45,8 @@ impl<'p> Stage<'p> {
         Ok(Self::Screened(Screened { header, suite, exchange_value, body, tag }))
     }
 
-    /// The request, when all stages are behind it; a packet that is still screened was opened by no key.
+    /// The request, when all stages are behind it; a packet that is still screened was opened by no
+    /// key.
     pub(super) fn into_request(self) -> Result<Request<'p>, Refusal> {
         match self {
             Self::Opened(request) => Ok(request),

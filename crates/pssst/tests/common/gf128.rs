@@ -1,6 +1,7 @@
 //! The arithmetic of GCM's authentication, with which tests play an attacker.
 
-/// An element of GF(2^128) as GCM has it (NIST SP 800-38D, section 6.3): the leftmost bit is the constant term.
+/// An element of GF(2^128) as GCM has it (NIST SP 800-38D, section 6.3): the leftmost bit is the
+/// constant term.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Element(pub(crate) u128);
 

@@ -40,8 +40,8 @@ pub(crate) fn aliases_of(key: &PublicKey) -> [[u8; 32]; 8] {
     aliases
 }
 
-/// Every encoding of every point of low order: those of the curve, -1 on its twist, and 0 and 1 once more above p; each
-/// also with its top bit set.
+/// Every encoding of every point of low order: those of the curve, -1 on its twist, and 0 and 1
+/// once more above p; each also with its top bit set.
 pub(crate) fn low_order_points() -> Vec<[u8; 32]> {
     let near_p =
         |lowest: u8| core::array::from_fn(|place| [lowest, 0xff, 0x7f][place.min(1) + usize::from(place == 31)]);
@@ -99,7 +99,7 @@ impl Pair {
         }
     }
 
-    /// What a server ought to learn about the client.
+    /// Returns the client key that a server must learn.
     pub(crate) fn client_key(&self) -> Option<PublicKey> {
         (self.mode == Mode::Authenticated).then(|| self.identity.public_key())
     }
@@ -109,7 +109,7 @@ impl Pair {
         client.seal_request_to_vec(&mut self.rng, message).unwrap()
     }
 
-    /// A request whose proof holds for these key bytes, whoever's they are.
+    /// Seals a request whose proof holds for these key bytes.
     pub(crate) fn seal_as(&mut self, client_key: [u8; 32], message: &[u8]) -> Vec<u8> {
         let ephemeral = SecretKey::generate(&mut self.rng).unwrap();
         let x = multiply(&ephemeral, &client_key);
@@ -129,7 +129,7 @@ impl Pair {
         seal_by_hand(self.suite, true, &self.server_secret.public_key(), x, z, &plaintext)
     }
 
-    /// What the server answers, having checked who asks.
+    /// Returns the server's reply, having checked the client.
     pub(crate) fn answer(&self, packet: &[u8], message: &[u8]) -> Vec<u8> {
         let mut packet = packet.to_vec();
         let server = self.server();
@@ -140,8 +140,8 @@ impl Pair {
     }
 }
 
-/// A request sealed by the specification and without the crate, so that a test can play a dishonest client: any
-/// exchange value, any shared value, any plaintext.
+/// A request sealed by the specification and without the crate, so that a test can play a dishonest
+/// client: any exchange value, any shared value, any plaintext.
 pub(crate) fn seal_by_hand(
     suite: Suite,
     client_auth: bool,

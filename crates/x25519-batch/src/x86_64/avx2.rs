@@ -62,7 +62,8 @@ fn classify_by_4(points: &[[u8; 32]], classes: &mut [PointClass]) {
     classify_batch::<Element<U64x4>>(points, classes);
 }
 
-/// Four words. Made in functions only that are compiled for the instructions, and called with the proof that they exist.
+/// Four words. Made in functions only that are compiled for the instructions, and called with the
+/// proof that they exist.
 #[derive(Clone, Copy)]
 struct U64x4(__m256i);
 
@@ -158,8 +159,9 @@ impl Multiply32 for U64x4 {
     }
 }
 
-/// `vpmuludq`, and nothing else: the intrinsic is an ordinary multiplication to the compiler, which then takes factors of
-/// two and nineteen out of sums and turns them into shifts. That made the ladder two thirds slower.
+/// `vpmuludq`, and nothing else: the intrinsic is an ordinary multiplication to the compiler, which
+/// then takes factors of two and nineteen out of sums and turns them into shifts. That made the
+/// ladder two thirds slower.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn multiply_low_halves(f: __m256i, g: __m256i) -> __m256i {

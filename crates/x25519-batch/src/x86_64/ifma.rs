@@ -91,10 +91,11 @@ fn classify_by_8(points: &[[u8; 32]], classes: &mut [PointClass]) {
     classify_batch::<Element<U64x8>>(points, classes);
 }
 
-/// The vector and mask registers. The compiler clears only those halves that older code might trip over.
+/// The vector and mask registers. The compiler clears only those halves that older code might trip
+/// over.
 #[target_feature(enable = "avx512f")]
 fn wipe_registers() {
-    // SAFETY: clears registers, all of which are declared as such, and does nothing else.
+    // SAFETY: clears registers, which are all declared as such, and does nothing else.
     unsafe {
         asm!(
             "vzeroall",
@@ -137,7 +138,8 @@ fn wipe_registers() {
     }
 }
 
-/// Eight words. Made in functions only that are compiled for the instructions, and called with the proof that they exist.
+/// Eight words. Made in functions only that are compiled for the instructions, and called with the
+/// proof that they exist.
 #[derive(Clone, Copy)]
 struct U64x8(__m512i);
 

@@ -1,4 +1,4 @@
-//! What the command line asks for, and whether it makes sense.
+//! Options of the load, and their checks.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -19,8 +19,8 @@ const MAX_LINE_LEN: u64 = 64 * 1024;
 
 /// Add all clients of a file that `export` wrote.
 ///
-/// A JSON object a line: `key` and `name` are needed; `labels`, `state`, `created` and `expires` are kept. Added by 10,000 at a
-/// time: all of those or, if one of them cannot be, none.
+/// A JSON object a line: `key` and `name` are needed; `labels`, `state`, `created` and `expires`
+/// are kept. Added by 10,000 at a time: all of those or, if one of them cannot be, none.
 #[derive(clap::Args, Debug)]
 pub(super) struct Import {
     /// The file; `-` is standard input.
@@ -86,7 +86,7 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
 }
 
 fn client(line: &str) -> Result<NewIdentity, Failure> {
-    // What was written by hand need not have every time.
+    // A line written by hand need not have every time.
     let mut value: serde_json::Value = serde_json::from_str(line).map_err(|error| bad_line(&error))?;
     if let Some(client) = value.as_object_mut() {
         let now = Timestamp::now().to_string();

@@ -1,4 +1,4 @@
-//! What is known of a packet, and of all packets of a capture.
+//! Facts about a packet, and about all packets of a capture.
 
 use std::net::SocketAddr;
 

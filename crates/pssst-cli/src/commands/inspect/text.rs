@@ -44,7 +44,7 @@ pub(super) fn counts(counts: &Counts, ports: &[u16]) -> Result<String, fmt::Erro
     Ok(text)
 }
 
-/// What is so dangerous that it is said again at the end.
+/// The warning that is repeated at the end.
 pub(super) const DANGER: &str =
     "two different replies to one request under suite 1: whoever saw both can forge a third";
 

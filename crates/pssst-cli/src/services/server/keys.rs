@@ -17,7 +17,8 @@ pub(super) struct KeyOptions {
     /// The server's secret key. Give more files, most used first, while one key replaces another.
     #[arg(long, value_name = "FILE", required_unless_present = "keys", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
-    /// A schedule of secret keys (`pssst keys init`), which is followed: keys change at the times that it says.
+    /// A schedule of secret keys (`pssst keys init`), which is followed: keys change at the times
+    /// that it says.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
 }

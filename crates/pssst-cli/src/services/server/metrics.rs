@@ -107,7 +107,7 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
     )
 }
 
-/// Who is enrolled, where that matters.
+/// Writes the metrics of the store of clients.
 pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients) -> fmt::Result {
     let (refusals, status) = (clients.stats(), clients.follower().status());
     page.number("pssst_identity_clients", "Clients that are known", clients.follower().snapshot().len() as u64)?;

@@ -1,4 +1,4 @@
-//! Whom a server serves.
+//! The access policy of a server.
 
 use std::sync::Arc;
 
@@ -10,17 +10,19 @@ use crate::args::store::{self, failure};
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
-/// Whom the server serves. Without `--clients` that is everybody, whatever key a client proves.
+/// Options that say which clients are served. Without `--clients` that is everybody, whatever key a
+/// client proves.
 #[derive(clap::Args, Debug)]
 pub(super) struct Policy {
-    /// Serve the clients that are enrolled here: `file:PATH`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. Changes are followed;
-    /// while the store is away, those last known are served.
+    /// Serve the clients that are enrolled here: `file:PATH`, `sqlite:PATH` or
+    /// `postgres://USER@HOST/DATABASE`. Changes are followed; while the store is away, those last
+    /// known are served.
     #[arg(long, value_name = "LOCATION", hide_env_values = true)]
     clients: Option<String>,
-    /// What becomes of clients that prove another key [default: refuse].
+    /// Allow or refuse clients that prove a key which is not enrolled [default: refuse].
     #[arg(long, value_enum, requires = "clients")]
     unknown_clients: Option<Unknown>,
-    /// What becomes of anonymous clients [default: refuse with --clients, else allow].
+    /// Allow or refuse anonymous clients [default: refuse with --clients, else allow].
     #[arg(long, value_enum)]
     anonymous: Option<Anonymous>,
 }

@@ -7,7 +7,7 @@ use pssst_net::Stats;
 
 use crate::args::format::nonzero_counts;
 
-/// What a server has done, and why clients were refused.
+/// Counters of a server in a line, with the causes of refused clients.
 pub(super) struct Summary {
     pub(super) stats: Stats,
     pub(super) clients: Option<AccessStats>,

@@ -30,7 +30,7 @@ pub(super) struct Listing {
 struct KeysPage {
     layout: Layout,
     done: Option<&'static str>,
-    /// What is wrong with the file.
+    /// The fault of the file.
     error: Option<String>,
     keys: Vec<PublishedKey>,
     next_change: Option<Timestamp>,

@@ -25,7 +25,8 @@ impl Layout {
     }
 }
 
-/// What has just been done, to be said on the next page. In the address there is only one of these words.
+/// What has just been done, to be said on the next page. In the address there is only one of these
+/// words.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Done {

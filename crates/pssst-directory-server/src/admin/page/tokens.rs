@@ -77,7 +77,7 @@ impl TokenForm {
     const VALIDITIES: [(u64, &'static str); 5] =
         [(3600, "1 hour"), (86_400, "1 day"), (604_800, "7 days"), (2_592_000, "30 days"), (31_536_000, "365 days")];
 
-    /// What the token is to allow, but for its own time.
+    /// Returns what the token allows, except its own time.
     fn grant(&self) -> Result<impl FnOnce(Timestamp) -> TokenGrant + use<>, Failure> {
         let name = Some(self.name.trim().to_owned()).filter(|name| !name.is_empty());
         let labels = self.labels.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {

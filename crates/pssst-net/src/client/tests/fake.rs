@@ -18,7 +18,8 @@ pub(super) struct Fake(Arc<Mutex<State>>);
 
 pub(super) struct State {
     start: Instant,
-    /// What the name resolves to from here on, one answer after another; the last one stays.
+    /// Addresses that the name resolves to from here on, one answer after another; the last one
+    /// stays.
     pub(super) resolutions: VecDeque<Resolution>,
     /// Times that the name was resolved.
     pub(super) resolved: u32,

@@ -169,7 +169,8 @@ async fn a_thousand_requests_that_are_told_of_an_error_open_one_socket() {
     assert_eq!((net.sent().len(), client.stats().paths_opened), (2000, 2));
 }
 
-/// One after the other, too: all find the sockets that the first has opened. They still move on to fresh ones, together.
+/// One after the other, too: all find the sockets that the first has opened. They still move on to
+/// fresh ones, together.
 #[tokio::test(start_paused = true)]
 async fn however_many_requests_find_nobody_they_share_a_socket_for_each_address() {
     let (net, client) = start(&[A, B]).await;

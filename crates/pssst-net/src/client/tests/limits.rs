@@ -1,4 +1,4 @@
-//! What a client does not do: too much at once, too long packets, anything after its end.
+//! Limits of a client: requests at a time, lengths of packets, nothing after its end.
 
 use std::io::ErrorKind::{ConnectionRefused, PermissionDenied};
 

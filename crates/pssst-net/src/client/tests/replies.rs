@@ -4,8 +4,8 @@ use pssst::Suite;
 
 use super::*;
 
-/// Everything that is wrong with a packet, and the cause it is refused for, or "stray". From the request, its true reply and
-/// the reply to another request.
+/// Everything that is wrong with a packet, and the cause it is refused for, or "stray". From the
+/// request, its true reply and the reply to another request.
 fn wrong_packets(request: &[u8], reply: &[u8], other: &[u8]) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let changed = |place: usize, bits: u8| {
         let mut packet = reply.to_vec();

@@ -1,4 +1,4 @@
-//! What is printed and logged.
+//! Secrets that must not be printed or logged.
 
 use tracing::Level;
 
