@@ -1,6 +1,6 @@
 //! The program `pssst`: keys, servers, requests, and a demonstration of the protocol.
 //!
-//! Exit codes: 0 done, 1 failed, 2 usage.
+//! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no reply.
 
 // They panic when nobody reads: write to standard output and handle the error, or use
 // `pssst_service::stderr`.
@@ -25,7 +25,7 @@ use services::proxy::{self, ProxyService};
 
 /// Small encrypted requests over UDP, and their replies, without any state at the server.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage.
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no reply.
 #[derive(Parser)]
 #[command(name = "pssst", version, propagate_version = true)]
 struct Cli {

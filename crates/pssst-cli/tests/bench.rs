@@ -199,7 +199,7 @@ fn without_a_reply_it_fails() {
         let options = ["--timeout", "1", "--warmup", "0", "--concurrency", "4"];
         let output = bench(serve("127.0.0.1:0", behaviour), &[&options, mode].concat());
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b""[..]), "{stderr}");
         assert!(stderr.contains(&format!("within 1 s (requests 4, {counts}")), "{stderr}");
         assert!(stderr.contains("\n help: a server never answers what it cannot open"), "{stderr}");
     }

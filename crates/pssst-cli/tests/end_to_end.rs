@@ -283,14 +283,14 @@ fn the_server_survives_and_counts_what_it_refuses() {
     assert_eq!(attacker.recv(&mut [0; 100]).unwrap_err().kind(), ErrorKind::WouldBlock);
 
     let stderr = refusal(
-        1,
+        3,
         &["request", "--server", &server, "--server-key", &keys.client_key, "--timeout", "0.3", "wrong server key"],
     );
     assert!(stderr.contains("no reply") && stderr.contains("packets sent 1, refused 0"), "{stderr}");
 
     let said = serving.stop();
     let expected = "received 12, replied 1, truncated 3, not_request 1, reserved_flags 1, unsupported_suite 2, weak_key 1, \
-                    decrypt_failed 2, too_long 1\n";
+                    decrypt_failed 2, request_too_large 1\n";
     assert!(said.ends_with(expected), "{said}");
     // Each has its line, but the one that was answered, which has one of the handler's.
     assert_eq!((said.matches("TRACE refused").count(), said.matches("a message of 12 bytes").count()), (11, 1));
@@ -435,11 +435,11 @@ fn a_server_keeps_its_limits() {
         output(&["request", "--server", &server, "--server-key", &keys.server_key, "--timeout", "0.3", message])
     };
     // Too long, so it does not count against the rate.
-    assert_eq!(request(&"x".repeat(49)).status.code(), Some(1));
+    assert_eq!(request(&"x".repeat(49)).status.code(), Some(3));
     assert_eq!(request(&"x".repeat(48)).status.code(), Some(0));
-    assert_eq!(request("too soon").status.code(), Some(1));
+    assert_eq!(request("too soon").status.code(), Some(3));
     let said = serving.stop();
-    assert!(said.ends_with("received 3, replied 1, too_long 1, rate_limit 1\n"), "{said}");
+    assert!(said.ends_with("received 3, replied 1, request_too_large 1, rate_limit 1\n"), "{said}");
 }
 
 /// A server whose network loses the first packets, and forges replies before the true one.
@@ -483,7 +483,7 @@ fn forged_replies_are_counted_when_no_true_one_comes() {
     let address = socket.local_addr().unwrap().to_string();
     let key = SecretKey::from_bytes([7; 32]).public_key().to_string();
     let client = std::thread::spawn(move || {
-        refusal(1, &["request", "--server", &address, "--server-key", &key, "--timeout", "0.4", "hello"])
+        refusal(3, &["request", "--server", &address, "--server-key", &key, "--timeout", "0.4", "hello"])
     });
     let mut buffer = [0; 2048];
     let (len, peer) = receive(&socket, &mut buffer);

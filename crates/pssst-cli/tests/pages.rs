@@ -28,7 +28,7 @@ fn every_command_has_a_manual_page_with_its_options() {
     let page = std::fs::read_to_string(folder.path().join("pssst-gateway.1")).unwrap();
     assert!(page.contains("upstream\\-timeout"), "{page}");
     let program = std::fs::read_to_string(folder.path().join("pssst.1")).unwrap();
-    assert!(program.contains("Exit codes: 0 done, 1 failed, 2 usage"), "{program}");
+    assert!(program.contains("Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no reply"), "{program}");
 }
 
 #[test]

@@ -24,6 +24,8 @@ enum Kind {
     Failed,
     /// Exit code 2, as for anything else that is wrong with the command line.
     Usage,
+    /// Exit code 3.
+    NoReply,
     /// The reader closed our output, which is not a failure.
     OutputClosed,
 }
@@ -37,6 +39,11 @@ impl Failure {
     /// Returns a failure with exit code 2: something that the user said is wrong.
     pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { kind: Kind::Usage, ..Self::new(what, remedy) }
+    }
+
+    /// Returns a failure with exit code 3: no reply came in time.
+    pub fn no_reply(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { kind: Kind::NoReply, ..Self::new(what, remedy) }
     }
 
     /// Replaces what to do.
@@ -111,6 +118,7 @@ impl Failure {
             Kind::OutputClosed => return ExitCode::SUCCESS,
             Kind::Failed => ExitCode::from(1),
             Kind::Usage => ExitCode::from(2),
+            Kind::NoReply => ExitCode::from(3),
         };
         report_error(self);
         code

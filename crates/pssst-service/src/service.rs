@@ -233,6 +233,9 @@ impl<S: Service> Running<'_, S> {
     async fn stop(self, signals: &mut Signals) -> Result<(), Failure> {
         let (_, live) = S::options(&self.args);
         self.status.drain();
+        if !live.drain.is_zero() {
+            tracing::info!(seconds = live.drain.as_secs_f64(), "draining: serves on, and is not ready");
+        }
         tokio::select! {
             () = tokio::time::sleep(live.drain) => {}
             // Asked twice.

@@ -1,8 +1,9 @@
 //! Child processes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::wait::{PATIENCE, wait_for_value};
@@ -29,7 +30,9 @@ pub struct Process {
     child: Child,
     lines: Vec<String>,
     coming: Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Arc<Mutex<String>>,
+    /// Reads standard error, if that is piped.
+    stderr_reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -58,14 +61,19 @@ impl Process {
                 drop(sender.send(line));
             }
         });
-        let collect = |mut stderr: ChildStderr| {
+        let collected = Arc::<Mutex<String>>::default();
+        let stderr_reader = stderr.map(|mut stderr| {
+            let collected = Arc::clone(&collected);
             thread::spawn(move || {
-                let mut bytes = Vec::new();
-                drop(stderr.read_to_end(&mut bytes));
-                String::from_utf8_lossy(&bytes).into_owned()
+                let (mut buffer, mut bytes) = ([0; 4096], Vec::new());
+                while let Ok(len @ 1..) = stderr.read(&mut buffer) {
+                    bytes.extend_from_slice(&buffer[..len]);
+                    *collected.lock().unwrap_or_else(PoisonError::into_inner) =
+                        String::from_utf8_lossy(&bytes).into_owned();
+                }
             })
-        };
-        Self { child, lines: Vec::new(), coming, stderr: stderr.map(collect) }
+        });
+        Self { child, lines: Vec::new(), coming, stderr: collected, stderr_reader }
     }
 
     /// Returns the process id.
@@ -115,6 +123,18 @@ impl Process {
         }
     }
 
+    /// Waits until it has printed these words on standard error, in all at least `times` times.
+    ///
+    /// # Panics
+    /// With what it printed, if they do not come within [`PATIENCE`].
+    #[track_caller]
+    pub fn wait_for_stderr(&self, words: &str, times: usize) {
+        wait_for_value(words, || {
+            let stderr = self.stderr();
+            if stderr.matches(words).count() >= times { Ok(()) } else { Err(stderr) }
+        });
+    }
+
     /// Sends it a signal, as `TERM`.
     ///
     /// # Panics
@@ -155,8 +175,16 @@ impl Process {
         drop(self);
     }
 
+    /// Returns all of standard error, once the process has ended.
     fn take_stderr(&mut self) -> String {
-        self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default()
+        if let Some(reader) = self.stderr_reader.take() {
+            drop(reader.join());
+        }
+        self.stderr()
+    }
+
+    fn stderr(&self) -> String {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -188,13 +216,14 @@ mod tests {
         assert!(status.success() && stderr == "four\n", "{status}: {stderr}");
         assert_eq!(process.next_line(), None);
 
-        let endless =
-            Process::spawn(&mut shell("trap 'echo stopped >&2; exit 0' TERM; while true; do sleep 0.01; done"));
+        let endless = "trap 'echo stopped >&2; exit 0' TERM; echo ready >&2; while true; do sleep 0.01; done";
+        let endless = Process::spawn(&mut shell(endless));
+        endless.wait_for_stderr("ready", 1);
         // More than a pipe holds.
         let mut verbose = Process::spawn(&mut shell("seq 100000; seq 100000 >&2; echo done"));
         assert_eq!(verbose.value_of("done"), "");
         assert_eq!(output(&mut shell("cat"), "text").stdout, b"text");
-        assert_eq!(endless.stop(), "stopped\n");
+        assert_eq!(endless.stop(), "ready\nstopped\n");
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn failure(error: Error) -> Failure {
 }
 
 fn no_reply(args: &Args, why: &str) -> Failure {
-    Failure::new(
+    Failure::no_reply(
         format!("no reply from {} within {} s ({why})", args.server, args.timeout.as_secs_f64()),
         "a server never answers what it cannot open: does it run, is the address right, is --server-key the key \
          that it shows, and does it accept the suite? `pssst request` tries a single one",

@@ -90,7 +90,7 @@ fn failure(error: &Error, args: &Args) -> Failure {
             let seconds = args.timeout.as_secs_f64();
             let last_error =
                 last_network_error.as_ref().map(|error| format!(", last error: {error}")).unwrap_or_default();
-            Failure::new(
+            Failure::no_reply(
                 format!(
                     "no reply from {server} within {seconds} s (packets sent {sent}, refused {refused}{last_error})"
                 ),

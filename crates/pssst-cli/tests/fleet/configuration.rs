@@ -159,7 +159,7 @@ fn pipes_are_no_files() {
     let server = fleet.start(&["serve", "--config", "pssst.toml", "--reload-interval", "1s"], 2);
     std::fs::rename(fleet.path("pipe"), fleet.path("pssst.toml")).unwrap();
     server.signal("HUP");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    server.wait_for_stderr("pssst.toml is no file", 1);
     let said = server.stop();
     assert!(said.contains("pssst.toml is no file"), "{said}");
 }

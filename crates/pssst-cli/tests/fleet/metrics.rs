@@ -81,16 +81,16 @@ const SERVER: [&str; 25] = [
     "pssst_server_in_flight",
     "pssst_server_kernel_drops_total",
     "pssst_server_key_requests_total key",
-    "pssst_server_longest_turn_seconds",
+    "pssst_server_no_reply_total",
     "pssst_server_receive_errors_total",
     "pssst_server_received_bytes_total",
     "pssst_server_replies_total repeated",
-    "pssst_server_requests_total auth",
-    "pssst_server_sent_bytes_total",
     "pssst_server_request_duration_seconds_bucket le",
     "pssst_server_request_duration_seconds_count",
     "pssst_server_request_duration_seconds_sum",
-    "pssst_server_no_reply_total",
+    "pssst_server_requests_total auth",
+    "pssst_server_sent_bytes_total",
+    "pssst_server_worker_stall_seconds",
     "pssst_server_workers",
 ];
 const IDENTITY: [&str; 4] = [
@@ -113,15 +113,15 @@ const PROXY: [&str; 14] = [
     "pssst_client_refused_replies_total cause",
     "pssst_client_replies_total",
     "pssst_client_requests_total",
-    "pssst_client_resends_total",
+    "pssst_client_retransmits_total",
     "pssst_client_send_errors_total",
-    "pssst_client_unmatched_replies_total",
     "pssst_client_timeouts_total",
+    "pssst_client_unmatched_replies_total",
     "pssst_proxy_datagrams_received_total",
     "pssst_proxy_drops_total cause",
     "pssst_proxy_in_flight",
-    "pssst_proxy_longest_turn_seconds",
     "pssst_proxy_replies_total",
+    "pssst_proxy_worker_stall_seconds",
 ];
 const DIRECTORY: [&str; 2] = ["pssst_directory_events_total event", "pssst_directory_refusals_total cause"];
 
@@ -201,7 +201,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0; 60], &address).unwrap();
     let stranger =
         ["request", "--server", &address, "--server-key", "server.pub", "--identity", "server.key", "--suite", "f001"];
-    assert_eq!(fleet.output(&[&stranger[..], &["--timeout", "0.3", "hello"]].concat(), "").status.code(), Some(1));
+    assert_eq!(fleet.output(&[&stranger[..], &["--timeout", "0.3", "hello"]].concat(), "").status.code(), Some(3));
 
     let shown = samples(&mut gateway);
     assert_names(&shown, &[&PROCESS, &PROGRAM, &SERVER, &IDENTITY, &GATEWAY]);
@@ -236,7 +236,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     for (name, value) in [
         ("pssst_proxy_datagrams_received_total", 11.0),
         ("pssst_proxy_replies_total", 10.0),
-        ("pssst_proxy_drops_total{cause=\"too_long\"}", 1.0),
+        ("pssst_proxy_drops_total{cause=\"request_too_large\"}", 1.0),
         ("pssst_client_replies_total", 10.0),
     ] {
         assert_eq!(shown.get(name), Some(&value), "{name}: {shown:?}");

@@ -122,7 +122,7 @@ fn changed_files_are_noticed_without_a_signal() {
     wait_for("the other key", || answers(&fleet, &address, "two", &[]));
     // Refused at first, and tried again until it is right.
     std::fs::write(fleet.path("one.key"), "no key").unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    server.wait_for_stderr("nothing was changed", 1);
     assert!(answers(&fleet, &address, "two", &[]));
     std::fs::copy(fleet.path("client.key"), fleet.path("one.key")).unwrap();
     wait_for("the third key", || answers(&fleet, &address, "client", &[]));
@@ -254,10 +254,9 @@ fn a_server_that_drains_serves_on() {
     let (fleet, server, address) = start("1d");
     configure(&fleet, "secret-key = \"one.key\"\ndrain = 3600");
     server.signal("HUP");
-    wait_for("it serves", || answers(&fleet, &address, "one", &[]));
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.wait_for_stderr("read the configuration again", 1);
     server.signal("TERM");
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.wait_for_stderr("draining", 1);
     assert!(answers(&fleet, &address, "one", &[]));
     server.stop();
 }

@@ -17,7 +17,7 @@ pub(super) fn metrics(page: &mut MetricsWriter<'_>, proxy: &Proxy) -> fmt::Resul
     )?;
     page.number("pssst_proxy_in_flight", "Datagrams that wait for their replies", stats.in_flight())?;
     page.gauge(
-        "pssst_proxy_longest_turn_seconds",
+        "pssst_proxy_worker_stall_seconds",
         "How long the thread that has been at it the longest is in its present turn; about a second at most",
         proxy.worker_stall().as_secs_f64(),
     )

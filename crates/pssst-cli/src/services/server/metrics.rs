@@ -18,7 +18,7 @@ pub(crate) fn metrics(page: &mut MetricsWriter<'_>, server: &Server, keyring_cha
     packets(page, &stats)?;
     page.number("pssst_server_workers", "Worker threads", server.worker_stats().len() as u64)?;
     page.gauge(
-        "pssst_server_longest_turn_seconds",
+        "pssst_server_worker_stall_seconds",
         "How long the worker that has been at it the longest is in its present turn; about a second at most, unless a handler blocks",
         server.worker_stall().as_secs_f64(),
     )?;
