@@ -21,7 +21,7 @@ const PHRASES: &[(&str, &str)] = &[
     (r"^What (is|are|was|becomes|a|an|the)\b[^?]*$", "a noun, or \"Returns …\""),
     (r"^(Whom?|Whose)\b[^?]*$", "a noun, or \"Returns …\""),
     (r"\b[Ww]ho(m|so)?ever\b", "\"anyone who\", or the one who acts"),
-    (r"\b(goes|go|going) on\b", "\"continues\""),
+    (r"\b([Gg]oes|[Gg]o|[Gg]oing) on\b", "\"continues\""),
     (r"\b[Bb]elongs? into\b", "\"belongs to\", \"goes into\""),
     (r"\b(dearer|graver)\b", "\"costs more\", \"more severe\""),
     (r"\b[Bb]esides\b", "\"also\", \"in addition to\""),

@@ -69,7 +69,7 @@ impl AccessPolicy {
         Self { snapshot, unknown_clients, counts: Arc::default() }
     }
 
-    /// Goes on counting where `policy` is, which this one is to replace: what either of them
+    /// Continues the counters of `policy`, which this one replaces: what either of them
     /// refuses is in the [`AccessPolicy::stats`] of both.
     #[must_use]
     pub fn replacing(self, policy: &Self) -> Self {

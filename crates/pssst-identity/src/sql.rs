@@ -24,8 +24,8 @@ mod rows;
 mod tokens;
 mod write;
 
-/// A store in a database. Cheap to clone: clones share the connections and the
-/// [`receiver`](IdentityStore::receiver).
+/// A store in a database. Cheap to clone: clones share the connections and what
+/// [`subscribe`](IdentityStore::subscribe) notifies.
 ///
 /// Every change is written into the audit log in the same transaction. A call waits for other
 /// writers, for a connection and for the database, 35 seconds in all at most and 5 when the

@@ -20,7 +20,7 @@ async fn two_servers(url: &str) -> (SqlStore, SqlStore) {
     (SqlStore::open(url).await.expect("it opens"), SqlStore::open(url).await.expect("it opens"))
 }
 
-/// Waits until a hint comes and this holds; receiver may come for other reasons, too.
+/// Waits until a hint comes and this holds; hints may come for other reasons, too.
 async fn hinted<F: Future<Output = bool>>(receiver: &mut ChangeReceiver, holds: impl Fn() -> F) {
     let wait = async {
         loop {
@@ -122,7 +122,7 @@ async fn nothing_is_left_of_a_store_that_was_dropped() {
     let clone = database.store.with_actor("clone");
     let mut receiver = clone.subscribe();
     let url = database.url.clone();
-    // The listener's connection is there when it receiver.
+    // The listener's connection is there when it gives hints.
     assert_eq!(timeout(PATIENCE, receiver.changed()).await, Ok(true));
     drop(database);
     let count = || block_in_place(|| Postgres::sql(&url, COUNT)).parse::<u32>().expect("a number");
