@@ -12,11 +12,11 @@ use crate::{IdentitySnapshot, State};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnknownClients {
-    /// They are refused.
+    /// Refuse them.
     #[default]
     Refuse,
-    /// They are served, once their key is known to be no alias. Handlers find no name for them.
-    Pass,
+    /// Serve them, if their key is valid and not an alias. Handlers find no name for them.
+    Allow,
 }
 
 /// A server's policy: who of those in an [`IdentitySnapshot`] is served, and how often who was not.
@@ -106,7 +106,7 @@ impl AccessPolicy {
             count(&self.counts.unknown);
             return match self.unknown_clients {
                 UnknownClients::Refuse => KeyCheck::RejectUnknown,
-                UnknownClients::Pass => KeyCheck::Validate,
+                UnknownClients::Allow => KeyCheck::Validate,
             };
         };
         match client.state {
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(refusing.check(&key(6)), KeyCheck::RejectUnknown);
         assert_eq!(refusing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
 
-        let passing = AccessPolicy::new(snapshot, UnknownClients::Pass);
+        let passing = AccessPolicy::new(snapshot, UnknownClients::Allow);
         assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
         assert_eq!(passing.check(&key(4)), KeyCheck::RejectInactive);
         assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, ..AccessStats::default() });

@@ -38,17 +38,17 @@ pub struct FixedOptions {
 /// Options of any service that a reload may change.
 #[derive(Args, Clone, Debug)]
 pub struct LiveOptions {
-    /// Take options from this file, from its table of this command's name. The environment
-    /// (`PSSST_LISTEN` for --listen, and so on) is stronger than the file, and the command line is
-    /// stronger than both.
+    /// Read options from this TOML file, from the table with this command's name. The environment
+    /// (`PSSST_LISTEN` for --listen, and so on) overrides the file, and the command line overrides
+    /// both.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How often the files that were read are looked at; when one has changed, all are read again.
-    /// SIGHUP does so at once.
+    /// Interval of the checks for changed files. When one has changed, all are read again. SIGHUP
+    /// reloads at once.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = durations::span)]
     reload_interval: Duration,
-    /// How long to serve on once asked to stop, while saying that this is no longer ready, for
-    /// balancers to notice.
+    /// How long to keep serving after SIGTERM while /readyz reports that this is not ready, so that
+    /// balancers notice.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = durations::seconds_or_none)]
     drain: Duration,
     /// How long to finish accepted requests after that.

@@ -16,7 +16,7 @@ use output::{as_json, as_line, for_each_page, in_full, print};
 mod output;
 mod transfer;
 
-/// Say who the clients are: add them, look them up, suspend and revoke them.
+/// Manage clients: add them, look them up, suspend and revoke them.
 ///
 /// Servers that were started with `--clients` and the same location follow within a second.
 #[derive(clap::Args, Debug)]

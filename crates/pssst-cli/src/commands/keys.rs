@@ -16,7 +16,7 @@ use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, current_key, of_file};
 use pssst_service::runtime;
 
-/// Look after the keys of a pool of servers: their schedule, its rotation, and what a directory
+/// Manage the keys of a pool of servers: their schedule, its rotation, and what a directory
 /// publishes of it.
 ///
 /// A schedule is a file of secret keys with the times at which they are used. The servers of a pool

@@ -70,7 +70,7 @@ pub(crate) struct Fixed {
     /// f001 and 1.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
-    /// Within which time clients are to come back, where that is to be less than the schedule says.
+    /// Refresh interval of clients, if it must be shorter than the schedule's.
     #[arg(long, value_name = "SPAN", value_parser = durations::span)]
     refresh_interval: Option<Duration>,
     /// Take so many enrolments a second from each prefix of addresses (IPv4 /24, IPv6 /56), ten
@@ -80,7 +80,7 @@ pub(crate) struct Fixed {
     /// The activation delay of rotations that operators start.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     activation_delay: Duration,
-    /// Their grace period.
+    /// The grace period of rotations that operators start.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
     grace_period: Duration,
     #[command(flatten)]

@@ -22,7 +22,7 @@ use pssst_service::{
 
 mod metrics;
 
-/// Answer requests with what an existing service says: over HTTP, UDP, TCP or a Unix socket.
+/// Answer requests with the replies of an existing service, over HTTP, UDP, TCP or a Unix socket.
 ///
 /// Each message becomes one request to the service, and its answer becomes the reply. See
 /// docs/gateway.md for what the service learns about the client.
@@ -70,21 +70,22 @@ struct UpstreamOptions {
     /// How long to wait for the service.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = durations::seconds)]
     upstream_timeout: Duration,
-    /// Ask the service for so many answers at a time, over all workers. Requests beyond that are
-    /// dropped; clients send them again.
+    /// Concurrent requests to the service, over all workers. Requests beyond that are dropped;
+    /// clients send them again.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     upstream_concurrency: u32,
-    /// Leave the service alone for a while after so many failures in a row; 0 for never.
+    /// Open the circuit, and stop calling the service, after this many consecutive failures; 0 for
+    /// never.
     #[arg(long, value_name = "N", default_value_t = 16)]
     circuit_failures: u32,
     /// How long the circuit stays open at first; it doubles while the service keeps failing, up to
     /// 30 times as much.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
     circuit_open_for: Duration,
-    /// Hand messages over and never answer.
+    /// Deliver messages to the service, and never reply.
     #[arg(long)]
     one_way: bool,
-    /// Pass on no answer that is longer than this, in bytes.
+    /// Longest reply of the service that is passed on, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 65_455, value_parser = clap::value_parser!(u32).range(0..=65_455))]
     max_reply: u32,
     /// Put the 32 bytes of the client's public key before each message to udp:, tcp: and unix:

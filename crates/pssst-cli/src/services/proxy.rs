@@ -46,10 +46,10 @@ pub(crate) struct Fixed {
     /// unprotected.
     #[arg(long)]
     allow_other_hosts: bool,
-    /// Carry so many datagrams at a time from each address that is listened at; more are dropped.
+    /// Datagrams in flight at each listening address; more are dropped.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_in_flight: u32,
-    /// Send datagrams on and wait for no replies.
+    /// Forward datagrams, and do not wait for replies.
     #[arg(long)]
     one_way: bool,
     #[command(flatten)]
@@ -72,11 +72,10 @@ struct Live {
     /// The cipher suite.
     #[arg(long, value_enum, default_value = "f001")]
     suite: SuiteOption,
-    /// How long a reply is waited for, over all attempts.
+    /// Timeout of a reply, over all attempts.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
     timeout: Duration,
-    /// How long to wait before a request is sent again the first time, or up to half as long again;
-    /// the pause doubles each time.
+    /// Time until the first retransmission, plus up to half of it at random; it doubles each time.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
     initial_timeout: Duration,
     /// Send no request that is longer than this, in bytes of UDP payload. By default what passes

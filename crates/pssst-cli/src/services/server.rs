@@ -41,8 +41,7 @@ pub(crate) struct FixedServerOptions {
     /// Drop requests that are longer than this, in bytes of UDP payload.
     #[arg(long, value_name = "BYTES", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
-    /// Mebibytes in which recent replies under suite 1 are remembered, to answer a repeated request
-    /// with the same bytes.
+    /// Size of the reply cache in MiB: repeated requests under suite 1 get identical replies.
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=65_536))]
     reply_cache: u32,
     /// Print a line for every packet.
@@ -57,15 +56,15 @@ pub(crate) struct LiveServerOptions {
     keys: KeyOptions,
     #[command(flatten)]
     policy: Policy,
-    /// Send no reply that is longer than so many times its request; 0 for no limit. Requests can be
-    /// forged, and point the server at anybody.
+    /// Longest reply, as a multiple of its request's length; 0 for no limit. The sender's address
+    /// of a request can be forged.
     #[arg(long, value_name = "TIMES", default_value_t = 3)]
     max_amplification: u32,
     /// Limit of amplification for authenticated clients, whose requests others can repeat as well
     /// [default: as --max-amplification].
     #[arg(long, value_name = "TIMES")]
     max_authenticated_amplification: Option<u32>,
-    /// Take so many requests a second from each prefix of addresses (IPv4 /24, IPv6 /56) [default:
+    /// Requests a second that are accepted from each address prefix (IPv4 /24, IPv6 /56) [default:
     /// no limit].
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,

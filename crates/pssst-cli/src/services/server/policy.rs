@@ -29,17 +29,17 @@ pub(super) struct Policy {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Unknown {
-    /// They are refused.
+    /// Refuse them.
     Refuse,
-    /// They are served, once their key is known to be no alias of another.
-    Pass,
+    /// Serve them, if their key is valid and not an alias of another.
+    Allow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Anonymous {
-    /// They are served.
+    /// Serve them.
     Allow,
-    /// They are refused by their packets' flags, which costs next to nothing.
+    /// Refuse them by the flags of their packets, which costs next to nothing.
     Refuse,
 }
 
@@ -65,7 +65,7 @@ impl Policy {
             None => Arc::new(follow(location).await.map_err(|failure| failure.of_option("clients"))?),
         };
         let unknown = match self.unknown_clients {
-            Some(Unknown::Pass) => UnknownClients::Pass,
+            Some(Unknown::Allow) => UnknownClients::Allow,
             Some(Unknown::Refuse) | None => UnknownClients::Refuse,
         };
         let mut policy = AccessPolicy::new(Arc::clone(follower.snapshot()), unknown);
