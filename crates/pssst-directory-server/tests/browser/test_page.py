@@ -245,12 +245,12 @@ def test_keys_are_shown_and_rotated(session):
     page.goto("/keys")
     assert page.locator("tbody .badge").all_inner_texts() == ["current"]
     page.get_by_role("link", name="Start a rotation").click()
-    page.get_by_label("Lead").fill("1")
-    page.get_by_label("Overlap").fill("1")
+    page.get_by_label("Activation delay").fill("1")
+    page.get_by_label("Grace period").fill("1")
     page.get_by_role("button", name="Start the rotation").click()
     expect(page.get_by_role("alert")).to_contain_text("twice the refresh interval")
-    page.get_by_label("Lead").fill("60")
-    page.get_by_label("Overlap").fill("1440")
+    page.get_by_label("Activation delay").fill("60")
+    page.get_by_label("Grace period").fill("1440")
     page.get_by_role("button", name="Start the rotation").click()
     expect(page.get_by_role("status")).to_contain_text("rotation has begun")
     assert page.locator("tbody .badge").all_inner_texts() == ["current", "next"]
