@@ -1,0 +1,15 @@
+//! A fleet from its beginning: keys, directory, tokens, devices, servers, all as processes of the
+//! program on loopback.
+
+mod configuration;
+mod crash;
+mod manager;
+mod metrics;
+mod pool;
+mod process;
+mod reload;
+mod rotation;
+mod stores;
+mod story;
+#[cfg(feature = "otel")]
+mod traces;

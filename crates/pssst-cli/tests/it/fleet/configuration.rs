@@ -1,0 +1,213 @@
+//! Configuration files, the environment and flags, and all that can be wrong with a file.
+
+use crate::fleet::process::Fleet;
+
+/// A file, the line that is wrong (0: none), and words of what is said of it and of what to do
+/// about it.
+type Bad = (&'static str, usize, &'static str, &'static str);
+
+const BAD: [Bad; 48] = [
+    // Not TOML.
+    ("[serve", 1, "unclosed table", "[gateway]"),
+    ("[serve]\nlisten 127.0.0.1:1", 2, "", "quotes"),
+    ("[serve]\nlisten = 127.0.0.1:1", 2, "", "quotes"),
+    ("[serve]\nlisten = \"127.0.0.1:1", 2, "", "quotes"),
+    ("[serve]\nworkers = ", 2, "", "quotes"),
+    ("[serve]\nsecret-key = [\"a\", \"b\"", 2, "", "square brackets"),
+    ("[serve]\nworkers = 1\nworkers = 2", 3, "duplicate key", ""),
+    ("[serve]\nworkers = 1\n[serve]\nmemo = 1", 3, "duplicate key", ""),
+    ("\u{0}", 1, "", ""),
+    // Tables and keys.
+    ("", 0, "configures no service", "[gateway]"),
+    ("listen = \"127.0.0.1:1\"", 1, "\"listen\" stands in no table", "[serve]"),
+    ("[server]\nworkers = 1", 1, "there is no table [server]", "did you mean [serve]?"),
+    ("[Gateway]\nworkers = 1", 1, "there is no table [Gateway]", "did you mean [gateway]?"),
+    ("[serve]\n\nlisten_on = \"127.0.0.1:1\"", 3, "serve has no option \"listen_on\"", "did you mean \"listen\"?"),
+    ("[serve]\nsecret_key = \"a\"", 2, "serve has no option \"secret_key\"", "did you mean \"secret-key\"?"),
+    ("[serve]\nmax-datagramm = 99", 2, "\"max-datagramm\"", "did you mean \"max-datagram\"?"),
+    ("[proxy]\nidentiy = \"a\"", 2, "proxy has no option \"identiy\"", "did you mean \"identity\"?"),
+    ("[gateway]\nup-stream = \"http://localhost\"", 2, "\"up-stream\"", "did you mean \"upstream\"?"),
+    ("[directory]\nadmin = \"127.0.0.1:1\"", 2, "\"admin\"", "did you mean \"admin-listen\"?"),
+    ("[serve]\nconfig = \"other.toml\"", 2, "serve has no option \"config\"", ""),
+    // Kinds of values.
+    ("[serve]\nlisten = true", 2, "listen takes a value, not true or false", "ADDR:PORT"),
+    ("[serve]\nlisten = 2026-11-23", 2, "listen cannot be a date", "ADDR:PORT"),
+    ("[serve.listen]\nport = 1", 1, "listen cannot be a table", "ADDR:PORT"),
+    ("[serve]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", 2, "listen takes a single value", "ADDR:PORT"),
+    ("[serve]\nsecret-key = [[\"a\"]]", 2, "secret-key cannot be a list of something else than texts", "FILE"),
+    ("[serve]\nverbose = \"yes\"", 2, "verbose is true or false, and nothing else", "true or false"),
+    // Values.
+    ("[serve]\nlisten = \"127.0.0.1\"", 2, "listen: \"127.0.0.1\" is refused: invalid socket address", "ADDR:PORT"),
+    ("[serve]\nworkers = 0", 2, "workers: \"0\" is refused: 0 is not in 1..=1024", "N"),
+    ("[serve]\nmax-datagram = 51", 2, "51 is not in 52..=65507", "BYTES"),
+    ("[serve]\nsuite = [\"f001\", \"2\"]", 2, "suite: \"2\" is refused: it is none of 1, f001", "SUITE"),
+    ("[serve]\ndrain = \"soon\"", 2, "drain: \"soon\" is refused: give a number of seconds", "SECONDS"),
+    ("[gateway]\nupstream = \"ftp://localhost\"", 2, "upstream: \"ftp://localhost\" is refused", "URL"),
+    ("[gateway]\nupstream = \"http://localhost\"\nhttp-version = 3", 3, "http-version: \"3\" is refused", "VERSION"),
+    // What fits only together, and what is named.
+    (
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://user:secret@localhost\"",
+        3,
+        "a location has no user and no password in it",
+        "--authorization-file",
+    ),
+    (
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://localhost\"\nprefix-client-key = true",
+        4,
+        "is not for HTTP",
+        "leave it out",
+    ),
+    (
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost\"",
+        3,
+        "localhost is no server address",
+        "localhost:45678",
+    ),
+    (
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nlisten = \"0.0.0.0:1\"",
+        4,
+        "0.0.0.0:1 is no loopback address",
+        "--allow-other-hosts",
+    ),
+    (
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nmax-datagram = 116\nidentity = \"server.key\"",
+        4,
+        "no room for a message",
+        "116 bytes longer",
+    ),
+    (
+        "[directory]\nstore = \"sqlite:a\"\nkeys = \"keys.json\"\ncertificate = \"none.crt\"\ncertificate-key = \"none.key\"",
+        4,
+        "none.crt and none.key: ",
+        "check the path",
+    ),
+    (
+        "[directory]\nstore = \"sqlite:a\"\nkeys = \"keys.json\"\nself-signed = true\nclient-ca = \"server.pub\"",
+        5,
+        "server.pub: ",
+        "",
+    ),
+    (
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"https://localhost\"\nupstream-ca = \"none.pem\"",
+        4,
+        "the authorities cannot be read",
+        "PEM file",
+    ),
+    ("[serve]\nsecret-key = \"-\"", 2, "standard input is no file", "name of a file"),
+    (
+        "[proxy]\nserver = \"localhost:1\"\nserver-key = \"server.pub\"\nidentity = \"-\"",
+        4,
+        "standard input is no file",
+        "name of a file",
+    ),
+    ("[proxy]\nserver = \"localhost:1\"\nserver-key = \"-\"", 3, "standard input is no file", "name of a file"),
+    ("[serve]\nworkers = 1", 0, "--secret-key <FILE>", "put it into the file"),
+    ("[serve]\nsecret-key = \"server.key\"\nkeys = \"keys.json\"", 0, "cannot be used with", "give one of them"),
+    ("[serve]\nworkers = 1\nsecret-key = \"none.key\"", 3, "cannot open none.key", "check the path"),
+    ("[serve]\nsecret-key = \"server.key\"\nclients = \"mysql://db\"", 3, "no location of clients", "postgres://"),
+];
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_with_its_line_and_its_remedy() {
+    let fleet = Fleet::new();
+    fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
+    fleet.write("client.pub", &fleet.stdout(&["keygen", "--out", "client.key"]));
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    for (contents, line, what, remedy) in BAD {
+        fleet.write("bad.toml", contents);
+        let output = fleet.output(&["check-config", "bad.toml"], "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{contents:?}: {said}");
+        let (error, help) = said.trim().split_once("\n help: ").unwrap();
+        let place = if line == 0 { "error: bad.toml".into() } else { format!("error: bad.toml:{line}: ") };
+        assert!(error.starts_with(&place) && error.contains(what), "{contents:?}: {said}");
+        assert!(help.contains(remedy) && !said.contains("panicked"), "{contents:?}: {said}");
+        assert!(!said.contains("secret@"), "{contents:?}: {said}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let fleet = Fleet::new();
+    fleet.write("bad.toml", "[serve]\nlisten = 1\nworkers = 1\nmemo = -1\n[directory]\nstore = \"file:a\"\nlead = 7");
+    let said = fleet.refusal_of_usage(&["check-config", "bad.toml"]);
+    let lines: Vec<_> =
+        said.lines().filter_map(|line| line.strip_prefix("error: bad.toml:")?.split(':').next()).collect();
+    assert_eq!(lines, ["2", "4", "7"], "{said}");
+    // A service says the same of its own table, and does not start.
+    let said = fleet.refusal_of_usage(&["serve", "--config", "bad.toml"]);
+    assert_eq!(said.matches("error: ").count(), 2, "{said}");
+}
+
+/// Nothing waits for a pipe, and nothing that is read again may be one.
+#[test]
+fn pipes_are_no_files() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keygen", "--out", "server.key"]);
+    assert!(std::process::Command::new("mkfifo").arg(fleet.path("pipe")).status().unwrap().success());
+    for args in [
+        &["check-config", "pipe"][..],
+        &["serve", "--config", "pipe"],
+        &["serve", "--secret-key", "pipe"],
+        &["gateway", "--secret-key", "server.key", "--upstream", "http://localhost", "--authorization-file", "pipe"],
+    ] {
+        let said = fleet.refusal_of_usage(args);
+        assert!(said.contains("pipe is no file"), "{args:?}: {said}");
+    }
+    // Nor does it hold up a service whose configuration becomes one.
+    fleet.write("pssst.toml", "[serve]\nsecret-key = \"server.key\"\nlisten = \"127.0.0.1:0\"");
+    let server = fleet.start(&["serve", "--config", "pssst.toml", "--reload-interval", "1s"], 2);
+    std::fs::rename(fleet.path("pipe"), fleet.path("pssst.toml")).unwrap();
+    server.signal("HUP");
+    server.wait_for_stderr("pssst.toml is no file", 1);
+    let said = server.stop();
+    assert!(said.contains("pssst.toml is no file"), "{said}");
+}
+
+/// What machines read has what is wrong in it, whatever the level.
+#[test]
+fn what_is_wrong_is_logged_at_every_level() {
+    let fleet = Fleet::new();
+    let key = ["--secret-key", "none.key", "--log-format", "json", "--log-level", "error"];
+    let said = fleet.refusal_of_usage(&[&["serve"][..], &key].concat());
+    let line: serde_json::Value = serde_json::from_str(said.trim()).unwrap();
+    assert!(line["level"] == "ERROR" && line["message"].as_str().unwrap().contains("cannot open none.key"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_right_is_said_to_be() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keygen", "--out", "server.key"]);
+    let said = "[serve]\nsecret-key = [\"server.key\"]\nlisten = '[::]:1'\nverbose = false\nmax-datagram = 1_232\n";
+    fleet.write("good.toml", said);
+    assert_eq!(fleet.stdout(&["check-config", "good.toml"]), "good.toml is right: [serve]\n");
+}
+
+#[test]
+fn flags_are_stronger_than_the_environment_and_that_is_stronger_than_the_file() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keygen", "--out", "server.key"]);
+    fleet.write("pssst.toml", "[serve]\nsecret-key = \"server.key\"\nlisten = \"127.0.0.2:0\"\nverbose = true\n");
+    let serve = ["serve", "--config", "pssst.toml"];
+    let address = |environment: &[(&str, &str)], more: &[&str]| {
+        let mut server = fleet.start_in(environment, &[&serve, more].concat(), 2);
+        let address = server.value_of("listening on ");
+        server.stop();
+        address.split(':').next().unwrap().to_owned()
+    };
+    let environment = [("PSSST_LISTEN", "127.0.0.3:0")];
+    assert_eq!(address(&[], &[]), "127.0.0.2");
+    assert_eq!(address(&environment, &[]), "127.0.0.3");
+    assert_eq!(address(&environment, &["--listen", "127.0.0.4:0"]), "127.0.0.4");
+    assert_eq!(address(&[("PSSST_CONFIG", "pssst.toml"), ("PSSST_VERBOSE", "false")], &[]), "127.0.0.2");
+
+    // The file may be named by the environment, too.
+    let mut server = fleet.start_in(&[("PSSST_CONFIG", "pssst.toml")], &["serve"], 2);
+    assert!(server.value_of("listening on ").starts_with("127.0.0.2:"));
+    // A fault in the environment is not reported as one of the file.
+    let output = fleet.start_in(&[("PSSST_WORKERS", "many")], &serve, 0).wait().1;
+    assert!(
+        output.contains("invalid value 'many' for '--workers <N>'") && !output.contains("error: pssst.toml"),
+        "{output}"
+    );
+}

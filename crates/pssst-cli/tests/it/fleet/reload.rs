@@ -1,0 +1,262 @@
+//! Configuration that changes under a running server: all of it or none, and no packet is lost.
+
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use pssst::{Client, PublicKey, Suite, SysRng};
+use pssst_test::{Process, wait_for};
+use serde_json::Value;
+
+use crate::fleet::process::Fleet;
+
+/// A server whose configuration is in a file, its address, and a fleet with two keys.
+fn start(every: &str) -> (Fleet, Process, String) {
+    let fleet = Fleet::new();
+    for key in ["one", "two", "client"] {
+        let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
+        fleet.write(&format!("{key}.pub"), &public);
+    }
+    configure(&fleet, "secret-key = \"one.key\"");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-interval", every];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.value_of("listening on ");
+    (fleet, server, address)
+}
+
+fn configure(fleet: &Fleet, contents: &str) {
+    fleet.write("pssst.toml", &format!("[serve]\n{contents}\n"));
+}
+
+fn answers(fleet: &Fleet, address: &str, key: &str, more: &[&str]) -> bool {
+    let key = format!("{key}.pub");
+    let args = ["request", "--server", address, "--server-key", &key, "--timeout", "0.7"];
+    fleet.output(&[&args, more, &["hello"]].concat(), "").status.success()
+}
+
+#[test]
+fn a_signal_has_the_configuration_read_again() {
+    let (fleet, server, address) = start("1d");
+    assert!(answers(&fleet, &address, "one", &[]) && !answers(&fleet, &address, "two", &[]));
+
+    configure(&fleet, "secret-key = [\"two.key\", \"one.key\"]\nanonymous = \"refuse\"");
+    server.signal("HUP");
+    let identity = ["--identity", "client.key"];
+    wait_for("the other key", || answers(&fleet, &address, "two", &identity));
+    assert!(answers(&fleet, &address, "one", &identity) && !answers(&fleet, &address, "one", &[]));
+
+    // Clients, and a suite.
+    let client = fleet.stdout(&["pubkey", "client.key"]);
+    fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "sqlite:clients.db"]);
+    configure(&fleet, "secret-key = \"two.key\"\nclients = \"sqlite:clients.db\"\nsuite = \"f001\"");
+    server.signal("HUP");
+    let ours = ["--identity", "client.key", "--suite", "f001"];
+    wait_for("the first key is over", || !answers(&fleet, &address, "one", &ours));
+    assert!(answers(&fleet, &address, "two", &ours) && !answers(&fleet, &address, "two", &identity));
+    let stranger = ["--identity", "one.key", "--suite", "f001"];
+    assert!(!answers(&fleet, &address, "two", &stranger));
+    let said = server.stop();
+    assert!(said.contains("clients_unknown "), "{said}");
+}
+
+#[test]
+fn a_configuration_that_is_not_right_changes_nothing() {
+    let (fleet, server, address) = start("1d");
+    let bad = [
+        ("secret-key = [\"two.key\"]\nanonymus = \"refuse\"", "pssst.toml:3: serve has no option"),
+        ("secret-key = [\"two.key\", \"none.key\"]", "pssst.toml:2: cannot open none.key"),
+        ("secret-key = \"two.key\"\nworkers = 7", "workers cannot change while it runs"),
+        ("secret-key = \"two.key\"\nclients = \"sqlite:/none/none.db\"", "pssst.toml:3: "),
+        ("secret-key = \"two.key\"\nkeys = \"keys.json\"", "cannot be used with"),
+    ];
+    let keeps_the_first_key = |contents| {
+        server.signal("HUP");
+        // The signal is heard at some time; until then and after it the first key is in force.
+        for _ in 0..3 {
+            assert!(answers(&fleet, &address, "one", &[]), "{contents}");
+        }
+    };
+    for (contents, _) in bad {
+        configure(&fleet, contents);
+        keeps_the_first_key(contents);
+    }
+    fleet.write("pssst.toml", "");
+    keeps_the_first_key("nothing");
+    configure(&fleet, "secret-key = [\"one.key\", \"two.key\"]");
+    server.signal("HUP");
+    wait_for("what is right is taken", || answers(&fleet, &address, "two", &[]));
+    let said = server.stop();
+    assert!(said.contains("nothing was changed") && said.contains("error: "), "{said}");
+    assert!(said.contains("cannot read pssst.toml: it has been emptied"), "{said}");
+    for (_, words) in bad {
+        assert!(said.contains(words), "no {words:?}: {said}");
+    }
+}
+
+/// In the middle of a flood, say.
+#[test]
+fn limits_change_while_it_runs() {
+    let (fleet, server, address) = start("1d");
+    let bench = ["bench", "--server", &address, "--server-key", "one.pub", "--rate", "100", "--duration", "1"];
+    let bench = [&bench[..], &["--requests-prepared", "100", "--timeout", "0.3", "--json"]].concat();
+    let replies = || {
+        let report: Value = serde_json::from_str(&fleet.stdout(&bench)).unwrap();
+        report["replies"].as_u64().unwrap()
+    };
+    assert!(replies() > 50);
+    configure(&fleet, "secret-key = \"one.key\"\nrate-limit = 1");
+    server.signal("HUP");
+    wait_for("a limit", || replies() < 20);
+    configure(&fleet, "secret-key = \"one.key\"");
+    server.signal("HUP");
+    wait_for("no limit", || replies() > 50);
+    let said = server.stop();
+    assert!(said.contains("rate_limit ") && !said.contains("nothing was changed"), "{said}");
+}
+
+/// As Kubernetes changes secrets: nobody sends a signal.
+#[test]
+fn changed_files_are_noticed_without_a_signal() {
+    let (fleet, server, address) = start("1s");
+    // The file keeps its name, and the configuration does not change.
+    std::fs::copy(fleet.path("two.key"), fleet.path("one.key")).unwrap();
+    wait_for("the other key", || answers(&fleet, &address, "two", &[]));
+    // Refused at first, and tried again until it is right.
+    std::fs::write(fleet.path("one.key"), "no key").unwrap();
+    server.wait_for_stderr("nothing was changed", 1);
+    assert!(answers(&fleet, &address, "two", &[]));
+    std::fs::copy(fleet.path("client.key"), fleet.path("one.key")).unwrap();
+    wait_for("the third key", || answers(&fleet, &address, "client", &[]));
+    server.stop();
+}
+
+#[test]
+fn no_packet_is_lost_to_reloads() {
+    let (fleet, server, address) = start("1d");
+    let bench = ["bench", "--server", &address, "--server-key", "one.pub", "--rate", "300", "--duration", "4"];
+    let bench = [&bench[..], &["--requests-prepared", "1200", "--json"]].concat();
+    let report = std::thread::scope(|scope| {
+        let load = scope.spawn(|| fleet.stdout(&bench));
+        for more in 0..30 {
+            configure(&fleet, &format!("secret-key = [\"one.key\", \"two.key\"]\ndrain = {}", more % 3));
+            server.signal("HUP");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        load.join().unwrap()
+    });
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["replies"].as_u64() > Some(900) && report["lost"] == 0 && report["refused"] == 0, "{report}");
+    let said = server.stop();
+    assert!(!said.contains("nothing was changed") && !said.contains("decrypt_failed"), "{said}");
+}
+
+/// A service that counts what it is asked.
+struct Upstream {
+    socket: UdpSocket,
+    asked: AtomicUsize,
+}
+
+impl Upstream {
+    fn new() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+        Self { socket, asked: AtomicUsize::new(0) }
+    }
+
+    fn serve(&self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            if self.socket.recv(&mut [0; 100]).is_ok() {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn url(&self) -> String {
+        format!("udp://{}", self.socket.local_addr().unwrap())
+    }
+}
+
+/// Sends anonymous requests until it is to stop.
+fn send_anonymous_requests(server: &str, key: PublicKey, stop: &AtomicBool) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let client = Client::new(key).unwrap().with_suite(Suite::X25519Aes128GcmSiv);
+    while !stop.load(Ordering::Relaxed) {
+        let (packet, _) = client.seal_request_to_vec(&mut SysRng, b"anonymous").unwrap();
+        socket.send_to(&packet, server).unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}
+
+/// Sets a flag when a scope ends, also by a panic.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The access policy and the upstream change as one: under a configuration for enrolled clients
+/// there is a private upstream, and under one for everybody a public one.
+#[test]
+fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
+    let fleet = Fleet::new();
+    let key = fleet.stdout(&["keygen", "--out", "server.key"]).trim().parse().unwrap();
+    let client = fleet.stdout(&["keygen", "--out", "client.key"]);
+    fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "file:clients"]);
+    let (private, public) = (Upstream::new(), Upstream::new());
+    let configure = |is_public: bool| {
+        let access = if is_public {
+            format!("anonymous = \"allow\"\nupstream = \"{}\"", public.url())
+        } else {
+            format!("anonymous = \"refuse\"\nupstream = \"{}\"", private.url())
+        };
+        fleet.write(
+            "pssst.toml",
+            &format!("[gateway]\nsecret-key = \"server.key\"\nclients = \"file:clients\"\none-way = true\n{access}\n"),
+        );
+    };
+    configure(false);
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-interval", "1d"];
+    let mut server = fleet.start(&gateway, 3);
+    let address = server.value_of("listening on ");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = SetOnDrop(&stop);
+        scope.spawn(|| private.serve(&stop));
+        scope.spawn(|| public.serve(&stop));
+        scope.spawn(|| send_anonymous_requests(&address, key, &stop));
+        for _ in 0..10 {
+            configure(true);
+            server.signal("HUP");
+            let before = public.asked();
+            wait_for("everybody is served", || public.asked() > before + 10);
+            configure(false);
+            server.signal("HUP");
+            wait_for("enrolled clients only", || {
+                let before = public.asked();
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                public.asked() == before
+            });
+        }
+    });
+    assert_eq!(private.asked(), 0);
+    let said = server.stop();
+    assert!(said.contains("anonymous_refused ") && !said.contains("nothing was changed"), "{said}");
+}
+
+/// `--drain`: it serves on for a while, and a second signal ends that.
+#[test]
+fn a_server_that_drains_serves_on() {
+    let (fleet, server, address) = start("1d");
+    configure(&fleet, "secret-key = \"one.key\"\ndrain = 3600");
+    server.signal("HUP");
+    server.wait_for_stderr("read the configuration again", 1);
+    server.signal("TERM");
+    server.wait_for_stderr("draining", 1);
+    assert!(answers(&fleet, &address, "one", &[]));
+    server.stop();
+}

@@ -1,0 +1,100 @@
+//! `pssst clients` with each kind of store that it can reach.
+
+use pssst_test::Postgres;
+
+use crate::fleet::process::Fleet;
+
+fn lives_through_everything(fleet: &Fleet, store: &str) {
+    let store = ["--store", store];
+    let clients = |args: &[&str]| fleet.stdout(&[&["clients"][..], args, &store].concat());
+    let refused = |args: &[&str]| fleet.refusal(&[&["clients"][..], args, &store].concat());
+    let keys: Vec<_> = (0..3)
+        .map(|number| fleet.stdout(&["keygen", "--out", &format!("{}-{number}.key", store[1].len())]).trim().to_owned())
+        .collect();
+
+    assert_eq!(
+        clients(&["add", "alpha", &keys[0], "--label", "site=north", "--expires", "2030-01-31"]),
+        format!("alpha {}\n", keys[0])
+    );
+    clients(&["add", "beta", &keys[1]]);
+    assert!(refused(&["add", "gamma", &keys[0]]).contains("enrolled already"));
+    assert!(refused(&["add", "alpha", &keys[2]]).contains("has the name"));
+    assert!(refused(&["add", "two words", &keys[2]]).contains("no name"));
+    assert!(refused(&["add", "weak", &"0".repeat(64)]).contains("cannot be enrolled"));
+
+    let shown = clients(&["show", "alpha"]);
+    for line in ["state    enrolled", "expires  2030-01-31T00:00:00Z", "label    site=north"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert_eq!(clients(&["list", "--search", "SITE=n"]).lines().count(), 1);
+    assert_eq!(clients(&["list", "--limit", "1"]).lines().count(), 1);
+    clients(&["suspend", "alpha", &keys[1]]);
+    assert_eq!(clients(&["list", "--state", "suspended"]).lines().count(), 2);
+    clients(&["resume", "alpha"]);
+    clients(&["revoke", "beta"]);
+    assert!(refused(&["resume", "beta"]).contains("for good"));
+    assert!(refused(&["show", "delta"]).contains("no client"));
+
+    // Out, away, and in again.
+    let exported = clients(&["export"]);
+    assert_eq!(exported.lines().count(), 2);
+    assert!(exported.contains("\"state\":\"revoked\""));
+    clients(&["remove", "alpha", "beta"]);
+    assert_eq!(clients(&["list"]), "");
+    let import =
+        |more: &[&str], text: &str| fleet.output(&[&["clients", "import", "-"][..], more, &store].concat(), text);
+    let said = import(&[], &exported);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let unchanged = |text: &str| {
+        let client = |line: &str| {
+            let mut client: serde_json::Value = serde_json::from_str(line).unwrap();
+            client.as_object_mut().unwrap().remove("changed");
+            client
+        };
+        text.lines().map(client).collect::<Vec<_>>()
+    };
+    assert_eq!(unchanged(&clients(&["export"])), unchanged(&exported));
+
+    let again = import(&[], &exported);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("enrolled already"));
+    let new = format!("{exported}\n{{\"key\":\"{}\",\"name\":\"gamma\"}}\n", keys[2]);
+    assert!(String::from_utf8_lossy(&import(&["--skip-known"], &new).stderr).contains("1 clients added"));
+    for (bad, expected) in
+        [("{}", "line 1"), ("nonsense", "line 1"), (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "no name")]
+    {
+        let refused = import(&[], bad);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(clients(&["list"]).lines().count(), 3);
+}
+
+#[test]
+fn a_file() {
+    let fleet = Fleet::new();
+    lives_through_everything(&fleet, "file:clients.txt");
+    assert!(fleet.refusal_of_usage(&["token", "create", "--store", "file:clients.txt"]).contains("no tokens"));
+}
+
+#[test]
+fn sqlite() {
+    lives_through_everything(&Fleet::new(), "sqlite:clients.db");
+}
+
+#[test]
+fn postgresql() {
+    lives_through_everything(&Fleet::new(), &Postgres::shared().fresh_database());
+}
+
+#[test]
+fn locations_that_are_none() {
+    let fleet = Fleet::new();
+    for location in ["clients.db", "mysql://localhost/x", "sqlite:/nowhere/clients.db", "file:/nowhere/clients.txt"] {
+        fleet.refusal(&["clients", "add", "alpha", &"9".repeat(64), "--store", location]);
+    }
+    // Nobody gets to see the password.
+    let said = fleet.refusal(&["clients", "list", "--store", "postgres://pssst:hunter2@127.0.0.1:1/pssst"]);
+    assert!(!said.contains("hunter2"), "{said}");
+}

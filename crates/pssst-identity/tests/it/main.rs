@@ -1,0 +1,6 @@
+//! Stores of identities, and servers that follow them.
+
+#[cfg(all(unix, feature = "postgres"))]
+mod pool;
+#[cfg(all(feature = "file", feature = "postgres", feature = "sqlite"))]
+mod stores;

@@ -1,0 +1,44 @@
+//! The published vectors, which an independent program made: every case, byte for byte where the
+//! case allows.
+
+#[path = "../../examples/vectors/runner.rs"]
+mod runner;
+
+#[track_caller]
+fn all_pass(json: &str) {
+    let report = runner::run(json).unwrap();
+    assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
+    assert_eq!(report.passed, 107);
+}
+
+/// [R-01] [R-02] [R-07], and the refusals in their order
+///
+#[test]
+fn suite_1() {
+    all_pass(include_str!("../vectors/pssst-suite-1.json"));
+}
+
+/// [R-01] [R-02] [R-07], and the refusals in their order
+///
+#[test]
+fn suite_f001() {
+    all_pass(include_str!("../vectors/pssst-suite-f001.json"));
+}
+
+/// The runner itself notices what is wrong: one changed digit fails one case, by its id.
+#[test]
+fn a_changed_vector_fails() {
+    let original = include_str!("../vectors/pssst-suite-1.json");
+    for (digits, changed, failing) in [
+        ("00000001704fe0b9", "00000001704fe0b8", "case 1 "),
+        ("80000001704fe0b902c5284f7ea942872b802388b3838867ed786e954a4d82cb21523c390693046a", "00", "case 1 "),
+        ("\"error\": \"ClientKeyAlias\"", "\"error\": \"DecryptFailed\"", "case 76 "),
+    ] {
+        assert!(original.contains(digits), "{digits}");
+        let report = runner::run(&original.replacen(digits, changed, 1)).unwrap();
+        assert_eq!(report.failures.len(), 1, "{digits}");
+        assert!(report.failures[0].starts_with(failing), "{}", report.failures[0]);
+    }
+    let report = runner::run(&original.replace("\"numberOfTests\": 107", "\"numberOfTests\": 108")).unwrap();
+    assert_eq!(report.failures, ["the file says 108 cases and holds 107"]);
+}
