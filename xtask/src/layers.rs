@@ -8,6 +8,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use crate::metadata;
 use crate::report::Report;
 
 mod circles;
@@ -46,10 +47,7 @@ const TEST_SUPPORT: [&str; 1] = ["pssst-test"];
 /// Without `cargo metadata`, for sources that cannot be read or parsed, and for a workspace without
 /// crates or files, in which the check would see nothing.
 pub(crate) fn check(root: &Path, layers: &[&str]) -> Result<Report, Box<dyn Error>> {
-    let packages = crates::packages(root)?;
-    if packages.is_empty() {
-        return Err("the workspace has no crate: this check sees nothing".into());
-    }
+    let packages = metadata::packages(root)?;
     let mut report = Report::default();
     for package in &packages {
         report.add(crates::complaints(package, &packages, layers, &TEST_SUPPORT));
@@ -57,7 +55,7 @@ pub(crate) fn check(root: &Path, layers: &[&str]) -> Result<Report, Box<dyn Erro
     report.complaints.extend(crates::unknown_layers(&packages, layers));
     for package in &packages {
         let mut circles = Vec::new();
-        for source in &package.sources {
+        for source in package.sources(&["lib", "bin", "cdylib", "proc-macro"]) {
             let edges = files::edges(source)?;
             circles.extend(circles::find(&edges).iter().map(|circle| circle.describe(&package.name, &edges)));
         }

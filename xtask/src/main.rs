@@ -5,9 +5,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+mod ci;
 mod layers;
+mod metadata;
+mod packages;
+mod public_dependencies;
 mod report;
 mod words;
+
+const USAGE: &str = "usage: cargo xtask layers | words | packages | public-dependencies | ci list | ci TIER_OR_STEP...";
 
 fn main() -> ExitCode {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
@@ -15,8 +21,11 @@ fn main() -> ExitCode {
     let report = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["layers"] => layers::check(root, layers::LAYERS),
         ["words"] => words::check(root),
+        ["packages"] => packages::check(root),
+        ["public-dependencies"] => public_dependencies::check(root),
+        ["ci", ref names @ ..] => return run_ci(root, names),
         _ => {
-            eprintln!("usage: cargo xtask layers|words");
+            eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
@@ -30,4 +39,15 @@ fn main() -> ExitCode {
     report.complaints.iter().for_each(|complaint| println!("{complaint}"));
     println!("{} passed, {} failed", report.passed, report.complaints.len());
     if report.complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run_ci(root: &Path, names: &[&str]) -> ExitCode {
+    match ci::run(root, names) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
 }

@@ -11,6 +11,10 @@
 //! thread, so that what the attacker sends arrives before the true reply. The demonstration checks
 //! what it shows: it fails when either side learns another message or another sender than it
 //! should, when the client accepts a forgery, and when the client refuses the true reply.
+//!
+//! # What it is not
+//!
+//! * **Not a server to start from**: the crate `pssst-net` has the server, the client and examples.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};

@@ -1,9 +1,10 @@
-//! PSSST for services and programs that know nothing of it.
+//! A gateway in front of existing services and a proxy for existing clients, neither of which
+//! speaks PSSST.
 //!
-//! A [`Gateway`] answers requests with what an existing service says, over HTTP, UDP, TCP or a Unix
-//! socket. It is a [`Handler`](pssst_net::Handler) for a [`pssst_net::Server`]. A [`Proxy`] is the
-//! other end: it takes plain datagrams from programs on its own machine, carries each as a request,
-//! and hands the reply back. `docs/gateway.md` says what both promise.
+//! A [`Gateway`] answers requests with the answers of an existing service, over HTTP, UDP, TCP or a
+//! Unix socket. It is a [`Handler`](pssst_net::Handler) for a [`pssst_net::Server`]. A [`Proxy`] is
+//! the other end: it takes plain datagrams from programs on its own machine, sends each as a
+//! request, and hands the reply back. `docs/gateway.md` in the repository lists what both promise.
 //!
 //! ```
 //! use pssst_gateway::{Gateway, Proxy};
@@ -12,7 +13,7 @@
 //! use tokio::net::UdpSocket;
 //!
 //! # tokio::runtime::Runtime::new()?.block_on(async {
-//! // A service that shouts.
+//! // A service that answers in capital letters.
 //! let service = UdpSocket::bind("127.0.0.1:0").await?;
 //! let upstream = format!("udp://{}", service.local_addr()?);
 //! tokio::spawn(async move {
@@ -22,7 +23,7 @@
 //!     }
 //! });
 //!
-//! // A server of PSSST before it, and a proxy before that.
+//! // A gateway in front of it, and a proxy in front of that.
 //! let secret = SecretKey::generate(&mut SysRng)?;
 //! let server_key = secret.public_key();
 //! let gateway = Gateway::builder(upstream.parse()?).build()?;
@@ -36,7 +37,7 @@
 //! let address = proxy.local_addrs()[0];
 //! let proxy = proxy.serve()?;
 //!
-//! // A program that knows of nothing.
+//! // A program that speaks plain UDP.
 //! let program = UdpSocket::bind("127.0.0.1:0").await?;
 //! program.send_to(b"hello", address).await?;
 //! let mut answer = [0; 2048];
@@ -47,6 +48,12 @@
 //! # }).unwrap();
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! # What it is not
+//!
+//! * **Not a balancer**: a gateway has one upstream. Put a balancer behind it for more.
+//! * **Not a tunnel**: a message and its answer are one datagram each. A connection, a stream or a
+//!   large body does not pass.
 
 pub use circuit::CircuitBreaker;
 pub use error::Error;

@@ -101,8 +101,9 @@ impl std::error::Error for DatabaseError {
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
+impl Error {
+    /// Not a `From`, which would make sqlx part of the public interface.
+    pub(crate) fn database(error: sqlx::Error) -> Self {
         Self::Database(DatabaseError(error.into()))
     }
 }

@@ -20,6 +20,13 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What it is not
+//!
+//! * **Not a login**: a key is proven by the packet that it came in, and by nothing else.
+//! * **Not rights**: labels are handed to the handler of a request, which decides what a client may
+//!   do.
+//! * **Not asked for each packet**: the database may be away; servers then use what they last read.
+//!
 //! # Features
 //!
 //! | feature | adds |

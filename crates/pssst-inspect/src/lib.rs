@@ -1,6 +1,21 @@
-//! Captures into facts: the frames of a capture, the fields of a packet, what the server's key
-//! shows of it, and which packets belong together. It reads no files and knows no command line;
-//! `pssst inspect` does.
+//! Reads captures of PSSST packets: the frames of a capture, the fields of a packet, its contents
+//! where a secret key is given, and the packets that belong to one transaction.
+//!
+//! It opens no files and has no command line; `pssst inspect` does.
+//!
+//! ```
+//! use pssst_inspect::{Dissection, Verdict};
+//!
+//! // A datagram of four bytes: too short for a packet.
+//! let dissection = Dissection::of(&[0x80, 0x00, 0x00, 0x01], 4);
+//! assert!(matches!(dissection.server, Verdict::Refuses(_)));
+//! ```
+//!
+//! # What it is not
+//!
+//! * **Not a decryptor for others**: without a server's secret key it shows what anyone on the path
+//!   sees, and no more.
+//! * **Not a sniffer**: it reads captures that `tcpdump` or Wireshark made.
 
 mod capture;
 mod decryptor;

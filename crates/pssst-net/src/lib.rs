@@ -42,20 +42,26 @@
 //! A [`Server`] has a worker thread for each core, with a socket of its own. A worker takes all
 //! datagrams that wait, opens them together (which makes most of the work much cheaper:
 //! [`pssst::Server::open_batch`]), hands the requests to the [`Handler`], and sends all replies at
-//! once. It never waits to fill a batch: load fills it.
+//! once. It never waits for a batch to fill.
 //!
 //! A handler is a function, or a [`Service`] (the trait of tower) with whatever layers it needs.
 //!
 //! **Read what [`Request`] says about one request and one answer before you write a handler.**
 //!
 //! Everything is bounded: when more comes than can be done, the newest is dropped and counted.
-//! [`Stats`] tells what became of every datagram, those that the kernel dropped included.
+//! [`Stats`] counts every datagram by its outcome, those that the kernel dropped included.
+//!
+//! # What it is not
+//!
+//! * **Not a stream**: a request is one datagram and so is its reply. Nothing is split.
+//! * **Not a delivery guarantee**: a request that timed out may have been handled all the same.
+//! * **Not another runtime's**: it needs tokio. The crate [`pssst`] needs no runtime.
 //!
 //! # What it logs
 //!
 //! Events of [`tracing`], never with messages or secret keys. Warnings, about sockets mostly, come
 //! at most once a minute each; what happens to single packets is at the levels of debug and trace.
-//! Counters tell the rest.
+//! Counters have the rest.
 
 pub use pssst;
 pub use tower_service::Service;

@@ -1,9 +1,23 @@
-//! The frame of every service: options from flags, environment and a file, all checked at once; a
-//! reload of all of it or nothing; metrics and health over HTTP; a log; traces; notifications to a
-//! service manager of what happens; and a stop that finishes what was accepted.
+//! The frame of every service of the program: it reads options from flags, the environment and a
+//! file, reloads all of them or none, serves metrics and health checks over HTTP, logs, traces,
+//! notifies systemd, and finishes accepted requests before it stops.
 //!
-//! A service is a type that implements [`Service`], and [`run`] runs it to its end. The crate knows
-//! nothing of what services do.
+//! A service is a type that implements [`Service`]; [`run`] runs it to its end. This crate does not
+//! know what a service does.
+//!
+//! ```
+//! use pssst_service::durations;
+//!
+//! // Every option that is a span of time reads the same forms.
+//! assert_eq!(durations::span("500ms")?, std::time::Duration::from_millis(500));
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! # What it is not
+//!
+//! * **Not a framework for others**: it is internal to the program `pssst`, and changes in any
+//!   version.
+//! * **Not a supervisor**: it ends with an exit code, and a service manager restarts it.
 //!
 //! # Features
 //!

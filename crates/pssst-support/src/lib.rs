@@ -4,9 +4,6 @@
 //!
 //! It needs the standard library, and `zeroize` to wipe what was read.
 //!
-//! This crate is a detail of the others, which do not promise that it stays as it is. It knows
-//! nothing of the protocol.
-//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -16,6 +13,11 @@
 //! let delay = backoff.next_delay();
 //! assert!(delay >= Duration::from_millis(500) && delay <= Duration::from_secs(1));
 //! ```
+//!
+//! # What it is not
+//!
+//! * **Not an interface**: it is internal to the crates of PSSST, and changes in any version.
+//! * **Not the protocol**: it does not depend on the crate `pssst`.
 
 pub use backoff::Backoff;
 pub use contents::{Contents, Source};

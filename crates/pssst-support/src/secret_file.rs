@@ -20,19 +20,17 @@ pub fn open(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
+#[cfg(unix)]
 pub(crate) fn check(file: &File) -> Result<(), FileErrorCause> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::MetadataExt;
 
-        let metadata = file.metadata()?;
-        let mode = metadata.mode() & 0o777;
-        if metadata.is_file() && mode & 0o077 != 0 {
-            return Err(FileErrorCause::Exposed(mode));
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = file;
+    let metadata = file.metadata()?;
+    let mode = metadata.mode() & 0o777;
+    if metadata.is_file() && mode & 0o077 != 0 { Err(FileErrorCause::Exposed(mode)) } else { Ok(()) }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check(_: &File) -> Result<(), FileErrorCause> {
     Ok(())
 }
 

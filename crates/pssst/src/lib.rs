@@ -56,16 +56,16 @@
 //!   same sizes and shows no more than whether two whole answers were equal. Prefer it whenever
 //!   both ends are yours, and have the server accept nothing else: [`Server::with_suites`].
 //!
-//! # What it does not do
+//! # What it is not
 //!
-//! * **No replay detection at the server.** Any request may arrive again, now or next year.
-//! * **No forward secrecy against the server's key.** Anyone who takes the server's secret key
+//! * **Not a replay filter at the server.** Any request may arrive again, now or next year.
+//! * **Not forward secrecy against the server's key.** Anyone who takes the server's secret key
 //!   reads the past. (Anyone who takes a client's key reads nothing, not even that client's own
 //!   packets.)
-//! * **No distribution of keys.**
-//! * **No signatures.** A holder of the server's secret key can pose as any client towards that
+//! * **Not a distribution of keys.**
+//! * **Not signatures.** A holder of the server's secret key can pose as any client towards that
 //!   server.
-//! * **No padding.** Sizes, times, addresses and whether a request is authenticated are visible.
+//! * **Not padding.** Sizes, times, addresses and whether a request is authenticated are visible.
 //!
 //! # Many at once
 //!

@@ -1,10 +1,9 @@
 //! Many X25519 at once.
 //!
 //! X25519 ([RFC 7748](https://www.rfc-editor.org/rfc/rfc7748)) multiplies a point of Curve25519 by
-//! a secret scalar. A library that does it once takes some 20 to 50 microseconds. A server to which
-//! datagrams come, or anyone who has several to do at the same time, gains from doing them side by
-//! side: with AVX-512 IFMA each then takes a fifth to a seventh of the time, and with AVX2 two
-//! thirds.
+//! a secret scalar. Libraries take some 20 to 50 microseconds for one multiplication. A server that
+//! has several to do at the same time does them side by side: with AVX-512 IFMA each then takes a
+//! fifth to a seventh of the time, and with AVX2 two thirds.
 //!
 //! ```
 //! use x25519_batch::{Product, X25519};
@@ -53,10 +52,17 @@
 //!
 //! # Validating keys
 //!
-//! X25519 takes any 32 bytes for a point, and takes several points to the same product. Who uses
-//! public keys as names, and not just as points, asks [`X25519::classify_points`] first.
+//! X25519 takes any 32 bytes for a point, and takes several points to the same product. If you use
+//! public keys as names, and not just as points, call [`X25519::classify_points`] first.
 //!
-//! `docs/x25519-batch.md` in the repository tells how it all works.
+//! # What it is not
+//!
+//! * **Not a key exchange protocol**: it multiplies. Hash a product together with both public keys
+//!   before you use it as a key.
+//! * **Not faster for one**: a single multiplication is another library's.
+//! * **Not for other curves**, and not for signatures.
+//!
+//! `docs/x25519-batch.md` in the repository explains the arithmetic and its proofs.
 
 #![no_std]
 #![cfg_attr(

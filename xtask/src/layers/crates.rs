@@ -1,61 +1,6 @@
-//! The crates of the workspace, and the direction of their dependencies.
+//! The direction of dependencies between crates.
 
-use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::Value;
-
-/// A crate of the workspace.
-#[derive(Debug)]
-pub(crate) struct Package {
-    pub(crate) name: String,
-    /// The first file of its library and of each of its programs.
-    pub(crate) sources: Vec<PathBuf>,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug)]
-struct Dependency {
-    name: String,
-    is_for_tests: bool,
-}
-
-/// The crates of the workspace in this folder.
-pub(crate) fn packages(root: &Path) -> Result<Vec<Package>, Box<dyn Error>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
-    let output = Command::new(cargo).args(arguments).current_dir(root).output()?;
-    if !output.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
-    list(&metadata["packages"])?.iter().map(package).collect()
-}
-
-fn package(value: &Value) -> Result<Package, Box<dyn Error>> {
-    let mut sources = Vec::new();
-    for target in list(&value["targets"])? {
-        if list(&target["kind"])?
-            .iter()
-            .any(|kind| ["lib", "bin", "cdylib", "proc-macro"].iter().any(|code| kind == code))
-        {
-            sources.push(text(&target["src_path"])?.into());
-        }
-    }
-    let dependency =
-        |value: &Value| Ok(Dependency { name: text(&value["name"])?.into(), is_for_tests: value["kind"] == "dev" });
-    let dependencies = list(&value["dependencies"])?.iter().map(dependency).collect::<Result<_, Box<dyn Error>>>()?;
-    Ok(Package { name: text(&value["name"])?.into(), sources, dependencies })
-}
-
-fn list(value: &Value) -> Result<&Vec<Value>, Box<dyn Error>> {
-    value.as_array().ok_or_else(|| "cargo metadata: a list is missing".into())
-}
-
-fn text(value: &Value) -> Result<&str, Box<dyn Error>> {
-    value.as_str().ok_or_else(|| "cargo metadata: a text is missing".into())
-}
+use crate::metadata::{Dependency, Package};
 
 /// Dependencies of `package` that do not point to a lower layer.
 pub(crate) fn complaints(
@@ -73,13 +18,17 @@ pub(crate) fn complaints(
         let name = dependency.name.as_str();
         is_ours(name)
             && layer(name).is_some_and(|layer| layer >= own)
-            && !(dependency.is_for_tests && test_support.contains(&name))
+            && !(is_for_tests(dependency) && test_support.contains(&name))
     };
     let describe = |dependency: &Dependency| {
-        let tests = if dependency.is_for_tests { " for its tests" } else { "" };
+        let tests = if is_for_tests(dependency) { " for its tests" } else { "" };
         format!("{} depends on {}{tests}, which is not in a lower layer", package.name, dependency.name)
     };
     package.dependencies.iter().filter(is_upwards).map(describe).collect()
+}
+
+fn is_for_tests(dependency: &Dependency) -> bool {
+    dependency.kind.as_deref() == Some("dev")
 }
 
 /// Layers that no crate has.

@@ -30,7 +30,7 @@ pub(super) async fn insert(
             .bind(entry.client_key.map(|key| key.as_bytes().to_vec()))
             .bind(bounded(&entry.detail, MAX_DETAIL_LEN));
     }
-    query.execute(connection).await?;
+    query.execute(connection).await.map_err(Error::database)?;
     Ok(())
 }
 
@@ -45,7 +45,8 @@ pub(super) async fn list(
         .bind(before.map_or(i64::MAX, signed))
         .bind(signed(limit.clamp(1, MAX_PAGE_LEN)))
         .fetch_all(connection)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     let entry = |row| {
         let action = column::<&str>(row, 3, PLACE)?;
         Ok(AuditEntry {

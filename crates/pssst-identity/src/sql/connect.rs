@@ -45,7 +45,7 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
     let signal = ChangeSignal::default();
     let (dialect, options) = location(url)?;
     let migration = timeout(MIGRATION_LIMIT, migrate(dialect, &options)).await;
-    migration.map_err(|_| sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)))??;
+    migration.map_err(|_| database_io(io::ErrorKind::TimedOut.into()))??;
     let settings = match dialect {
         Dialect::Sqlite => SQLITE_SETTINGS,
         Dialect::Postgres => POSTGRES_SETTINGS,
@@ -55,11 +55,14 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
         .acquire_timeout(ACQUIRE_LIMIT)
         .after_connect(move |connection, _| Box::pin(async move { connection.execute(settings).await.map(drop) }))
         .connect_with(options)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     #[cfg(feature = "postgres")]
     let listener = match dialect {
         Dialect::Sqlite => None,
-        Dialect::Postgres => Some(Listener::spawn(PgConnectOptions::from_str(url)?, signal.clone())),
+        Dialect::Postgres => {
+            Some(Listener::spawn(PgConnectOptions::from_str(url).map_err(Error::database)?, signal.clone()))
+        }
     };
     Ok(Database {
         dialect,
@@ -78,31 +81,33 @@ fn location(url: &str) -> Result<(Dialect, AnyConnectOptions), Error> {
     }
     #[cfg(feature = "postgres")]
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url)?));
+        return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url).map_err(Error::database)?));
     }
     Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
 }
 
 async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Error> {
     let connection = timeout(ACQUIRE_LIMIT, options.connect()).await;
-    let mut connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let mut connection =
+        connection.map_err(|_| Error::database(sqlx::Error::PoolTimedOut))?.map_err(Error::database)?;
     let store_name = random_store_name()?;
     match dialect {
         Dialect::Sqlite => {
-            connection.execute(SQLITE_SETTINGS).await?;
+            connection.execute(SQLITE_SETTINGS).await.map_err(Error::database)?;
             enter_wal_mode(&mut connection).await?;
             // Another process that opens the file at the same time waits.
-            let mut transaction = connection.begin_with(dialect.begin_write().into_sql_str()).await?;
+            let mut transaction =
+                connection.begin_with(dialect.begin_write().into_sql_str()).await.map_err(Error::database)?;
             run_migrations(dialect, &mut transaction, store_name).await?;
-            transaction.commit().await?;
+            transaction.commit().await.map_err(Error::database)?;
         }
         Dialect::Postgres => {
-            connection.execute(POSTGRES_MIGRATION_SETTINGS).await?;
+            connection.execute(POSTGRES_MIGRATION_SETTINGS).await.map_err(Error::database)?;
             // The migrator takes a lock of its own, and a transaction for each migration.
             run_migrations(dialect, &mut connection, store_name).await?;
         }
     }
-    connection.close().await?;
+    connection.close().await.map_err(Error::database)?;
     Ok(())
 }
 
@@ -114,11 +119,12 @@ async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_
     let migration = Migration::new(1, "identities".into(), MigrationType::Simple, first.into_sql_str(), false);
     let mut migrator = Migrator::with_migrations(vec![migration]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrator.run_direct(None, &mut *connection, false).await.map_err(sqlx::Error::from)?;
+    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| Error::database(error.into()))?;
     sqlx::query("INSERT INTO pssst_store (id, name, revision) VALUES (1, $1, 0) ON CONFLICT DO NOTHING")
         .bind(store_name)
         .execute(connection)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     Ok(())
 }
 
@@ -128,7 +134,7 @@ async fn enter_wal_mode(connection: &mut AnyConnection) -> Result<(), Error> {
     loop {
         match connection.execute("PRAGMA journal_mode = WAL").await {
             Ok(_) => return Ok(()),
-            Err(error) if Instant::now() >= deadline || !is_busy(&error) => return Err(error.into()),
+            Err(error) if Instant::now() >= deadline || !is_busy(&error) => return Err(Error::database(error)),
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
@@ -146,10 +152,14 @@ fn sqlite_options(path: &str) -> Result<AnyConnectOptions, Error> {
     if path.is_empty() || path.contains(":memory:") {
         return Err(Error::Syntax("the path of a file after sqlite:"));
     }
-    let path = std::path::absolute(path).map_err(sqlx::Error::Io)?;
+    let path = std::path::absolute(path).map_err(database_io)?;
     // SQLite gives the files that it puts beside this one the same permissions.
-    secret_file::create_if_missing(&path).map_err(sqlx::Error::Io)?;
-    Ok(AnyConnectOptions::from_str(&sqlite_url(&path))?)
+    secret_file::create_if_missing(&path).map_err(database_io)?;
+    AnyConnectOptions::from_str(&sqlite_url(&path)).map_err(Error::database)
+}
+
+fn database_io(error: io::Error) -> Error {
+    Error::database(sqlx::Error::Io(error))
 }
 
 /// The path may have characters that mean something in a URL.

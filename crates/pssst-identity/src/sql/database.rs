@@ -70,7 +70,7 @@ impl Database {
     }
 
     async fn connection(&self) -> Result<PoolConnection<Any>, Error> {
-        Ok(self.pool.acquire().await?)
+        self.pool.acquire().await.map_err(Error::database)
     }
 }
 
@@ -84,5 +84,5 @@ fn settle<T, E: From<Error>>(connection: PoolConnection<Any>, outcome: Option<Re
 }
 
 fn too_slow() -> Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")).into()
+    Error::database(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
 }

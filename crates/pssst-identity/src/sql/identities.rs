@@ -61,7 +61,7 @@ pub(super) async fn insert(write: &mut Write<'_>, identities: &[Identity]) -> Re
             .bind(identity.expires.map(Timestamp::as_millisecond))
             .bind(identity.search_text());
     }
-    let inserted = query.execute(&mut *write.transaction).await?.rows_affected();
+    let inserted = query.execute(&mut *write.transaction).await.map_err(Error::database)?.rows_affected();
     if usize::try_from(inserted) != Ok(identities.len()) {
         return Err(conflict(&mut write.transaction, identities, first_revision).await?);
     }
@@ -70,13 +70,14 @@ pub(super) async fn insert(write: &mut Write<'_>, identities: &[Identity]) -> Re
     for identity in identities {
         query = query.bind(identity.key.as_bytes().to_vec());
     }
-    query.execute(&mut *write.transaction).await?;
+    query.execute(&mut *write.transaction).await.map_err(Error::database)?;
     Ok(())
 }
 
 pub(super) async fn get(connection: &mut AnyConnection, key: &PublicKey) -> Result<Option<Identity>, Error> {
     let sql = concat!("SELECT ", identity_columns!(), " FROM pssst_identities WHERE key = $1");
-    let row = sqlx::query(sql).bind(key.as_bytes().to_vec()).fetch_optional(connection).await?;
+    let row =
+        sqlx::query(sql).bind(key.as_bytes().to_vec()).fetch_optional(connection).await.map_err(Error::database)?;
     row.as_ref().map(identity).transpose()
 }
 
@@ -85,7 +86,7 @@ pub(super) async fn find_by_name(connection: &mut AnyConnection, name: &str) -> 
         return Ok(None);
     }
     let sql = concat!("SELECT ", identity_columns!(), " FROM pssst_identities WHERE name = $1");
-    let row = sqlx::query(sql).bind(name.to_owned()).fetch_optional(connection).await?;
+    let row = sqlx::query(sql).bind(name.to_owned()).fetch_optional(connection).await.map_err(Error::database)?;
     row.as_ref().map(identity).transpose()
 }
 
@@ -108,7 +109,8 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
         .bind(search.map(|search| containing(&search)))
         .bind(signed(query.page_len() + 1))
         .fetch_all(connection)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     Ok(Page::new(rows.iter().map(identity).collect::<Result<_, _>>()?, query))
 }
 
@@ -133,7 +135,7 @@ pub(super) async fn update(write: &mut Write<'_>, key: &PublicKey, update: Updat
         .await;
     if let Err(error) = updated {
         let is_taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
-        return Err(if is_taken { Error::NameTaken(identity.name) } else { error.into() });
+        return Err(if is_taken { Error::NameTaken(identity.name) } else { Error::database(error) });
     }
     let mut entries = Vec::new();
     let action = match identity.state {
@@ -161,12 +163,14 @@ pub(super) async fn remove(write: &mut Write<'_>, key: &PublicKey) -> Result<(),
     sqlx::query("DELETE FROM pssst_identities WHERE key = $1")
         .bind(bytes.clone())
         .execute(&mut *write.transaction)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     sqlx::query("INSERT INTO pssst_removed (key, revision) VALUES ($1, $2)")
         .bind(bytes)
         .bind(revision)
         .execute(&mut *write.transaction)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     write.record(&[entry(Action::Removed, &identity, identity.name.clone())]).await
 }
 
@@ -185,7 +189,12 @@ pub(super) async fn changes(connection: &mut AnyConnection, after: Revision, lim
                        WHERE revision > $1 ORDER BY revision LIMIT $2) removed \
                    ORDER BY revision LIMIT $2) f \
                ON s.id = 1 ORDER BY f.revision";
-    let rows = sqlx::query(sql).bind(signed(after.0)).bind(signed(limit)).fetch_all(connection).await?;
+    let rows = sqlx::query(sql)
+        .bind(signed(after.0))
+        .bind(signed(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(Error::database)?;
     let first = rows.first().ok_or(Error::Corrupt(PLACE))?;
     Ok(Changes {
         store: column(first, 0, PLACE)?,
@@ -209,7 +218,8 @@ async fn conflict(
         let row = sqlx::query("SELECT revision FROM pssst_identities WHERE key = $1")
             .bind(identity.key.as_bytes().to_vec())
             .fetch_optional(&mut *connection)
-            .await?;
+            .await
+            .map_err(Error::database)?;
         match row.map(|row| column::<i64>(&row, 0, "the identities")).transpose()? {
             Some(revision) if revision >= first_revision => {}
             Some(_) => return Ok(Error::KeyTaken(identity.key)),

@@ -34,7 +34,8 @@ pub(super) async fn create(write: &mut Write<'_>, token: &Token, grant: TokenGra
     sqlx::query("DELETE FROM pssst_tokens WHERE expires < $1 OR used < $1 OR withdrawn < $1")
         .bind(long_ago.as_millisecond())
         .execute(&mut *write.transaction)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     let sql = "INSERT INTO pssst_tokens (id, hash, name, labels, expires, client_expires, created, created_by) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     sqlx::query(sql)
@@ -47,7 +48,8 @@ pub(super) async fn create(write: &mut Write<'_>, token: &Token, grant: TokenGra
         .bind(write.now.as_millisecond())
         .bind(write.actor().to_owned())
         .execute(&mut *write.transaction)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     let detail = match grant.name {
         Some(name) => format!("token {} for {name}", token.id()),
         None => format!("token {}", token.id()),
@@ -72,7 +74,8 @@ pub(super) async fn list(
         .bind(now.as_millisecond())
         .bind(signed(limit.clamp(1, MAX_PAGE_LEN)))
         .fetch_all(connection)
-        .await?;
+        .await
+        .map_err(Error::database)?;
     rows.iter().map(info).collect()
 }
 
@@ -83,7 +86,8 @@ pub(super) async fn withdraw(write: &mut Write<'_>, id: TokenId) -> Result<bool,
         .bind(id.0.to_vec())
         .bind(write.now.as_millisecond())
         .execute(&mut *write.transaction)
-        .await?
+        .await
+        .map_err(Error::database)?
         .rows_affected();
     if withdrawn == 0 {
         return Ok(false);
@@ -110,7 +114,7 @@ pub(super) async fn examine(
 ) -> Result<Examined, EnrollError> {
     let sql = concat!("SELECT ", token_columns!(), ", hash FROM pssst_tokens WHERE id = $1");
     let row =
-        sqlx::query(sql).bind(token.id().0.to_vec()).fetch_optional(&mut *connection).await.map_err(Error::from)?;
+        sqlx::query(sql).bind(token.id().0.to_vec()).fetch_optional(&mut *connection).await.map_err(Error::database)?;
     let row = row.ok_or(EnrollError::UnknownToken)?;
     if !token.matches(column(&row, 10, PLACE)?) {
         return Err(EnrollError::UnknownToken);
@@ -159,7 +163,7 @@ pub(super) async fn enroll(
         .bind(key.as_bytes().to_vec())
         .execute(&mut *write.transaction)
         .await
-        .map_err(Error::from)?;
+        .map_err(Error::database)?;
     let detail = format!("{} by token {}", identity.name, token.id());
     write.record(&[NewAuditEntry { action: Action::Enrolled, client_key: Some(*key), detail }]).await?;
     Ok(identity)

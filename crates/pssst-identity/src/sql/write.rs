@@ -28,7 +28,7 @@ impl<'c> Write<'c> {
         actor: &'c str,
         revisions: usize,
     ) -> Result<Self, Error> {
-        let transaction = connection.begin_with(dialect.begin_write().into_sql_str()).await?;
+        let transaction = connection.begin_with(dialect.begin_write().into_sql_str()).await.map_err(Error::database)?;
         let mut write = Self { transaction, now: Timestamp::UNIX_EPOCH, next_revision: 1, has_changed: false, actor };
         write.reserve(revisions).await?;
         // Only now, since the lock may have taken its time, and later changes should have later
@@ -43,9 +43,10 @@ impl<'c> Write<'c> {
         let row = sqlx::query("UPDATE pssst_store SET revision = revision + $1 WHERE id = 1 RETURNING revision")
             .bind(count)
             .fetch_optional(&mut *self.transaction)
-            .await?
+            .await
+            .map_err(Error::database)?
             .ok_or(Error::Corrupt("the revision"))?;
-        let latest = unsigned(row.try_get(0)?, "the revision")?;
+        let latest = unsigned(row.try_get(0).map_err(Error::database)?, "the revision")?;
         self.next_revision = latest.saturating_sub(unsigned(count, "the revision")?) + 1;
         self.has_changed |= revisions > 0;
         Ok(())
@@ -69,7 +70,7 @@ impl<'c> Write<'c> {
 
     /// Tells whether an identity has changed.
     pub(super) async fn commit(self) -> Result<bool, Error> {
-        self.transaction.commit().await?;
+        self.transaction.commit().await.map_err(Error::database)?;
         Ok(self.has_changed)
     }
 }

@@ -47,15 +47,19 @@ pub(crate) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::
 /// # Errors
 /// When something other than a UDP socket was passed, and those of the system.
 pub fn inherited_sockets() -> io::Result<Vec<UdpSocket>> {
-    let mut sockets = Vec::new();
-    #[cfg(unix)]
-    {
-        let mut passed = listenfd::ListenFd::from_env();
-        for index in 0..passed.len() {
-            sockets.extend(passed.take_udp_socket(index)?);
-        }
-    }
-    Ok(sockets)
+    inherited()
+}
+
+#[cfg(unix)]
+fn inherited() -> io::Result<Vec<UdpSocket>> {
+    let mut inherited = listenfd::ListenFd::from_env();
+    let sockets = (0..inherited.len()).map(|index| inherited.take_udp_socket(index));
+    sockets.filter_map(Result::transpose).collect()
+}
+
+#[cfg(not(unix))]
+fn inherited() -> io::Result<Vec<UdpSocket>> {
+    Ok(Vec::new())
 }
 
 /// A socket for each of `count` workers out of those that were passed to this process.

@@ -11,7 +11,6 @@ pub(crate) struct KernelDrops {
     /// The count when the sockets were closed.
     last: Option<u64>,
     /// Drops from before this process had the sockets.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems do not tell"))]
     before: u64,
 }
 
