@@ -1,5 +1,5 @@
-//! A gateway in front of existing services and a proxy for existing clients, neither of which
-//! speaks PSSST.
+//! A gateway that lets PSSST clients call existing services, and a proxy that lets existing UDP
+//! clients call PSSST servers.
 //!
 //! A [`Gateway`] answers requests with the answers of an existing service, over HTTP, UDP, TCP or a
 //! Unix socket. It is a [`Handler`](pssst_net::Handler) for a [`pssst_net::Server`]. A [`Proxy`] is

@@ -1,4 +1,4 @@
-//! What a step printed.
+//! The output of a step: its counts of tests, and what a person reads of a failure.
 
 use std::ops::AddAssign;
 use std::sync::LazyLock;

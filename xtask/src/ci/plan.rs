@@ -102,7 +102,7 @@ impl Plan {
         if wanted.is_empty() {
             return Err("name tiers (fast, full, root, long) or steps: `cargo xtask ci list` prints them".into());
         }
-        // What is needed comes earlier, so that one pass from the end finds all of it.
+        // A step needs earlier steps only, so that one pass from the end finds all.
         let mut selected: Vec<_> = Vec::new();
         for step in self.steps.iter().rev() {
             if wanted.contains(&&step.name[..]) {

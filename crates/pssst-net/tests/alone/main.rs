@@ -1,4 +1,5 @@
-//! Tests that measure or disturb their own process. Each takes the lock, so that one runs at a time.
+//! Tests that measure or disturb their own process. Each takes the lock, so that one runs at a
+//! time.
 #![cfg(target_os = "linux")]
 
 #[path = "../it/common.rs"]

@@ -53,7 +53,8 @@ pub(crate) fn multiply_points(x25519: X25519, scalar: &[u8; 32], points: &[[u8; 
 }
 
 /// Has each multiplication done in every place of full groups of lanes, and of the narrow ones that
-/// take what is left over. No group is wider than 16, so that longer batches have 16 kinds of places.
+/// take what is left over. No group is wider than 16, so that longer batches have 16 kinds of
+/// places.
 pub(crate) fn assert_in_every_lane(x25519: X25519, scalars: &[[u8; 32]], points: &[[u8; 32]], products: &[[u8; 32]]) {
     let (mut scalars, mut points, mut products) = (scalars.to_vec(), points.to_vec(), products.to_vec());
     for length in [4, 8, 16, 64] {
