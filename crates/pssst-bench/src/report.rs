@@ -53,7 +53,6 @@ pub struct Report {
     /// From when a request was sent, or in an open loop was to be sent, until its reply was there.
     pub latency_us: Quantiles,
     /// How long after its time a request left: the generator's own part of the latency.
-    #[serde(rename = "lateness_us")]
     pub send_lag_us: Quantiles,
     /// The generator's processor time, as a share of one core.
     pub generator_cpu: Option<f64>,

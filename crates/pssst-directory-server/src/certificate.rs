@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::followed::{self, Followed};
+use crate::watched::{self, Watched};
 use pssst_directory::Pin;
 
 /// The certificate of a directory with its secret key, from files that may be replaced at any time.
@@ -31,7 +31,7 @@ use pssst_directory::Pin;
 /// ```
 #[derive(Clone)]
 pub struct ServerCertificate {
-    held: Arc<Followed<CertifiedPair>>,
+    current: Arc<Watched<CertifiedPair>>,
 }
 
 struct CertifiedPair {
@@ -48,7 +48,7 @@ impl ServerCertificate {
     /// [`Error::Certificate`].
     pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
         let sources = vec![Source::new(chain), Source::new(key).secret(!allow_exposed)];
-        Ok(Self { held: Arc::new(followed::open(sources, CertifiedPair::parse)?) })
+        Ok(Self { current: Arc::new(watched::open(sources, CertifiedPair::parse)?) })
     }
 
     /// A new one for these names or addresses, that nobody vouches for: clients know it by its
@@ -60,8 +60,8 @@ impl ServerCertificate {
         let key = generate_key()?;
         let certificate = self_sign(&key, names)?;
         let secret = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let held = CertifiedPair::new(vec![certificate.der().clone()], secret.into())?;
-        Ok(Self { held: Arc::new(WatchedFile::fixed(held, followed::now())) })
+        let current = CertifiedPair::new(vec![certificate.der().clone()], secret.into())?;
+        Ok(Self { current: Arc::new(WatchedFile::fixed(current, watched::now())) })
     }
 
     /// Opens a self-signed certificate in two PEM files, and makes them if they are not there, so
@@ -90,7 +90,7 @@ impl ServerCertificate {
 
     /// The pin of the certificate that is held.
     pub fn pin(&self) -> Pin {
-        self.held.load().pin
+        self.current.load().pin
     }
 
     /// Reads the files again, takes what is in them at once, and returns whether that is new.
@@ -99,33 +99,33 @@ impl ServerCertificate {
     /// # Errors
     /// Those of [`ServerCertificate::from_files`]; the last good certificate stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        followed::reload(&self.held)
+        watched::reload(&self.current)
     }
 
     /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        followed::error(&self.held)
+        watched::error(&self.current)
     }
 
     /// Takes what two polls have read. Failures are logged. Blocks.
     pub(crate) fn poll(&self) {
-        drop(followed::poll(&self.held));
+        drop(watched::poll(&self.current));
     }
 
     /// What chooses the certificate for each handshake.
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
-        Arc::new(Resolver(Arc::clone(&self.held)))
+        Arc::new(Resolver(Arc::clone(&self.current)))
     }
 }
 
 impl fmt::Debug for ServerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerCertificate").field("pin", &self.pin()).field("files", &self.held).finish()
+        f.debug_struct("ServerCertificate").field("pin", &self.pin()).field("files", &self.current).finish()
     }
 }
 
 #[derive(Debug)]
-struct Resolver(Arc<Followed<CertifiedPair>>);
+struct Resolver(Arc<Watched<CertifiedPair>>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

@@ -41,7 +41,6 @@ mod admin;
 mod certificate;
 mod directory;
 mod error;
-mod followed;
 mod headers;
 mod limits;
 mod peer;
@@ -50,6 +49,7 @@ mod schedule;
 mod schedule_file;
 mod state;
 mod stats;
+mod watched;
 
 pub use admin::Operators;
 pub use certificate::ServerCertificate;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
 use pssst_support::{Change, Contents, SETTLE, Source, secret_file};
 
-use crate::followed::{self, Followed};
+use crate::watched::{self, Watched};
 use crate::{Error, Schedule};
 use pssst_directory::Clock;
 
@@ -45,7 +45,7 @@ pub struct ScheduleFile {
     path: PathBuf,
     allow_exposed: bool,
     clock: Clock,
-    held: Followed<Schedule>,
+    current: Watched<Schedule>,
 }
 
 impl ScheduleFile {
@@ -57,8 +57,8 @@ impl ScheduleFile {
         let path = path.into();
         let source = Source::new(&path).secret(!allow_exposed).max_len(Schedule::MAX_LEN as u64);
         let parse = |contents: &[Contents]| Schedule::parse(contents.first().map_or(&[], |contents| contents));
-        let held = followed::open(vec![source], parse)?;
-        Ok(Self { path, allow_exposed, clock: Clock::default(), held })
+        let current = watched::open(vec![source], parse)?;
+        Ok(Self { path, allow_exposed, clock: Clock::default(), current })
     }
 
     /// Returns the file with another clock.
@@ -79,7 +79,7 @@ impl ScheduleFile {
 
     /// The last good content.
     pub fn load(&self) -> Arc<Schedule> {
-        self.held.load()
+        self.current.load()
     }
 
     /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`];
@@ -96,12 +96,12 @@ impl ScheduleFile {
     /// # Errors
     /// Those of [`Schedule::read`]; the last good content stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        followed::reload(&self.held)
+        watched::reload(&self.current)
     }
 
     /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        followed::error(&self.held)
+        watched::error(&self.current)
     }
 
     /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now.
@@ -138,7 +138,7 @@ impl ScheduleFile {
             tokio::time::sleep(until_change.map_or(interval, |pause| pause.min(interval))).await;
             let file = Arc::clone(self);
             // Failures are logged, and `error` tells them.
-            let polled = tokio::task::spawn_blocking(move || followed::poll(&file.held)).await;
+            let polled = tokio::task::spawn_blocking(move || watched::poll(&file.current)).await;
             interval = if matches!(polled, Ok(Ok(Change::Pending))) { SETTLE } else { POLL_INTERVAL };
         }
     }

@@ -35,12 +35,12 @@ struct Shared {
     upstream: Upstream,
     endpoint: Endpoint,
     settings: Settings,
-    names: Names,
+    names: ClientNames,
     admission: Arc<AdmissionControl>,
 }
 
 /// The name of a client, for upstreams of HTTP.
-pub(crate) type Names = Arc<dyn Fn(&PublicKey) -> Option<String> + Send + Sync>;
+pub(crate) type ClientNames = Arc<dyn Fn(&PublicKey) -> Option<String> + Send + Sync>;
 
 /// How to reach the upstream.
 pub(crate) enum Endpoint {
@@ -63,7 +63,7 @@ impl Gateway {
         upstream: Upstream,
         endpoint: Endpoint,
         settings: Settings,
-        names: Names,
+        names: ClientNames,
         admission: AdmissionControl,
     ) -> Self {
         Self { shared: Arc::new(Shared { upstream, endpoint, settings, names, admission: Arc::new(admission) }) }

@@ -12,7 +12,7 @@ use reqwest::header::HeaderValue;
 use crate::Error;
 use crate::admission_control::AdmissionControl;
 use crate::circuit::{Circuit, CircuitBreaker};
-use crate::gateway::{Endpoint, Gateway, Names, Settings};
+use crate::gateway::{ClientNames, Endpoint, Gateway, Settings};
 use crate::stats::Counters;
 use crate::upstream::http::{HttpOptions, HttpUpstream, HttpVersion, StatusRule};
 use crate::upstream::{Location, Upstream};
@@ -27,7 +27,7 @@ pub struct GatewayBuilder {
     max_concurrency: usize,
     circuit: CircuitBreaker,
     settings: Settings,
-    names: Names,
+    names: ClientNames,
     http: HttpOptions,
     counters: Arc<Counters>,
 }

@@ -60,7 +60,7 @@ pub struct FileStore(Arc<Shared>);
 struct Shared {
     path: PathBuf,
     /// Held by a writer. A writer that waits for another process does not block readers.
-    turn: Mutex<()>,
+    write_lock: Mutex<()>,
     known: Mutex<Known>,
     signal: ChangeSignal,
 }
@@ -84,7 +84,7 @@ impl FileStore {
         let known = Known { table: Table::new(random_store_name()?), watcher };
         let store = Self(Arc::new(Shared {
             path,
-            turn: Mutex::new(()),
+            write_lock: Mutex::new(()),
             known: Mutex::new(known),
             signal: ChangeSignal::default(),
         }));
@@ -209,7 +209,7 @@ impl Shared {
     }
 
     fn edit<T>(&self, edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error>) -> Result<T, Error> {
-        let _turn = lock(&self.turn);
+        let _write_lock = lock(&self.write_lock);
         let _lock = disk::lock(&self.path)?;
         let mut known = self.known();
         let old = known.watcher.read(Instant::now())?;

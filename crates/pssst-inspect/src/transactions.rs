@@ -115,7 +115,7 @@ impl Transactions {
     }
 
     /// Remembers a packet, and tells how it relates to those before it.
-    pub fn see(&mut self, dissection: &Dissection, observation: &Observation<'_>) -> Vec<Event> {
+    pub fn observe(&mut self, dissection: &Dissection, observation: &Observation<'_>) -> Vec<Event> {
         let (Some(kind), Some(exchange_value)) = (dissection.kind, dissection.exchange_value) else {
             return Vec::new();
         };
@@ -239,7 +239,7 @@ mod tests {
     struct Scene(Transactions, u64);
 
     impl Scene {
-        fn see(&mut self, packet: &[u8], ports: (u16, u16), is_opened: bool) -> Vec<Event> {
+        fn observe(&mut self, packet: &[u8], ports: (u16, u16), is_opened: bool) -> Vec<Event> {
             self.1 += 1;
             let observation = Observation {
                 number: self.1,
@@ -249,7 +249,7 @@ mod tests {
                 packet,
                 is_opened,
             };
-            self.0.see(&Dissection::of(packet, packet.len()), &observation)
+            self.0.observe(&Dissection::of(packet, packet.len()), &observation)
         }
     }
 
@@ -261,16 +261,16 @@ mod tests {
     fn replies_find_their_requests_by_exchange_value_and_ports() {
         let mut scene = scene();
         let (one, two) = (packet(0, 1, 1, b"a"), packet(0, 1, 2, b"b"));
-        assert_eq!(scene.see(&one, (CLIENT, SERVER), false), []);
-        assert_eq!(scene.see(&two, (CLIENT, SERVER), false), []);
+        assert_eq!(scene.observe(&one, (CLIENT, SERVER), false), []);
+        assert_eq!(scene.observe(&two, (CLIENT, SERVER), false), []);
         let repeated = Event::RepeatedRequest { of: 1, after: Some(2.0) };
-        assert_eq!(scene.see(&one, (CLIENT, SERVER), false), [repeated]);
+        assert_eq!(scene.observe(&one, (CLIENT, SERVER), false), [repeated]);
         let reply = packet(0x80, 1, 1, b"c");
-        assert_eq!(scene.see(&reply, (SERVER, CLIENT), false), [Event::Reply { to: 1, after: Some(3.0) }]);
-        assert_eq!(scene.see(&packet(0x80, 1, 2, b"d"), (SERVER, 5), false), [Event::NoRequest]);
+        assert_eq!(scene.observe(&reply, (SERVER, CLIENT), false), [Event::Reply { to: 1, after: Some(3.0) }]);
+        assert_eq!(scene.observe(&packet(0x80, 1, 2, b"d"), (SERVER, 5), false), [Event::NoRequest]);
         let again = [Event::Reply { to: 1, after: Some(5.0) }, Event::RepeatedReply { of: 4, after: Some(2.0) }];
-        assert_eq!(scene.see(&reply, (SERVER, CLIENT), false), again);
-        assert_eq!(scene.see(&packet(0, 1, 1, b"x"), (CLIENT, SERVER), false), [Event::OtherRequest { than: 1 }]);
+        assert_eq!(scene.observe(&reply, (SERVER, CLIENT), false), again);
+        assert_eq!(scene.observe(&packet(0, 1, 1, b"x"), (CLIENT, SERVER), false), [Event::OtherRequest { than: 1 }]);
     }
 
     /// Also when the second answer went to somebody who replayed the request from elsewhere: the
@@ -288,9 +288,9 @@ mod tests {
                 (true, false, false, None),
             ] {
                 let mut scene = scene();
-                scene.see(&packet(0, suite, 1, b"a"), (CLIENT, SERVER), asked);
-                scene.see(&packet(0x80, suite, 1, b"yes"), (SERVER, CLIENT), first);
-                let events = scene.see(&packet(0x80, suite, 1, b"no"), (SERVER, 666), second);
+                scene.observe(&packet(0, suite, 1, b"a"), (CLIENT, SERVER), asked);
+                scene.observe(&packet(0x80, suite, 1, b"yes"), (SERVER, CLIENT), first);
+                let events = scene.observe(&packet(0x80, suite, 1, b"no"), (SERVER, 666), second);
                 let expected = found.map(|genuine| Event::DifferentReplies { than: 2, danger, genuine });
                 assert_eq!(events[1..], expected.into_iter().collect::<Vec<_>>());
             }
@@ -301,15 +301,15 @@ mod tests {
     fn memory_is_bounded() {
         let (mut scene, ports) = (scene(), (CLIENT, SERVER));
         for value in 0..=u32::try_from(MAX_TRANSACTIONS).unwrap() {
-            scene.see(&packet(0, 1, value, b""), ports, false);
+            scene.observe(&packet(0, 1, value, b""), ports, false);
         }
         for message in 0..20 {
-            scene.see(&packet(0x80, 1, 7, &[message]), (SERVER, CLIENT), false);
+            scene.observe(&packet(0x80, 1, 7, &[message]), (SERVER, CLIENT), false);
         }
         assert_eq!((scene.0.known.len(), scene.0.order.len()), (MAX_TRANSACTIONS, MAX_TRANSACTIONS));
         assert_eq!(scene.0.known.values().map(|transaction| transaction.replies.len()).max(), Some(MAX_PACKETS));
         // The oldest is forgotten, the second oldest is not.
-        assert_eq!(scene.see(&packet(0x80, 1, 1, b""), (SERVER, CLIENT), false).len(), 1);
-        assert_eq!(scene.see(&packet(0x80, 1, 0, b""), (SERVER, CLIENT), false), [Event::NoRequest]);
+        assert_eq!(scene.observe(&packet(0x80, 1, 1, b""), (SERVER, CLIENT), false).len(), 1);
+        assert_eq!(scene.observe(&packet(0x80, 1, 0, b""), (SERVER, CLIENT), false), [Event::NoRequest]);
     }
 }

@@ -103,7 +103,7 @@ impl<'a, W: Write> Inspector<'a, W> {
             packet: datagram.payload,
             is_opened: opened.is_some(),
         };
-        let events = self.transactions.see(&dissection, &observation);
+        let events = self.transactions.observe(&dissection, &observation);
         self.counts.packet(&dissection, &events);
         self.show(&Entry { place: Some(place), dissection, opened, events })
     }

@@ -118,7 +118,7 @@ fn an_open_loop_keeps_its_rate_whatever_comes_back() {
     }
     let report = measure(serve("127.0.0.1:0", echo), &["--rate", "250"]);
     assert_counts(&report, &[("lost", 0), ("requests", 100), ("unsent", 0)]);
-    assert!(number(&report, "lateness_us/max") > 0.0, "{report}");
+    assert!(number(&report, "send_lag_us/max") > 0.0, "{report}");
 
     let options = ["--rate", "1000", "--concurrency", "8", "--timeout", "0.3", "--duration", "1"];
     let report = measure(serve("127.0.0.1:0", some), &options);

@@ -10,6 +10,6 @@ mod process;
 mod reload;
 mod rotation;
 mod stores;
-mod story;
 #[cfg(feature = "otel")]
 mod traces;
+mod walkthrough;

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::followed::{self, Followed};
+use crate::watched::{self, Watched};
 
 const PREFIX: &str = "pssst-operator-";
 const HASH_PREFIX: &str = "sha256:";
@@ -37,7 +37,7 @@ const MAX_NAME_LEN: usize = 64;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Operators {
-    held: Arc<Followed<Vec<Operator>>>,
+    current: Arc<Watched<Vec<Operator>>>,
 }
 
 struct Operator {
@@ -53,7 +53,7 @@ impl Operators {
     /// # Errors
     /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        Ok(Self { held: Arc::new(followed::open(vec![Source::new(path)], parse)?) })
+        Ok(Self { current: Arc::new(watched::open(vec![Source::new(path)], parse)?) })
     }
 
     /// Draws a token for an operator: the line for the file, and the token itself.
@@ -76,17 +76,17 @@ impl Operators {
     /// # Errors
     /// Those of [`Operators::open`]; what was read before stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        followed::reload(&self.held)
+        watched::reload(&self.current)
     }
 
     /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        followed::error(&self.held)
+        watched::error(&self.current)
     }
 
     /// Takes what two polls have read. Failures are logged. Blocks.
     pub(crate) fn poll(&self) {
-        drop(followed::poll(&self.held));
+        drop(watched::poll(&self.current));
     }
 
     /// The name of the operator with this token. It takes the same time whose token it is, and
@@ -98,7 +98,7 @@ impl Operators {
             return None;
         }
         let hash = Sha256::digest(token.as_bytes());
-        let operators = self.held.load();
+        let operators = self.current.load();
         let mut found = None;
         for operator in operators.iter() {
             if operator.hash.ct_eq(&hash).into() {

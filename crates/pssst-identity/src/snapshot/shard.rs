@@ -15,7 +15,7 @@ use super::names::Names;
 use crate::{ClientStatus, State};
 
 /// Slots that are looked at together.
-const STRETCH: usize = 4;
+const PROBE_WIDTH: usize = 4;
 /// Slots whose names lie together, and are replaced together.
 const GROUP: usize = 512;
 
@@ -31,11 +31,11 @@ pub(super) struct Shard {
 }
 
 /// A client, 40 bytes. Once a slot has a key it keeps it, so that a reader sees one key and
-/// never parts of two; what may change is the mark.
+/// never parts of two; what may change is the tag.
 #[derive(Default)]
 struct Slot {
     key: [AtomicU64; KEY_LEN / 8],
-    mark: AtomicU64,
+    tag: AtomicU64,
 }
 
 /// Marks: the state of a slot in the low 32 bits, and the client's expiry in the high ones.
@@ -69,12 +69,12 @@ impl Shard {
     }
 
     pub(super) fn authorization(&self, key: &PublicKey, hash: u64) -> Option<Authorization> {
-        self.find(words(key), hash).and_then(|(_, mark)| authorization(mark))
+        self.find(words(key), hash).and_then(|(_, tag)| authorization(tag))
     }
 
     pub(super) fn get(&self, key: &PublicKey, hash: u64) -> Option<ClientStatus> {
-        let (place, mark) = self.find(words(key), hash)?;
-        let Authorization { state, expires } = authorization(mark)?;
+        let (place, tag) = self.find(words(key), hash)?;
+        let Authorization { state, expires } = authorization(tag)?;
         let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
         let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
         Some(ClientStatus { name, state, expires })
@@ -109,20 +109,20 @@ impl Shard {
     ) {
         // A new key is there first, still as that of nobody, then its name, then what it is.
         let mut names: HashMap<usize, Vec<(usize, &str)>> = HashMap::new();
-        let mut marks = Vec::new();
+        let mut tags = Vec::new();
         for (key, status) in clients {
             let found = self.find(words(key), hash(key)).map(|(place, _)| place);
             let Some(place) = found.or_else(|| status.and_then(|_| self.take_slot(key, hash(key)))) else { continue };
             names.entry(place / GROUP).or_default().push((place % GROUP, status.map_or("", |status| &status.name)));
-            marks.push((place, status.map_or(REMOVED, mark)));
+            tags.push((place, status.map_or(REMOVED, tag)));
         }
         for (group, changed) in names {
             let names = self.names[group].load().with(GROUP, &changed);
             self.names[group].store(Arc::new(names));
         }
-        for (place, mark) in marks {
-            let before = self.slots[place].mark.swap(mark, Ordering::AcqRel);
-            match (before > REMOVED, mark > REMOVED) {
+        for (place, tag) in tags {
+            let before = self.slots[place].tag.swap(tag, Ordering::AcqRel);
+            match (before > REMOVED, tag > REMOVED) {
                 (false, true) => self.len.fetch_add(1, Ordering::Relaxed),
                 (true, false) => self.len.fetch_sub(1, Ordering::Relaxed),
                 _ => continue,
@@ -130,45 +130,45 @@ impl Shard {
         }
     }
 
-    /// Where a key is, and its slot's mark.
+    /// Where a key is, and its slot's tag.
     ///
-    /// A stretch of slots is compared whole before anything is decided: a branch for each would
+    /// A probe of slots is compared whole before anything is decided: a branch for each would
     /// wait for the memory of one before it asks for the next.
     fn find(&self, key: [u64; 4], hash: u64) -> Option<(usize, u64)> {
         let mut first = self.first(hash);
-        let mut looked_at = 0;
-        while looked_at < self.slots.len() {
-            let stretch = &self.slots[first..(first + STRETCH).min(self.slots.len())];
-            // The thread that set the mark had set the key before.
-            let mut marks = [EMPTY; STRETCH];
-            marks.iter_mut().zip(stretch).for_each(|(mark, slot)| *mark = slot.mark.load(Ordering::Acquire));
-            let mut differences = [u64::MAX; STRETCH];
-            for (difference, slot) in differences.iter_mut().zip(stretch) {
+        let mut probed = 0;
+        while probed < self.slots.len() {
+            let probe = &self.slots[first..(first + PROBE_WIDTH).min(self.slots.len())];
+            // The thread that set the tag had set the key before.
+            let mut tags = [EMPTY; PROBE_WIDTH];
+            tags.iter_mut().zip(probe).for_each(|(tag, slot)| *tag = slot.tag.load(Ordering::Acquire));
+            let mut differences = [u64::MAX; PROBE_WIDTH];
+            for (difference, slot) in differences.iter_mut().zip(probe) {
                 *difference = iter::zip(&slot.key, key)
                     .fold(0, |all, (word, wanted)| all | (word.load(Ordering::Relaxed) ^ wanted));
             }
-            for (place, (mark, difference)) in iter::zip(marks, differences).take(stretch.len()).enumerate() {
-                if mark == EMPTY {
+            for (place, (tag, difference)) in iter::zip(tags, differences).take(probe.len()).enumerate() {
+                if tag == EMPTY {
                     return None;
                 }
                 if difference == 0 {
-                    return Some((first + place, mark));
+                    return Some((first + place, tag));
                 }
             }
-            looked_at += stretch.len();
-            first = (first + stretch.len()) % self.slots.len();
+            probed += probe.len();
+            first = (first + probe.len()) % self.slots.len();
         }
         None
     }
 
     /// Gives a key that is in no slot the first empty one.
     fn take_slot(&self, key: &PublicKey, hash: u64) -> Option<usize> {
-        let is_empty = |place: &usize| self.slots[*place].mark.load(Ordering::Relaxed) == EMPTY;
+        let is_empty = |place: &usize| self.slots[*place].tag.load(Ordering::Relaxed) == EMPTY;
         let first = self.first(hash);
         let place = (first..self.slots.len()).chain(0..first).find(is_empty)?;
         let slot = &self.slots[place];
         iter::zip(&slot.key, words(key)).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
-        slot.mark.store(REMOVED, Ordering::Release);
+        slot.tag.store(REMOVED, Ordering::Release);
         self.taken.fetch_add(1, Ordering::Relaxed);
         Some(place)
     }
@@ -187,14 +187,14 @@ impl Shard {
         for (bytes, word) in key.chunks_exact_mut(8).zip(&self.slots[place].key) {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
-        let Authorization { state, expires } = authorization(self.slots[place].mark.load(Ordering::Relaxed))?;
+        let Authorization { state, expires } = authorization(self.slots[place].tag.load(Ordering::Relaxed))?;
         let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
         let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
         Some((PublicKey::from_bytes(key), ClientStatus { name, state, expires }))
     }
 }
 
-fn mark(status: &ClientStatus) -> u64 {
+fn tag(status: &ClientStatus) -> u64 {
     let state = match status.state {
         State::Enrolled => ENROLLED,
         State::Suspended => SUSPENDED,
@@ -205,14 +205,14 @@ fn mark(status: &ClientStatus) -> u64 {
     u64::from(expires) << 32 | state
 }
 
-fn authorization(mark: u64) -> Option<Authorization> {
-    let state = match mark & u64::from(u32::MAX) {
+fn authorization(tag: u64) -> Option<Authorization> {
+    let state = match tag & u64::from(u32::MAX) {
         ENROLLED => State::Enrolled,
         SUSPENDED => State::Suspended,
         REVOKED => State::Revoked,
         _ => return None,
     };
-    let expires = (mark >> 32) as u32;
+    let expires = (tag >> 32) as u32;
     Some(Authorization { state, expires: (expires > 0).then_some(expires) })
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
         dialect,
         pool,
         signal,
-        turn: Mutex::new(()),
+        write_lock: Mutex::new(()),
         #[cfg(feature = "postgres")]
         _listener: listener,
     })

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::dialect::Dialect;
 #[cfg(feature = "postgres")]
 use super::listener::Listener;
-use super::write::Write;
+use super::write::WriteTransaction;
 use crate::{ChangeSignal, Error};
 
 /// For one call, once it has a connection. The database itself gives up on a statement earlier.
@@ -26,7 +26,7 @@ pub(super) struct Database {
     /// Writers get it in the order in which they came. Those that wait for it have no connection
     /// yet, so that readers find one; and SQLite, left alone, lets the one that asks at the right
     /// moment write.
-    pub(super) turn: Mutex<()>,
+    pub(super) write_lock: Mutex<()>,
     #[cfg(feature = "postgres")]
     pub(super) _listener: Option<Listener>,
 }
@@ -47,17 +47,17 @@ impl Database {
         &self,
         actor: &str,
         revisions: usize,
-        work: impl AsyncFnOnce(&mut Write<'_>) -> Result<T, E>,
+        work: impl AsyncFnOnce(&mut WriteTransaction<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
-        let _turn = timeout(TIME_LIMIT, self.turn.lock()).await.map_err(|_| too_slow())?;
+        let _write_lock = timeout(TIME_LIMIT, self.write_lock.lock()).await.map_err(|_| too_slow())?;
         let mut connection = self.connection().await?;
         let time_limit =
             TIME_LIMIT.saturating_mul(u32::try_from(1 + revisions / IDENTITIES_IN_TIME).unwrap_or(u32::MAX));
         let outcome = timeout(time_limit, async {
-            let mut write = Write::begin(&mut connection, self.dialect, actor, revisions).await?;
+            let mut write = WriteTransaction::begin(&mut connection, self.dialect, actor, revisions).await?;
             let result = work(&mut write).await?;
             Ok::<_, E>((result, write.commit().await?))
         });

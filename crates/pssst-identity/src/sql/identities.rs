@@ -8,7 +8,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::rows::{change, column, identity, identity_columns, placeholders, signed, to_json, unsigned};
-use super::write::Write;
+use super::write::WriteTransaction;
 use crate::identity::check_name;
 use crate::{Action, Changes, Error, Identity, ListQuery, NewAuditEntry, NewIdentity, Page, Revision, State, Update};
 
@@ -19,7 +19,7 @@ const CHUNK_LEN: usize = 256;
 const MAX_SEARCH_LEN: usize = 24_000;
 
 /// The revisions have been reserved.
-pub(super) async fn add_all(write: &mut Write<'_>, new: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
+pub(super) async fn add_all(write: &mut WriteTransaction<'_>, new: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
     let (mut keys, mut names) = (HashSet::new(), HashSet::new());
     for identity in &new {
         if !keys.insert(&identity.key) {
@@ -41,7 +41,7 @@ pub(super) async fn add_all(write: &mut Write<'_>, new: Vec<NewIdentity>) -> Res
 }
 
 /// Without a row in the audit log.
-pub(super) async fn insert(write: &mut Write<'_>, identities: &[Identity]) -> Result<(), Error> {
+pub(super) async fn insert(write: &mut WriteTransaction<'_>, identities: &[Identity]) -> Result<(), Error> {
     const COLUMNS: &str = "key, revision, name, labels, state, created, changed, expires, search";
     let values = placeholders(identities.len(), 9);
     let sql = format!("INSERT INTO pssst_identities ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING");
@@ -115,7 +115,11 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
 }
 
 /// The revision has been reserved.
-pub(super) async fn update(write: &mut Write<'_>, key: &PublicKey, update: Update) -> Result<Identity, Error> {
+pub(super) async fn update(
+    write: &mut WriteTransaction<'_>,
+    key: &PublicKey,
+    update: Update,
+) -> Result<Identity, Error> {
     let old = get(&mut write.transaction, key).await?.ok_or(Error::NotFound(*key))?;
     let mut identity = old.clone();
     let changes_more = update.name.is_some() || update.labels.is_some() || update.expires.is_some();
@@ -156,7 +160,7 @@ pub(super) async fn update(write: &mut Write<'_>, key: &PublicKey, update: Updat
 }
 
 /// The revision has been reserved.
-pub(super) async fn remove(write: &mut Write<'_>, key: &PublicKey) -> Result<(), Error> {
+pub(super) async fn remove(write: &mut WriteTransaction<'_>, key: &PublicKey) -> Result<(), Error> {
     let identity = get(&mut write.transaction, key).await?.ok_or(Error::NotFound(*key))?;
     let bytes = key.as_bytes().to_vec();
     let revision = write.take_revision();

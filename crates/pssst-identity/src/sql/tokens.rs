@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::identities;
 use super::rows::{MAX_PAGE_LEN, column, key, labels, name, optional_time, signed, time, to_json};
-use super::write::Write;
+use super::write::WriteTransaction;
 use crate::identity::{check_labels, check_name};
 use crate::{
     Action, EnrollError, Error, Identity, NewAuditEntry, NewIdentity, State, Token, TokenGrant, TokenId, TokenInfo,
@@ -29,7 +29,7 @@ pub(super) fn check(grant: &TokenGrant) -> Result<(), Error> {
 }
 
 /// The grant has been checked.
-pub(super) async fn create(write: &mut Write<'_>, token: &Token, grant: TokenGrant) -> Result<(), Error> {
+pub(super) async fn create(write: &mut WriteTransaction<'_>, token: &Token, grant: TokenGrant) -> Result<(), Error> {
     let long_ago = write.now.saturating_sub(MEMORY).unwrap_or(Timestamp::MIN);
     sqlx::query("DELETE FROM pssst_tokens WHERE expires < $1 OR used < $1 OR withdrawn < $1")
         .bind(long_ago.as_millisecond())
@@ -79,7 +79,7 @@ pub(super) async fn list(
     rows.iter().map(info).collect()
 }
 
-pub(super) async fn withdraw(write: &mut Write<'_>, id: TokenId) -> Result<bool, Error> {
+pub(super) async fn withdraw(write: &mut WriteTransaction<'_>, id: TokenId) -> Result<bool, Error> {
     let sql =
         "UPDATE pssst_tokens SET withdrawn = $2 WHERE id = $1 AND used IS NULL AND withdrawn IS NULL AND expires > $2";
     let withdrawn = sqlx::query(sql)
@@ -137,7 +137,7 @@ pub(super) async fn examine(
 }
 
 pub(super) async fn enroll(
-    write: &mut Write<'_>,
+    write: &mut WriteTransaction<'_>,
     token: &Token,
     key: &PublicKey,
     proposed_name: Option<&str>,

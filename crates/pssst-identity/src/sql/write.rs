@@ -11,7 +11,7 @@ use crate::{Error, NewAuditEntry};
 
 /// Holds the lock of all writers, the row of `pssst_store`: revisions become visible in their
 /// order, and what was checked stays true until the commit.
-pub(super) struct Write<'c> {
+pub(super) struct WriteTransaction<'c> {
     pub(super) transaction: Transaction<'c, Any>,
     /// When it has begun: what it writes has this time.
     pub(super) now: Timestamp,
@@ -21,7 +21,7 @@ pub(super) struct Write<'c> {
     actor: &'c str,
 }
 
-impl<'c> Write<'c> {
+impl<'c> WriteTransaction<'c> {
     pub(super) async fn begin(
         connection: &'c mut AnyConnection,
         dialect: Dialect,

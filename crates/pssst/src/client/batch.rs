@@ -18,7 +18,7 @@ const BASE_POINT: [u8; 32] = {
 };
 
 /// As many multiples of the base point as take the time of eight AVX-512 lanes one by one.
-const FEWEST_BASE_POINTS: usize = 6;
+const MIN_BASE_POINTS: usize = 6;
 
 /// A request of a batch, before [`Client::seal_batch`] seals it.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ fn exchange_values(
 ) -> [[u8; 32]; BATCH_LEN] {
     let mut exchange_values = [[0; 32]; BATCH_LEN];
     // Only wide lanes, and filled ones, are faster than the tables for the base point.
-    let wide = x25519.batch_backend() == X25519Backend::Ifma && piece.len() >= FEWEST_BASE_POINTS;
+    let wide = x25519.batch_backend() == X25519Backend::Ifma && piece.len() >= MIN_BASE_POINTS;
     if !wide && piece.iter().flatten().all(|request| request.client.identity.is_none()) {
         for (exchange_value, ephemeral) in exchange_values.iter_mut().zip(ephemerals) {
             *exchange_value = x25519.multiply_base(ephemeral);

@@ -7,29 +7,29 @@ use pssst_support::{Change, Contents, Source, WatchError, WatchedFile};
 use crate::Error;
 
 /// A value that follows its files.
-pub(crate) type Followed<T> = WatchedFile<T, Error>;
+pub(crate) type Watched<T> = WatchedFile<T, Error>;
 
 /// Reads files for the first time.
 pub(crate) fn open<T>(
     sources: Vec<Source>,
     parse: impl Fn(&[Contents]) -> Result<T, Error> + Send + Sync + 'static,
-) -> Result<Followed<T>, Error> {
+) -> Result<Watched<T>, Error> {
     Ok(WatchedFile::open(sources, parse, now())?)
 }
 
 /// Polls the files, and returns what became of the value. Blocks.
-pub(crate) fn poll<T>(followed: &Followed<T>) -> Result<Change, Error> {
-    look(followed, Followed::poll)
+pub(crate) fn poll<T>(watched: &Watched<T>) -> Result<Change, Error> {
+    look(watched, Watched::poll)
 }
 
 /// Reads the files, and takes what is in them at once. Returns whether the value is new. Blocks.
-pub(crate) fn reload<T>(followed: &Followed<T>) -> Result<bool, Error> {
-    look(followed, Followed::reload).map(|change| change == Change::New)
+pub(crate) fn reload<T>(watched: &Watched<T>) -> Result<bool, Error> {
+    look(watched, Watched::reload).map(|change| change == Change::New)
 }
 
 /// Returns what is wrong with the files since they were last good.
-pub(crate) fn error<T>(followed: &Followed<T>) -> Option<String> {
-    followed.status(now()).error
+pub(crate) fn error<T>(watched: &Watched<T>) -> Option<String> {
+    watched.status(now()).error
 }
 
 /// The time, which tests may pause.
@@ -37,16 +37,16 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-type Look<T> = fn(&Followed<T>, Instant) -> Result<Change, WatchError<Error>>;
+type Look<T> = fn(&Watched<T>, Instant) -> Result<Change, WatchError<Error>>;
 
 /// Looks at the files, and logs what is news.
-fn look<T>(followed: &Followed<T>, look: Look<T>) -> Result<Change, Error> {
-    let known = error(followed);
-    let outcome = look(followed, now());
+fn look<T>(watched: &Watched<T>, look: Look<T>) -> Result<Change, Error> {
+    let known = error(watched);
+    let outcome = look(watched, now());
     match &outcome {
         Ok(Change::Same | Change::Pending) => {}
-        Ok(Change::New) => tracing::info!(files = ?followed.paths(), "read again"),
-        Ok(Change::Recovered) => tracing::info!(files = ?followed.paths(), "the files are good again"),
+        Ok(Change::New) => tracing::info!(files = ?watched.paths(), "read again"),
+        Ok(Change::Recovered) => tracing::info!(files = ?watched.paths(), "the files are good again"),
         Err(error) if known.as_ref() == Some(&error.to_string()) => {}
         Err(error) => tracing::error!(%error, "what was read before stays"),
     }
