@@ -67,7 +67,7 @@ def compat():
                 emit("DONE")
         else:
             sys.exit(f"unknown line {tag}")
-    check(len(replies) == 2, "the other program stopped before both replies came")
+    check(len(replies) == 2, "the other program ended before it sent both replies")
 
 
 def serve(secret_hex, quiet=None):

@@ -37,7 +37,7 @@ pub struct Counters {
     pub refused: u64,
     /// Replies that came again, or after their request was given up.
     pub repeated: u64,
-    /// Packets that belong to no request.
+    /// Packets that match no request in flight.
     pub unmatched_replies: u64,
     /// Junk packets sent.
     pub junk: u64,

@@ -40,7 +40,7 @@ pub struct Report {
     pub refused: u64,
     /// Replies that came again, or after their request was given up.
     pub duplicates: u64,
-    /// Packets that belong to no request.
+    /// Packets that match no request in flight.
     pub unmatched_replies: u64,
     /// Junk packets sent.
     pub junk: u64,

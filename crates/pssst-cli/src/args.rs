@@ -11,5 +11,5 @@ pub(crate) mod udp;
 
 /// The failure of the system's random number generator.
 pub(crate) fn no_randomness(error: pssst::Error) -> Failure {
-    Failure::new(error.to_string(), "try again later; the system has no randomness to give")
+    Failure::new(error.to_string(), "try again later: the system has no random numbers yet")
 }

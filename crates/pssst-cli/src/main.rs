@@ -23,7 +23,7 @@ use services::echo::{self, EchoService};
 use services::gateway::{self, GatewayService};
 use services::proxy::{self, ProxyService};
 
-/// Small encrypted requests over UDP, and their replies, without any state at the server.
+/// Small encrypted requests and replies over UDP, without state at the server.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no reply.
 #[derive(Parser)]

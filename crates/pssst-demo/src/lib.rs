@@ -89,10 +89,10 @@ fn run_with(
     let x25519 = X25519::new();
     let mut show = Show { client: bind()?, path: bind()?, server_address, observations, output };
     show.say(&format!(
-        "PSSST on loopback: a server, a client, and an attacker who holds the path between them\n\
+        "PSSST on loopback: a server, a client, and an attacker on the path between them\n\
          \n  server    {server_address}, public key {server_key}\
          \n  client    {}, identity {}\
-         \n  attacker  {}, passes on every packet, keeps copies, makes its own\
+         \n  attacker  {}, forwards every packet, keeps copies, sends its own\
          \n  X25519    {:?}, in batches {:?}",
         address_of(&show.client)?,
         identity.public_key(),
@@ -107,7 +107,7 @@ fn run_with(
     show.say("\n2. An authenticated transaction (suite 0xf001, ours): the client proves who it is in the same packet")?;
     show.transaction(&authenticated, b"open gate 7", None)?;
 
-    show.say("\n3. A one-way message: nothing is kept to open a reply with")?;
+    show.say("\n3. A one-way message: the client keeps nothing to open a reply with")?;
     let report = b"report: gauge 7 reads 2.41 m";
     let (packet, pending) = authenticated.seal(report)?;
     drop(pending);

@@ -76,7 +76,7 @@ fn is_among(etag: &str, held: &HeaderValue) -> bool {
 async fn enroll(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
     if !shared.enrollments.admit(peer.address) {
         shared.counters.add_refusal(Refusal::RateLimited);
-        let problem = problem(Refusal::RateLimited, "too many requests come from there, or from everywhere: try later");
+        let problem = problem(Refusal::RateLimited, "too many requests: try again later");
         return ([(RETRY_AFTER, "10")], problem).into_response();
     }
     match try_enroll(&shared, request).await {
@@ -138,7 +138,7 @@ impl Refused {
     }
 
     fn unavailable() -> Self {
-        Self::new(Refusal::Unavailable, "the directory cannot do it now: try later")
+        Self::new(Refusal::Unavailable, "the directory is unavailable: try again later")
     }
 
     fn by_store(error: &EnrollError) -> Self {

@@ -125,7 +125,7 @@ impl Schedule {
         activation_delay: Duration,
         grace_period: Duration,
     ) -> Result<PublicKey, Error> {
-        const TOO_LONG: Error = Error::InvalidSchedule("the times of the rotation are too far away");
+        const TOO_LONG: Error = Error::InvalidSchedule("the times of the rotation are too far in the future");
         let now = to_milliseconds(now);
         if self.keys.len() > self.current(now) + 1 {
             return Err(Error::RotationUnderWay);
@@ -133,7 +133,7 @@ impl Schedule {
         let accepted = activation_delay.checked_add(grace_period).ok_or(TOO_LONG)?;
         if accepted < 2 * self.refresh_interval {
             return Err(Error::InvalidSchedule(
-                "activation delay and grace period together must be twice the refresh interval or longer: clients would be lost",
+                "activation delay and grace period together must be at least twice the refresh interval, or clients would be lost",
             ));
         }
         let not_before = to_milliseconds(now.checked_add(activation_delay).map_err(|_| TOO_LONG)?);
@@ -229,12 +229,12 @@ impl Schedule {
             return Err(Error::InvalidSchedule("the last key has an end, and no successor"));
         }
         if self.keys.len() > Keyring::CAPACITY {
-            return Err(Error::InvalidSchedule("a server holds 4 keys at most: wait until an old one is over"));
+            return Err(Error::InvalidSchedule("a server holds at most 4 keys: wait until an old one has expired"));
         }
         for (place, key) in self.keys.iter().enumerate() {
             let later = self.keys.iter().skip(place + 1);
             if later.clone().any(|other| other.public == key.public) {
-                return Err(Error::InvalidSchedule("the same key is there twice"));
+                return Err(Error::InvalidSchedule("a key occurs twice"));
             }
             let successor = later.map(|other| other.not_before).next();
             if successor.is_some_and(|successor| successor <= key.not_before) {
@@ -242,7 +242,7 @@ impl Schedule {
             }
             let is_gapless = key.not_after.zip(successor).is_some_and(|(end, successor)| end >= successor);
             if successor.is_some() && !is_gapless {
-                return Err(Error::InvalidSchedule("a key must end, and not before its successor is used"));
+                return Err(Error::InvalidSchedule("a key must end when its successor is used, or later"));
             }
         }
         Ok(())

@@ -147,7 +147,7 @@ impl ScheduleFile {
     pub async fn keep_server(self: &Arc<Self>, server: &pssst_net::Server, suites: SuiteSet) -> Infallible {
         let apply = |schedule: &Schedule, now| match schedule.server(now, suites) {
             Ok(keys) => server.update_config(|config| config.keys(keys)),
-            Err(error) => tracing::error!(%error, "the server keeps its keys"),
+            Err(error) => tracing::error!(%error, "the server continues with the keys that it has"),
         };
         self.follow(apply).await
     }

@@ -56,7 +56,7 @@ impl Shared {
         let action = entry.action;
         if let Err(error) = store.record(entry).await {
             self.counters.add(DirectoryEvent::AuditFailed);
-            tracing::error!(%action, %error, "the audit log lacks an entry");
+            tracing::error!(%action, %error, "an entry could not be written to the audit log");
         }
     }
 
@@ -64,7 +64,7 @@ impl Shared {
     pub(crate) async fn follow_files(self: Arc<Self>) {
         let apply = |schedule: &Schedule, now| match open_enrollments(schedule, now) {
             Ok(opener) => self.opener.store(Arc::new(opener)),
-            Err(error) => tracing::error!(%error, "enrolments are opened by the last good keys"),
+            Err(error) => tracing::error!(%error, "enrolments are opened with the last good keys"),
         };
         let poll = async {
             let mut ticks = interval(POLL_INTERVAL);

@@ -48,7 +48,7 @@ fn look<T>(watched: &Watched<T>, look: Look<T>) -> Result<Change, Error> {
         Ok(Change::New) => tracing::info!(files = ?watched.paths(), "read again"),
         Ok(Change::Recovered) => tracing::info!(files = ?watched.paths(), "the files are good again"),
         Err(error) if known.as_ref() == Some(&error.to_string()) => {}
-        Err(error) => tracing::error!(%error, "what was read before stays"),
+        Err(error) => tracing::error!(%error, "the previous contents stay in force"),
     }
     Ok(outcome?)
 }

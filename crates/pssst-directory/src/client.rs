@@ -169,7 +169,7 @@ impl DirectoryClient {
                 && key != client.server_key()
             {
                 match client.set_server_key(key) {
-                    Ok(()) => tracing::info!(%key, "the server's key is another one from now on"),
+                    Ok(()) => tracing::info!(%key, "the server's key has changed"),
                     Err(error) => tracing::error!(%error, "the server's key cannot be used"),
                 }
             }
@@ -197,7 +197,7 @@ impl DirectoryClient {
         let shared = &*self.shared;
         let clock = TrustedClock::from_fetched(&document, shared.clock.now());
         if let TrustedClock::Since { .. } = clock {
-            tracing::warn!(clock = %shared.clock.now(), directory = %document.issued, "the clock is wrong, and not used");
+            tracing::warn!(clock = %shared.clock.now(), directory = %document.issued, "the system clock is wrong and is not used");
         }
         let document = Arc::new(document);
         let current = Current { document: Arc::clone(&document), clock, etag };
@@ -207,7 +207,7 @@ impl DirectoryClient {
             let text = document.to_json();
             let write = move || {
                 if let Err(error) = pssst_support::atomic_file::replace(&path, 0o644, text.as_bytes()) {
-                    tracing::warn!(path = %path.display(), %error, "the keys could not be written, and are in memory only");
+                    tracing::warn!(path = %path.display(), %error, "the keys could not be written to the cache");
                 }
             };
             drop(tokio::task::spawn_blocking(write).await);

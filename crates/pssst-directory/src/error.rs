@@ -66,7 +66,7 @@ impl fmt::Display for Error {
             }
             Self::Status(status) => write!(f, "the directory answered with HTTP status {status}"),
             Self::OldDocument { held, sent } => {
-                write!(f, "the directory sent keys of {sent}, older than those of {held} that are held")
+                write!(f, "the directory sent keys of {sent}, older than the stored keys of {held}")
             }
             Self::Refused { refusal, message } => write!(f, "the directory refuses ({refusal}): {message}"),
         }

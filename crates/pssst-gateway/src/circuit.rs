@@ -99,7 +99,7 @@ impl Circuit {
 impl Inner {
     fn open(&mut self) {
         let open_for = self.backoff.next_delay();
-        tracing::warn!(?open_for, "the upstream fails and is not called for a while");
+        tracing::warn!(?open_for, "the circuit opens: the upstream failed too often and is not called for a while");
         self.state = State::Open { until: Instant::now() + open_for };
         self.openings += 1;
     }
@@ -111,7 +111,7 @@ impl Permit {
         let mut inner = lock(&self.circuit.inner);
         match inner.state {
             State::Probing if self.is_probe => {
-                tracing::warn!("the upstream answers again");
+                tracing::warn!("the circuit closes: the upstream answers again");
                 inner.state = State::Closed { failures: 0 };
                 inner.backoff.reset();
             }

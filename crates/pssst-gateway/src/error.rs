@@ -50,19 +50,19 @@ impl fmt::Display for Error {
             Self::InvalidUpstream => f.write_str(
                 "expected http://HOST/PATH, https://HOST/PATH, udp://HOST:PORT, tcp://HOST:PORT or unix:/PATH",
             ),
-            Self::Credentials => f.write_str("a location has no user and no password in it, since it is shown"),
+            Self::Credentials => f.write_str("a location must not contain a user or password, because it is logged"),
             Self::EmptyAuthorization => f.write_str("this authorization is empty"),
-            Self::InvalidAuthorization => f.write_str("this authorization cannot stand in a header"),
-            Self::AuthorizationWithoutHttp => f.write_str("authorization is for HTTP"),
-            Self::InvalidContentType(_) => f.write_str("this content type cannot stand in a header"),
+            Self::InvalidAuthorization => f.write_str("this authorization is not a valid header value"),
+            Self::AuthorizationWithoutHttp => f.write_str("authorization applies to HTTP upstreams only"),
+            Self::InvalidContentType(_) => f.write_str("this content type is not a valid header value"),
             Self::KeyPrefixOverHttp => {
-                f.write_str("a key before each message is not for HTTP, which has a header for it")
+                f.write_str("the key is not put before messages over HTTP, which has a header for it")
             }
-            Self::AuthoritiesWithoutTls => f.write_str("authorities are for upstreams of https:"),
+            Self::AuthoritiesWithoutTls => f.write_str("authorities apply to https: upstreams only"),
             Self::UnreadableAuthorities { source, .. } => write!(f, "the authorities cannot be read: {source}"),
             Self::InvalidAuthorities { source, .. } => write!(f, "the authorities cannot be used: {source}"),
             Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
-            Self::HttpClient(_) => f.write_str("the system gives no client of HTTP"),
+            Self::HttpClient(_) => f.write_str("the HTTP client cannot be created"),
         }
     }
 }

@@ -57,7 +57,7 @@ impl ProxyBuilder {
         if let Some(address) = reached.filter(|_| !self.settings.allows_other_hosts) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("{address} is no loopback address: other machines could use the proxy"),
+                format!("{address} is not a loopback address: other machines could use the proxy"),
             ));
         }
         let sockets = addresses.iter().map(UdpSocket::bind).collect::<io::Result<Vec<_>>>()?;

@@ -45,11 +45,11 @@ named_enum! {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayStats {
-    /// Requests that are with the upstream now.
+    /// Requests in flight at the upstream now.
     pub in_flight: usize,
     /// Whether the upstream is being left alone.
     pub is_circuit_open: bool,
-    /// How long the upstream took, whether it answered or failed, in nanoseconds.
+    /// Duration of upstream calls, failed ones included, in nanoseconds.
     pub upstream_nanos: Histogram,
     outcomes: [u64; ExchangeOutcome::COUNT],
 }

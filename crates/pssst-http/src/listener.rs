@@ -148,7 +148,7 @@ where
                             continue;
                         }
                         if !is_failing {
-                            tracing::warn!(%error, "no connection can be accepted");
+                            tracing::warn!(%error, "cannot accept a connection");
                         }
                         is_failing = true;
                         stop.run_until_cancelled(sleep(backoff.next_delay())).await;

@@ -51,22 +51,25 @@ impl fmt::Display for Error {
         match self {
             Self::Key(error) => write!(f, "this key cannot be enrolled: {error}"),
             Self::InvalidName(name) => {
-                write!(f, "{name:?} is no name: a name has 1 to 128 bytes, without white space or control characters")
+                write!(
+                    f,
+                    "{name:?} is not a name: a name has 1 to 128 bytes, without white space or control characters"
+                )
             }
             Self::InvalidLabel(label) => write!(
                 f,
-                "{label:?} is no label: its name is like a client's name without '=', its value has up to 256 bytes without \
-                 control characters, and there are up to 32"
+                "{label:?} is not a label: its name is like a client's name without '=', its value has up to 256 bytes \
+                 without control characters, and a client has up to 32"
             ),
             Self::KeyTaken(key) => write!(f, "the key {key} is enrolled already"),
             Self::NameTaken(name) => write!(f, "another client has the name {name:?}"),
             Self::NotFound(key) => write!(f, "no client has the key {key}"),
-            Self::Revoked(state) => write!(f, "the client is revoked for good, and cannot become {state}"),
+            Self::Revoked(state) => write!(f, "the client is revoked permanently and cannot become {state}"),
             Self::Line { line, cause } => write!(f, "line {line}: {cause}"),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::File(error) => write!(f, "file of identities: {error}"),
             Self::Database(error) => write!(f, "database: {error}"),
-            Self::Corrupt(place) => write!(f, "the database holds something else than expected in {place}"),
+            Self::Corrupt(place) => write!(f, "the database has an unexpected value in {place}"),
             Self::RandomnessUnavailable => f.write_str("random number generator failed"),
         }
     }

@@ -198,7 +198,7 @@ impl Shared {
         let identities = identities(candidate, &known.table)?;
         let (before, after) = (known.table.len(), identities.len());
         if after < before / 2 {
-            tracing::warn!(path = %self.path.display(), before, after, "the file of clients has lost most of them");
+            tracing::warn!(path = %self.path.display(), before, after, "the file of clients has lost most of its clients");
         }
         // In case of a panic, the file is read again.
         known.watcher.forget();

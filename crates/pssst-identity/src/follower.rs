@@ -119,14 +119,14 @@ async fn follow(
         match outcome {
             Ok(()) => {
                 if warned.take().is_some() {
-                    tracing::warn!(clients = snapshot.len(), "the store of identities answers again");
+                    tracing::warn!(clients = snapshot.len(), "the store of clients is available again");
                 }
                 contact.send_replace(Contact { last: Instant::now(), revision, error: None });
             }
             Err(error) => {
                 if warned.is_none_or(|at| at.elapsed() >= REMINDER) {
                     warned = Some(Instant::now());
-                    tracing::warn!(%error, "the store of identities does not answer; the last snapshot serves on");
+                    tracing::warn!(%error, "the store of clients is unavailable; the last snapshot stays in use");
                 }
                 contact.send_modify(|contact| {
                     contact.revision = revision;
@@ -149,7 +149,7 @@ impl Position {
         let mut changes = store.changes(self.revision, PAGE_LEN).await?;
         if changes.store != self.store || changes.latest < self.revision {
             if !self.store.is_empty() {
-                tracing::warn!("the store of identities is another one, or was set back: reading all of it");
+                tracing::warn!("the store of clients was replaced or restored: reading all of it");
             }
             return self.read_all(store, snapshot).await;
         }

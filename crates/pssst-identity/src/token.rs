@@ -151,8 +151,8 @@ impl fmt::Display for EnrollError {
             Self::UnknownToken => f.write_str("there is no such token"),
             Self::TokenExpired => f.write_str("the token has expired"),
             Self::TokenWithdrawn => f.write_str("the token was withdrawn"),
-            Self::TokenUsed => f.write_str("the token was used already"),
-            Self::NameMismatch => f.write_str("the token asks for another name, or for one at all"),
+            Self::TokenUsed => f.write_str("the token was already used"),
+            Self::NameMismatch => f.write_str("the token requires another name, or any name"),
             Self::Store(error) => error.fmt(f),
         }
     }

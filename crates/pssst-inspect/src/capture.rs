@@ -270,7 +270,7 @@ mod tests {
             assert!(matches!(end, Some(Error::CutOff)), "{end:?}");
         }
         assert!(matches!(frames(b"").1, Some(Error::CutOff | Error::NoCapture)));
-        assert!(matches!(frames(b"This is no capture, but a text.").1, Some(Error::NoCapture)));
+        assert!(matches!(frames(b"This is not a capture, but a text.").1, Some(Error::NoCapture)));
     }
 
     #[test]

@@ -49,8 +49,8 @@ impl fmt::Display for Error {
             }
             Self::TooLarge { message_len, limit } => write!(
                 f,
-                "the message has {message_len} bytes, and a datagram has room for {limit}: raise max_datagram if the \
-                 network takes longer ones"
+                "the message has {message_len} bytes, but a datagram has room for {limit}: raise max_datagram if the \
+                 network takes longer datagrams"
             ),
             Self::Closed => write!(f, "the client was closed"),
             Self::Network(error) => write!(f, "the server cannot be reached: {error}"),
@@ -104,8 +104,8 @@ mod tests {
             ),
             (
                 Error::TooLarge { message_len: 2000, limit: 1180 },
-                "the message has 2000 bytes, and a datagram has room for 1180: raise max_datagram if the network takes \
-                 longer ones",
+                "the message has 2000 bytes, but a datagram has room for 1180: raise max_datagram if the network takes \
+                 longer datagrams",
                 false,
             ),
             (Error::Closed, "the client was closed", false),

@@ -66,7 +66,7 @@ impl Invocation {
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
             Err(error) => Err(file::of_clap(
                 &error,
-                "the file, the environment and the command line are taken together: say it in one of them",
+                "the file, the environment and the command line are combined: give it in one of them only",
             )
             .with_context(format_args!("with {}", path.display()))),
         }
@@ -96,7 +96,7 @@ impl Configured {
         let args = [program.name.into(), service.into()].into_iter();
         let args = args.chain(options.into_iter().flat_map(|option| option.args));
         let context = format!("{} [{service}]", file.path().display());
-        let remedy = "put it into the file: what a service is given elsewhere cannot be checked here";
+        let remedy = "put it in the file: values from the environment and the command line cannot be checked here";
         match program.command.clone().try_get_matches_from(args) {
             Ok(matches) => Ok(Self { matches, file: Some(file) }),
             Err(error) => Err(file::of_clap(&error, remedy).with_context(context)),

@@ -109,7 +109,7 @@ impl Failure {
     /// Standard output could not be written.
     pub fn output(error: &io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::OutputClosed } else { Kind::Failed };
-        Self { kind, ..Self::new(format!("cannot write the output: {error}"), "is the disk full?") }
+        Self { kind, ..Self::new(format!("cannot write the output: {error}"), "check that the disk is not full") }
     }
 
     /// Tells the user, and gives the exit code.

@@ -12,6 +12,6 @@ pub fn run<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many files open?"))?
+        .map_err(|error| Failure::new(format!("cannot start: {error}"), "check the limit on open files"))?
         .block_on(command)
 }

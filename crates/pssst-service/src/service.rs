@@ -27,7 +27,7 @@ use crate::traces::{TraceOptions, Traces};
 /// Options of any service that stay as they are while it runs.
 #[derive(Args, Clone, Debug)]
 pub struct FixedOptions {
-    /// Show metrics and health over HTTP at this address and port, under /metrics, /livez and
+    /// Serve metrics and health checks over HTTP at this address and port: /metrics, /livez and
     /// /readyz [default: nowhere].
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
@@ -43,16 +43,16 @@ pub struct LiveOptions {
     /// both.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Interval of the checks for changed files. When one has changed, all are read again. SIGHUP
+    /// Check the files for changes this often, and reload all of them when one changed. SIGHUP
     /// reloads at once.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = durations::span)]
     reload_interval: Duration,
-    /// How long to keep serving after SIGTERM while /readyz reports that this is not ready, so that
-    /// balancers notice.
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = durations::seconds_or_none)]
+    /// How long to keep serving after SIGTERM while /readyz reports 503, so that balancers stop
+    /// sending.
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = durations::timeout_or_none)]
     drain: Duration,
-    /// How long to finish accepted requests after that.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = durations::seconds)]
+    /// How long to wait for requests in flight after that.
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = durations::timeout)]
     shutdown_timeout: Duration,
 }
 
@@ -214,7 +214,7 @@ impl<S: Service> Running<'_, S> {
             match outcome {
                 Ok((configured, args)) => {
                     self.status.reloaded(true);
-                    tracing::info!("read the configuration again");
+                    tracing::info!("reloaded the configuration");
                     (self.configured, self.args) = (configured, args);
                 }
                 Err(failure) => self.refused(&failure),
@@ -225,7 +225,7 @@ impl<S: Service> Running<'_, S> {
     /// Keeps what was read before, and tries again later.
     fn refused(&mut self, failure: &Failure) {
         self.status.reloaded(false);
-        report_error(format_args!("nothing was changed, since the configuration is not right\n{failure}"));
+        report_error(format_args!("the reload was refused and nothing was changed\n{failure}"));
         self.watcher.force_reload();
     }
 
@@ -234,7 +234,7 @@ impl<S: Service> Running<'_, S> {
         let (_, live) = S::options(&self.args);
         self.status.drain();
         if !live.drain.is_zero() {
-            tracing::info!(seconds = live.drain.as_secs_f64(), "draining: serves on, and is not ready");
+            tracing::info!(seconds = live.drain.as_secs_f64(), "draining: still serving, and not ready");
         }
         tokio::select! {
             () = tokio::time::sleep(live.drain) => {}
@@ -273,7 +273,7 @@ async fn reload<S: Service>(
 /// A file that is followed and cannot be used.
 fn unusable(error: &FileError) -> Failure {
     let remedy = match error.cause {
-        FileErrorCause::Emptied => "put back what was in it, or restart the service if that is meant",
+        FileErrorCause::Emptied => "restore its contents, or restart the service if the change is intended",
         _ => "check the path and its permissions",
     };
     Failure::new(format!("cannot read {}: {}", error.path.display(), error.cause), remedy)
@@ -307,7 +307,7 @@ impl<'a> Watchdog<'a> {
 }
 
 fn args<S: Service>(configured: &Configured) -> Result<S::Args, Failure> {
-    let unreadable = || Failure::usage("the command line is another command's", "call the program again");
+    let unreadable = || Failure::usage("the command line belongs to another command", "run the program again");
     let values = configured.values().ok_or_else(unreadable)?;
     S::Args::from_arg_matches(values).map_err(|_| unreadable())
 }

@@ -1,4 +1,4 @@
-//! When to stop, and when to read the configuration again.
+//! When to stop, and when to reloaded the configuration.
 
 use crate::failure::Failure;
 
@@ -18,7 +18,10 @@ impl Signals {
 
         let catch = |kind| {
             signal(kind).map_err(|error| {
-                Failure::new(format!("cannot wait for signals: {error}"), "does a sandbox forbid signal handlers?")
+                Failure::new(
+                    format!("cannot wait for signals: {error}"),
+                    "check whether a sandbox forbids signal handlers",
+                )
             })
         };
         Ok(Self {

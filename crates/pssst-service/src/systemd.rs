@@ -45,6 +45,6 @@ pub(crate) fn interval() -> Option<Duration> {
 #[cfg(unix)]
 fn tell(what: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(what) {
-        tracing::warn!(%error, "cannot tell the service manager");
+        tracing::warn!(%error, "cannot notify the service manager");
     }
 }

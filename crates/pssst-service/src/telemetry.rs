@@ -77,7 +77,11 @@ impl Collector for MetricsCollector {
         let facts: Vec<_> = self.facts.iter().map(|(name, value)| (*name, value.as_str())).collect();
         writer.info(&format!("{}_build", self.name), "The program", &facts)?;
         let is_ready = not_ready(&*self.service, &self.status).is_empty();
-        writer.number(&format!("{}_ready", self.name), "Whether it is as /readyz wants it", is_ready.into())?;
+        writer.number(
+            &format!("{}_ready", self.name),
+            "Whether the service is ready, as in /readyz",
+            is_ready.into(),
+        )?;
         self.status.metrics(self.name, writer)?;
         process::metrics(writer)?;
         self.service.metrics(writer)

@@ -47,7 +47,7 @@ struct Seen {
 
 /// Result of a poll.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "whoever polls has to decide about each")]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each")]
 pub enum Polled {
     /// The files are as they were when accepted.
     Same,

@@ -51,7 +51,7 @@ struct Health {
 
 /// What became of a value at a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever polls reports each")]
+#[expect(clippy::exhaustive_enums, reason = "callers must report each")]
 pub enum Change {
     /// The files have what the value was parsed from.
     Same,
@@ -77,7 +77,7 @@ pub struct WatchStatus {
 
 /// Why files give no value.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a file cannot be read, or what is in it cannot be used")]
+#[expect(clippy::exhaustive_enums, reason = "a file cannot be read or used; the last good contents stay in force")]
 pub enum WatchError<E> {
     /// A file cannot be used.
     File(FileError),

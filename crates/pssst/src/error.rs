@@ -135,14 +135,14 @@ impl fmt::Display for Refusal {
             Self::NotRequest => f.write_str("packet is a reply, not a request"),
             Self::NotReply => f.write_str("packet is a request, not a reply"),
             Self::ReservedFlags { bits } => write!(f, "reserved flags are set ({bits:#06x})"),
-            Self::UnsupportedSuite { suite } => write!(f, "cipher suite {suite:#06x} is not in use here"),
+            Self::UnsupportedSuite { suite } => write!(f, "cipher suite {suite:#06x} is not accepted here"),
             Self::AnonymousRefused => f.write_str("only authenticated clients are served"),
             Self::WeakKey => f.write_str("a public key or exchange value has low order"),
-            Self::DecryptFailed => f.write_str("packet was changed, or sealed for another key"),
+            Self::DecryptFailed => f.write_str("packet was changed or sealed for another key"),
             Self::ClientAuthFailed => f.write_str("the client did not prove its key"),
             Self::ClientKeyAlias => f.write_str("the client key is an alias of another key"),
-            Self::UnknownClient => f.write_str("the client's key is not known here"),
-            Self::ClientRefused => f.write_str("the client is known, and not served"),
+            Self::UnknownClient => f.write_str("the client's key is not enrolled"),
+            Self::ClientRefused => f.write_str("the client is suspended, revoked or expired"),
             Self::ReplyMismatch => f.write_str("reply to another request"),
         }
     }
@@ -184,7 +184,7 @@ impl fmt::Display for Error {
         match self {
             Self::Refused(cause) => cause.fmt(f),
             Self::BufferTooSmall { needed } => write!(f, "buffer too small: the packet takes {needed} bytes"),
-            Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
+            Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the expected kind"),
             Self::KeyringFull => f.write_str("keyring is full"),
             Self::RandomnessUnavailable => f.write_str("random number generator failed"),
         }
@@ -208,14 +208,14 @@ mod tests {
             ("not_request", "packet is a reply, not a request"),
             ("not_reply", "packet is a request, not a reply"),
             ("reserved_flags", "reserved flags are set (0x0000)"),
-            ("unsupported_suite", "cipher suite 0x0000 is not in use here"),
+            ("unsupported_suite", "cipher suite 0x0000 is not accepted here"),
             ("anonymous_refused", "only authenticated clients are served"),
             ("weak_key", "a public key or exchange value has low order"),
-            ("decrypt_failed", "packet was changed, or sealed for another key"),
+            ("decrypt_failed", "packet was changed or sealed for another key"),
             ("client_auth_failed", "the client did not prove its key"),
             ("client_key_alias", "the client key is an alias of another key"),
-            ("unknown_client", "the client's key is not known here"),
-            ("client_refused", "the client is known, and not served"),
+            ("unknown_client", "the client's key is not enrolled"),
+            ("client_refused", "the client is suspended, revoked or expired"),
             ("reply_mismatch", "reply to another request"),
         ];
         for (index, (cause, (name, text))) in Refusal::ALL.into_iter().zip(expected).enumerate() {
@@ -223,14 +223,14 @@ mod tests {
             assert_eq!(Error::from(cause).to_string(), text);
         }
         assert_eq!(Refusal::ReservedFlags { bits: 0x81 }.to_string(), "reserved flags are set (0x0081)");
-        assert_eq!(Refusal::UnsupportedSuite { suite: 2 }.to_string(), "cipher suite 0x0002 is not in use here");
+        assert_eq!(Refusal::UnsupportedSuite { suite: 2 }.to_string(), "cipher suite 0x0002 is not accepted here");
     }
 
     #[test]
     fn every_error_has_its_text() {
         for (error, text) in [
             (Error::BufferTooSmall { needed: 53 }, "buffer too small: the packet takes 53 bytes"),
-            (Error::InvalidKey, "neither 64 hexadecimal digits nor a PEM key of the kind asked for"),
+            (Error::InvalidKey, "neither 64 hexadecimal digits nor a PEM key of the expected kind"),
             (Error::KeyringFull, "keyring is full"),
             (Error::RandomnessUnavailable, "random number generator failed"),
         ] {

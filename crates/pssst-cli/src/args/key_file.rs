@@ -16,8 +16,8 @@ const MAX_LEN: usize = 16 * 1024;
 /// How a secret key file is read.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Access {
-    /// Read secret key files even when other users can read them too, as in some containers' secret
-    /// mounts.
+    /// Accept secret key files that other users can read, as in secret mounts of some container
+    /// runtimes.
     #[arg(long)]
     pub(crate) allow_exposed_keys: bool,
 }
@@ -40,7 +40,10 @@ pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Fai
 /// Reads a file that only its owner may read.
 pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing<String>, Failure> {
     read_unexposed(path, access)?.ok_or_else(|| {
-        Failure::new(format!("{} is no text, or far too long", path.display()), "is this the right file?")
+        Failure::new(
+            format!("{} is not a text file, or is too long", path.display()),
+            "check that this is the right file",
+        )
     })
 }
 
@@ -52,7 +55,7 @@ pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
     let Some(stream) = paths.into_iter().find(is_stream) else { return Ok(()) };
     let name = if is_stdin(stream) { Path::new("standard input") } else { stream };
     Err(Failure::usage(
-        format!("{} is no file, and services read their files again at every reload", name.display()),
+        format!("{} is not a regular file, and services reload their files", name.display()),
         "give the name of a file",
     ))
 }
@@ -70,7 +73,7 @@ pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
     let mut file = secret_file::create(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             format!("{} exists already", path.display()),
-            "keys are never overwritten: choose another name, or remove the file yourself",
+            "keys are never overwritten: choose another name, or remove the file first",
         ),
         _ => cannot("create", path, &error),
     })?;
@@ -107,7 +110,7 @@ fn open_unexposed(path: &Path) -> Result<File, Failure> {
         FileErrorCause::Exposed(mode) => Failure::new(
             format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
             format!(
-                "count it as exposed and make a new one; or, if nobody else has had access to it: chmod 600 {}",
+                "treat the secret as exposed and make a new one; or, if no other user had access: chmod 600 {}",
                 path.display()
             ),
         ),
@@ -134,7 +137,7 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
 
 fn no_key_in(path: &Path) -> Failure {
     Failure::new(
-        format!("{} holds no key that can be used here", path.display()),
+        format!("{} has no key that can be used here", path.display()),
         "a key file is a PEM document of an X25519 key, or 64 hexadecimal digits; `pssst keygen --out FILE` makes one",
     )
 }

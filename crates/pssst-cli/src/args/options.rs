@@ -49,11 +49,13 @@ pub(crate) fn state(text: &str) -> Result<State, String> {
 /// long from now.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let date = |text: &str| format!("{}T00:00:00Z", text.parse::<Date>().ok()?).parse().ok();
-    let later = |text: &str| Timestamp::now().checked_add(durations::span(text).ok()?).ok();
+    // A bare number may be a year.
+    let has_unit = |text: &&str| text.contains(|byte: char| byte.is_ascii_alphabetic());
+    let later = |text| Timestamp::now().checked_add(durations::span(text).ok()?).ok();
     text.parse()
         .ok()
         .or_else(|| date(text))
-        .or_else(|| later(text))
+        .or_else(|| Some(text).filter(has_unit).and_then(later))
         .ok_or_else(|| "give a date (2027-01-31), a time (2027-01-31T08:00:00Z), or a time span from now (365d)".into())
 }
 

@@ -25,16 +25,17 @@ pub(crate) struct KeySource {
 /// How to reach a directory.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
-    /// The directory that has the server's keys: `https://HOST[:PORT]`.
+    /// Directory of the server's keys: `https://HOST[:PORT]`.
     #[arg(long, value_name = "URL", required = REQUIRED)]
     directory: Option<String>,
-    /// The directory's certificate, by its pin, as `pssst directory` prints it.
+    /// Pin of the directory's certificate, as `pssst directory` prints it.
     #[arg(long, value_name = "sha256:HEX", conflicts_with = "directory_ca", requires = "directory")]
     pin: Option<Pin>,
-    /// Trust the authorities in this PEM file, instead of the system's.
+    /// Trust the authorities in this PEM file instead of the system's.
     #[arg(long, value_name = "FILE", requires = "directory")]
     directory_ca: Option<PathBuf>,
-    /// Keep what the directory said in this file, and do without the directory while that is good.
+    /// Cache the directory's answer in this file. While the answer is valid, the directory is not
+    /// needed.
     #[arg(long, value_name = "FILE", requires = "directory")]
     key_cache: Option<PathBuf>,
 }
@@ -123,11 +124,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
             "is the address right, does it run, and is its certificate trusted? One without a public authority is given by \
              --pin, as `pssst directory` prints it, or by --directory-ca FILE"
         }
-        Error::Syntax(_) => "is this a directory's address, https://HOST[:PORT]?",
-        Error::NoCurrentKey => "ask the directory's operator: its keys are over",
+        Error::Syntax(_) => "check the address of the directory: https://HOST[:PORT]",
+        Error::NoCurrentKey => "ask the directory's operator: its keys have expired",
         Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",
-        Error::OldDocument { .. } => "if the directory's clock was wrong, remove the file of --key-cache",
-        Error::Trust(_) => "is this a PEM file of certificates?",
+        Error::OldDocument { .. } => "if the directory's clock was wrong, remove the file given with --key-cache",
+        Error::Trust(_) => "check that this is a PEM file of certificates",
         Error::File(_) => CHECK_PATH,
         _ => ASK_OPERATOR,
     };
@@ -135,17 +136,15 @@ pub(crate) fn failure(error: &Error) -> Failure {
 }
 
 const CHECK_PATH: &str = "check the path and its permissions";
-const ASK_OPERATOR: &str = "try again; if it stays, ask the directory's operator";
+const ASK_OPERATOR: &str = "try again; if it fails again, ask the directory's operator";
 
 /// The failure of a directory's service or of a schedule, and what to do.
 pub(crate) fn service_failure(error: &ServiceError) -> Failure {
     let remedy = match error {
-        ServiceError::NoCurrentKey => "ask the directory's operator: its keys are over",
+        ServiceError::NoCurrentKey => "ask the directory's operator: its keys have expired",
         ServiceError::File(_) => CHECK_PATH,
-        ServiceError::Syntax(_) => "is this the right file?",
-        ServiceError::Exposed(_) => {
-            "count the keys as exposed; or, if nobody else has had access to them, chmod 600 the file"
-        }
+        ServiceError::Syntax(_) => "check that this is the right file",
+        ServiceError::Exposed(_) => "treat the keys as exposed; or, if no other user had access, chmod 600 the file",
         ServiceError::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
         ServiceError::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the refresh interval",
         _ => ASK_OPERATOR,

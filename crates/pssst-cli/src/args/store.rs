@@ -9,9 +9,8 @@ use pssst_service::Failure;
 /// Where the clients are kept.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Location {
-    /// `file:PATH` for a text file, `sqlite:PATH` for a database in a file,
-    /// `postgres://USER@HOST/DATABASE` for a server's. A password belongs in the environment
-    /// (PGPASSWORD), or in ~/.pgpass.
+    /// Store of clients: `file:PATH` (text file), `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
+    /// Put a password in PGPASSWORD or ~/.pgpass.
     #[arg(long = "store", value_name = "LOCATION", env = "PSSST_STORE", hide_env_values = true)]
     store: String,
 }
@@ -34,7 +33,7 @@ impl Location {
         if self.store.starts_with("file:") {
             return Err(Failure::usage(
                 "a file of clients has no tokens and no audit log",
-                "use sqlite:PATH or postgres://..., and move the clients there by `pssst clients export` and `import`",
+                "use sqlite:PATH or postgres://..., and move the clients there with `pssst clients export` and `import`",
             )
             .of_option("store"));
         }
@@ -54,7 +53,7 @@ pub(crate) fn check(location: &str) -> Result<(), Failure> {
         return Ok(());
     }
     // It may hold a password, so it is not shown.
-    Err(Failure::usage("this is no location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
+    Err(Failure::usage("this is not a location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
 }
 
 /// A client by its name or its key.
@@ -80,20 +79,20 @@ fn actor() -> String {
 /// What went wrong, and what to do.
 pub(crate) fn failure(error: &Error) -> Failure {
     let remedy = match error {
-        Error::Key(_) => "ask the client's owner for the key that `pssst pubkey` prints: this one is not it",
+        Error::Key(_) => "ask the client's owner for the key that `pssst pubkey` prints",
         Error::InvalidName(_) => "choose another name, for instance one with hyphens instead of spaces",
         Error::InvalidLabel(_) => "labels are given as --label NAME=VALUE",
         Error::KeyTaken(_) => "`pssst clients show KEY` shows who has it",
         Error::NameTaken(_) => {
             "`pssst clients show NAME` shows who has it; choose another, or remove that client first"
         }
-        Error::NotFound(_) => "somebody else removed it meanwhile",
-        Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` forgets the old one",
+        Error::NotFound(_) => "another operator removed it in the meantime",
+        Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` deletes the old one",
         Error::Line { .. } | Error::Syntax(_) => "correct it and try again",
         Error::File(_) => "check the path and its permissions",
-        Error::Database(_) => "does the database run, is its location right, and may this user change its tables?",
-        Error::Corrupt(_) => "was the database changed by other programs? Restore a backup",
-        _ => "try again; if it stays, something is wrong with this machine",
+        Error::Database(_) => "check that the database runs, its location, and that this user may change its tables",
+        Error::Corrupt(_) => "another program may have changed the database: restore a backup",
+        _ => "try again; if it fails again, this machine cannot provide random numbers",
     };
     Failure::new(error.to_string(), remedy)
 }

@@ -16,7 +16,7 @@ pub(crate) fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
 /// Whether this may be a server's name and port. Nobody is asked for it.
 pub(crate) fn check_server(server: &str) -> Result<(), Failure> {
     let is_one = server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "a host, a colon and a port are expected");
+    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "expected a host, a colon and a port");
     if is_one { Ok(()) } else { Err(cannot_find(server, &wrong()).of_option("server")) }
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
     let remedy =
         "--server takes a name or address and a port, as in localhost:45678, 192.0.2.7:45678 or [2001:db8::7]:45678";
     if error.kind() == io::ErrorKind::InvalidInput {
-        Failure::usage(format!("{server} is no server address: {error}"), remedy)
+        Failure::usage(format!("{server} is not a server address: {error}"), remedy)
     } else {
         Failure::new(format!("cannot find {server}: {error}"), remedy)
     }

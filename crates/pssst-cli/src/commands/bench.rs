@@ -85,7 +85,7 @@ fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Resu
             }
         }
     };
-    addresses.iter().find(is_answered).copied().ok_or_else(|| no_reply(args, "none of its addresses answers"))
+    addresses.iter().find(is_answered).copied().ok_or_else(|| no_reply(args, "none of its addresses answered"))
 }
 
 /// A line that is written over itself. Whether anybody can still read it changes nothing.
@@ -98,7 +98,7 @@ fn failure(error: Error) -> Failure {
         Error::Randomness(error) => no_randomness(error),
         Error::Sockets(_) => Failure::new(
             error.to_string(),
-            "is there a route to the server? `ulimit -n` shows how many sockets a process may have; each takes two files here",
+            "check the route to the server, and `ulimit -n`: each socket takes two files here",
         ),
         error => Failure::new(error.to_string(), "please report this"),
     }

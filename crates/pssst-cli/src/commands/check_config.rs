@@ -8,13 +8,13 @@ use pssst_service::{ConfigFile, Configured, Failure, Program};
 /// The check of a service's options.
 pub(crate) type Check = fn(&Configured) -> Result<(), Failure>;
 
-/// Check a configuration file as a whole: every option, and the keys and other files that it names.
+/// Check a configuration file: every option, and the keys and other files that it names.
 ///
-/// Every fault is reported with its line. Nothing is started, no port is taken, and no database,
-/// directory or upstream is asked.
+/// Every mistake is reported with its line. Nothing is started, and no port, database, directory or
+/// upstream is used.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The file, with a table for each service: [serve], [gateway], [proxy], [directory].
+    /// The file, with one table per service: [serve], [gateway], [proxy], [directory].
     file: PathBuf,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> R
     if checked.is_empty() {
         return Err(Failure::usage(
             format!("{} configures no service", args.file.display()),
-            "options stand below a line with their command, such as [gateway]",
+            "put options below a line with their command, such as [gateway]",
         ));
     }
     let tables: Vec<_> = checked.into_iter().map(|service| format!("[{service}]")).collect();

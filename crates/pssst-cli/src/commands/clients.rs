@@ -18,7 +18,7 @@ mod transfer;
 
 /// Manage clients: add them, look them up, suspend and revoke them.
 ///
-/// Servers that were started with `--clients` and the same location follow within a second.
+/// Servers with `--clients` and the same store apply a change within a second.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,26 +34,26 @@ enum Command {
     Suspend(Change),
     /// Serve suspended clients again.
     Resume(Change),
-    /// Refuse clients for good.
+    /// Refuse clients permanently.
     Revoke(Change),
-    /// Forget clients: their names and keys can be used again.
+    /// Delete clients, so that their names and keys can be used again.
     Remove(Change),
     Import(transfer::Import),
     Export(transfer::Export),
 }
 
-/// Enrol a client by its public key, which is checked.
+/// Enrol a client by its public key; invalid keys are refused.
 #[derive(clap::Args, Debug)]
 struct Add {
-    /// What to call the client.
+    /// Name of the client.
     name: String,
     /// The client's public key, 64 hexadecimal digits or a file.
     #[arg(value_name = "HEX|FILE")]
     key: String,
-    /// A label; give it again for more.
+    /// A label; repeat for more.
     #[arg(long, value_name = "NAME=VALUE", value_parser = options::label)]
     label: Vec<(String, String)>,
-    /// From when on the client is refused: a date, a time, or how long from now (`365d`).
+    /// Refuse the client from this time on: a date, a time, or a time span from now (`365d`).
     #[arg(long, value_name = "TIME", value_parser = options::time)]
     expires: Option<Timestamp>,
     #[command(flatten)]
@@ -63,23 +63,23 @@ struct Add {
 /// List the clients by name: name, state, key, and labels.
 #[derive(clap::Args, Debug)]
 struct List {
-    /// Only those in this state.
+    /// Only clients in this state.
     #[arg(long, value_parser = options::state)]
     state: Option<State>,
-    /// Only those whose name, labels (`name=value`) or key have this in them.
+    /// Only clients whose name, labels (`name=value`) or key contain this text.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// At most so many.
+    /// Most clients to print.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Print a JSON object a line, with all there is to know.
+    /// Print one JSON object per line, with all fields.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     location: Location,
 }
 
-/// Show all that is known of a client.
+/// Show everything stored about a client.
 #[derive(clap::Args, Debug)]
 struct Show {
     /// The client's name or public key.

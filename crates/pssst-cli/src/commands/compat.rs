@@ -14,7 +14,7 @@ use pssst_service::Failure;
 use crate::args::no_randomness;
 use crate::args::options::SuiteOption;
 
-/// Test this implementation against another one, on standard input and output.
+/// Test this implementation against another one over standard input and output.
 ///
 /// Both programs print lines `TAG:hex`: their keys and 64 random bytes first, then requests that
 /// hold these bytes for the other's key, then the other's bytes reversed as the replies. Any
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    if side.has_both_replies() { Ok(()) } else { Err(mismatch("the other program stopped before both replies came")) }
+    if side.has_both_replies() { Ok(()) } else { Err(mismatch("the other program ended before it sent both replies")) }
 }
 
 /// Far more than an exchange has.
@@ -165,7 +165,7 @@ impl<W: Write> Side<W> {
             Ok(()) => Ok(()),
             // A peer that has both replies may leave without our last word, but not before.
             Err(error) if self.has_both_replies() => Err(Failure::output(&error)),
-            Err(error) => Err(mismatch(format!("the other program stopped before both replies came: {error}"))),
+            Err(error) => Err(mismatch(format!("the other program ended before it sent both replies: {error}"))),
         }
     }
 }
@@ -175,5 +175,5 @@ fn public_key(tag: &str, value: &[u8]) -> Result<PublicKey, Failure> {
 }
 
 fn mismatch(what: impl Into<String>) -> Failure {
-    Failure::new(what, "the two programs do not understand each other; do both speak this suite?")
+    Failure::new(what, "the two programs do not understand each other; check that both use this suite")
 }

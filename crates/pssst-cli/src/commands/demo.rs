@@ -10,7 +10,7 @@ use crate::args::no_randomness;
 
 /// Show the protocol at work: a server, a client and an attacker between them.
 ///
-/// Real packets, over UDP on loopback, all within one process.
+/// It sends real packets over UDP on loopback, within one process.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {}
 

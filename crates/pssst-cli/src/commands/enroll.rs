@@ -14,20 +14,20 @@ use crate::args::server_key::{DirectoryOptions, failure};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
-/// Enrol this device: prove to the directory that it holds its secret key, by a one-time token.
+/// Enrol this device at a directory with a one-time token, and prove that it holds its secret key.
 ///
-/// Safe to repeat: the same token with the same key is answered as the first time.
+/// Safe to repeat: the same token with the same key gets the same answer.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
     directory: DirectoryOptions<true>,
-    /// The device's secret key; made if there is no such file.
+    /// The device's secret key; created if the file does not exist.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
-    /// The file that holds the token; `-` is standard input.
+    /// File with the token; `-` is standard input.
     #[arg(long, value_name = "FILE", default_value = "-")]
     token: PathBuf,
-    /// The name to ask for, where the token leaves that to the device.
+    /// Name to request, if the token leaves it to the device.
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -49,8 +49,8 @@ fn token(file: &Path, access: &Access) -> Result<Token, Failure> {
     let text = key_file::read_secret_text(file, access)?;
     text.parse().map_err(|_| {
         Failure::new(
-            format!("{} holds no token", file.display()),
-            "a token is what `pssst token create` printed: pssst-token-, and 81 more characters",
+            format!("{} has no token", file.display()),
+            "a token is what `pssst token create` printed: pssst-token- and 81 more characters",
         )
     })
 }
@@ -61,6 +61,6 @@ fn identity(args: &Args) -> Result<SecretKey, Failure> {
     }
     let secret = SecretKey::generate(&mut SysRng).map_err(no_randomness)?;
     key_file::create_secret(&args.identity, &secret.expose_pem())?;
-    notice(format_args!("a new secret key is in {}", args.identity.display()));
+    notice(format_args!("created a new secret key in {}", args.identity.display()));
     Ok(secret)
 }

@@ -140,7 +140,7 @@ fn keyring(args: &Args) -> Result<Option<Keyring>, Failure> {
         keyring = keyring.with_key(secret?).map_err(|_| {
             Failure::usage(
                 format!("more than {} secret keys", Keyring::CAPACITY),
-                "run it again with the others: a packet opens with one key only",
+                "run it again with the other keys: a packet opens with one key only",
             )
         })?;
     }

@@ -13,13 +13,12 @@ use crate::args::key_file;
 use crate::args::no_randomness;
 use pssst_service::stderr::notice;
 
-/// Make a secret key, and print its public key.
+/// Create a secret key and print its public key.
 ///
-/// The file is created for its owner only (mode 0600) and never overwritten. Servers and clients
-/// have the same kind of key.
+/// The file gets mode 0600 and is never overwritten. Servers and clients use the same kind of key.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The new file; `-` writes the secret key to standard output, and the public key to standard
+    /// The new file. `-` writes the secret key to standard output and the public key to standard
     /// error.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,

@@ -16,12 +16,12 @@ use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, current_key, of_file};
 use pssst_service::runtime;
 
-/// Manage the keys of a pool of servers: their schedule, its rotation, and what a directory
-/// publishes of it.
+/// Manage the key schedule of a pool of servers: create, show and rotate it, or fetch the current
+/// key from a directory.
 ///
-/// A schedule is a file of secret keys with the times at which they are used. The servers of a pool
-/// (`pssst serve --keys`) and the directory follow the same file, or copies of it, and change keys
-/// at the same moment.
+/// A schedule is a file of secret keys with the times of their use. The servers of a pool (`pssst
+/// serve --keys`) and the directory follow copies of one schedule, and change keys at the same
+/// moment.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,23 +36,23 @@ enum Command {
     Fetch(Fetch),
 }
 
-/// Make a schedule with one key, in a new file that only its owner can read.
+/// Create a schedule with one key, in a new file with mode 0600.
 #[derive(clap::Args, Debug)]
 struct Init {
     /// The new file.
     schedule: PathBuf,
-    /// Begin with this secret key instead of a new one: that of a server which has clients already.
+    /// Begin with this secret key instead of a new one, for a server that has clients already.
     #[arg(long, value_name = "FILE")]
     secret_key: Option<PathBuf>,
-    /// Within which time clients come back to the directory, at most. No rotation is shorter than
-    /// twice that.
+    /// Longest time between two visits of a client to the directory. A rotation takes at least
+    /// twice this time.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     refresh_interval: Duration,
     #[command(flatten)]
     access: Access,
 }
 
-/// Show a schedule's public keys, their states and times. Nothing secret is printed.
+/// Show the public keys of a schedule with their states and times.
 #[derive(clap::Args, Debug)]
 struct Show {
     /// The schedule.
@@ -61,28 +61,28 @@ struct Show {
     access: Access,
 }
 
-/// Start a rotation: a new key that clients use after the activation delay, and the current one
-/// accepted for the grace period after that.
+/// Start a rotation: clients use a new key after the activation delay, and servers accept the
+/// current one for the grace period after that.
 #[derive(clap::Args, Debug)]
 struct Rotate {
     /// The schedule.
     schedule: PathBuf,
-    /// Until when every server has the new file, and differences of their clocks are over.
+    /// Time until clients use the new key. Every server must have the new file by then.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     activation_delay: Duration,
-    /// How long clients may miss the change.
+    /// How long servers accept the old key after that.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
     grace_period: Duration,
     #[command(flatten)]
     access: Access,
 }
 
-/// Ask a directory for the server's current key, and print it.
+/// Fetch the server's current key from a directory and print it.
 #[derive(clap::Args, Debug)]
 struct Fetch {
     #[command(flatten)]
     directory: DirectoryOptions<true>,
-    /// Print the whole document, JSON.
+    /// Print the whole key document as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -100,7 +100,7 @@ fn init(args: &Init) -> Result<(), Failure> {
     if args.schedule.exists() {
         return Err(Failure::new(
             format!("{} exists already", args.schedule.display()),
-            "schedules are never overwritten: choose another name, or remove the file yourself",
+            "schedules are never overwritten: choose another name, or remove the file first",
         ));
     }
     let secret = match &args.secret_key {
@@ -121,7 +121,7 @@ fn show(args: &Show) -> Result<(), Failure> {
         let end = not_after.map_or_else(|| "its rotation".into(), |end| end.to_string());
         text.extend([format!("{state:<8} {key} from {not_before} until {end}\n")]);
     }
-    text.extend([format!("clients come back within {} s\n", schedule.refresh_interval().as_secs())]);
+    text.extend([format!("refresh interval of clients: {} s\n", schedule.refresh_interval().as_secs())]);
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 

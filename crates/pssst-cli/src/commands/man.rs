@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Command;
 use pssst_service::Failure;
 
-/// Write a manual page for each command into a folder: pssst.1, pssst-serve.1 and so on.
+/// Write one man page per command into a folder: pssst.1, pssst-serve.1 and so on.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The folder, which must exist.
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Args, program: Command) -> Result<(), Failure> {
     clap_mangen::generate_to(program.disable_help_subcommand(true), &args.out).map_err(|error| {
         Failure::new(
             format!("cannot write into {}: {error}", args.out.display()),
-            "does the folder exist, and may you write there?",
+            "check that the folder exists and that you may write to it",
         )
     })
 }

@@ -9,7 +9,7 @@ use pssst_directory_server::Operators;
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
-/// Make credentials for operators of a directory.
+/// Create credentials for operators of a directory.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -21,8 +21,8 @@ enum Command {
     Create(Create),
 }
 
-/// Make a token for an operator and print it. Its hash becomes a line of the file; remove the line
-/// to revoke it.
+/// Create a token for an operator and print it. Its hash is added to the file; remove that line to
+/// revoke the token.
 #[derive(clap::Args, Debug)]
 struct Create {
     /// The operator's name, for the audit log: letters, digits and `.`, `-`, `_`, `@`.
@@ -43,6 +43,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // One write, so that two of these at once leave two lines.
     let mut operators = OpenOptions::new().append(true).create(true).open(file).map_err(cannot_write)?;
     operators.write_all(format!("{line}\n").as_bytes()).and_then(|()| operators.sync_all()).map_err(cannot_write)?;
-    notice(format_args!("the token of {name}, which is not shown again:"));
+    notice(format_args!("the token of {name}; it is shown only now:"));
     writeln!(io::stdout(), "{}", *token).map_err(|error| Failure::output(&error))
 }

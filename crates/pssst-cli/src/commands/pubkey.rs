@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::args::key_file;
 use pssst_service::Failure;
 
-/// Print the public key that belongs to a secret key.
+/// Print the public key of a secret key.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The secret key's file, PEM or 64 hexadecimal digits; `-` is standard input.

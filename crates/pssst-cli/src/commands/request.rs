@@ -18,8 +18,8 @@ use pssst_service::{Failure, durations};
 
 /// Send one request and print the reply's message.
 ///
-/// While no reply comes, the same bytes are sent again after growing pauses, until the time is up:
-/// a packet may be lost in either direction, and a server answers the same request again.
+/// Without a reply, it sends the same bytes again after growing pauses until the timeout: either
+/// packet may be lost, and a server answers a repeated request again.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The server's name or address, and its port.
@@ -30,23 +30,23 @@ pub(crate) struct Args {
     /// Prove to the server that this is the client with this secret key.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
-    /// The cipher suite; prefer f001 when the server accepts it.
+    /// Cipher suite; prefer f001 if the server accepts it.
     #[arg(long, value_enum, default_value = "1")]
     suite: SuiteOption,
-    /// Send the request once and wait for nothing.
+    /// Send the request once and do not wait for a reply.
     #[arg(long)]
     no_reply: bool,
-    /// How long to wait for the reply, in seconds, over all attempts.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
+    /// How long to wait for the reply, over all attempts.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = durations::timeout)]
     timeout: Duration,
-    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes
-    /// any IPv6 network whole.
+    /// Refuse to send a request that is longer than this, in bytes of UDP payload. The default
+    /// passes every IPv6 network unfragmented.
     #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
-    /// Take the message from this file.
+    /// Read the message from this file.
     #[arg(long, value_name = "FILE", conflicts_with = "message")]
     file: Option<PathBuf>,
-    /// The message; without it, or as `-`, it is read from standard input.
+    /// The message. If it is missing or `-`, it is read from standard input.
     message: Option<OsString>,
     #[command(flatten)]
     access: key_file::Access,
@@ -100,13 +100,15 @@ fn failure(error: &Error, args: &Args) -> Failure {
         }
         Error::Protocol(pssst::Error::Refused(weak @ pssst::Refusal::WeakKey)) => Failure::new(
             format!("this server key must not be used: {weak}"),
-            "anybody could read the request; ask the server's owner for the true key",
+            "anyone could read the request; ask the server's operator for the right key",
         ),
         Error::Network(error) => Failure::new(
             format!("cannot send to {server}: {error}"),
-            "is the network up, and the message not too long for it?",
+            "check that the network is up and takes messages of this length",
         ),
-        error => Failure::new(error.to_string(), "try again; if it stays, something is wrong with this machine"),
+        error => {
+            Failure::new(error.to_string(), "try again; if it fails again, this machine cannot provide random numbers")
+        }
     }
 }
 
@@ -116,7 +118,7 @@ fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
     let server_key = args.key_source.reads_stdin();
     if [message, identity, server_key].into_iter().filter(|&reads| reads).count() > 1 {
         return Err(Failure::usage(
-            "more than one thing is to be read from standard input",
+            "more than one input is standard input",
             "give the message as an argument or with --file, and keys as files",
         ));
     }
@@ -147,8 +149,8 @@ fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
     if message.len() > max_len {
         return Err(Failure::usage(
             format!("the message is longer than {max_len} bytes"),
-            "a request is a single datagram: send less, or in several requests; or raise --max-datagram, if the network \
-             takes longer ones",
+            "a request is a single datagram: send a shorter message, or raise --max-datagram if the network takes \
+                 longer datagrams",
         ));
     }
     Ok(message)

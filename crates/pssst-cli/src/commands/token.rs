@@ -12,7 +12,7 @@ use pssst_service::runtime;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, durations};
 
-/// Make, list and withdraw one-time tokens that let devices enrol themselves (`pssst enroll`).
+/// Create, list and revoke one-time tokens, with which devices enrol (`pssst enroll`).
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,7 +26,7 @@ enum Command {
     Withdraw(Withdraw),
 }
 
-/// Make a token and print it. It is shown this once; only its hash is stored.
+/// Create a token and print it. It is shown only now; the store has its hash.
 #[derive(clap::Args, Debug)]
 struct Create {
     /// The name that the device gets. Without it the device proposes one.
@@ -45,20 +45,20 @@ struct Create {
     location: Location,
 }
 
-/// List the tokens, newest first, without their secrets.
+/// List the tokens, newest first, without the secrets.
 #[derive(clap::Args, Debug)]
 struct List {
     /// Those that cannot be used any more as well.
     #[arg(long)]
     all: bool,
-    /// At most so many.
+    /// Most clients to print.
     #[arg(long, value_name = "N", default_value = "1000")]
     limit: usize,
     #[command(flatten)]
     location: Location,
 }
 
-/// Take a token back that nobody has used.
+/// Revoke a token that was not used yet.
 #[derive(clap::Args, Debug)]
 struct Withdraw {
     /// The token's id, 16 hexadecimal digits.
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 async fn create(args: &Create) -> Result<(), Failure> {
     let expires = Timestamp::now()
         .checked_add(args.valid)
-        .map_err(|_| Failure::usage("the token would be good for too long", "give a shorter time with --valid"))?;
+        .map_err(|_| Failure::usage("the token would be valid for too long", "give a shorter time with --valid"))?;
     let grant = TokenGrant {
         name: args.name.clone(),
         labels: args.label.iter().cloned().collect(),
@@ -88,7 +88,7 @@ async fn create(args: &Create) -> Result<(), Failure> {
         client_expires: args.client_expires,
     };
     let token = args.location.open_database().await?.create_token(grant).await.map_err(|error| failure(&error))?;
-    notice(format_args!("token {} is good for one device until {expires}; it is not shown again:", token.id()));
+    notice(format_args!("token {} is valid for one device until {expires}; it is shown only now:", token.id()));
     writeln!(io::stdout(), "{}", *token.expose()).map_err(|error| Failure::output(&error))
 }
 
@@ -112,14 +112,14 @@ async fn list(args: &List) -> Result<(), Failure> {
 
 async fn withdraw(args: &Withdraw) -> Result<(), Failure> {
     let id = args.id.parse().map_err(|_| {
-        Failure::usage(format!("{:?} is no token's id", args.id), "give the 16 digits that `pssst token list` shows")
+        Failure::usage(format!("{:?} is not the id of a token", args.id), "give the 16 digits from `pssst token list`")
     })?;
     if args.location.open_database().await?.withdraw_token(id).await.map_err(|error| failure(&error))? {
         notice(format_args!("token {id} is withdrawn"));
         return Ok(());
     }
     Err(Failure::new(
-        format!("no token {id} can still be used"),
-        "`pssst token list --all` shows what became of it; a client that used it is revoked by `pssst clients revoke`",
+        format!("there is no unused token {id}"),
+        "`pssst token list --all` shows its state; to revoke a client that used it: `pssst clients revoke`",
     ))
 }

@@ -21,11 +21,11 @@ use crate::args::store::Location;
 use pssst_service::{Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, durations};
 
 /// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators
-/// look after both.
+/// manage both.
 ///
-/// Clients fetch the keys (`pssst keys fetch`, `--directory` elsewhere), devices enrol by a token
-/// (`pssst enroll`), and operators come to a page and an API on an address of their own. All files
-/// are read again when they change. Stops at SIGINT or SIGTERM.
+/// Clients fetch the keys (`pssst keys fetch`, and `--directory` of other commands). Devices enrol
+/// with a token (`pssst enroll`). Operators use pages and an API at a separate address. Changed
+/// files are reloaded. Stops at SIGINT or SIGTERM.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -40,47 +40,45 @@ pub(crate) struct Fixed {
     /// The address and port for clients and devices; [::] serves IPv4 as well as IPv6.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
-    /// The address and port for operators, where there are any.
+    /// The address and port for operators, if there are any.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444")]
     admin_listen: SocketAddr,
     /// The schedule of the pool's secret keys (`pssst keys init`).
     #[arg(long, value_name = "FILE")]
     keys: PathBuf,
-    /// The directory's certificate and those that vouch for it, PEM.
+    /// The directory's certificate chain, PEM.
     #[arg(long, value_name = "FILE", required_unless_present = "self_signed", requires = "certificate_key")]
     certificate: Option<PathBuf>,
     /// The certificate's secret key, PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     certificate_key: Option<PathBuf>,
-    /// Make a certificate that nobody vouches for; clients know it by its pin. With --certificate
-    /// and --certificate-key it is kept in these files, otherwise there is another one at each
-    /// start.
+    /// Use a self-signed certificate, which clients verify by its pin. With --certificate and
+    /// --certificate-key it is kept in these files; otherwise every start makes a new one.
     #[arg(long)]
     self_signed: bool,
-    /// A name or address for the self-signed certificate; give it again for more.
+    /// A name or address for the self-signed certificate; repeat for more.
     #[arg(long, value_name = "NAME", default_value = "localhost", requires = "self_signed")]
     certificate_name: Vec<String>,
-    /// File of operators with tokens: lines that `pssst operator create` makes.
+    /// File of the operators' token hashes, one line each, from `pssst operator create`.
     #[arg(long, value_name = "FILE")]
     operators: Option<PathBuf>,
-    /// Authorities that sign the certificates of operators, PEM.
+    /// Authorities that sign the operators' certificates, PEM.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// The suites that the servers accept, for clients to know, the preferred one first. By default
-    /// f001 and 1.
+    /// Suites to announce to clients, the preferred one first [default: f001 and 1].
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
-    /// Refresh interval of clients, if it must be shorter than the schedule's.
+    /// Refresh interval of clients, if it is to be shorter than the schedule's.
     #[arg(long, value_name = "SPAN", value_parser = durations::span)]
     refresh_interval: Option<Duration>,
-    /// Take so many enrolments a second from each prefix of addresses (IPv4 /24, IPv6 /56), ten
-    /// times as many at once after a quiet time, and ten times as many from all together.
+    /// Enrolments accepted per second from each address prefix (IPv4 /24, IPv6 /56). Bursts of ten
+    /// times as many are accepted after a pause, and ten times as many from all prefixes together.
     #[arg(long, value_name = "PER_SECOND", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate_limit: u32,
-    /// The activation delay of rotations that operators start.
+    /// Activation delay of rotations that operators start.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     activation_delay: Duration,
-    /// The grace period of rotations that operators start.
+    /// Grace period of rotations that operators start.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
     grace_period: Duration,
     #[command(flatten)]
@@ -107,7 +105,7 @@ impl Monitored for View {
         let stats = self.0.stats();
         page.counters(
             "pssst_directory_events",
-            "What devices and operators did",
+            "Requests of devices and operators, by event",
             "event",
             DirectoryEvent::ALL.map(|event| (event.name(), stats.count(event))),
         )?;
@@ -172,9 +170,9 @@ impl Service for DirectoryService {
     }
 
     fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "clients come to https://{}", self.public_addr)?;
+        writeln!(out, "clients: https://{}", self.public_addr)?;
         if let Some(address) = self.admin_addr {
-            writeln!(out, "operators come to https://{address}")?;
+            writeln!(out, "operators: https://{address}")?;
         }
         writeln!(out, "pin {}", self.pin)
     }

@@ -14,8 +14,8 @@ use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service};
 
 /// Answer every request with its own message.
 ///
-/// Refused packets are dropped without an answer and counted by cause. Stops at SIGINT or SIGTERM:
-/// it then answers what has arrived, and prints the counts.
+/// Refused packets are dropped without a reply and counted by cause. On SIGINT or SIGTERM it
+/// answers the requests that have arrived, prints the counts and stops.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) struct Fixed {
 struct Live {
     #[command(flatten)]
     server: LiveServerOptions,
-    /// Accept this suite only; give it again for more. All of them are accepted by default.
+    /// Accept this suite only; repeat for more [default: all].
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     #[command(flatten)]

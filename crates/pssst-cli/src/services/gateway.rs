@@ -22,10 +22,10 @@ use pssst_service::{
 
 mod metrics;
 
-/// Answer requests with the replies of an existing service, over HTTP, UDP, TCP or a Unix socket.
+/// Answer requests with the answers of an existing service, over HTTP, UDP, TCP or a Unix socket.
 ///
-/// Each message becomes one request to the service, and its answer becomes the reply. See
-/// docs/gateway.md for what the service learns about the client.
+/// Each message becomes one request to the service, and its answer becomes the reply.
+/// docs/gateway.md describes what the service learns about the client.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -50,8 +50,8 @@ pub(crate) struct Fixed {
 struct Live {
     #[command(flatten)]
     server: LiveServerOptions,
-    /// Accept this suite; give it again for more [default: f001]. Under suite 1 a service must
-    /// answer the same message with the same bytes, or replies can be forged.
+    /// Accept this suite; repeat for more [default: f001]. Under suite 1 a service must answer the
+    /// same message with the same bytes, or replies can be forged.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     #[command(flatten)]
@@ -63,29 +63,29 @@ struct Live {
 /// The service, and how to speak with it.
 #[derive(clap::Args, Debug)]
 struct UpstreamOptions {
-    /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, or, for messages
-    /// with their length in two bytes before them, `tcp://HOST:PORT` and `unix:/PATH`.
+    /// The service: `http://HOST/PATH`, `https://HOST/PATH`, `udp://HOST:PORT`, `tcp://HOST:PORT`
+    /// or `unix:/PATH`. Over the last two, the length of each message stands before it in two
+    /// bytes.
     #[arg(long, value_name = "URL", value_parser = location)]
     upstream: Location,
     /// How long to wait for the service.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = durations::seconds)]
+    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = durations::timeout)]
     upstream_timeout: Duration,
-    /// Concurrent requests to the service, over all workers. Requests beyond that are dropped;
-    /// clients send them again.
+    /// Most concurrent requests to the service, over all workers. More are dropped; clients retry.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     upstream_concurrency: u32,
-    /// Open the circuit, and stop calling the service, after this many consecutive failures; 0 for
+    /// Open the circuit (stop calling the service) after this many consecutive failures; 0 for
     /// never.
     #[arg(long, value_name = "N", default_value_t = 16)]
     circuit_failures: u32,
-    /// How long the circuit stays open at first; it doubles while the service keeps failing, up to
-    /// 30 times as much.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
+    /// How long the circuit stays open at first. The time doubles while the service keeps failing,
+    /// up to 30 times this value.
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = durations::timeout)]
     circuit_open_for: Duration,
-    /// Deliver messages to the service, and never reply.
+    /// Deliver messages to the service without waiting for its answers; never reply.
     #[arg(long)]
     one_way: bool,
-    /// Longest reply of the service that is passed on, in bytes.
+    /// Longest answer of the service to pass on, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 65_455, value_parser = clap::value_parser!(u32).range(0..=65_455))]
     max_reply: u32,
     /// Put the 32 bytes of the client's public key before each message to udp:, tcp: and unix:
@@ -95,14 +95,14 @@ struct UpstreamOptions {
     /// The Content-Type of requests over HTTP.
     #[arg(long, value_name = "TYPE", default_value = "application/octet-stream")]
     content_type: String,
-    /// Send the line in this file as Authorization over HTTP, so that the service knows the
-    /// gateway. Nobody else may read the file.
+    /// Send the line in this file as the HTTP header Authorization, so that the service can
+    /// authenticate the gateway. Other users must not be able to read the file.
     #[arg(long, value_name = "FILE")]
     authorization_file: Option<PathBuf>,
-    /// Trust the authorities in this PEM file for https:, instead of the system's.
+    /// For https:, trust the authorities in this PEM file instead of the system's.
     #[arg(long, value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
-    /// The version of HTTP: what both sides speak best, or 1, or 2.
+    /// HTTP version.
     #[arg(long, value_enum, value_name = "VERSION", default_value = "auto")]
     http_version: Version,
     /// How the upstream's HTTP status reaches the client.
@@ -127,7 +127,7 @@ fn location(text: &str) -> Result<Location, Error> {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Version {
-    /// What both sides speak best.
+    /// The highest version that both sides support.
     Auto,
     /// HTTP/1.1.
     #[value(name = "1")]
@@ -149,9 +149,9 @@ impl From<Version> for HttpVersion {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Status {
-    /// 2xx is answered with the body, and others are not answered.
+    /// Reply with the body of a 2xx; send no reply for other statuses.
     Ok,
-    /// All are answered, with the status in two bytes and then the body.
+    /// Reply with every status: two bytes of status, then the body.
     Prefix,
 }
 
@@ -222,12 +222,12 @@ fn failure(error: &Error) -> Failure {
         Error::InvalidUpstream | Error::HttpClient(_) => {
             ("upstream", "as in http://127.0.0.1:8080/readings or udp://127.0.0.1:53")
         }
-        Error::Credentials => ("upstream", "the service knows the gateway by --authorization-file"),
+        Error::Credentials => ("upstream", "give credentials with --authorization-file"),
         Error::EmptyAuthorization | Error::InvalidAuthorization | Error::AuthorizationWithoutHttp => {
             ("authorization-file", "the file has one line, as in Bearer SECRET")
         }
         Error::InvalidContentType(_) => ("content-type", "as in application/json"),
-        Error::KeyPrefixOverHttp => ("prefix-client-key", "leave it out: PSSST-Client-Key says it"),
+        Error::KeyPrefixOverHttp => ("prefix-client-key", "omit it: over HTTP the header PSSST-Client-Key has the key"),
         Error::AuthoritiesWithoutTls
         | Error::UnreadableAuthorities { .. }
         | Error::InvalidAuthorities { .. }

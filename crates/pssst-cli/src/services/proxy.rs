@@ -24,10 +24,10 @@ use pssst_service::{
 
 mod metrics;
 
-/// Carry plain UDP datagrams as requests to a pool of servers, and their replies back.
+/// Send plain UDP datagrams as requests to a pool of servers, and return their replies.
 ///
 /// Programs on this machine send to the proxy what they would send to the service behind the pool's
-/// gateways, and need not know.
+/// gateways. They need no change.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -39,17 +39,16 @@ pub(crate) struct Args {
 /// What stays as it is while it runs.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
-    /// An address and port to take datagrams at; give it again for more. Port 0 takes a free one.
+    /// Address and port to receive datagrams at; repeat for more. Port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45679")]
     listen: Vec<SocketAddr>,
-    /// Take datagrams from other machines, too: everything between them and the proxy is
-    /// unprotected.
+    /// Also accept datagrams from other machines. Nothing protects them on their way to the proxy.
     #[arg(long)]
     allow_other_hosts: bool,
-    /// Datagrams in flight at each listening address; more are dropped.
+    /// Most datagrams in flight at each listening address; more are dropped.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_in_flight: u32,
-    /// Forward datagrams, and do not wait for replies.
+    /// Forward datagrams without waiting for replies.
     #[arg(long)]
     one_way: bool,
     #[command(flatten)]
@@ -72,14 +71,14 @@ struct Live {
     /// The cipher suite.
     #[arg(long, value_enum, default_value = "f001")]
     suite: SuiteOption,
-    /// Timeout of a reply, over all attempts.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = durations::seconds)]
+    /// How long to wait for a reply, over all attempts.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = durations::timeout)]
     timeout: Duration,
     /// Time until the first retransmission, plus up to half of it at random; it doubles each time.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = durations::seconds)]
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = durations::timeout)]
     initial_timeout: Duration,
-    /// Send no request that is longer than this, in bytes of UDP payload. By default what passes
-    /// any IPv6 network whole.
+    /// Refuse to send a request that is longer than this, in bytes of UDP payload. The default
+    /// passes every IPv6 network unfragmented.
     #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u32).range(52..=65_507))]
     max_datagram: u32,
     #[command(flatten)]
@@ -99,8 +98,8 @@ impl Args {
         match self.fixed.listen.iter().find(|address| !address.ip().is_loopback() && !self.fixed.allow_other_hosts) {
             None => Ok(()),
             Some(address) => Err(Failure::usage(
-                format!("{address} is no loopback address, and other machines could use the proxy"),
-                "listen at 127.0.0.1 or [::1], or allow it: --allow-other-hosts",
+                format!("{address} is not a loopback address, so that other machines could use the proxy"),
+                "listen at 127.0.0.1 or [::1], or give --allow-other-hosts",
             )
             .of_option("listen")),
         }
@@ -185,14 +184,14 @@ impl Service for ProxyService {
             .map_err(|error| {
                 Failure::new(
                     format!("cannot listen: {error}"),
-                    "choose a free port of an address of this machine; others than 127.0.0.1 and [::1] need --allow-other-hosts",
+                    "choose a free port of an address of this machine; addresses other than 127.0.0.1 and [::1] need --allow-other-hosts",
                 )
                 .of_option("listen")
             })?;
         let addresses = bound.local_addrs().to_vec();
-        let proxy = bound
-            .serve()
-            .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
+        let proxy = bound.serve().map_err(|error| {
+            Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
+        })?;
         Ok(Self { proxy: Arc::new(proxy), addresses, refresh_task })
     }
 
@@ -247,7 +246,7 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
     let client = builder.connect(&args.live.server).await.map_err(|error| {
         match error {
             Error::Network(error) => cannot_find(&args.live.server, &error),
-            error => Failure::new(error.to_string(), "ask the server's owner for the true key"),
+            error => Failure::new(error.to_string(), "ask the server's operator for the right key"),
         }
         .of_option("server")
     })?;

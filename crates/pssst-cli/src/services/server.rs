@@ -35,7 +35,7 @@ pub(crate) struct FixedServerOptions {
     /// instead.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
     listen: SocketAddr,
-    /// Worker threads, each with its own socket [default: one per core].
+    /// Number of worker threads, each with its own socket [default: one per core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
     /// Drop requests that are longer than this, in bytes of UDP payload.
@@ -56,16 +56,16 @@ pub(crate) struct LiveServerOptions {
     keys: KeyOptions,
     #[command(flatten)]
     policy: Policy,
-    /// Longest reply, as a multiple of its request's length; 0 for no limit. The sender's address
-    /// of a request can be forged.
+    /// Longest reply, as a multiple of its request's length; 0 for no limit. It bounds what an
+    /// attacker gains by forging the sender's address.
     #[arg(long, value_name = "TIMES", default_value_t = 3)]
     max_amplification: u32,
-    /// Limit of amplification for authenticated clients, whose requests others can repeat as well
-    /// [default: as --max-amplification].
+    /// Amplification limit for authenticated clients. An attacker can replay their requests from a
+    /// forged address [default: as --max-amplification].
     #[arg(long, value_name = "TIMES")]
     max_authenticated_amplification: Option<u32>,
-    /// Requests a second that are accepted from each address prefix (IPv4 /24, IPv6 /56) [default:
-    /// no limit].
+    /// Requests accepted per second from each address prefix (IPv4 /24, IPv6 /56) [default: no
+    /// limit].
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,
     #[command(flatten)]
@@ -159,13 +159,13 @@ impl FixedServerOptions {
             Ok(sockets) if sockets.is_empty() => builder.bind(self.listen).map_err(|error| {
                 Failure::new(
                     format!("cannot serve {error}"),
-                    "choose another port, or find who has this one: `ss -lnup` shows it",
+                    "choose another port; `ss -lnup` shows which process has this one",
                 )
                 .of_option("listen")
             })?,
             sockets => sockets.and_then(|sockets| builder.bind_sockets(sockets)).map_err(|error| {
                 Failure::new(
-                    format!("cannot serve the sockets that were passed: {error}"),
+                    format!("cannot serve the inherited sockets: {error}"),
                     "pass UDP sockets only: ListenDatagram= in a systemd socket unit",
                 )
             })?,
@@ -205,10 +205,9 @@ impl RunningServer {
     /// Takes the port and starts the workers.
     pub(crate) fn start(options: &FixedServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
         let (config, clients, keys, accepts) = prepared.into_config(handler);
-        let server = options
-            .bind()?
-            .serve(config)
-            .map_err(|error| Failure::new(format!("cannot start: {error}"), "are too many threads or files open?"))?;
+        let server = options.bind()?.serve(config).map_err(|error| {
+            Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
+        })?;
         let keyring_changed = AtomicU64::new(seconds_since_1970());
         let view = Arc::new(View { server, clients: Mutex::new(clients), keyring_changed });
         Ok(Self { refresh_task: keep(keys, accepts, &view), view })

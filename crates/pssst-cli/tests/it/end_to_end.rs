@@ -185,10 +185,10 @@ fn files_that_hold_no_key_are_refused() {
     let keys = Keys::new();
     let file = keys.path("bad.key");
     for (content, expected) in [
-        (&b"hello"[..], "holds no key"),
-        (b"", "holds no key"),
-        (&[0xff; 100], "holds no key"),
-        (&vec![b'a'; 100_000], "holds no key"),
+        (&b"hello"[..], "has no key"),
+        (b"", "has no key"),
+        (&[0xff; 100], "has no key"),
+        (&vec![b'a'; 100_000], "has no key"),
         (&stdout(&["pubkey", "--pem", &keys.path("server.key")]), "holds a public key"),
     ] {
         fs::write(&file, content).unwrap();

@@ -68,7 +68,7 @@ pub(super) async fn guard(
     if is_unsafe(request.method()) && !is_same_origin(request.headers()) {
         shared.counters.add(DirectoryEvent::CrossOriginRefused);
         tracing::warn!(operator = %name, path = request.uri().path(), "a page of another origin sent a form");
-        return (StatusCode::FORBIDDEN, "this came from a page of another origin\n").into_response();
+        return (StatusCode::FORBIDDEN, "this form was sent by a page of another origin\n").into_response();
     }
     shared.counters.add(DirectoryEvent::OperatorAdmitted);
     let store = shared.store.with_actor(&name);
@@ -126,8 +126,7 @@ async fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
     if !shared.failed_logins.admit(address) {
         shared.counters.add(DirectoryEvent::OperatorRateLimited);
         let headers = [(RETRY_AFTER, "10")];
-        return (StatusCode::TOO_MANY_REQUESTS, headers, "too many wrong credentials come from there\n")
-            .into_response();
+        return (StatusCode::TOO_MANY_REQUESTS, headers, "too many failed logins from this address\n").into_response();
     }
     shared.counters.add(DirectoryEvent::OperatorRefused);
     let detail = format!("from {address}");

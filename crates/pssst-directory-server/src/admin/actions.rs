@@ -78,7 +78,7 @@ pub(super) async fn create_token(
     grant: impl FnOnce(Timestamp) -> TokenGrant,
 ) -> Result<(Token, TokenGrant), Failure> {
     if age.is_zero() || age > MAX_TOKEN_AGE {
-        return Err(Failure::invalid("a token is good for a second to 366 days"));
+        return Err(Failure::invalid("a token is valid for a second to 366 days"));
     }
     let expires = Timestamp::now().checked_add(age).map_err(|_| Failure::invalid("the token expires too late"))?;
     let grant = grant(Timestamp::from_millisecond(expires.as_millisecond()).unwrap_or(expires));
@@ -90,7 +90,7 @@ pub(super) async fn withdraw_token(operator: &Operator, id: &str) -> Result<(), 
     if operator.store.withdraw_token(id).await? {
         Ok(())
     } else {
-        Err(Failure::not_found("there is no such token, or it cannot be used any more"))
+        Err(Failure::not_found("there is no such token, or it can no longer be used"))
     }
 }
 

@@ -34,9 +34,9 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/keys", get(list_keys))
         .route("/keys/rotate", post(rotate_keys))
         .route("/audit", get(audit))
-        .fallback(async || ApiError(Failure::not_found("there is nothing here")))
+        .fallback(async || ApiError(Failure::not_found("not found")))
         .method_not_allowed_fallback(async || {
-            ApiError(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not by this method"))
+            ApiError(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed"))
         })
 }
 

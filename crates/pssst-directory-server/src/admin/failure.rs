@@ -47,7 +47,7 @@ impl From<pssst_identity::Error> for Failure {
                 return Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "unavailable",
-                    "the store of clients cannot do it now: its log says why",
+                    "the store of clients is unavailable: see the directory's log",
                 );
             }
         };
@@ -72,7 +72,7 @@ impl From<Error> for Failure {
 impl From<tokio::task::JoinError> for Failure {
     fn from(error: tokio::task::JoinError) -> Self {
         tracing::error!(%error, "an operator's request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "it failed: the log says why")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "it failed: see the directory's log")
     }
 }
 

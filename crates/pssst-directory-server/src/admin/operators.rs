@@ -74,7 +74,7 @@ impl Operators {
     /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
     ///
     /// # Errors
-    /// Those of [`Operators::open`]; what was read before stays.
+    /// Those of [`Operators::open`]; the previous contents stay in force.
     pub fn reload(&self) -> Result<bool, Error> {
         watched::reload(&self.current)
     }

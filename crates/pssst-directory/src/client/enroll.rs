@@ -50,7 +50,7 @@ impl DirectoryClient {
         let mut pause = Duration::from_secs(1);
         for _ in 1..ATTEMPTS {
             match self.try_enrollment(packet).await {
-                Err(error) if may_pass(&error) => tracing::warn!(%error, "the enrolment is tried again"),
+                Err(error) if may_pass(&error) => tracing::warn!(%error, "trying the enrolment again"),
                 outcome => return outcome,
             }
             tokio::time::sleep(pause.mul_f64(0.5 + random_fraction() / 2.0)).await;

@@ -49,9 +49,9 @@ pub(super) async fn refresh_loop<T, F: Future<Output = Result<T, Error>>>(
         let pause = backoff.next_delay_with(fraction());
         failures += 1;
         if let Err(error) = outcome {
-            tracing::warn!(%error, failures, ?pause, "no keys from the directory");
+            tracing::warn!(%error, failures, ?pause, "cannot fetch keys from the directory");
         } else {
-            tracing::warn!(failures, ?pause, "the directory has nothing but a document that is overdue");
+            tracing::warn!(failures, ?pause, "the directory has only an expired key document");
         }
         rest(pause, || false).await;
     }

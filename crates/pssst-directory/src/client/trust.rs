@@ -46,7 +46,7 @@ fn key_check(expected: Pin) -> KeyCheck {
         if found == expected {
             return Ok(());
         }
-        tracing::warn!(%expected, %found, "another certificate than the directory's");
+        tracing::warn!(%expected, %found, "the certificate does not match the pin");
         Err(CertificateError::ApplicationVerificationFailure.into())
     })
 }

@@ -31,13 +31,13 @@ named_enum! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProxyStats {
-    /// Datagrams that programs sent.
+    /// Datagrams received from programs.
     pub received: u64,
-    /// Replies that were handed to programs.
+    /// Replies sent to programs.
     pub replies: u64,
     /// Datagrams that were sent on without waiting for replies.
     pub one_way: u64,
-    /// Times that the system reported an error instead of a datagram.
+    /// Receive errors of the system.
     pub receive_errors: u64,
     drops: [u64; Drop::COUNT],
 }
@@ -53,7 +53,7 @@ impl ProxyStats {
         Drop::ALL.into_iter().map(|cause| (cause, self.dropped(cause)))
     }
 
-    /// Datagrams that wait for their replies.
+    /// Datagrams in flight.
     pub fn in_flight(&self) -> u64 {
         self.received.saturating_sub(self.replies + self.one_way + self.drops.iter().sum::<u64>())
     }

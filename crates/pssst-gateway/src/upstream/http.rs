@@ -203,7 +203,7 @@ async fn read(mut response: Response, mut reply: Vec<u8>, max_reply: usize) -> R
 
 fn failure(error: &reqwest::Error) -> Failure {
     // Its own text has the URL, and its causes say more.
-    tracing::debug!(error = ?std::error::Error::source(error), "the upstream gave no answer");
+    tracing::debug!(error = ?std::error::Error::source(error), "the upstream did not answer");
     Failure(if error.is_connect() {
         ExchangeOutcome::Unreachable
     } else if is_malformed(error) {

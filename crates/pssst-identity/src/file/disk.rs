@@ -24,7 +24,7 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if begin.elapsed() > LOCK_LIMIT => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "somebody else holds its lock"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds its lock"));
             }
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(2)),
         }

@@ -74,7 +74,7 @@ impl Pending {
                 entry.get().refused.fetch_add(1, Ordering::Relaxed);
                 drop(requests);
                 counts.refused(cause);
-                tracing::debug!(cause = cause.name(), "a packet that claims to be a reply was refused");
+                tracing::debug!(cause = cause.name(), "a reply was refused");
                 false
             }
         }

@@ -61,7 +61,7 @@ impl Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStats {
-    /// Requests that were to be answered.
+    /// Requests that expect a reply.
     pub requests: u64,
     /// Messages sent one way.
     pub one_way: u64,
@@ -69,17 +69,16 @@ pub struct ClientStats {
     pub datagrams_sent: u64,
     /// Those of them that had been sent before.
     pub retransmits: u64,
-    /// Times that the system refused to send.
+    /// Errors of the system when sending.
     pub send_errors: u64,
-    /// Times that the system reported an error instead of a datagram: that nobody listens there,
-    /// mostly.
+    /// Receive errors of the system: that nobody listens there, mostly.
     pub receive_errors: u64,
     /// Replies taken.
     pub replies: u64,
-    /// Requests whose time was up.
+    /// Requests that timed out.
     pub timeouts: u64,
-    /// Packets that belong to no request under way: replies that came twice or late, and whatever
-    /// else.
+    /// Packets that match no request in flight under way: replies that came twice or late, and
+    /// whatever else.
     pub unmatched_replies: u64,
     /// Sockets opened.
     pub paths_opened: u64,

@@ -40,7 +40,7 @@ impl Handlers {
             // The caller's code may panic.
             let Ok(made) = catch_unwind(AssertUnwindSafe(|| newest.handler().make())) else {
                 counts.config_errors.add(1);
-                tracing::error!("the new handler panicked as it was made; the old configuration stays");
+                tracing::error!("the new handler panicked while it was created; the old configuration stays in force");
                 self.refused = Some(Arc::clone(newest));
                 return Arc::clone(&self.config);
             };

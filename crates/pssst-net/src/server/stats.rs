@@ -193,7 +193,7 @@ impl WorkerCounts {
 pub struct Stats {
     /// Datagrams received.
     pub received: u64,
-    /// Their bytes, without headers of UDP and IP.
+    /// Bytes received, without UDP and IP headers.
     pub received_bytes: u64,
     /// Bytes of the replies that were sent, without headers of UDP and IP.
     pub sent_bytes: u64,
@@ -201,15 +201,16 @@ pub struct Stats {
     pub anonymous_requests: u64,
     /// Authenticated requests that were opened.
     pub authenticated_requests: u64,
-    /// Requests that were opened, by the place of the key in the keyring of that time: whether an
+    /// Requests opened, by kind, by the place of the key in the keyring of that time: whether an
     /// old key is still in use.
     pub requests_by_key: [u64; Keyring::CAPACITY],
-    /// Times that the system reported an error instead of a datagram.
+    /// Receive errors of the system.
     pub receive_errors: u64,
     /// Configurations that a worker did not take, since their handler panicked as it was made.
     pub config_errors: u64,
-    /// Datagrams that the system dropped because the socket's buffer was full, and that the server
-    /// therefore never received. `None` where the system does not tell, and for single workers.
+    /// Datagrams that the kernel dropped because the socket's receive buffer was full, and that the
+    /// server therefore never received. `None` where the system does not tell, and for single
+    /// workers.
     pub kernel_drops: Option<u64>,
     /// Datagrams received together.
     pub batch_size: Histogram,
@@ -232,7 +233,7 @@ impl Stats {
         DatagramOutcome::all().map(|outcome| (outcome, self.count(outcome)))
     }
 
-    /// Requests that were opened.
+    /// Requests opened, by kind.
     pub const fn requests(&self) -> u64 {
         self.anonymous_requests + self.authenticated_requests
     }

@@ -131,7 +131,7 @@ impl<S: ServerSocket> Worker<S> {
                 // reason to end.
                 Err(error) => {
                     self.processor.counts.receive_errors.add(1);
-                    self.processor.warnings.receive.log(|| tracing::warn!(%error, "cannot receive; going on"));
+                    self.processor.warnings.receive.log(|| tracing::warn!(%error, "cannot receive"));
                     failures = failures.saturating_add(1);
                     if let Some(pause) = pause_after(failures) {
                         tokio::time::sleep(pause).await;
@@ -175,7 +175,7 @@ impl<S: ServerSocket> Worker<S> {
                 }
                 Err(error) => {
                     counts.count(DatagramOutcome::SendFailed);
-                    warnings.send.log(|| tracing::warn!(%error, "cannot send a reply; going on"));
+                    warnings.send.log(|| tracing::warn!(%error, "cannot send a reply"));
                 }
             })
             .await;
@@ -286,7 +286,7 @@ impl RequestProcessor {
         }
         if self.in_flight >= self.shared.limits.in_flight {
             self.warnings.overload.log(|| {
-                tracing::warn!(in_flight = self.in_flight, "as many requests in flight as may be; dropping the newest");
+                tracing::warn!(in_flight = self.in_flight, "too many requests in flight; dropping the newest");
             });
             return self.counts.count(DatagramOutcome::Overloaded);
         }
@@ -334,8 +334,8 @@ impl RequestProcessor {
                 tracing::warn!(
                     len,
                     max_reply,
-                    "a reply is too large beside its request, or for a datagram, and is not sent: pad the request, or \
-                     raise the limit on amplification"
+                    "a reply is too large for its request or for a datagram and is not sent: pad the request, or raise the \
+                     amplification limit"
                 );
             });
             return self.counts.count(DatagramOutcome::ReplyTooLarge);

@@ -118,9 +118,9 @@ pub(crate) fn max_waiting(buffer_len: usize) -> usize {
 
 fn explain(error: &io::Error, address: SocketAddr) -> io::Error {
     let why = match error.kind() {
-        io::ErrorKind::AddrInUse => "another process serves this port already",
+        io::ErrorKind::AddrInUse => "another process already serves this port",
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
-        io::ErrorKind::PermissionDenied => "this port needs a privilege",
+        io::ErrorKind::PermissionDenied => "this port needs a privilege (CAP_NET_BIND_SERVICE)",
         _ => return io::Error::new(error.kind(), format!("{address}: {error}")),
     };
     io::Error::new(error.kind(), format!("{address}: {why}"))
@@ -187,7 +187,7 @@ mod tests {
             for count in [1, 2] {
                 let error = bind(address, count, 1 << 16).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-                assert_eq!(error.to_string(), format!("{address}: another process serves this port already"));
+                assert_eq!(error.to_string(), format!("{address}: another process already serves this port"));
             }
             drop(ours);
             bind(address, count, 1 << 16).unwrap();

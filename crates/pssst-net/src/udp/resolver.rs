@@ -193,7 +193,7 @@ impl RunningLookup {
             if is_first {
                 tracing::debug!(%error, "a name cannot be resolved");
             } else {
-                lock(&self.resolver.shared.warning).log(|| tracing::warn!(%error, "a name cannot be resolved again"));
+                lock(&self.resolver.shared.warning).log(|| tracing::warn!(%error, "a name can no longer be resolved"));
             }
         }
     }

@@ -58,7 +58,10 @@ impl ConfigFile {
     pub fn read(path: &Path, services: &[&'static str]) -> Result<Self, Failure> {
         // Opening a pipe would block until somebody writes.
         if path.metadata().is_ok_and(|it| !it.is_file()) {
-            return Err(Failure::usage(format!("{} is no file", path.display()), "it is read again at every reload"));
+            return Err(Failure::usage(
+                format!("{} is not a regular file", path.display()),
+                "every reload reads it again",
+            ));
         }
         let mut text = String::new();
         File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text)).map_err(|error| {
@@ -71,7 +74,7 @@ impl ConfigFile {
         if text.len() as u64 > MAX_LEN {
             return Err(Failure::usage(
                 format!("{} is longer than {MAX_LEN} bytes", path.display()),
-                "is this a configuration file?",
+                "check that this is a configuration file",
             ));
         }
         Self::parse(path, text, services)
@@ -119,7 +122,7 @@ impl ConfigFile {
         let tables = DeTable::parse(&self.text).map_err(|error| {
             let what = error.message().lines().collect::<Vec<_>>().join(", ");
             let remedy =
-                "texts stand in quotes, lists in square brackets, and a table's name is a line such as [gateway]";
+                "put texts in quotes, lists in square brackets, and the name of a table on its own line, such as [gateway]";
             self.at(&error.span().unwrap_or_default(), Failure::usage(what, remedy))
         })?;
         let mut tables: Vec<_> = tables.into_inner().into_iter().collect();
@@ -139,8 +142,8 @@ impl ConfigFile {
 fn table_of(name: &str, value: DeValue<'_>, known: &[&'static str]) -> Result<(&'static str, Vec<Entry>), Failure> {
     let DeValue::Table(table) = value else {
         return Err(Failure::usage(
-            format!("{name:?} stands in no table"),
-            format!("options belong below a line with their command, one of {}", table_names(known)),
+            format!("{name:?} is not in a table"),
+            format!("put options below a line with their command, one of {}", table_names(known)),
         ));
     };
     let Some(service) = known.iter().copied().find(|service| *service == name) else {
@@ -170,7 +173,7 @@ impl From<DeValue<'_>> for Value {
                 .into_iter()
                 .map(|item| text_of(item.into_inner()))
                 .collect::<Option<_>>()
-                .map_or(Self::Unfit("a list of something else than texts"), Self::Texts),
+                .map_or(Self::Unfit("a list with elements that are not texts"), Self::Texts),
             DeValue::Table(_) => Self::Unfit("a table"),
             DeValue::Datetime(_) => Self::Unfit("a date"),
             value => text_of(value).map_or(Self::Unfit("as large a number"), |text| Self::Texts(vec![text])),
@@ -227,7 +230,7 @@ impl Entry {
             Value::Texts(texts) if matches!(arg.get_action(), ArgAction::Append) => {
                 Ok(texts.iter().map(|text| flag(text)).collect())
             }
-            Value::Texts(_) if is_switch => Err("is true or false, and nothing else".into()),
+            Value::Texts(_) if is_switch => Err("must be true or false".into()),
             Value::Texts(_) => Err("takes a single value".into()),
             Value::Switch(_) => Err("takes a value, not true or false".into()),
             Value::Unfit(what) => Err(format!("cannot be {what}")),

@@ -19,7 +19,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Shows a service at this address until the server is dropped.
 pub(crate) async fn serve(address: SocketAddr, telemetry: Telemetry) -> Result<Server, Failure> {
     let listener = Listener::bind(address).await.map_err(|error| {
-        Failure::new(format!("cannot show metrics at {address}: {error}"), "choose another port").of_option("metrics")
+        Failure::new(format!("cannot serve metrics at {address}: {error}"), "choose another port").of_option("metrics")
     })?;
     let telemetry = Arc::new(telemetry);
     Ok(listener.serve(move |_| {
@@ -37,11 +37,11 @@ fn answer(request: &Request<RequestBody>, telemetry: &Telemetry) -> Response<Ful
     match request.uri().path() {
         "/metrics" => match telemetry.metrics() {
             Ok(page) => response(StatusCode::OK, OPEN_METRICS, page),
-            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the page cannot be written\n".into()),
+            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the metrics cannot be written\n".into()),
         },
         "/livez" => health(&telemetry.not_live()),
         "/readyz" => health(&telemetry.not_ready()),
-        _ => response(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /livez and /readyz\n".into()),
+        _ => response(StatusCode::NOT_FOUND, TEXT, "not found: there are /metrics, /livez and /readyz\n".into()),
     }
 }
 

@@ -35,6 +35,6 @@ const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// Returns the reason for [`Monitored::not_live`] if the oldest event-loop iteration of a worker is
 /// too old.
 pub fn stuck(oldest_iteration: Duration) -> Vec<String> {
-    let reason = || format!("a worker is stuck: its turn has lasted {} s", oldest_iteration.as_secs());
+    let reason = || format!("a worker is stuck: its event-loop iteration has lasted {} s", oldest_iteration.as_secs());
     (oldest_iteration > STUCK_AFTER).then(reason).into_iter().collect()
 }

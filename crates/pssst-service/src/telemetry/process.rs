@@ -10,9 +10,9 @@ pub(crate) fn metrics(page: &mut MetricsWriter<'_>) -> fmt::Result {
     use nix::sys::time::TimeValLike;
 
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64);
-    page.number("process_open_fds", "Files, sockets and the like that are open", open)?;
+    page.number("process_open_fds", "Open file descriptors", open)?;
     if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        page.number("process_max_fds", "How many may be open", limit)?;
+        page.number("process_max_fds", "Limit on open file descriptors", limit)?;
     }
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         let micros = (usage.user_time() + usage.system_time()).num_microseconds();

@@ -58,21 +58,21 @@ impl Status {
         let [done, refused] = [&self.done, &self.refused].map(|count| count.load(Ordering::Relaxed));
         page.counters(
             &format!("{program}_config_reloads"),
-            "Times that the configuration was read again",
+            "Reloads of the configuration, by result",
             "result",
             [("done", done), ("refused", refused)],
         )?;
         page.number(
             &format!("{program}_config_reload_refused"),
-            "Whether the last reload was refused, so that an older configuration is in force",
+            "Whether the last reload was refused (1), so that an older configuration is in force",
             self.is_refused().into(),
         )?;
         page.number(
             &format!("{program}_config_reload_timestamp_seconds"),
-            "When what is in force was read, in seconds since 1970",
+            "Time when the configuration in force was read, in seconds since 1970",
             self.loaded.load(Ordering::Relaxed),
         )?;
-        page.number("process_start_time_seconds", "When the process started, in seconds since 1970", self.started)
+        page.number("process_start_time_seconds", "Start time of the process, in seconds since 1970", self.started)
     }
 }
 

@@ -10,13 +10,12 @@ pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 #[derive(clap::Args, Clone, Debug)]
 pub struct TraceOptions {
     #[cfg(feature = "otel")]
-    /// Send traces of requests to the OpenTelemetry collector at this URL of HTTP or HTTPS; where
-    /// it has no path, that is /v1/traces. Headers are taken from the environment:
-    /// `OTEL_EXPORTER_OTLP_HEADERS`.
+    /// Send traces of requests to the OpenTelemetry collector at this HTTP or HTTPS URL; without a
+    /// path, to /v1/traces. Headers come from the environment: `OTEL_EXPORTER_OTLP_HEADERS`.
     #[arg(long, value_name = "URL", value_parser = url)]
     pub(super) otlp_endpoint: Option<String>,
     #[cfg(feature = "otel")]
-    /// Which part of the requests is traced, from 0 to 1.
+    /// Share of the requests to trace, from 0 to 1.
     #[arg(long, value_name = "RATIO", default_value = "0.01", value_parser = ratio)]
     pub(super) trace_sample: f64,
 }
@@ -31,7 +30,7 @@ fn ratio(text: &str) -> Result<f64, String> {
 fn url(endpoint: &str) -> Result<String, String> {
     let mut url = reqwest::Url::parse(endpoint).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("its scheme is neither http nor https".into());
+        return Err("its scheme must be http or https".into());
     }
     if url.path() == "/" {
         url.set_path("/v1/traces");

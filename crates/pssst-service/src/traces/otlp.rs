@@ -47,7 +47,7 @@ impl Traces {
         let failure = |error: String| {
             Failure::usage(
                 format!("cannot send traces to {endpoint}: {error}"),
-                "is that an OpenTelemetry collector, as in --otlp-endpoint http://localhost:4318?",
+                "check the endpoint, as in --otlp-endpoint http://localhost:4318",
             )
         };
         let exporter = exporter(endpoint).map_err(failure)?;
@@ -117,7 +117,7 @@ fn client() -> Result<reqwest::blocking::Client, String> {
         let builder = builder.redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(SEND_TIMEOUT);
         builder.build().map_err(|error| error.to_string())
     };
-    thread::scope(|scope| scope.spawn(make).join()).unwrap_or_else(|_| Err("no HTTP client can be made".into()))
+    thread::scope(|scope| scope.spawn(make).join()).unwrap_or_else(|_| Err("cannot create an HTTP client".into()))
 }
 
 /// An exporter whose failures are logged, at most once a minute.
@@ -134,7 +134,7 @@ impl SpanExporter for Reported {
             let mut said = lock(&self.said);
             if said.is_none_or(|at| at.elapsed() >= QUIET) {
                 *said = Some(Instant::now());
-                tracing::warn!(%error, "traces cannot be sent, and are lost");
+                tracing::warn!(%error, "traces cannot be sent and are lost");
             }
         }
         outcome

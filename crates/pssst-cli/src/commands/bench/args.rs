@@ -12,14 +12,14 @@ use crate::args::options::SuiteOption;
 use crate::args::server_key::KeySource;
 use pssst_bench::Plan;
 use pssst_service::Failure;
-use pssst_service::durations::seconds;
+use pssst_service::durations;
 
 /// Measure how many transactions a server answers, and how quickly.
 ///
-/// Requests are sealed before the clock starts, so that this program is seldom the limit. Without
-/// --rate, a number of requests is always in flight (closed loop). With it, requests leave at fixed
-/// times whether or not replies come (open loop), and latency counts from these times: a server
-/// that stalls is charged for every request that it kept waiting.
+/// It seals the requests before the clock starts, so that the generator is seldom the limit.
+/// Without --rate it keeps a fixed number of requests in flight (closed loop). With --rate it sends
+/// requests at fixed times (open loop) and measures latency from these times, so that a stalled
+/// server is charged for every request that waits.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     /// The server's name or address, and its port.
@@ -27,48 +27,48 @@ pub(crate) struct Args {
     pub(super) server: String,
     #[command(flatten)]
     pub(super) key_source: KeySource,
-    /// The secret key that authenticated requests prove to hold.
+    /// Secret key of authenticated requests.
     #[arg(long, value_name = "FILE")]
     pub(super) identity: Option<PathBuf>,
     /// The cipher suite.
     #[arg(long, value_enum, default_value = "1")]
     pub(super) suite: SuiteOption,
-    /// Requests in flight at any time, 64 by default; with --rate the most that may be, by default
-    /// all that are prepared.
+    /// Requests in flight [default: 64]; with --rate, the most that may be in flight [default: all
+    /// that are prepared].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
-    /// Bytes of a request's message.
+    /// Size of a request's message.
     #[arg(long, value_name = "BYTES", default_value = "32")]
     pub(super) size: usize,
-    /// How long to measure, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    /// How long to measure.
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = durations::timeout)]
     pub(super) duration: Duration,
-    /// Send this many requests a second, evenly spaced, whether or not replies come.
+    /// Send this many requests per second, evenly spaced (open loop).
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
-    /// How many of the requests are authenticated, from 0 to 1. By default all with --identity,
-    /// else none.
+    /// Share of authenticated requests, from 0 to 1 [default: 1 with --identity, else 0].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     authenticated_share: Option<f64>,
-    /// How many of all packets are junk, from 0 to 0.99: as long as the requests, dear to refuse,
-    /// never answered.
+    /// Share of junk among all packets, from 0 to 0.99. Junk is as long as a request and costs the
+    /// server as much, and is never answered.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = junk_share)]
     junk: f64,
-    /// Local ports to send from. A server that spreads clients over its cores needs several to be
-    /// busy on all.
+    /// Number of local ports to send from. A server spreads clients over its cores by port, so that
+    /// several are needed to load all cores.
     #[arg(long, value_name = "N", default_value = "8", value_parser = value_parser!(u32).range(1..=1024))]
     sockets: u32,
-    /// After how many seconds a request counts as lost. Nothing is sent again.
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    /// Count a request as lost after this time. Nothing is sent again.
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = durations::timeout)]
     pub(super) timeout: Duration,
-    /// Seconds under load before the measurement starts.
-    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds_or_none)]
+    /// Time under load before the measurement starts.
+    #[arg(long, value_name = "SPAN", default_value = "200ms", value_parser = durations::timeout_or_none)]
     pub(super) warmup: Duration,
-    /// Different requests to seal beforehand and to send in turn, 200000 unless they are long: more
-    /// than `pssst serve` remembers by default, so that it answers each of them anew.
+    /// Number of different requests to seal beforehand [default: 200,000, fewer if they are long].
+    /// That is more than the default reply cache of `pssst serve` holds, so that the server opens
+    /// every request.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     requests_prepared: Option<u32>,
-    /// Draw the latencies into this file.
+    /// Draw the latencies in this file.
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
     /// Print the result as one JSON object.
@@ -121,7 +121,7 @@ impl Args {
         if concurrency > prepared {
             return Err(Failure::usage(
                 format!("{concurrency} requests in flight, but only {prepared} prepared"),
-                "no request is in flight twice: give more with --requests-prepared, or less with --concurrency",
+                "each prepared request is in flight once at most: raise --requests-prepared, or lower --concurrency",
             ));
         }
         Ok(Plan {
@@ -160,13 +160,6 @@ fn share(text: &str) -> Result<f64, String> {
 
 fn junk_share(text: &str) -> Result<f64, String> {
     share(text).ok().filter(|share| *share <= 0.99).ok_or_else(|| "give a share from 0 to 0.99".into())
-}
-
-fn seconds_or_none(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(0.0) => Ok(Duration::ZERO),
-        _ => seconds(text).map_err(|_| "give a number of seconds from 0 to 86400".into()),
-    }
 }
 
 #[cfg(test)]
@@ -224,11 +217,11 @@ mod tests {
     #[test]
     fn shares_and_rates_are_bounded() {
         assert_eq!((share("0"), share("1"), junk_share("0.99")), (Ok(0.0), Ok(1.0), Ok(0.99)));
-        assert_eq!((rate("0.5"), seconds_or_none("0")), (Ok(0.5), Ok(Duration::ZERO)));
+        assert_eq!(rate("0.5"), Ok(0.5));
         for text in ["", "-0.1", "1.01", "NaN", "inf", "half"] {
             assert!(share(text).is_err() && junk_share(text).is_err(), "{text}");
         }
-        assert!(junk_share("1").is_err() && seconds_or_none("-1").is_err());
+        assert!(junk_share("1").is_err());
         for text in ["", "0", "-1", "NaN", "inf", "1e8"] {
             assert!(rate(text).is_err(), "{text}");
         }

@@ -53,7 +53,7 @@ async fn renew(
             continue;
         }
         key = current;
-        notice(format_args!("the server's key is {key} from now on"));
+        notice(format_args!("the server's key has changed to {key}"));
         let workload = workload(args, plan, key)?;
         for (connection, sender) in (0..plan.connections).zip(connections) {
             let pool =

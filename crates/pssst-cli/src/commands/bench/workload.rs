@@ -11,7 +11,7 @@ pub(super) fn workload(args: &Args, plan: &Plan, server_key: PublicKey) -> Resul
     let weak = |error: pssst::Error| {
         Failure::new(
             format!("this server key must not be used: {error}"),
-            "anybody could read the requests; ask the server's owner for the true key",
+            "anyone could read the requests; ask the server's operator for the right key",
         )
     };
     let client = || Client::new(server_key).map(|client| client.with_suite(args.suite.into())).map_err(weak);

@@ -32,7 +32,7 @@ pub(super) struct Import {
     location: Location,
 }
 
-/// Print all clients, a JSON object a line.
+/// Print all clients, one JSON object per line.
 #[derive(clap::Args, Debug)]
 pub(super) struct Export {
     #[command(flatten)]
@@ -100,7 +100,7 @@ fn client(line: &str) -> Result<NewIdentity, Failure> {
 
 fn bad_line(error: &serde_json::Error) -> Failure {
     Failure::new(
-        format!("no client as `pssst clients export` prints one: {error}"),
+        format!("not a client as `pssst clients export` prints it: {error}"),
         "each line is a JSON object with at least \"key\" and \"name\"",
     )
 }

@@ -27,7 +27,7 @@ pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
         }
         (None, Some(digits)) if digits != "-" => decode(digits).ok_or_else(|| {
             Failure::usage(
-                "the argument is no packet in hexadecimal digits",
+                "the argument is not a packet in hexadecimal digits",
                 "give the bytes of one packet, or a file: --file for its bare bytes, --capture for what tcpdump wrote",
             )
         })?,
@@ -35,14 +35,14 @@ pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
             let input = read(Path::new("-"), MAX_TEXT_LEN)?;
             std::str::from_utf8(&input).ok().and_then(decode).ok_or_else(|| {
                 Failure::new(
-                    "standard input is no packet in hexadecimal digits",
-                    "for the bare bytes of a packet give `--file -`, and for a capture `--capture -`",
+                    "standard input is not a packet in hexadecimal digits",
+                    "for the bare bytes of a packet give `--file -`; for a capture, `--capture -`",
                 )
             })?
         }
     };
     if packet.is_empty() {
-        return Err(Failure::new("there is no packet to look at", "give the bytes of one; even the shortest has 52"));
+        return Err(Failure::new("there is no packet to read", "give the bytes of one packet; the shortest has 52"));
     }
     if packet.len() > MAX_PACKET_LEN { Err(too_long()) } else { Ok(packet) }
 }
@@ -56,7 +56,7 @@ pub(super) fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
     let keys = args.secret_key.iter().filter(|file| is_stdin(file)).count();
     if usize::from(packets) + keys > 1 {
         return Err(Failure::usage(
-            "more than one thing is to be read from standard input",
+            "more than one input is standard input",
             "give the packet as an argument or as a file, and keys as files",
         ));
     }
@@ -71,7 +71,7 @@ pub(super) fn nothing_found(file: &Path, ports: &[u16], frames: u64) -> Failure 
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     Failure::new(
         format!("no datagram of UDP port {ports} among the {frames} frames of {}", name(file)),
-        "choose the server's port with --port; frames other than Ethernet, Linux cooked, loopback and bare IP are not understood",
+        "give the server's port with --port; only frames of Ethernet, Linux cooked, loopback and bare IP are supported",
     )
 }
 
@@ -81,20 +81,20 @@ impl End {
         match self {
             Self::Failed(failure) => failure,
             Self::Unreadable(capture::Error::NoCapture) => Failure::new(
-                format!("{file_name} is no capture"),
+                format!("{file_name} is not a capture"),
                 "captures are pcap or pcapng files, as tcpdump, dumpcap and Wireshark write them, not compressed",
             ),
             Self::Unreadable(capture::Error::CutOff) => Failure::new(
-                format!("{file_name} ends in the middle, after {frames} frames"),
-                "what was whole is shown; was the disk full, or the program that captured it killed?",
+                format!("{file_name} is cut short after {frames} frames"),
+                "the whole frames are shown; perhaps the disk was full or the capturing program was killed",
             ),
             Self::Unreadable(capture::Error::Damaged) => Failure::new(
                 format!("{file_name} is damaged after {frames} frames"),
-                "what stands before is shown; Wireshark's `editcap` may save more of it",
+                "the frames before the damage are shown; Wireshark's `editcap` may recover more",
             ),
             Self::Unreadable(capture::Error::BlockTooLong) => Failure::new(
                 format!("{file_name} has a block of more than 16 MiB after {frames} frames"),
-                "no capture needs one: the file is damaged, or made to use up memory",
+                "no capture needs such a block: the file is damaged, or was made to use up memory",
             ),
             Self::Unreadable(capture::Error::Read(error)) => cannot_read(file, &error),
         }

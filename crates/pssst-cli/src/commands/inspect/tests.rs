@@ -161,7 +161,7 @@ fn text_for_people() {
         &format!("  client key      {}, proven\n  message         32 bytes\n", case["client_public"].as_str().unwrap()),
         &format!("    0010 {row}  "),
         "  in the capture  the reply to #1, 1.000000 s later\n",
-        "  fragment        the first of a fragmented datagram; the others are not joined to it\n",
+        "  fragment        the first fragment of a datagram; the others are not joined to it\n",
         "  length          148 bytes, of which 56 are here\n",
         "4 frames, 3 of them packets on UDP port 45678 (requests 2, replies 1)\n1 further fragments",
     ] {

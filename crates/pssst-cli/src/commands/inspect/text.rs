@@ -33,10 +33,7 @@ pub(super) fn counts(counts: &Counts, ports: &[u16]) -> Result<String, fmt::Erro
         "{frames} frames, {packets} of them packets on UDP port {ports} (requests {requests}, replies {replies})"
     )?;
     if *later_fragments > 0 {
-        writeln!(
-            text,
-            "{later_fragments} further fragments of UDP datagrams, which show no ports, were not looked at"
-        )?;
+        writeln!(text, "{later_fragments} further fragments of UDP datagrams, which have no ports, were skipped")?;
     }
     if *dangers > 0 {
         writeln!(text, "!!! DANGER: {DANGER} (replies concerned: {dangers})")?;
@@ -46,7 +43,7 @@ pub(super) fn counts(counts: &Counts, ports: &[u16]) -> Result<String, fmt::Erro
 
 /// The warning that is repeated at the end.
 pub(super) const DANGER: &str =
-    "two different replies to one request under suite 1: whoever saw both can forge a third";
+    "two different replies to one request under suite 1: anyone who saw both can forge a third";
 
 fn line(text: &mut String, name: &str, value: &dyn fmt::Display) -> fmt::Result {
     writeln!(text, "  {name:<16}{value}")
@@ -59,7 +56,7 @@ fn heading(text: &mut String, place: &Place) -> fmt::Result {
     }
     writeln!(text, "{} -> {}", place.source, place.destination)?;
     if place.fragment {
-        line(text, "fragment", &"the first of a fragmented datagram; the others are not joined to it")?;
+        line(text, "fragment", &"the first fragment of a datagram; the others are not joined to it")?;
     }
     Ok(())
 }
@@ -142,15 +139,15 @@ fn hex_dump(text: &mut String, bytes: &[u8]) -> fmt::Result {
 fn form_in_words(form: PointEncoding) -> &'static str {
     match form {
         PointEncoding::Canonical => "canonical, a multiple of the base point",
-        PointEncoding::NonCanonical => "not canonical: legal, but no client computes it so",
-        PointEncoding::OutsideSubgroup => "canonical, but no multiple of the base point: no client computes it so",
-        PointEncoding::LowOrder => "of low order: anybody computes its shared value",
+        PointEncoding::NonCanonical => "not canonical: valid, but no client produces it",
+        PointEncoding::OutsideSubgroup => "canonical, but not a multiple of the base point: no client produces it",
+        PointEncoding::LowOrder => "of low order: anyone can compute its shared secret",
     }
 }
 
 fn verdict_in_words(verdict: Verdict, condition: &str) -> String {
     match verdict {
-        Verdict::Undecided => "finds no fault that shows without a key".into(),
+        Verdict::Undecided => "finds no fault that is visible without a key".into(),
         Verdict::Accepts => format!("accepts it{condition}"),
         Verdict::Refuses(cause) => format!("refuses it: {} ({cause})", cause.name()),
     }
@@ -168,13 +165,13 @@ fn told(event: &Event) -> String {
     match event {
         Event::RepeatedRequest { of, after } => format!("the same request as #{of}{}", later(after)),
         Event::OtherRequest { than } => {
-            format!("another request with the exchange value of #{than}: changed, or made up")
+            format!("another request with the exchange value of #{than}: changed or forged")
         }
         Event::Reply { to, after } => format!("the reply to #{to}{}", later(after)),
         Event::NoRequest => "a reply to no request before it".into(),
         Event::RepeatedReply { of, after } => format!("the same reply as #{of}{}", later(after)),
         Event::DifferentReplies { than, danger, genuine } => {
-            let certainty = if *genuine { "both genuine" } else { "unless one of them was made up" };
+            let certainty = if *genuine { "both genuine" } else { "unless one of them was forged" };
             if *danger {
                 format!("not the reply that #{than} is: {DANGER} ({certainty})")
             } else {

@@ -11,19 +11,19 @@ const NANOS: f64 = 1e9;
 pub(super) fn metrics(page: &mut MetricsWriter<'_>, stats: &GatewayStats) -> fmt::Result {
     page.counters(
         "pssst_gateway_requests",
-        "Requests by how they ended at the upstream",
+        "Requests by outcome at the upstream",
         "outcome",
         stats.outcomes().map(|(outcome, count)| (outcome.name(), count)),
     )?;
-    page.number("pssst_gateway_in_flight", "Requests that are with the upstream", stats.in_flight as u64)?;
+    page.number("pssst_gateway_in_flight", "Requests in flight at the upstream", stats.in_flight as u64)?;
     page.number(
         "pssst_gateway_circuit_open",
-        "Whether the upstream is left alone, having failed too often",
+        "Whether the circuit breaker is open (1) and the upstream is not called",
         stats.is_circuit_open.into(),
     )?;
     page.histogram(
         "pssst_gateway_upstream_duration_seconds",
-        "How long the upstream took, whether it answered or failed",
+        "Duration of upstream calls, failed ones included",
         NANOS,
         stats.upstream_nanos.sum(),
         stats.upstream_nanos.buckets(),

@@ -17,8 +17,8 @@ pub(super) struct KeyOptions {
     /// The server's secret key. Give more files, most used first, while one key replaces another.
     #[arg(long, value_name = "FILE", required_unless_present = "keys", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
-    /// A schedule of secret keys (`pssst keys init`), which is followed: keys change at the times
-    /// that it says.
+    /// A schedule of secret keys (`pssst keys init`). The server follows it: keys change at the
+    /// times in it.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
 }
@@ -69,7 +69,7 @@ impl Keys {
             Self::Schedule(file) => {
                 let never = file.follow(|schedule, now| match schedule.keyring(now) {
                     Ok(keyring) => apply(keyring),
-                    Err(error) => notice(format_args!("the server keeps its keys: {error}")),
+                    Err(error) => notice(format_args!("the server continues with the keys that it has: {error}")),
                 });
                 match never.await {}
             }
@@ -83,7 +83,7 @@ fn keyring(secrets: &[SecretKey]) -> Result<Keyring, Failure> {
     secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
         Failure::usage(
             format!("more than {} secret keys", Keyring::CAPACITY),
-            "every further key makes junk dearer to refuse: give the ones that clients still use",
+            "every key makes junk more expensive to refuse: give only the keys that clients still use",
         )
     })
 }

@@ -19,63 +19,59 @@ pub(crate) fn metrics(page: &mut MetricsWriter<'_>, server: &Server, keyring_cha
     page.number("pssst_server_workers", "Worker threads", server.worker_stats().len() as u64)?;
     page.gauge(
         "pssst_server_worker_stall_seconds",
-        "How long the worker that has been at it the longest is in its present turn; about a second at most, unless a handler blocks",
+        "Age of the oldest event-loop iteration of any worker; above 1 s a handler blocks its worker",
         server.worker_stall().as_secs_f64(),
     )?;
-    page.number("pssst_keyring_keys", "Secret keys that are tried", server.public_keys().len() as u64)?;
+    page.number("pssst_keyring_keys", "Secret keys in the keyring", server.public_keys().len() as u64)?;
     page.number(
         "pssst_keyring_reload_timestamp_seconds",
-        "When the keys were last changed, in seconds since 1970",
+        "Time of the last change of keys, in seconds since 1970",
         keyring_changed.load(Ordering::Relaxed),
     )
 }
 
 fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
     page.counter("pssst_server_datagrams_received", "Datagrams received", stats.received)?;
-    page.counter("pssst_server_received_bytes", "Their bytes, without headers of UDP and IP", stats.received_bytes)?;
-    page.counter("pssst_server_sent_bytes", "Bytes of replies, without headers of UDP and IP", stats.sent_bytes)?;
+    page.counter("pssst_server_received_bytes", "Bytes received, without UDP and IP headers", stats.received_bytes)?;
+    page.counter("pssst_server_sent_bytes", "Bytes of replies, without UDP and IP headers", stats.sent_bytes)?;
     page.counters(
         "pssst_server_requests",
-        "Requests that were opened",
+        "Requests opened, by kind",
         "auth",
         [("anonymous", stats.anonymous_requests), ("authenticated", stats.authenticated_requests)],
     )?;
     page.counters(
         "pssst_server_replies",
-        "Replies that were sent, and among them earlier ones that were sent again",
+        "Replies sent; repeated ones are from the reply cache",
         "repeated",
         [("false", stats.count(DatagramOutcome::Replied)), ("true", stats.count(DatagramOutcome::ReplyResent))],
     )?;
     page.counter(
         "pssst_server_no_reply",
-        "Requests that want no reply, or get none from the handler",
+        "Requests without a reply: one-way messages, and requests that the handler did not answer",
         stats.count(DatagramOutcome::NoReply),
     )?;
     let drops = stats.outcomes().filter(|(outcome, _)| !outcome.is_served());
     page.counters(
         "pssst_server_drops",
-        "Datagrams that were not served",
+        "Datagrams not served, by cause",
         "cause",
         drops.map(|(outcome, count)| (outcome.name(), count)),
     )?;
     if let Some(drops) = stats.kernel_drops {
         page.counter(
             "pssst_server_kernel_drops",
-            "Datagrams that the system dropped because the socket's buffer was full",
+            "Datagrams that the kernel dropped because the socket's receive buffer was full",
             drops,
         )?;
     }
-    page.counter(
-        "pssst_server_receive_errors",
-        "Times that the system reported an error instead of a datagram",
-        stats.receive_errors,
-    )?;
+    page.counter("pssst_server_receive_errors", "Receive errors of the system", stats.receive_errors)?;
     page.counter(
         "pssst_server_config_errors",
-        "Configurations that a worker did not take, since their handler failed as it was made",
+        "Configurations rejected because the new handler panicked",
         stats.config_errors,
     )?;
-    page.number("pssst_server_in_flight", "Requests that were received and have not ended", stats.in_flight())?;
+    page.number("pssst_server_in_flight", "Requests in flight", stats.in_flight())?;
     page.histogram(
         "pssst_server_batch_size",
         "Datagrams received together",
@@ -85,14 +81,14 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
     )?;
     page.histogram(
         "pssst_server_handler_duration_seconds",
-        "How long the handler took, whether it answered or failed",
+        "Duration of handler calls, failed ones included",
         NANOS,
         stats.handler_nanos.sum(),
         stats.handler_nanos.buckets(),
     )?;
     page.histogram(
         "pssst_server_request_duration_seconds",
-        "From receiving a request to having sent its reply",
+        "Time from receiving a request to sending its reply",
         NANOS,
         stats.request_nanos.sum(),
         stats.request_nanos.buckets(),
@@ -101,7 +97,7 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
     let by_key = places.iter().map(String::as_str).zip(stats.requests_by_key);
     page.counters(
         "pssst_server_key_requests",
-        "Requests by the place of the key that opened them, in the keyring of that time",
+        "Requests by the position in the keyring of the key that opened them",
         "key",
         by_key,
     )
@@ -110,16 +106,12 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
 /// Writes the metrics of the store of clients.
 pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients) -> fmt::Result {
     let (refusals, status) = (clients.stats(), clients.follower().status());
-    page.number("pssst_identity_clients", "Clients that are known", clients.follower().snapshot().len() as u64)?;
-    page.gauge(
-        "pssst_identity_snapshot_age_seconds",
-        "Since when changes of clients may have been missed",
-        status.age.as_secs_f64(),
-    )?;
-    page.number("pssst_identity_revision", "The revision of the store that is known", status.revision.0)?;
+    page.number("pssst_identity_clients", "Clients in the snapshot", clients.follower().snapshot().len() as u64)?;
+    page.gauge("pssst_identity_snapshot_age_seconds", "Age of the snapshot of clients", status.age.as_secs_f64())?;
+    page.number("pssst_identity_revision", "Revision of the store in the snapshot", status.revision.0)?;
     page.counters(
         "pssst_identity_refusals",
-        "Requests of clients that proved their keys and are not enrolled",
+        "Authenticated requests refused, by the status of the client",
         "cause",
         [
             ("unknown", refusals.unknown),
@@ -132,8 +124,7 @@ pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients) -> fmt
 
 pub(crate) fn not_ready(server: &Server, clients: Option<&Clients>) -> Vec<String> {
     let status = clients.map(|clients| clients.follower().status()).filter(|status| status.age > STALE);
-    let stale =
-        status.map(|status| format!("clients were last compared with their store {} s ago", status.age.as_secs()));
+    let stale = status.map(|status| format!("the snapshot of clients is {} s old", status.age.as_secs()));
     let keyless = server.public_keys().is_empty().then(|| "there is no key".to_owned());
     stale.into_iter().chain(keyless).collect()
 }

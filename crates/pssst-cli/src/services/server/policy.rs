@@ -14,12 +14,12 @@ use pssst_service::stderr::notice;
 /// client proves.
 #[derive(clap::Args, Debug)]
 pub(super) struct Policy {
-    /// Serve the clients that are enrolled here: `file:PATH`, `sqlite:PATH` or
-    /// `postgres://USER@HOST/DATABASE`. Changes are followed; while the store is away, those last
-    /// known are served.
+    /// Serve the clients enrolled in this store: `file:PATH`, `sqlite:PATH` or
+    /// `postgres://USER@HOST/DATABASE`. Changes apply within a second; while the store is
+    /// unavailable, the last known clients are served.
     #[arg(long, value_name = "LOCATION", hide_env_values = true)]
     clients: Option<String>,
-    /// Allow or refuse clients that prove a key which is not enrolled [default: refuse].
+    /// Allow or refuse clients whose key is not enrolled [default: refuse].
     #[arg(long, value_enum, requires = "clients")]
     unknown_clients: Option<Unknown>,
     /// Allow or refuse anonymous clients [default: refuse with --clients, else allow].
@@ -39,7 +39,7 @@ enum Unknown {
 enum Anonymous {
     /// Serve them.
     Allow,
-    /// Refuse them by the flags of their packets, which costs next to nothing.
+    /// Refuse them by the flags of their packets, at nearly no cost.
     Refuse,
 }
 

@@ -19,7 +19,7 @@ const BAD: [Bad; 48] = [
     ("\u{0}", 1, "", ""),
     // Tables and keys.
     ("", 0, "configures no service", "[gateway]"),
-    ("listen = \"127.0.0.1:1\"", 1, "\"listen\" stands in no table", "[serve]"),
+    ("listen = \"127.0.0.1:1\"", 1, "\"listen\" is not in a table", "[serve]"),
     ("[server]\nworkers = 1", 1, "there is no table [server]", "did you mean [serve]?"),
     ("[Gateway]\nworkers = 1", 1, "there is no table [Gateway]", "did you mean [gateway]?"),
     ("[serve]\n\nlisten_on = \"127.0.0.1:1\"", 3, "serve has no option \"listen_on\"", "did you mean \"listen\"?"),
@@ -34,39 +34,39 @@ const BAD: [Bad; 48] = [
     ("[serve]\nlisten = 2026-11-23", 2, "listen cannot be a date", "ADDR:PORT"),
     ("[serve.listen]\nport = 1", 1, "listen cannot be a table", "ADDR:PORT"),
     ("[serve]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:2\"]", 2, "listen takes a single value", "ADDR:PORT"),
-    ("[serve]\nsecret-key = [[\"a\"]]", 2, "secret-key cannot be a list of something else than texts", "FILE"),
-    ("[serve]\nverbose = \"yes\"", 2, "verbose is true or false, and nothing else", "true or false"),
+    ("[serve]\nsecret-key = [[\"a\"]]", 2, "secret-key cannot be a list with elements that are not texts", "FILE"),
+    ("[serve]\nverbose = \"yes\"", 2, "verbose must be true or false", "true or false"),
     // Values.
     ("[serve]\nlisten = \"127.0.0.1\"", 2, "listen: \"127.0.0.1\" is refused: invalid socket address", "ADDR:PORT"),
     ("[serve]\nworkers = 0", 2, "workers: \"0\" is refused: 0 is not in 1..=1024", "N"),
     ("[serve]\nmax-datagram = 51", 2, "51 is not in 52..=65507", "BYTES"),
     ("[serve]\nsuite = [\"f001\", \"2\"]", 2, "suite: \"2\" is refused: it is none of 1, f001", "SUITE"),
-    ("[serve]\ndrain = \"soon\"", 2, "drain: \"soon\" is refused: give a number of seconds", "SECONDS"),
+    ("[serve]\ndrain = \"soon\"", 2, "drain: \"soon\" is refused: give a time span", "SPAN"),
     ("[gateway]\nupstream = \"ftp://localhost\"", 2, "upstream: \"ftp://localhost\" is refused", "URL"),
     ("[gateway]\nupstream = \"http://localhost\"\nhttp-version = 3", 3, "http-version: \"3\" is refused", "VERSION"),
     // What fits only together, and what is named.
     (
         "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://user:secret@localhost\"",
         3,
-        "a location has no user and no password in it",
+        "must not contain a user or password",
         "--authorization-file",
     ),
     (
         "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://localhost\"\nprefix-client-key = true",
         4,
-        "is not for HTTP",
-        "leave it out",
+        "not put before messages over HTTP",
+        "omit it",
     ),
     (
         "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost\"",
         3,
-        "localhost is no server address",
+        "localhost is not a server address",
         "localhost:45678",
     ),
     (
         "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nlisten = \"0.0.0.0:1\"",
         4,
-        "0.0.0.0:1 is no loopback address",
+        "0.0.0.0:1 is not a loopback address",
         "--allow-other-hosts",
     ),
     (
@@ -93,18 +93,23 @@ const BAD: [Bad; 48] = [
         "the authorities cannot be read",
         "PEM file",
     ),
-    ("[serve]\nsecret-key = \"-\"", 2, "standard input is no file", "name of a file"),
+    ("[serve]\nsecret-key = \"-\"", 2, "standard input is not a regular file", "name of a file"),
     (
         "[proxy]\nserver = \"localhost:1\"\nserver-key = \"server.pub\"\nidentity = \"-\"",
         4,
-        "standard input is no file",
+        "standard input is not a regular file",
         "name of a file",
     ),
-    ("[proxy]\nserver = \"localhost:1\"\nserver-key = \"-\"", 3, "standard input is no file", "name of a file"),
-    ("[serve]\nworkers = 1", 0, "--secret-key <FILE>", "put it into the file"),
+    (
+        "[proxy]\nserver = \"localhost:1\"\nserver-key = \"-\"",
+        3,
+        "standard input is not a regular file",
+        "name of a file",
+    ),
+    ("[serve]\nworkers = 1", 0, "--secret-key <FILE>", "put it in the file"),
     ("[serve]\nsecret-key = \"server.key\"\nkeys = \"keys.json\"", 0, "cannot be used with", "give one of them"),
     ("[serve]\nworkers = 1\nsecret-key = \"none.key\"", 3, "cannot open none.key", "check the path"),
-    ("[serve]\nsecret-key = \"server.key\"\nclients = \"mysql://db\"", 3, "no location of clients", "postgres://"),
+    ("[serve]\nsecret-key = \"server.key\"\nclients = \"mysql://db\"", 3, "not a location of clients", "postgres://"),
 ];
 
 #[test]
@@ -152,16 +157,16 @@ fn pipes_are_no_files() {
         &["gateway", "--secret-key", "server.key", "--upstream", "http://localhost", "--authorization-file", "pipe"],
     ] {
         let said = fleet.refusal_of_usage(args);
-        assert!(said.contains("pipe is no file"), "{args:?}: {said}");
+        assert!(said.contains("pipe is not a regular file"), "{args:?}: {said}");
     }
     // Nor does it hold up a service whose configuration becomes one.
     fleet.write("pssst.toml", "[serve]\nsecret-key = \"server.key\"\nlisten = \"127.0.0.1:0\"");
     let server = fleet.start(&["serve", "--config", "pssst.toml", "--reload-interval", "1s"], 2);
     std::fs::rename(fleet.path("pipe"), fleet.path("pssst.toml")).unwrap();
     server.signal("HUP");
-    server.wait_for_stderr("pssst.toml is no file", 1);
+    server.wait_for_stderr("pssst.toml is not a regular file", 1);
     let said = server.stop();
-    assert!(said.contains("pssst.toml is no file"), "{said}");
+    assert!(said.contains("pssst.toml is not a regular file"), "{said}");
 }
 
 /// What machines read has what is wrong in it, whatever the level.

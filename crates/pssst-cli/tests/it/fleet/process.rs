@@ -113,6 +113,6 @@ pub(crate) fn start_directory(fleet: &Fleet, more: &[&str]) -> (Process, String,
     ];
     let lines = 2 + ["--operators", "--metrics"].iter().filter(|option| more.contains(option)).count();
     let mut directory = fleet.start(&[&args[..], more].concat(), lines);
-    let (url, pin) = (directory.value_of("clients come to "), directory.value_of("pin "));
+    let (url, pin) = (directory.value_of("clients: "), directory.value_of("pin "));
     (directory, url, pin)
 }

@@ -254,7 +254,7 @@ fn a_server_that_drains_serves_on() {
     let (fleet, server, address) = start("1d");
     configure(&fleet, "secret-key = \"one.key\"\ndrain = 3600");
     server.signal("HUP");
-    server.wait_for_stderr("read the configuration again", 1);
+    server.wait_for_stderr("reloaded the configuration", 1);
     server.signal("TERM");
     server.wait_for_stderr("draining", 1);
     assert!(answers(&fleet, &address, "one", &[]));

@@ -202,8 +202,8 @@ fn a_collector_that_refuses_or_is_away_costs_a_line_and_nothing_else() {
 fn endpoints_and_ratios_that_are_none_are_refused_before_anything_starts() {
     let fleet = Fleet::new();
     for (option, value, expected) in [
-        ("--otlp-endpoint", "collector:4318", "neither http nor https"),
-        ("--otlp-endpoint", "ftp://collector", "neither http nor https"),
+        ("--otlp-endpoint", "collector:4318", "must be http or https"),
+        ("--otlp-endpoint", "ftp://collector", "must be http or https"),
         ("--otlp-endpoint", "http://", "empty host"),
         ("--trace-sample", "1.1", "a number from 0 to 1"),
         ("--trace-sample", "NaN", "a number from 0 to 1"),

@@ -12,7 +12,7 @@ fn a_device_enrols_is_served_and_is_revoked() {
     fleet.stdout(&["keys", "init", "keys.json"]);
     fleet.stdout(&["operator", "create", "alice", "--file", "operators.txt"]);
     let (mut directory, url, pin) = start_directory(&fleet, &["--operators", "operators.txt"]);
-    assert!(directory.value_of("operators come to ").starts_with("https://127.0.0.1:"));
+    assert!(directory.value_of("operators: ").starts_with("https://127.0.0.1:"));
     let reach = ["--directory", &url, "--pin", &pin];
 
     // The device has nothing but a token, and makes its own key.

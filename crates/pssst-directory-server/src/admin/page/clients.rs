@@ -160,11 +160,11 @@ impl ClientAction {
             Self::Suspend => "All servers refuse this client until it is resumed.",
             Self::Resume => "All servers accept this client again.",
             Self::Revoke => {
-                "All servers refuse this client for good: it cannot be resumed. The device needs another key."
+                "All servers refuse this client permanently: it cannot be resumed. The device needs a new key."
             }
             Self::Remove => {
-                "The directory forgets this client: servers do not know it any more, and its key and its name can be enrolled \
-                 again. To keep a key out for good, revoke it instead."
+                "The directory deletes this client. Its key is unknown to servers then, and its key and name can be enrolled \
+                 again. To refuse a key permanently, revoke it instead."
             }
         }
     }

@@ -113,9 +113,9 @@ impl IntoResponse for PageError {
         let Failure { status, message, .. } = self.0;
         let title = match status {
             StatusCode::NOT_FOUND => "Not found",
-            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => "This cannot be done",
-            _ if status.is_client_error() => "This was not understood",
-            _ => "Something is wrong here",
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => "Not possible",
+            _ if status.is_client_error() => "Invalid input",
+            _ => "Internal error",
         };
         let page = FailurePage { layout: Layout { operator: None, page: "" }, title, message };
         match page.render() {

@@ -81,14 +81,13 @@ impl TokenForm {
     fn grant(&self) -> Result<impl FnOnce(Timestamp) -> TokenGrant + use<>, Failure> {
         let name = Some(self.name.trim().to_owned()).filter(|name| !name.is_empty());
         let labels = self.labels.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
-            let (name, value) =
-                line.split_once('=').ok_or_else(|| Failure::invalid("A label is like this: name=value"))?;
+            let (name, value) = line.split_once('=').ok_or_else(|| Failure::invalid("Write a label as name=value"))?;
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         });
         let labels = labels.collect::<Result<Labels, Failure>>()?;
         let client_expires = match self.client_expires.trim() {
             "" => None,
-            text => Some(beginning_of(text).ok_or_else(|| Failure::invalid("A day is like this: 2030-12-31"))?),
+            text => Some(beginning_of(text).ok_or_else(|| Failure::invalid("Write a day as 2030-12-31"))?),
         };
         Ok(move |expires| TokenGrant { name, labels, expires, client_expires })
     }
@@ -140,7 +139,7 @@ pub(super) async fn confirm(Extension(operator): Extension<Operator>, Path(id): 
     render(&Confirmation {
         layout: Layout::new(&operator, HOME),
         question: format!("Withdraw token {id}?"),
-        consequence: "Nobody can enrol by it any more. A device that was enrolled by it before stays so.",
+        consequence: "It can no longer enrol a device. A device that it enrolled stays enrolled.",
         verb: "Withdraw",
         is_grave: true,
         action: format!("/tokens/{id}/withdraw"),
