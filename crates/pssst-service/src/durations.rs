@@ -1,7 +1,7 @@
 //! Parsers of durations, for options.
 //!
-//! All read the same forms: a number with a unit (`500ms`, `90s`, `24h`, `30d`, `"1d 12h"`), or a bare
-//! number of seconds.
+//! All read the same forms: a number with a unit (`500ms`, `90s`, `24h`, `30d`, `"1d 12h"`), or a
+//! bare number of seconds.
 
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ fn lives_through_everything(fleet: &Fleet, store: &str) {
     let new = format!("{exported}\n{{\"key\":\"{}\",\"name\":\"gamma\"}}\n", keys[2]);
     assert!(String::from_utf8_lossy(&import(&["--skip-known"], &new).stderr).contains("1 clients added"));
     for (bad, expected) in
-        [("{}", "line 1"), ("nonsense", "line 1"), (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "no name")]
+        [("{}", "line 1"), ("nonsense", "line 1"), (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "is not a name")]
     {
         let refused = import(&[], bad);
         assert_eq!(refused.status.code(), Some(1));

@@ -58,7 +58,7 @@ fn a_device_enrols_is_served_and_is_revoked() {
     wait_for("a resumed device is served", || request(&device).0);
     fleet.stdout(&["clients", "revoke", &key, "--store", STORE]);
     wait_for("a revoked device is refused", || !request(&device).0);
-    assert!(fleet.refusal(&["clients", "resume", "boiler-7", "--store", STORE]).contains("revoked for good"));
+    assert!(fleet.refusal(&["clients", "resume", "boiler-7", "--store", STORE]).contains("revoked permanently"));
 
     let said = server.stop();
     assert!(said.contains(&format!("from client {key}, boiler-7")), "{said}");
