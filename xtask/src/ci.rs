@@ -118,15 +118,18 @@ impl Summary {
         }
     }
 
-    /// Waits for a step, and prints what it printed.
+    /// Waits for a step, and prints its output. Its time counts as far as it was waited for.
     fn add_background(&mut self, step: &Step, outcome: JoinHandle<Outcome>) {
         println!("\n=== {}, from the background", step.name);
-        let outcome = outcome.join().unwrap_or_else(|_| Outcome {
+        let start = Instant::now();
+        let mut outcome = outcome.join().unwrap_or_else(|_| Outcome {
             is_success: false,
             output: "error: its thread panicked\n".into(),
             time: Duration::ZERO,
         });
         print!("{}", outcome.output);
+        println!("it took {} s", outcome.time.as_secs());
+        outcome.time = start.elapsed();
         self.add(step, &outcome);
     }
 

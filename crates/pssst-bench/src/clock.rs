@@ -82,7 +82,7 @@ mod system_timer {
     #[derive(Debug)]
     pub(crate) struct SystemTimer {
         timer: AsyncFd<Raw>,
-        /// When it goes off, unless it has and was waited for.
+        /// The time of the next alarm, unless it has passed and was awaited.
         armed: Option<Nanos>,
     }
 

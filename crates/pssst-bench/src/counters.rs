@@ -16,12 +16,11 @@ pub struct Outcome {
     pub server: SocketAddr,
     /// The counters.
     pub counters: Counters,
-    /// Processor time per time, if the system tells.
+    /// Share of a core used, if the system reports it.
     pub cpu_share: Option<f64>,
 }
 
-/// Counts of what happened to the requests of the measurement, and of what else came and went
-/// meanwhile.
+/// Counters of the requests in the measurement, and of other packets during it.
 #[derive(Debug)]
 pub struct Counters {
     window: Range<Nanos>,
@@ -52,8 +51,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts requests whose latency counts from a moment of the window. No time is longer than
-    /// `longest`.
+    /// Counts requests whose latency starts within the window. No time is longer than `longest`.
     ///
     /// # Errors
     /// Never in practice: the precision of the histograms is fixed.

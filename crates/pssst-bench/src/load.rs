@@ -50,8 +50,8 @@ pub fn run(
 
     let begin = nanos(plan.warmup);
     let end = begin.saturating_add(nanos(plan.duration));
-    // A request leaves in time or not at all, and its reply comes in time or not at all; both may
-    // be looked at late.
+    // A request leaves in time or not at all, and its reply comes in time or not at all; the loop
+    // may notice both late.
     let longest = nanos(plan.timeout).saturating_mul(4);
     let counters = Counters::new(begin..end, longest).map_err(|error| Error::Histogram(error.to_string()))?;
     let counters = RefCell::new(counters);
@@ -89,8 +89,8 @@ pub fn run(
     Ok(Outcome { server, counters: counters.into_inner(), cpu_share })
 }
 
-/// Bytes of receive buffer to ask for: what does not fit while the generator is busy would look
-/// like the server's loss.
+/// Size of the receive buffer to request, in bytes: what does not fit while the generator is busy
+/// would look like the server's loss.
 const RECEIVE_BUFFER_LEN: usize = 4 << 20;
 /// Different junk packets.
 const JUNK_PACKETS: usize = 65_536;
@@ -110,7 +110,7 @@ fn bind(server: SocketAddr) -> io::Result<BatchSocket> {
     let mut local = connect(server)?.local_addr()?;
     local.set_port(0);
     let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
-    // As much of it as the system allows.
+    // The system may grant less.
     drop(socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN));
     socket.bind(&local.into())?;
     socket.set_nonblocking(true)?;

@@ -10,8 +10,8 @@ use crate::clock::{Clock, Nanos};
 use crate::counters::Counters;
 use crate::format::{grouped, microseconds, time};
 
-/// Shows the progress once a second, if anybody wants it. Returns the share of a core's time that
-/// this process took from the first to the last moment of the window, if the system tells.
+/// Shows the progress once a second, if `show` is given. Returns the share of a core's time that
+/// this process took during the window, if the system reports it.
 pub(crate) async fn watch(
     clock: Clock,
     window: Range<Nanos>,

@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     match pssst_demo::run(&mut std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // With standard error closed too, the exit code alone tells.
+            // If standard error is closed too, only the exit code reports the failure.
             drop(writeln!(std::io::stderr(), "error: {error}"));
             ExitCode::FAILURE
         }

@@ -51,7 +51,7 @@ impl ServerCertificate {
         Ok(Self { current: Arc::new(watched::open(sources, CertifiedPair::parse)?) })
     }
 
-    /// A new one for these names or addresses, that nobody vouches for: clients know it by its
+    /// Creates a self-signed certificate for these names or addresses: clients know it by its
     /// [pin](Self::pin) alone. It lives as long as the process does.
     ///
     /// # Errors

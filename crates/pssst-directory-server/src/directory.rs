@@ -151,7 +151,7 @@ impl DirectoryBuilder {
     }
 
     /// Sets the authorities, in a PEM file, whose certificates let operators in at the admin
-    /// listener. Without [`operators`](Self::operators) nobody else gets as far as to ask.
+    /// listener. Without [`operators`](Self::operators), other TLS connections are refused.
     ///
     /// There are no lists of revoked certificates: let them be short-lived, or have an authority
     /// for this alone.
@@ -243,7 +243,7 @@ impl DirectoryBuilder {
     }
 }
 
-/// A directory that listens, and does not serve yet: what comes meanwhile waits.
+/// A directory that listens, and does not serve yet: connections wait until then.
 #[derive(Debug)]
 pub struct BoundDirectory {
     public: Listener,

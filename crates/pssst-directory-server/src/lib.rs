@@ -35,7 +35,7 @@
 //! # What it is not
 //!
 //! * **Not a key server for the world**: it serves the keys of one pool, whose secret keys it has.
-//! * **Not in the way of packets**: servers and clients work on while it is away.
+//! * **Not in the way of packets**: servers and clients keep working while it is unavailable.
 
 mod admin;
 mod certificate;

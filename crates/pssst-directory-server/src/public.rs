@@ -1,4 +1,4 @@
-//! What devices ask for: the server's keys, and to be enrolled.
+//! The public endpoints for devices: the server's keys, and to be enrolled.
 
 use std::sync::Arc;
 
@@ -159,10 +159,10 @@ impl Refused {
         Self { token: Some(token.id().to_string()), ..self }
     }
 
-    /// Counts it, writes it down, and tells the device.
+    /// Counts the refusal, records it in the audit log, and answers the device.
     async fn answer(self, shared: &Shared, peer: Peer) -> Response {
         shared.counters.add_refusal(self.refusal);
-        // What failed here is no refusal of the device.
+        // A failure of the directory is not a refusal of the device.
         if self.refusal != Refusal::Unavailable {
             let mut detail = format!("{}: {}; from {}", self.refusal, self.message, peer.address);
             if let Some(token) = &self.token {

@@ -218,7 +218,7 @@ impl Schedule {
         beginnings.chain(self.keys.iter().filter_map(|key| key.not_after)).filter(|time| *time > now).min()
     }
 
-    /// The place of the current key: the latest whose time has come, or else the first.
+    /// The place of the current key: the latest that is in force, or else the first.
     fn current(&self, now: Timestamp) -> usize {
         self.keys.iter().rposition(|key| key.not_before <= now).unwrap_or(0)
     }

@@ -14,8 +14,8 @@ use crate::watched::{self, Watched};
 use crate::{Error, Schedule};
 use pssst_directory::Clock;
 
-/// How often the file is looked at. (Watches of the file system miss what becomes of secret mounts
-/// and network drives.)
+/// Interval of the checks of the file. (Watches of the file system miss what becomes of secret
+/// mounts and network drives.)
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A [`Schedule`] in a file that may be replaced at any time, by [`ScheduleFile::rotate`] or by a
@@ -137,7 +137,7 @@ impl ScheduleFile {
                 schedule.next_change(now).and_then(|time| Duration::try_from(time.duration_since(now)).ok());
             tokio::time::sleep(until_change.map_or(interval, |pause| pause.min(interval))).await;
             let file = Arc::clone(self);
-            // Failures are logged, and `error` tells them.
+            // Failures are logged, and `error` returns them.
             let polled = tokio::task::spawn_blocking(move || watched::poll(&file.current)).await;
             interval = if matches!(polled, Ok(Ok(Change::Pending))) { SETTLE } else { POLL_INTERVAL };
         }

@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::stats::{Counters, DirectoryEvent};
 use crate::{Error, Schedule, ScheduleFile};
 
-/// How often files are looked at.
+/// Interval of the checks of all files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The times of a rotation.
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) suites: Vec<Suite>,
     pub(crate) rotation: Rotation,
     pub(crate) enrollments: Limits,
-    /// For those who come to the admin listener with a wrong credential.
+    /// Rate limits of failed logins at the admin listener.
     pub(crate) failed_logins: Limits,
     pub(crate) counters: Arc<Counters>,
 }
@@ -92,7 +92,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// In the only suite whose replies may differ when a request is answered twice.
+/// Uses the suite under which two different replies to one request are safe.
 pub(crate) fn open_enrollments(schedule: &Schedule, now: Timestamp) -> Result<pssst::Server, Error> {
     schedule.server(now, [Suite::X25519Aes128GcmSiv].into_iter().collect())
 }

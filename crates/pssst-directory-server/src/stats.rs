@@ -29,10 +29,9 @@ named_enum! {
         Enrolled => "enrolled",
         /// An operator with a good credential was let in.
         OperatorAdmitted => "operator_admitted",
-        /// Somebody came to the admin listener without any credential: a browser's first request,
-        /// mostly.
+        /// A request at the admin listener had no credential: a browser's first request, mostly.
         OperatorUnknown => "operator_unknown",
-        /// Somebody came to the admin listener with a wrong credential.
+        /// A request at the admin listener had a wrong credential.
         OperatorRefused => "operator_refused",
         /// An operator's failed login, too often for the audit log.
         OperatorRateLimited => "operator_rate_limited",

@@ -1,4 +1,4 @@
-//! Values that follow the files they are read from, with a line in the log when that goes wrong.
+//! Values that follow the files they are read from, and log errors.
 
 use std::time::Instant;
 

@@ -28,9 +28,9 @@ mod trusted_clock;
 /// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone:
 /// all clones are one.
 ///
-/// The last good document stays in memory and in a file, so it serves on when the directory is
-/// away, and after a restart. Which of its keys is current depends on the time alone: a rotation
-/// that was announced needs no network when its moment comes.
+/// The last good document stays in memory and in a file, so the client works while the directory is
+/// unavailable, and after a restart. Which of its keys is current depends on the time alone: a
+/// rotation that was announced needs no network when its moment comes.
 ///
 /// # The time
 ///
@@ -140,8 +140,8 @@ impl DirectoryClient {
         }
     }
 
-    /// Comes back to the directory as its documents ask for: at a moment drawn at random from the
-    /// second half of the time until the time to refresh, so that a fleet spreads itself; after
+    /// Refreshes the document at the times that the documents set: at a moment drawn at random from
+    /// the second half of the time until the time to refresh, so that a fleet spreads itself; after
     /// failures soon, then less and less often. Never ends: drop it.
     pub async fn follow(&self) -> Infallible {
         let timing = || {
@@ -162,8 +162,8 @@ impl DirectoryClient {
     pub async fn keep(&self, client: &pssst_net::Client) -> Infallible {
         let mut documents = self.watch();
         loop {
-            // Without a key in force the last one stays: a server may still accept it, or nobody
-            // can be reached anyway.
+            // Without a key in force the last one stays: a server may still accept it, and there is
+            // no better key.
             documents.mark_unchanged();
             if let Ok(key) = self.server_key()
                 && key != client.server_key()
@@ -266,7 +266,7 @@ impl DirectoryClientBuilder {
     }
 
     /// How long a request to the directory may take, to the last byte of its answer; 30 seconds by
-    /// default. A connection has a third of it.
+    /// default. A third of it applies to the connection.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }

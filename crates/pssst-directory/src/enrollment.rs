@@ -4,7 +4,7 @@
 //! authenticated request of suite 0xf001, sealed for one of the pool's keys, and the body of a good
 //! answer is its reply. The client key is the one that the request proves, so it cannot differ from
 //! the proof; the message names its purpose and holds the token, so that no other request can pass
-//! for an enrolment, and a proof is good for one token only.
+//! as an enrolment, and a proof is valid for one token only.
 
 use jiff::Timestamp;
 use pssst::PublicKey;
@@ -22,9 +22,9 @@ pub const PURPOSE: &str = "pssst-enroll-v1";
 /// `{"purpose": "pssst-enroll-v1", "token": "pssst-token-...", "name": "..."}`.
 #[derive(Clone, Debug)]
 pub struct EnrollmentRequest {
-    /// What lets the device enrol.
+    /// The one-time token.
     pub token: Token,
-    /// The name that the device asks for, if the token leaves that to it.
+    /// The requested name, if the token leaves it to the device.
     pub name: Option<String>,
 }
 

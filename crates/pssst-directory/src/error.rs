@@ -22,8 +22,8 @@ pub enum Error {
     },
     /// No key is in force now.
     NoCurrentKey,
-    /// The protocol refuses: a key that nobody must use, a reply that is not the directory's, or no
-    /// randomness.
+    /// The protocol refuses: a key that must not be used, a reply that is not from the directory,
+    /// or missing randomness.
     Protocol(pssst::Error),
     /// The authorities to trust cannot be used: no certificate in the file, or none on this system.
     Trust(Box<dyn std::error::Error + Send + Sync>),
@@ -40,7 +40,7 @@ pub enum Error {
         /// When the one that was sent was issued.
         sent: Timestamp,
     },
-    /// The directory enrols nobody by this request.
+    /// The directory refuses the enrolment.
     Refused {
         /// Why.
         refusal: Refusal,

@@ -21,7 +21,7 @@ named_enum! {
         Next => "next",
         /// Clients use it.
         Current => "current",
-        /// Servers still accept it, for clients that have not heard of its successor.
+        /// Servers still accept it, for clients that do not know its successor yet.
         Previous => "previous",
     }
 }
@@ -93,8 +93,8 @@ impl KeySet {
     /// Reads a document. Fields that this version does not know are passed over, and so are suites.
     ///
     /// # Errors
-    /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that
-    /// nobody must use ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of
+    /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that must
+    /// not be used ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of
     /// version 1 with 1 to 16 keys, at least one suite that this version knows, and times in their
     /// order.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
@@ -131,8 +131,7 @@ impl KeySet {
         serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
     }
 
-    /// The key that clients use at this time: of those whose time has come and has not passed, the
-    /// latest.
+    /// The key that clients use at this time: the latest of those in force.
     ///
     /// # Errors
     /// [`Error::NoCurrentKey`] when there is none.

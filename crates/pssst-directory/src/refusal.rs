@@ -1,10 +1,10 @@
-//! Why the directory enrols nobody.
+//! Refusals of enrolments.
 
 use pssst_support::named_enum;
 use serde::{Deserialize, Serialize};
 
 named_enum! {
-    /// Why the directory enrols nobody by a request.
+    /// The reason why the directory refuses an enrolment.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     #[non_exhaustive]
@@ -21,12 +21,12 @@ named_enum! {
         NameTaken => "name_taken",
         /// The key is enrolled already.
         KeyTaken => "key_taken",
-        /// The token asks for another name, or for one at all.
+        /// The token requires another name, or any name.
         NameMismatch => "name_mismatch",
-        /// It is no name.
+        /// The name is invalid.
         InvalidName => "invalid_name",
-        /// It is no sealed request for an enrolment, or not for a key of this pool, or its client
-        /// key must not be enrolled.
+        /// The body is not a sealed enrolment request, is sealed for another pool's key, or has a
+        /// client key that must not be enrolled.
         InvalidRequest => "invalid_request",
         /// Too many requests came from there: try later.
         RateLimited => "rate_limited",
@@ -39,7 +39,7 @@ named_enum! {
 }
 
 impl Refusal {
-    /// The HTTP status that goes with it.
+    /// Returns its HTTP status.
     pub const fn status(self) -> u16 {
         match self {
             Self::UnknownToken | Self::TokenExpired | Self::TokenWithdrawn | Self::TokenUsed => 403,

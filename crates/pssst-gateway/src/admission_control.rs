@@ -124,7 +124,8 @@ fn outcome_of(error: &BoxError) -> ExchangeOutcome {
     }
 }
 
-/// Counts the end of a request when dropped; until told otherwise, the server has cancelled it.
+/// Counts the end of a request when dropped; unless a result is reported, the server has cancelled
+/// it.
 struct OutcomeRecorder {
     admission: Arc<AdmissionControl>,
     span: Span,

@@ -53,7 +53,7 @@ struct Inner {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Calls pass; so many have failed in a row.
+    /// Calls pass; this many have failed in a row.
     Closed { failures: u32 },
     /// No call passes until then.
     Open { until: Instant },

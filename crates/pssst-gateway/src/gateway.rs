@@ -1,4 +1,4 @@
-//! The gateway: a handler whose replies come from an upstream.
+//! The gateway: a handler that answers with the answers of an upstream.
 
 use std::fmt;
 use std::future::Future;

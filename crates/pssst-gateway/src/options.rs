@@ -107,8 +107,8 @@ impl GatewayBuilder {
     /// It is never shown.
     ///
     /// # Errors
-    /// [`Error::EmptyAuthorization`], and [`Error::InvalidAuthorization`] if it cannot stand in a
-    /// header.
+    /// [`Error::EmptyAuthorization`], and [`Error::InvalidAuthorization`] if it is not a valid
+    /// header value.
     pub fn authorization(mut self, authorization: &str) -> Result<Self, Error> {
         if authorization.is_empty() {
             return Err(Error::EmptyAuthorization);
@@ -139,8 +139,8 @@ impl GatewayBuilder {
 
     /// Sets the header `traceparent` over HTTP (W3C Trace Context), so that the upstream's spans
     /// join those of this program. It is called within the span `upstream` of each request, a child
-    /// of the server's span `request`; `None` leaves the header out, and so does a value that
-    /// cannot stand in one.
+    /// of the server's span `request`; `None` leaves the header out, and so does an invalid header
+    /// value.
     pub fn trace_parent(mut self, parent: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         self.http.trace_parent = Some(Arc::new(parent));
         self

@@ -108,8 +108,8 @@ impl BoundProxy {
 /// back.
 ///
 /// Each datagram is a request of its own, also one that a program sends again by itself. The reply
-/// goes to where the datagram came from, and leaves from where it was sent to. When no reply comes
-/// the program hears nothing, as with UDP. Dropping a proxy stops it at once. See the [crate's
+/// is sent to the source of the datagram, from the address that it was sent to. Without a reply the
+/// program gets nothing, as over UDP. Dropping a proxy stops it at once. See the [crate's
 /// documentation](crate) for an example.
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -117,7 +117,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy whose requests are this client's.
+    /// Returns a builder of a proxy that sends its requests with this client.
     pub fn builder(client: Client) -> ProxyBuilder {
         let settings = Settings { max_in_flight: 1024, is_one_way: false, allows_other_hosts: false };
         ProxyBuilder { client, settings }
@@ -134,12 +134,12 @@ impl Proxy {
         self.threads.oldest_heartbeat()
     }
 
-    /// The client whose requests it carries at present.
+    /// Returns the client that it currently sends with.
     pub fn client(&self) -> Client {
         Client::clone(&self.shared.client.load())
     }
 
-    /// Takes another client for what comes from now on. What is under way ends with the one that
+    /// Replaces the client for all further datagrams. What is under way ends with the one that
     /// began it.
     pub fn replace_client(&self, client: Client) {
         self.shared.client.store(Arc::new(client));

@@ -15,13 +15,13 @@ named_enum! {
     pub enum ExchangeOutcome {
         /// The upstream's answer is the reply.
         Answered => "answered",
-        /// One-way: the upstream has the message, and nobody waits for more.
+        /// One-way: the upstream has the message, and no answer is awaited.
         Delivered => "delivered",
         /// The upstream answered with a status that is not a reply.
         StatusRefused => "status_refused",
         /// The upstream's answer, or the message, is longer than may be.
         TooLarge => "too_large",
-        /// Nobody takes connections or datagrams there.
+        /// Nothing accepts connections or datagrams at the upstream's address.
         Unreachable => "unreachable",
         /// The connection broke before the answer was complete.
         Broken => "broken",

@@ -28,7 +28,7 @@ impl Peer {
 
 /// Answers the requests of one connection: a function from a request to a future of its response.
 ///
-/// The empty body, `Body::default()`, goes with the status 408 when there is no answer in time.
+/// The empty body, `Body::default()`, is sent with the status 408 when there is no answer in time.
 pub trait Answer: Send + Sync + 'static {
     /// The body of a response.
     type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Default + Send + 'static;

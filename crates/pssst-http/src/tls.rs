@@ -18,7 +18,7 @@ use crate::stats::HttpEvent;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a listener serves TLS 1.3: with which certificate, and whether clients have one.
+/// How a listener serves TLS 1.3: with its certificate, and with or without client certificates.
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 

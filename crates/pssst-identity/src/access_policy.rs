@@ -59,7 +59,7 @@ pub struct AccessStats {
     pub suspended: u64,
     /// Of revoked clients, refused.
     pub revoked: u64,
-    /// Of clients whose time is over, refused.
+    /// Requests refused because the client has expired.
     pub expired: u64,
 }
 
@@ -99,7 +99,7 @@ impl AccessPolicy {
         }
     }
 
-    /// The clock is asked only where a client expires at some time.
+    /// The clock is read only for a client that expires.
     fn check_at(&self, key: &PublicKey, now: impl FnOnce() -> Timestamp) -> KeyCheck {
         let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         let Some(client) = self.snapshot.authorization(key) else {

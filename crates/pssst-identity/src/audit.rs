@@ -30,7 +30,7 @@ named_enum! {
         TokenWithdrawn => "token_withdrawn",
         /// A rotation of the server's keys was started.
         RotationStarted => "rotation_started",
-        /// Somebody came to the admin API without the right credential.
+        /// A request to the admin API had a wrong credential.
         OperatorRefused => "operator_refused",
     }
 }

@@ -16,15 +16,15 @@ impl ChangeSignal {
         self.0.send_replace(());
     }
 
-    /// Returns what hears of all changes from now on.
+    /// Returns a receiver of all changes from now on.
     pub fn subscribe(&self) -> ChangeReceiver {
         ChangeReceiver(self.0.subscribe())
     }
 }
 
 impl ChangeReceiver {
-    /// Waits for a hint that has not been heard yet. Returns `false` once the store is gone: no
-    /// further hint will come.
+    /// Waits for the next hint. Returns `false` when the store was dropped: no further hint will
+    /// come.
     pub async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }

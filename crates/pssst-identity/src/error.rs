@@ -15,7 +15,7 @@ pub enum Error {
     Key(pssst::Refusal),
     /// The name is empty, longer than 128 bytes, or has white space or control characters in it.
     InvalidName(String),
-    /// The label's name is no name, its value is longer than 256 bytes or has control characters in
+    /// The label's name is invalid, its value is longer than 256 bytes or has control characters in
     /// it, or there are more than 32 labels.
     InvalidLabel(String),
     /// The key is enrolled already.
@@ -24,8 +24,7 @@ pub enum Error {
     NameTaken(String),
     /// No identity has this key.
     NotFound(PublicKey),
-    /// A revoked identity stays revoked, whatever state is asked for. Remove it, and enrol another
-    /// key.
+    /// A revoked identity stays revoked. Remove it, and enrol another key.
     Revoked(State),
     /// A line of the file of identities cannot be used. The first line is 1.
     Line {
@@ -38,7 +37,7 @@ pub enum Error {
     Syntax(&'static str),
     /// The file of identities could not be read or written.
     File(io::Error),
-    /// The database is away, or refuses.
+    /// The database is unavailable or refuses the operation.
     Database(DatabaseError),
     /// The database holds something that this program does not write; the field says where.
     Corrupt(&'static str),

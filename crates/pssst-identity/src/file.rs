@@ -193,7 +193,7 @@ impl Shared {
         }
     }
 
-    /// Believes the file, if all of it can be used.
+    /// Loads the file if all of it is valid.
     fn take(&self, known: &mut Known, candidate: &Candidate) -> Result<(), Error> {
         let identities = identities(candidate, &known.table)?;
         let (before, after) = (known.table.len(), identities.len());

@@ -13,14 +13,14 @@ use crate::{ChangeReceiver, Changes, Error, IdentitySnapshot, IdentityStore, Rev
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Changes that are read at once.
 const PAGE_LEN: usize = 65_536;
-/// How often it is said again that the store is away.
+/// Interval of repeated warnings while the store is unavailable.
 const REMINDER: Duration = Duration::from_secs(60);
 
 /// A snapshot that follows its store until this is dropped.
 ///
-/// A change is seen as soon as the store tells of it, and a quarter of a second later at most.
-/// While the store is away the last snapshot serves on, [`Follower::status`] says so, and a warning
-/// is logged; once it is back, what was missed is read.
+/// It sees a change when the store notifies it, or at most a quarter of a second later. While the
+/// store is unavailable it keeps the last snapshot, [`Follower::status`] reports the error, and a
+/// warning is logged; once it is back, what was missed is read.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -70,7 +70,7 @@ impl Identity {
         ClientStatus { name: self.name.clone(), state: self.state, expires: self.expires }
     }
 
-    /// Makes the changes that the update asks for.
+    /// Applies an update.
     ///
     /// # Errors
     /// [`Error::Revoked`], [`Error::InvalidName`], [`Error::InvalidLabel`]; nothing is changed
@@ -100,7 +100,7 @@ impl Identity {
 /// use pssst_identity::pssst::PublicKey;
 /// use pssst_identity::{Error, NewIdentity};
 ///
-/// // Anybody knows the secret of this one.
+/// // Anyone knows the secret of this one.
 /// let weak = PublicKey::from_bytes([0; 32]);
 /// assert!(matches!(NewIdentity::new(weak, "boiler-7"), Err(Error::Key(pssst::Refusal::WeakKey))));
 /// ```
@@ -200,7 +200,7 @@ impl NewIdentity {
 /// A change of an identity. Fields that are `None` stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    /// The new state. From revoked there is no way back.
+    /// The new state. Revocation is final.
     pub state: Option<State>,
     /// The new name.
     pub name: Option<String>,
@@ -224,7 +224,7 @@ pub struct ClientStatus {
     pub name: String,
     /// Its state.
     pub state: State,
-    /// From when on it is refused, if ever. A server looks at whole seconds.
+    /// From when on it is refused, if ever. Servers compare whole seconds.
     pub expires: Option<Timestamp>,
 }
 

@@ -1,7 +1,7 @@
 //! Identities of the clients of a PSSST server.
 //!
-//! The protocol proves that the sender of a request holds a client key. This crate says whose
-//! key that is and whether it is welcome: identities are kept in an [`IdentityStore`] (memory, a
+//! The protocol proves that the sender of a request holds a client key. This crate says which
+//! client that is and whether to serve it: identities are kept in an [`IdentityStore`] (memory, a
 //! text file, SQLite, PostgreSQL), and servers ask an [`IdentitySnapshot`] in memory, for each
 //! packet, which a feed of changes keeps current.
 //!
@@ -25,7 +25,8 @@
 //! * **Not a login**: a key is proven by the packet that it came in, and by nothing else.
 //! * **Not rights**: labels are handed to the handler of a request, which decides what a client may
 //!   do.
-//! * **Not asked for each packet**: the database may be away; servers then use what they last read.
+//! * **Not asked for each packet**: while the database is unavailable, servers use the last
+//!   snapshot.
 //!
 //! # Features
 //!

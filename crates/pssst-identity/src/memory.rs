@@ -25,7 +25,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        // Only to be told apart from other stores, which even an empty name does.
+        // Distinguishes it from other stores, which an empty name does too.
         Self { table: Mutex::new(Table::new(random_store_name().unwrap_or_default())), signal: ChangeSignal::default() }
     }
 

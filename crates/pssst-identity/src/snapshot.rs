@@ -1,4 +1,5 @@
-//! What servers ask for each packet: the status of a client, by exact key, from memory.
+//! The look-up that servers make for each packet: the status of a client, by exact key, from
+//! memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,8 +24,8 @@ const SHARD_BITS: u32 = 6;
 
 /// The clients of a store, in memory.
 ///
-/// Looking up takes no lock and allocates nothing, while a writer sets clients in place, or puts a
-/// larger part where there is no more room. A client takes 50 bytes, and those of its name; in a
+/// A look-up takes no lock and does not allocate. A writer updates clients in place, and replaces a
+/// shard that is full by a larger one. A client takes 50 bytes, and those of its name; in a
 /// snapshot that grows little by little, 53.
 ///
 /// ```
@@ -107,8 +108,8 @@ impl fmt::Debug for IdentitySnapshot {
     }
 }
 
-/// All shards, and the hash that assigns keys to them: by it nobody outside can choose keys that
-/// fall together.
+/// All shards, and the hash that assigns keys to them: so that an attacker cannot choose keys that
+/// collide.
 pub(crate) struct Table {
     hasher: RandomState,
     shards: Box<[ArcSwap<Shard>]>,
@@ -241,7 +242,7 @@ mod tests {
         assert!(!is_expired(3, far - 2_000) && is_expired(3, far));
     }
 
-    /// Unchanged clients are found at every moment, whatever is written meanwhile.
+    /// Unchanged clients are always found while others are written.
     #[test]
     fn readers_never_miss_what_stays() {
         let snapshot = IdentitySnapshot::new();

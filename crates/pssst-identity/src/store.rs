@@ -61,9 +61,9 @@ pub trait IdentityStore: Send + Sync {
     /// The store's own failure.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error>;
 
-    /// Returns a receiver that is notified soon after a change, as far as the store learns of it;
-    /// where it does not (another process changed a file), only asking for
-    /// [`changes`](Self::changes) tells.
+    /// Returns a receiver that is notified soon after a change that the store notices. Changes that
+    /// it does not notice (another process changed a file) are found only by calling
+    /// [`changes`](Self::changes).
     fn subscribe(&self) -> ChangeReceiver;
 
     /// Adds one identity.
@@ -84,8 +84,8 @@ pub struct ListQuery {
     pub limit: usize,
     /// Only those in this state.
     pub state: Option<State>,
-    /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`) has
-    /// this in it, whatever the case.
+    /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`)
+    /// contains this text, ignoring case.
     pub search: Option<String>,
 }
 

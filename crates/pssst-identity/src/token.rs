@@ -16,7 +16,7 @@ const PREFIX: &str = "pssst-token-";
 const ID_LEN: usize = 8;
 const SECRET_LEN: usize = 32;
 
-/// The name of a token, 8 bytes: shown and logged, since it lets nobody enrol.
+/// The name of a token, 8 bytes: shown and logged, because it is not enough to enrol.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub(crate) [u8; ID_LEN]);
 

@@ -84,8 +84,8 @@ pub fn each_frame<E: From<Error>>(
     }
 }
 
-/// What it takes to tell the format of the file: the parser wants it at once, and a pipe gives it
-/// bit by bit.
+/// Bytes that identify the format of the file: the parser wants it at once, and a pipe gives it bit
+/// by bit.
 fn read_head(input: &mut impl Read) -> Result<Vec<u8>, Error> {
     /// Bytes of the header of a pcap file, and less than a pcapng file has.
     const PCAP_HEADER_LEN: u64 = 24;

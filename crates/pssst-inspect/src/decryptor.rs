@@ -30,7 +30,7 @@ impl Decryptor {
         Self(Server::new(keys))
     }
 
-    /// Opens a packet that nothing is said against yet, and says in its dissection what came of it.
+    /// Opens a packet that passed all checks so far, and records the result in its dissection.
     pub fn open(&self, packet: &[u8], dissection: &mut Dissection) -> Option<Opened> {
         if !dissection.is_complete() {
             return None;

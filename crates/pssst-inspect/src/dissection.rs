@@ -1,16 +1,16 @@
-//! What anybody sees of a packet, without any key.
+//! The parts of a packet that are visible without a key.
 
 use pssst::{
     AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, HEADER_LEN, Header, OVERHEAD, PublicKey, Refusal, Suite, TAG_LEN,
 };
 use serde::{Serialize, Serializer};
 
-/// The outer fields of a packet, and what its two ends would say of it.
+/// The outer fields of a packet, and the verdicts of both ends.
 #[derive(Debug, Serialize)]
 pub struct Dissection {
     /// Bytes of the datagram.
     pub length: usize,
-    /// Bytes of it that are there: fewer in a capture that cut it, and in a fragment.
+    /// Bytes that were captured: fewer in a capture that cut it, and in a fragment.
     pub captured: usize,
     /// Request or reply.
     pub kind: Option<Kind>,
@@ -68,7 +68,7 @@ pub enum PointEncoding {
     NonCanonical,
     /// Well encoded, and no multiple of the base point.
     OutsideSubgroup,
-    /// Anybody computes the shared value.
+    /// Anyone can compute the shared secret.
     LowOrder,
 }
 

@@ -91,7 +91,7 @@ fn udp<'f>(packet: &LaxSlicedPacket<'f>) -> Option<Content<'f>> {
     let (header, rest) = payload.payload.split_first_chunk::<UDP_HEADER_LEN>()?;
     let [source_high, source_low, to_high, to_low, length_high, length_low, _, _] = *header;
     let length = match u16::from_be_bytes([length_high, length_low]) {
-        // A jumbogram, whose length is IPv6's.
+        // A jumbogram: its length is in an IPv6 option.
         0 => rest.len(),
         length => usize::from(length).checked_sub(UDP_HEADER_LEN)?,
     };

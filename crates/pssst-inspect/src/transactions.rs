@@ -59,7 +59,7 @@ pub struct Transactions {
     known: HashMap<[u8; EXCHANGE_VALUE_LEN], Transaction>,
     /// Oldest first.
     order: VecDeque<[u8; EXCHANGE_VALUE_LEN]>,
-    /// Its keys are secret, so nobody makes two packets look alike on purpose.
+    /// Its keys are secret, so that an attacker cannot make two packets collide.
     hasher: RandomState,
 }
 
@@ -114,7 +114,7 @@ impl Transactions {
         Self { known: HashMap::new(), order: VecDeque::new(), hasher: RandomState::new() }
     }
 
-    /// Remembers a packet, and tells how it relates to those before it.
+    /// Remembers a packet, and returns its relations to earlier ones.
     pub fn observe(&mut self, dissection: &Dissection, observation: &Observation<'_>) -> Vec<Event> {
         let (Some(kind), Some(exchange_value)) = (dissection.kind, dissection.exchange_value) else {
             return Vec::new();
@@ -172,7 +172,7 @@ impl Transaction {
             Some(request) => Event::Reply { to: request.number, after: seen.after(request) },
             None => Event::NoRequest,
         }];
-        // A repetition tells nothing new.
+        // A repetition has no new information.
         if let Some(first) = self.replies.iter().find(|earlier| seen.equals(earlier)) {
             events.push(Event::RepeatedReply { of: first.number, after: seen.after(first) });
         } else if let Some(other) =
@@ -188,8 +188,8 @@ impl Transaction {
         events
     }
 
-    /// An exchange value belongs to one server's key. If that key is at hand, what it does not open
-    /// is no reply of the server's.
+    /// An exchange value belongs to one server's key. With that key, a reply that does not open is
+    /// not the server's.
     fn may_both_be_true(&self, one: &Seen, other: &Seen) -> bool {
         let key_is_at_hand = self.requests.iter().chain([one, other]).any(|packet| packet.is_opened);
         (one.is_opened && other.is_opened) || !key_is_at_hand
@@ -273,8 +273,8 @@ mod tests {
         assert_eq!(scene.observe(&packet(0, 1, 1, b"x"), (CLIENT, SERVER), false), [Event::OtherRequest { than: 1 }]);
     }
 
-    /// Also when the second answer went to somebody who replayed the request from elsewhere: the
-    /// key and nonce are the same.
+    /// Also when the second answer went to someone who replayed the request from elsewhere: the key
+    /// and nonce are the same.
     #[test]
     fn different_replies_are_a_danger_under_suite_1_wherever_they_went() {
         for (suite, danger) in [(1, true), (0xf001, false)] {

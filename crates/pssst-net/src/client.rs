@@ -34,17 +34,17 @@ mod transaction;
 
 /// Sends requests to one server, or to one pool of servers that share a key and a name.
 ///
-/// Cheap to clone, and made to be shared: all clones are one client, with one socket as long as all
-/// goes well. Each request has its own keys; replies may come in any order, twice, late, or forged,
-/// and none of that disturbs another request. Within a tokio runtime only, the one in which it was
+/// Cheap to clone, and made to be shared: all clones share one client, normally with one socket.
+/// Each request has its own keys; replies may come in any order, twice, late, or forged, and none
+/// of that disturbs another request. Within a tokio runtime only, the one in which it was
 /// connected; [`blocking::Client`](crate::blocking::Client) has its own.
 ///
 /// # Repeated requests
 ///
 /// While no reply comes, the same bytes are sent again ([`Retry`]), so a server may handle a
-/// request several times, even after the client has given up. **What a request asks for must be
-/// safe to repeat**, and under suite 1 a server must give the same answer each time: see [the
-/// protocol's documentation](pssst#one-request-one-answer). Prefer
+/// request several times, even after the client has given up. **A request must be safe to repeat**,
+/// and under suite 1 a server must give the same answer each time: see [the protocol's
+/// documentation](pssst#one-request-one-answer). Prefer
 /// [`Suite::X25519Aes128GcmSiv`](pssst::Suite::X25519Aes128GcmSiv) when the server is one of ours.
 ///
 /// ```no_run
@@ -99,7 +99,7 @@ impl Client {
             () = shared.closed.cancelled() => Err(Error::Closed),
             outcome = timeout_at(after(timeout), exchange) => outcome.unwrap_or_else(|_| {
                 shared.counts.timeouts.add();
-                // A NAT may keep a server that is gone as long as this port is used.
+                // A NAT may keep a dead server assigned as long as this port is used.
                 progress.mark_suspect();
                 let error = progress.to_timeout();
                 tracing::debug!(%error, "a request got no reply");
@@ -108,8 +108,8 @@ impl Client {
         }
     }
 
-    /// Sends a message that wants no reply, once, and keeps nothing. Nobody learns whether it
-    /// arrives.
+    /// Sends a message that wants no reply, once, and keeps nothing. There is no confirmation that
+    /// it arrives.
     ///
     /// # Errors
     /// [`Error::Network`] when the system can send to none of the server's addresses,
@@ -133,8 +133,8 @@ impl Client {
     /// the key they were sealed for.
     ///
     /// # Errors
-    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that nobody must
-    /// use; the old one stays.
+    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that must not be
+    /// used; the old one stays.
     pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
         self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key)?));
         Ok(())

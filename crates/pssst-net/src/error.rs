@@ -16,8 +16,8 @@ pub enum Error {
         sent: u32,
         /// Packets that claimed to be its reply, and were forged or damaged.
         refused: u32,
-        /// The last error that the network reported, for instance that nobody listens there.
-        /// Anybody can forge that.
+        /// The last error that the network reported, for instance that the port is closed. Anyone
+        /// can forge it.
         last_network_error: Option<io::Error>,
     },
     /// The message does not fit into a datagram of the length that the client is allowed to send.
@@ -32,8 +32,8 @@ pub enum Error {
     Closed,
     /// No address of the server is known or can be sent to.
     Network(io::Error),
-    /// The protocol refuses: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody must
-    /// use, or [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
+    /// The protocol refuses: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not be
+    /// used, or [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
     Protocol(pssst::Error),
 }
 

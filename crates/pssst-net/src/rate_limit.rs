@@ -10,7 +10,7 @@ use std::time::Instant;
 ///
 /// Sources of UDP datagrams can be forged, so the table of sources has a fixed size, 8 bytes for
 /// each bucket; a table with an entry for each address seen would be a way to fill the server's
-/// memory. Each prefix falls into one bucket, by a hash that nobody outside can foresee, and
+/// memory. Each prefix falls into one bucket, by a hash that attackers cannot predict, and
 /// **prefixes that share a bucket share its allowance**.
 ///
 /// So it stops a source that sends too much, and no forger. Who forges a neighbour's prefix spends
@@ -106,7 +106,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// A limiter whose whole memory is allocated here.
+    /// Returns a limiter, and allocates all of its memory.
     pub fn new(limit: RateLimit) -> Self {
         let interval = (limit.requests_per_second > 0).then(|| NANOSECONDS.div_ceil(limit.requests_per_second.into()));
         Self {
@@ -177,7 +177,7 @@ mod tests {
         address.parse().unwrap()
     }
 
-    /// How many of so many requests at one time are admitted.
+    /// Returns how many of these simultaneous requests are admitted.
     fn admitted(limiter: &RateLimiter, source: &str, now: Instant, requests: usize) -> usize {
         (0..requests).filter(|_| limiter.admits(ip(source), now)).count()
     }

@@ -15,19 +15,18 @@ mod ring;
 /// Recent sealed replies by the exchange value of their requests, in memory of a fixed size, shared
 /// by all workers.
 ///
-/// A client that hears nothing sends the same bytes again, and so can anyone who saw them. Under
+/// A client that gets no reply sends the same bytes again, and so can anyone who saw them. Under
 /// suite 1 two different answers to one request are sealed under the same key and nonce, which
-/// gives away the difference of the messages and the authentication key. While the cache remembers,
+/// reveals the difference of the messages and the authentication key. While the cache remembers,
 /// the handler is not asked a second time.
 ///
 /// It narrows that flaw and does not remove it: a cache forgets (the oldest reply first, and
 /// sometimes one before its turn), another server of the pool has another cache, and a restart
-/// empties it. It is no protocol state: losing any of it at any time costs work, never a
-/// transaction.
+/// empties it. It is not protocol state: losing entries costs work, never a transaction.
 ///
-/// An exchange value stands for its request because only its maker can seal a request under it. A
-/// lookup before the request was opened would save the X25519 of a repeat, and would let anyone who
-/// copies the value onto junk delay the true request until that junk has been refused. A client
+/// An exchange value identifies its request, because only its creator can seal a request under it.
+/// A lookup before the request was opened would save the X25519 of a repeat, and would let anyone
+/// who copies the value onto junk delay the true request until that junk has been refused. A client
 /// that seals two messages under one exchange value, which none may, gets the first one's reply
 /// twice.
 ///
@@ -64,7 +63,7 @@ impl ReplyCache {
     ///
     /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to
     /// bound. Too small a capacity, such as 0, keeps no replies; requests in progress are still
-    /// told apart.
+    /// distinguished.
     pub(crate) fn new(capacity: usize) -> Self {
         let mut shards = MAX_SHARDS;
         while shards > 1 && capacity / shards < MIN_SHARD_BYTES {

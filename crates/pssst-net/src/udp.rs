@@ -2,7 +2,7 @@
 //! as are ready are sent by one for each local address.
 //!
 //! The base of the server, useful to any program that moves many datagrams. On Linux `recvmmsg` and
-//! `sendmmsg`; elsewhere what the system has, one by one if need be.
+//! `sendmmsg`; elsewhere with the calls of the system, one datagram at a time if necessary.
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -51,7 +51,7 @@ pub struct BatchSocket {
     io: tokio::net::UdpSocket,
     state: UdpSocketState,
     sender: Sender,
-    /// Bound to one address, which is where everything leaves from without being told.
+    /// Bound to one address, which is then the source of every datagram.
     has_own_address: bool,
 }
 
@@ -94,7 +94,7 @@ impl BatchSocket {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when none waits; otherwise as for [`BatchSocket::receive`].
     pub fn try_receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
-        // Not by way of tokio, which may not have heard yet of what has arrived.
+        // Not through tokio, which may not know yet of datagrams that have arrived.
         self.receive_now(batch)
     }
 
@@ -162,7 +162,7 @@ impl BatchSocket {
 
     /// Waits for room in the socket's buffer.
     async fn is_writable_again(&self) -> bool {
-        // The system call was not tokio's, which therefore has to be told that there was no room.
+        // tokio did not make the system call, so it has to learn that the socket was not writable.
         let forget = self.io.try_io(Interest::WRITABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         debug_assert!(forget.is_err());
         tokio::time::timeout(FULL_BUFFER, self.io.writable()).await.is_ok_and(|ready| ready.is_ok())

@@ -103,8 +103,7 @@ impl Configured {
         }
     }
 
-    /// Returns the values of the whole command line, for the program to tell which command was
-    /// given.
+    /// Returns the values of the whole command line, from which the program finds the command.
     pub const fn matches(&self) -> &ArgMatches {
         &self.matches
     }
@@ -127,7 +126,7 @@ impl Configured {
         changed.filter_map(|arg| arg.get_long().map(ToOwned::to_owned)).collect()
     }
 
-    /// Adds the line of the file that a failure comes from, if it comes from there.
+    /// Adds the line of the configuration file that caused a failure, if there is one.
     #[must_use]
     pub fn locate(&self, service: &str, failure: Failure) -> Failure {
         match &self.file {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::stderr::report_error;
 
-/// A failure, told in two lines: what happened, and what to do next.
+/// A failure, reported in two lines: what happened, and what to do next.
 #[derive(Debug)]
 pub struct Failure {
     what: String,

@@ -127,7 +127,7 @@ mod tests {
             watch.mark_seen().unwrap();
             assert!(!is_changed(&mut watch).await);
         }
-        // A file that has been emptied or is gone is no change, but an error each time.
+        // An emptied or missing file is not a change but an error each time.
         fs::write(one, "").unwrap();
         assert!(matches!(look(&mut watch).await, Err(FileErrorCause::Emptied)));
         assert!(watch.mark_seen().is_err());

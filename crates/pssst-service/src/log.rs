@@ -59,7 +59,7 @@ impl LogOptions {
         if is_verbose {
             filter = filter.with_target(program.verbose_crate, LevelFilter::TRACE);
         }
-        // If nobody reads standard error any more, nothing is said, and nothing else changes.
+        // If standard error is closed, the line is lost and nothing else changes.
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(false)

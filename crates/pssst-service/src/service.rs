@@ -140,7 +140,7 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         fixed.log.start(program, S::is_verbose(&args), traces.as_ref().map(|traces| traces.layer(program)));
         let locate = |failure| configured.locate(S::NAME, failure);
         S::check(&args).map_err(|failure| locate(failure).into_usage())?;
-        // From here on signals wait until they are heard.
+        // From here on signals are queued.
         let mut signals = Signals::new()?;
         let service = S::start(&args).await.map_err(locate)?;
         let status = Arc::new(Status::new());
@@ -246,7 +246,7 @@ impl<S: Service> Running<'_, S> {
     }
 }
 
-/// Reads everything again, and takes it if all of it is right.
+/// Reloads everything, and applies it if all of it is valid.
 async fn reload<S: Service>(
     invocation: &Invocation,
     configured: &Configured,

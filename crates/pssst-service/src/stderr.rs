@@ -12,7 +12,8 @@ pub(crate) fn use_log() {
     USES_LOG.store(true, Ordering::Relaxed);
 }
 
-/// Writes a line to standard error. Unlike `eprintln!` it does not panic when nobody reads it.
+/// Writes a line to standard error. Unlike `eprintln!` it does not panic if standard error is
+/// closed.
 pub fn notice(line: impl Display) {
     if USES_LOG.load(Ordering::Relaxed) {
         tracing::info!("{line}");

@@ -14,7 +14,7 @@ pub(crate) fn ready() {
 /// It reads its configuration again.
 pub(crate) fn reloading() {
     #[cfg(unix)]
-    // The manager wants to know when, to tell this reload from an earlier one.
+    // The time lets the manager distinguish this reload from an earlier one.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
@@ -33,8 +33,7 @@ pub(crate) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How often the manager is to be told that the service is well: twice as often as it wants to hear
-/// it.
+/// Interval of watchdog notifications: half of the manager's timeout.
 pub(crate) fn interval() -> Option<Duration> {
     #[cfg(unix)]
     return sd_notify::watchdog_enabled().map(|within| within / 2);

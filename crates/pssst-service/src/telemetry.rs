@@ -63,7 +63,7 @@ fn not_ready(service: &dyn Monitored, status: &Status) -> Vec<String> {
     draining.into_iter().chain(service.not_ready()).collect()
 }
 
-/// All metrics, read when somebody asks.
+/// All metrics, collected on each request.
 struct MetricsCollector {
     name: &'static str,
     facts: Vec<(&'static str, String)>,

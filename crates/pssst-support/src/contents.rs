@@ -31,8 +31,8 @@ pub struct Contents {
     id: FileId,
 }
 
-/// What tells one state of a file from another without reading it: which file it is, how long, and
-/// when it changed.
+/// The metadata that identifies a state of a file without reading it: which file it is, how long,
+/// and when it changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileId {
     modified: Option<SystemTime>,
@@ -43,7 +43,7 @@ pub(crate) struct FileId {
 }
 
 impl Source {
-    /// A regular file of 1 MiB at most, which anybody may read.
+    /// A regular file of 1 MiB at most, which any user may read.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), is_secret: false, max_len: MAX_LEN }
     }
@@ -74,7 +74,7 @@ impl Source {
     }
 
     fn try_read(&self) -> Result<Contents, FileErrorCause> {
-        // Opening a pipe would wait until somebody writes to it.
+        // Opening a pipe would block until another process writes.
         if !self.path.metadata()?.is_file() {
             return Err(FileErrorCause::NotRegular);
         }
@@ -82,7 +82,7 @@ impl Source {
         if self.is_secret {
             secret_file::check(&file)?;
         }
-        // Before reading: what is written meanwhile changes it.
+        // Before reading: a write in the meantime changes it.
         let id = FileId::new(&file.metadata()?);
         if id.len > self.max_len {
             return Err(FileErrorCause::TooLong(self.max_len));

@@ -10,13 +10,13 @@ use crate::{Contents, FileError, FileErrorCause, Source};
 /// How long new contents have to stay the same before they count.
 pub const SETTLE: Duration = Duration::from_millis(100);
 
-/// File systems whose clocks are coarser than this are not in use: a change that is further away
-/// from another one has another time.
+/// File systems with coarser clocks than this are not supported: two changes that are further apart
+/// have different times.
 const CLOCK_TICK: Duration = Duration::from_secs(2);
 
 /// Follows one file, or several that count as a whole.
 ///
-/// It reads contents, since names and times tell too little: secret mounts change by links to
+/// It compares contents, because names and times are not enough: secret mounts change by links to
 /// folders, and some file systems have coarse clocks. New contents count once two polls, [`SETTLE`]
 /// apart or more, have read the same: a file that is being written is never taken. A file that had
 /// contents and has none now is an error.
@@ -97,8 +97,7 @@ impl FileWatcher {
         Ok(Polled::Settled(candidate))
     }
 
-    /// Reads what the files have at this moment, for the first time, or because somebody asks for
-    /// it.
+    /// Reads the current contents of the files, at the first time or on request.
     ///
     /// # Errors
     /// The first file that cannot be used.
@@ -185,8 +184,7 @@ fn has_contents(bytes: &[u8]) -> bool {
     !bytes.trim_ascii().is_empty()
 }
 
-/// A number that other contents would almost surely change, and from which nobody learns anything:
-/// its key is the process's own.
+/// A keyed digest of the contents, which reveals nothing about them: its key is the process's own.
 fn digest<'a>(hasher: &RandomState, files: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut hasher = hasher.build_hasher();
     for bytes in files {

@@ -1,4 +1,4 @@
-//! Files of secrets: created so that nobody else can read them, refused when somebody else can.
+//! Files of secrets: created with mode 0600, and refused if other users can read them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,9 +8,9 @@ use crate::{FileError, FileErrorCause};
 
 /// Opens a file of secrets, and refuses one that users other than its owner can read or change.
 ///
-/// It looks at the open file, not at its name, which could be given to another file meanwhile. What
-/// is not a regular file passes, a pipe for instance. On systems other than Unix all files pass:
-/// access lists are the owner's business.
+/// It checks the open file, not its name, which could refer to another file by then. What is not a
+/// regular file passes, a pipe for instance. On systems other than Unix all files pass: access
+/// lists are the owner's business.
 ///
 /// # Errors
 /// [`FileErrorCause::Exposed`], and those of the system.

@@ -1,4 +1,4 @@
-//! Ports that stay free while nobody listens on them.
+//! Ports that stay reserved while no process listens on them.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};

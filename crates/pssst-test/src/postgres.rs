@@ -68,7 +68,7 @@ impl Postgres {
         postgres
     }
 
-    /// The one that all tests of this process share. Nobody may stop it.
+    /// The one that all tests of this process share. Tests must not stop it.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
@@ -138,8 +138,8 @@ impl Postgres {
         let password_file = self.directory.join("password");
         fs::write(&password_file, PASSWORD).expect("the password is written");
         let mut initdb = self.command(&self.programs.join("initdb"));
-        // A locale whose order of names is not that of their bytes shows who relies on it. Only the
-        // making of the cluster does without fsync.
+        // A locale whose order of names is not that of their bytes reveals code that relies on byte
+        // order. Only the making of the cluster does without fsync.
         initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US"]);
         initdb.args(["--auth=scram-sha-256", "--username", USER]);
         initdb.arg("--pwfile").arg(password_file).arg("--pgdata").arg(self.data());
@@ -147,7 +147,7 @@ impl Postgres {
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// `false` when it ends instead, for instance since somebody has its port.
+    /// `false` when it ends instead, for instance because its port is taken.
     fn try_start(&mut self) -> bool {
         let log_len = self.log().len();
         let log = File::options().create(true).append(true).open(self.directory.join("log")).expect("the log opens");

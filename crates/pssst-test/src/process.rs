@@ -57,7 +57,7 @@ impl Process {
         let (sender, coming) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                // Nobody reads it any more; it is read to the end all the same.
+                // The receiver may be gone; it is read to the end all the same.
                 drop(sender.send(line));
             }
         });

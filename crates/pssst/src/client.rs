@@ -51,11 +51,11 @@ impl Client {
     /// An anonymous client of the server with this public key, under suite 1.
     ///
     /// # Errors
-    /// [`Refusal::WeakKey`] when the server key has low order, so that anybody could read the
+    /// [`Refusal::WeakKey`] if the server key has low order, so that anyone could read the
     /// requests.
     pub fn new(server_key: PublicKey) -> Result<Self, Error> {
         let x25519 = X25519::new();
-        // Any scalar tells: clamped, it is a multiple of the cofactor.
+        // Any scalar reveals it: clamped, it is a multiple of the cofactor.
         if x25519.multiply(&[0; 32], server_key.as_bytes()).is_zero().into() {
             return Err(Refusal::WeakKey.into());
         }
@@ -210,9 +210,9 @@ impl fmt::Debug for Client {
 /// # Two different answers
 ///
 /// The server keeps no state, so it answers a request as often as it arrives. Under suite 1 all
-/// these answers are sealed with one key and nonce. Equal answers are harmless; two that differ let
-/// anybody who saw both forge a third, which this type cannot tell from a true one. See [the
-/// crate's documentation](crate#one-request-one-answer).
+/// these answers are sealed with one key and nonce. Equal answers are harmless; with two different
+/// replies, anyone who saw both can forge a third, which this type cannot distinguish from a true
+/// one. See [the crate's documentation](crate#one-request-one-answer).
 pub struct PendingReply {
     suite: Suite,
     request_header: Header,

@@ -41,7 +41,7 @@ pub enum Refusal {
     /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an
     /// identity.
     AnonymousRefused,
-    /// The shared value is zero, because a public key or an exchange value has low order; anybody
+    /// The shared value is zero, because a public key or an exchange value has low order; anyone
     /// could compute it. Honest keys never do this: replace the key, or drop the packet.
     WeakKey,
     /// The packet was not sealed for this key, or was changed on its way. After a change of the

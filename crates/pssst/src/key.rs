@@ -102,8 +102,8 @@ impl fmt::Debug for SecretKey {
 
 /// A public X25519 key of a server or a client: a 32-byte u-coordinate.
 ///
-/// Any 32 bytes can be held, as on the wire; [`PublicKey::validate`] tells whether they are the one
-/// true form of a key. `Display` and `FromStr` speak 64 hexadecimal digits.
+/// Any 32 bytes can be held, as on the wire; [`PublicKey::validate`] checks whether they are the
+/// canonical form of a valid key. `Display` and `FromStr` speak 64 hexadecimal digits.
 ///
 /// ```
 /// use pssst::PublicKey;
@@ -135,7 +135,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] for the points of order 1, 2, 4 and 8, on the curve or its twist, in
-    /// whatever encoding: anybody computes their shared value. [`Refusal::ClientKeyAlias`] for
+    /// whatever encoding: anyone can compute their shared secret. [`Refusal::ClientKeyAlias`] for
     /// another encoding of a point, a point outside the prime-order subgroup, and coordinates that
     /// only the curve's twist has.
     pub fn validate(&self) -> Result<(), Refusal> {

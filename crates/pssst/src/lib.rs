@@ -2,7 +2,7 @@
 //! server of a pool that keeps nothing about its clients, and at most one encrypted datagram back.
 //!
 //! No handshake, no session, nothing for a load balancer to remember. A client may prove who it is
-//! within that same packet, and nobody on the path learns which client it was.
+//! within that same packet, and no one on the path learns which client it was.
 //!
 //! This crate is the protocol and nothing else: no socket, clock, file or thread. It fills and
 //! takes the caller's buffers, so it runs under any runtime, on a microcontroller, or in a
@@ -40,15 +40,15 @@
 //!
 //! # One request, one answer
 //!
-//! **Read this before you write a handler.** A client that hears nothing sends the same bytes
-//! again, and an attacker can repeat them at any time. A server without state cannot tell, so it
-//! answers again, and all answers to one request are sealed under the same key and nonce.
+//! **Read this before you write a handler.** A client that gets no reply sends the same bytes
+//! again, and an attacker can repeat them at any time. A server without state cannot detect this,
+//! so it answers again, and all answers to one request are sealed under the same key and nonce.
 //!
 //! Under suite 1 ([`Suite::X25519AesGcm128`], the default, since it is what other implementations
 //! speak) that is fatal as soon as two answers differ, in a time or a counter, say. AES-GCM then
-//! falls: the two ciphertexts show how the messages differ, the two tags give away the
-//! authentication key, and with it anyone forges a third reply that the waiting client accepts. The
-//! test `two_answers` carries the attack out. So, under suite 1:
+//! falls: the two ciphertexts show how the messages differ, the two tags reveal the authentication
+//! key, and with it anyone can forge a third reply that the waiting client accepts. The test
+//! `two_answers` carries the attack out. So, under suite 1:
 //!
 //! * **a handler answers the same request with the same bytes**, on every server of the pool and at
 //!   any later time. Being idempotent, changing nothing the second time, is not enough.
@@ -75,8 +75,7 @@
 //! many, seals them with [`Client::seal_batch`]. Outcomes and bytes are those of one after another;
 //! one packet alone costs what it costs by itself.
 //!
-//! The machine is asked once what it has; [`X25519`] tells what was chosen, and can be set to
-//! something else:
+//! CPU features are detected once; [`X25519`] reports the selected backends, and can select others:
 //!
 //! ```
 //! use pssst::X25519;

@@ -23,7 +23,7 @@ const FLAG_REPLY: u16 = 0x8000;
 ///
 const FLAG_CLIENT_AUTH: u16 = 0x4000;
 
-/// A packet's first four bytes, as they stand: any value can be held, also one that both ends would
+/// A packet's first four bytes, unchanged: any value can be held, also one that both ends would
 /// refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Header {
@@ -118,8 +118,7 @@ pub(crate) struct Parts<'p> {
 }
 
 impl<'p> Parts<'p> {
-    /// Cuts a packet into its parts. No index stands behind this that could be out of bounds.
-    ///
+    /// Cuts a packet into its parts. No index here can be out of bounds.
     pub(crate) fn split(packet: &'p mut [u8]) -> Result<Self, Refusal> {
         let (header, rest) = packet.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
         let (exchange_value, rest) = rest.split_first_chunk_mut().ok_or(Refusal::Truncated)?;

@@ -13,7 +13,7 @@ use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 use crate::key::KEY_LEN;
 use crate::{Error, PublicKey, SecretKey};
 
-/// id-X25519 (RFC 8410, section 3), which goes without parameters.
+/// id-X25519 (RFC 8410, section 3), which has no parameters.
 const X25519: AlgorithmIdentifierRef<'_> =
     AlgorithmIdentifierRef { oid: ObjectIdentifier::new_unwrap("1.3.101.110"), parameters: None };
 

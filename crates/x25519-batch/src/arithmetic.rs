@@ -4,7 +4,7 @@ use crate::batch::Scalars;
 use crate::product::Product;
 use crate::subgroup::PointClass;
 
-/// A library that multiplies one by one. A value of it is the proof that this machine can run it.
+/// A library for single multiplications. A value of this type proves that the CPU can run it.
 pub(crate) trait Single: Copy {
     /// Asks the CPU.
     fn detect() -> Option<Self>;
@@ -14,14 +14,14 @@ pub(crate) trait Single: Copy {
     fn multiply_base(self, scalar: &[u8; 32]) -> [u8; 32];
 }
 
-/// Multiplications side by side. A value of it is the proof that this machine can run them.
+/// Multiplications side by side. A value of this type proves that the CPU can run them.
 ///
 /// For another unit, NEON say, there are three things to write: a [`Vector`](crate::vector::Vector)
 /// with its multiplier, this trait for it, and a variant of [`Backend`](crate::Backend).
 pub(crate) trait Lanes: Copy {
     /// Multiplications side by side.
     const COUNT: usize;
-    /// Below this number, one by one is faster than lanes that are mostly empty.
+    /// Below this number, single multiplications are faster than mostly empty lanes.
     const MIN_BATCH: usize;
 
     /// Asks the CPU.

@@ -39,7 +39,7 @@ pub(crate) enum BatchBackend {
 }
 
 impl BatchBackend {
-    /// The widest lanes of this machine. The CPU is asked once in a process.
+    /// The widest lanes of this machine. CPU features are detected once per process.
     pub(crate) fn detect() -> Self {
         Ifma::detect().map(Self::Ifma).or_else(|| Avx2::detect().map(Self::Avx2)).unwrap_or(Self::None)
     }
@@ -53,7 +53,7 @@ impl BatchBackend {
         }
     }
 
-    /// Returns how many of `count` multiplications go into lanes; the others are done one by one.
+    /// Returns how many of `count` multiplications go into lanes; the others are computed singly.
     pub(crate) const fn share(self, count: usize) -> usize {
         const fn share<L: Lanes>(count: usize) -> usize {
             let over = count % L::COUNT;

@@ -13,8 +13,8 @@ pub(crate) trait Field: Copy {
     /// Result of a multiplication.
     type Product: Copy;
 
-    /// From 256 bits, lowest word first. The top bit does not count, and values from p on stand for
-    /// themselves less p (RFC 7748, section 5).
+    /// From 256 bits, lowest word first. The top bit is ignored, and values from p on are reduced
+    /// modulo p (RFC 7748, section 5).
     fn from_words(words: [Self::Word; 4]) -> Self;
     /// The one representation below p, lowest word first. Not for sums and differences.
     fn to_words(self) -> [Self::Word; 4];
@@ -69,8 +69,8 @@ pub(crate) fn power_of_p_minus_5_over_8<F: Field>(f: F) -> F {
     power(f, &[(10, 2, 0)])
 }
 
-/// A step to a power: an earlier power, squared so many times, times another. Number 0 is f itself,
-/// and each step makes the next number.
+/// A step to a power: an earlier power, squared this many times, times another. Number 0 is f
+/// itself, and each step makes the next number.
 type Step = (usize, u32, usize);
 
 /// To exponents of 2, 3, 5, 10, 20, 40, 50, 100, 200 and 250 ones in binary.

@@ -48,8 +48,8 @@ pub(crate) fn ladder<F: Field>(scalar: [F::Word; 4], u: F) -> (F, F) {
             turn = turn.shift_left::<1>();
         }
     }
-    // Bits 2 to 0. The first of them chooses once more; with all three clear there is no other
-    // turn.
+    // Bits 2 to 0. The first of them chooses once more; with all three clear there is no further
+    // swap.
     let mut x = F::select(turn, F::factor(double.x), F::factor(sum.x));
     let mut z = F::select(turn, F::factor(double.z), F::factor(sum.z));
     for _ in 0..3 {
@@ -77,7 +77,7 @@ fn clamp<V: Vector>(scalar: [V; 4]) -> [V; 4] {
     [w0.and(V::splat(!0b111)), w1, w2, w3.and(V::splat(u64::MAX >> 2)).or(V::splat(1 << 62))]
 }
 
-/// Bit i tells whether the scalar's bits i and i + 1 differ.
+/// Bit i is set if the scalar's bits i and i + 1 differ.
 #[inline(always)]
 fn turns<V: Vector>(scalar: [V; 4]) -> [V; 4] {
     let [w0, w1, w2, w3] = scalar;

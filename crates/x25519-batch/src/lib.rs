@@ -34,10 +34,10 @@
 //!
 //! # Backends
 //!
-//! [`X25519::new`] asks the CPU, and takes the best of what it has: [`Backend`] lists them.
-//! Whatever computes, the products are the same, byte for byte; [`X25519::with_backend`] is for
-//! tests and comparisons. A single multiplication, and what is too little for the lanes, goes to
-//! the fastest library that multiplies one by one.
+//! [`X25519::new`] detects the CPU's features and selects the fastest backend: [`Backend`] lists
+//! them. Whatever computes, the products are the same, byte for byte; [`X25519::with_backend`] is
+//! for tests and comparisons. Single multiplications, and batches that are too small for the lanes,
+//! are computed by the fastest library for single ones.
 //!
 //! Nothing depends on the standard library or allocates. The feature `std`, on by default, adds
 //! graviola, the faster of two libraries for single multiplications, and tables for multiples of
@@ -46,13 +46,13 @@
 //! # Secrets
 //!
 //! No branch and no address depends on a scalar, a point or anything made of them, in builds of
-//! `opt-level` 2 or 3. (Where graviola multiplies, it tells a product of zero from others.)
-//! [`Product`]s are wiped when dropped; the lanes' registers and stack are wiped before a batch
-//! returns. Scalars stay the caller's.
+//! `opt-level` 2 or 3. (graviola's result reveals whether a product is zero.) [`Product`]s are
+//! wiped when dropped; the lanes' registers and stack are wiped before a batch returns. Scalars
+//! stay the caller's.
 //!
 //! # Validating keys
 //!
-//! X25519 takes any 32 bytes for a point, and takes several points to the same product. If you use
+//! X25519 accepts any 32 bytes as a point, and maps several points to the same product. If you use
 //! public keys as names, and not just as points, call [`X25519::classify_points`] first.
 //!
 //! # What it is not
@@ -103,7 +103,7 @@ pub use subgroup::PointClass;
 /// X25519 on this machine: a handle of a few bytes, which remembers what the CPU can do.
 ///
 /// Scalars are any 32 bytes, and clamped here. Points are u-coordinates of 32 little-endian bytes
-/// whose topmost bit does not count, and any value is one (RFC 7748, section 5).
+/// whose top bit is ignored; every value is valid (RFC 7748, section 5).
 #[derive(Clone, Copy, Debug)]
 pub struct X25519 {
     graviola: Option<Graviola>,
@@ -115,8 +115,8 @@ pub struct X25519 {
 pub struct LengthMismatch;
 
 impl X25519 {
-    /// The best that this machine has. The CPU is asked once in a process; making a handle then
-    /// takes nanoseconds.
+    /// The best that this machine has. CPU features are detected once per process; making a handle
+    /// then takes nanoseconds.
     pub fn new() -> Self {
         Self { graviola: Graviola::detect(), lanes: BatchBackend::detect() }
     }
@@ -152,7 +152,7 @@ impl X25519 {
         }
     }
 
-    /// What multiplies one by one.
+    /// The library for single multiplications.
     pub const fn single_backend(self) -> Backend {
         if self.graviola.is_some() { Backend::Graviola } else { Backend::Dalek }
     }

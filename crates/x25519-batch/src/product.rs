@@ -32,7 +32,7 @@ impl Product {
     }
 
     /// Whether all bytes are zero, as they are for a point of low order: then the other party's
-    /// scalar did not count, and anybody knows the product (RFC 7748, section 6.1). In constant
+    /// scalar had no effect, and everyone knows the product (RFC 7748, section 6.1). In constant
     /// time.
     pub fn is_zero(&self) -> Choice {
         self.as_bytes().ct_eq(&[0; 32])

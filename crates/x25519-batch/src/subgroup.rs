@@ -2,8 +2,8 @@
 //!
 //! The curve `v^2 = u^3 + A u^2 + u` has 8ℓ points over the field, ℓ prime, in one cyclic group.
 //! Public keys are in the subgroup of order ℓ, which is that of the points that are eight times
-//! another. Multiplying by ℓ would tell, at the price of a whole ladder. It is cheaper to go the
-//! other way and halve:
+//! another. Multiplying by ℓ would decide it, at the cost of a whole ladder. It is cheaper to go
+//! the other way and halve:
 //!
 //! * P is twice some Q if and only if u is a square. (On the curve, that is; and then
 //!   `N = u^2 + A u + 1` is one too.)
@@ -28,8 +28,8 @@ use crate::vector::{MAX_LANES, Vector};
 
 /// Class of a 32-byte u-coordinate.
 ///
-/// Public keys are public: looking at them takes the same time for each, but what a caller does
-/// with the answer may not.
+/// Public keys are public: classification takes the same time for each, but the caller's use of the
+/// answer may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PointClass {
@@ -101,8 +101,8 @@ pub(crate) fn classify_batch<F: Field>(points: &[[u8; 32]], classes: &mut [Point
     }
 }
 
-/// The selector of the lanes whose u-coordinate is of no point of order ℓ. Says anything of those
-/// of low order.
+/// Returns the selector of the lanes whose u-coordinate is not of a point of order ℓ. Says anything
+/// of those of low order.
 #[inline(always)]
 fn outside_of_subgroup<F: Field>(u: F) -> F::Word {
     let one = constant::<F>(ONE);

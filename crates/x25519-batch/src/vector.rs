@@ -30,7 +30,7 @@ pub(crate) trait Vector: Copy {
     /// `set` in the lanes where the selector's top bit is set, `clear` in the others.
     fn select(selector: Self, clear: Self, set: Self) -> Self;
 
-    /// The selector of the lanes whose word is not zero.
+    /// Returns the selector of the lanes whose word is not zero.
     #[inline(always)]
     fn nonzero(self) -> Self {
         // Half the word, and its lowest bit so that one does not become zero. Then anything but

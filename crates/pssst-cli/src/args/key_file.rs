@@ -1,4 +1,4 @@
-//! Key files: created so that nobody else can read them, and refused when somebody else can.
+//! Key files: created with mode 0600, and refused if other users can read them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -47,8 +47,7 @@ pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing
     })
 }
 
-/// Services read their files again at every reload. A pipe has nothing to say then, or waits until
-/// somebody writes.
+/// Services read their files again at every reload. A pipe would be empty then, or would block.
 pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
     let is_stdin = |path: &Path| path == Path::new("-");
     let is_stream = |path: &&Path| is_stdin(path) || path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
@@ -84,7 +83,7 @@ fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<Strin
     read(path, if access.allow_exposed_keys { open } else { open_unexposed })
 }
 
-/// `None` if what is in the file is no text, or too much.
+/// `None` if the file is not text, or is too long.
 fn read(path: &Path, open: fn(&Path) -> Result<File, Failure>) -> Result<Option<Zeroizing<String>>, Failure> {
     // Sized at once: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));

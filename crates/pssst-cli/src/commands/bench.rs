@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The first address of the server that answers, if there are several: `localhost` is `::1` first
-/// on many machines, where nobody listens.
+/// on many machines, where the server may not listen.
 fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Result<SocketAddr, Failure> {
     if let [address] = addresses {
         return Ok(*address);
@@ -88,7 +88,8 @@ fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Resu
     addresses.iter().find(is_answered).copied().ok_or_else(|| no_reply(args, "none of its addresses answered"))
 }
 
-/// A line that is written over itself. Whether anybody can still read it changes nothing.
+/// A line that is written over itself. It does not matter whether standard error can still be
+/// written to.
 fn show_progress(line: &str) {
     drop(io::stderr().write_all(format!("\r\x1b[K{line}").as_bytes()));
 }

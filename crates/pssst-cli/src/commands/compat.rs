@@ -49,7 +49,7 @@ enum Progress {
     Ended,
 }
 
-/// What one side knows: its own keys and plaintext, and what the other side has told.
+/// What one side knows: its own keys and plaintext, and the values from the other side.
 struct Side<W> {
     output: W,
     suite: SuiteOption,
@@ -88,7 +88,7 @@ impl<W: Write> Side<W> {
         Ok(side)
     }
 
-    /// Takes one line of the other side, and does what it asks for.
+    /// Processes one line of the other side.
     fn take(&mut self, line: &str) -> Result<Progress, Failure> {
         let (tag, hex) = line.split_once(':').unwrap_or((line, ""));
         let mut value = base16ct::mixed::decode_vec(hex)

@@ -1,4 +1,4 @@
-//! `pssst inspect`: packets taken apart, one by one or in a capture.
+//! `pssst inspect`: dissects single packets, or those of a capture.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     access: key_file::Access,
 }
 
-/// Somebody waits at a terminal, so the first pause is shorter than the library's: from half a
+/// A person waits at a terminal, so the first timeout is shorter than the library's: from half a
 /// second to three quarters.
 const INITIAL_TIMEOUT: Duration = Duration::from_millis(500);
 

@@ -1,4 +1,4 @@
-//! `pssst token`: what lets a device enrol by itself.
+//! `pssst token`: one-time tokens with which devices enrol.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -97,7 +97,7 @@ pub(crate) struct DirectoryService {
     pin: Pin,
 }
 
-/// What can be seen of it.
+/// Its metrics and health.
 struct View(Arc<Directory>);
 
 impl Monitored for View {

@@ -1,4 +1,4 @@
-//! `pssst gateway`: a server whose answers come from a service that knows nothing of PSSST.
+//! `pssst gateway`: a server that answers with the answers of an existing service.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -173,7 +173,7 @@ impl Args {
         }
     }
 
-    /// The upstream, with everything that is said of it checked; instead of another one, perhaps.
+    /// Builds the upstream from the checked options; instead of another one, perhaps.
     fn gateway(&self, clients: Option<Arc<Clients>>, previous: Option<&Gateway>) -> Result<Gateway, Failure> {
         let options = &self.live.upstream;
         let Location::Upstream(upstream) = &options.upstream else {
@@ -243,7 +243,7 @@ pub(crate) struct GatewayService {
     gateway: Arc<ArcSwap<Gateway>>,
 }
 
-/// What can be seen of it.
+/// Its metrics and health.
 struct View {
     server: Arc<server::View>,
     gateway: Arc<ArcSwap<Gateway>>,

@@ -131,7 +131,7 @@ pub(crate) struct ProxyService {
     refresh_task: Option<JoinHandle<()>>,
 }
 
-/// What can be seen of it.
+/// Its metrics and health.
 struct View(Arc<Proxy>);
 
 impl Monitored for View {

@@ -235,7 +235,7 @@ impl RunningServer {
         &self.view
     }
 
-    /// Answers what has arrived, and tells what became of every packet.
+    /// Answers the requests that have arrived, and returns the counts of all outcomes.
     pub(crate) async fn stop(self, within: Duration) -> String {
         self.refresh_task.abort();
         let stats = self.view.server.shutdown(within).await;

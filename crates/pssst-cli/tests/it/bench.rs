@@ -205,7 +205,7 @@ fn without_a_reply_it_fails() {
     }
 }
 
-/// `localhost` is `::1` first on many machines, where nobody listens.
+/// `localhost` is `::1` first on many machines, where the server may not listen.
 #[test]
 fn every_address_of_a_name_is_tried() {
     let server = serve("127.0.0.1:0", echo);

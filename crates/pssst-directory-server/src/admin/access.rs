@@ -34,8 +34,8 @@ pub(super) struct Operator {
     pub(super) store: SqlStore,
 }
 
-/// Asks for certificates if there is an authority for them, and insists on them if nothing else
-/// lets anybody in.
+/// Requests client certificates if there is an authority for them, and requires them if there are
+/// no tokens.
 pub(crate) fn client_verifier(path: Option<&Path>, has_operators: bool) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     let Some(path) = path else {
         return if has_operators { Ok(WebPkiClientVerifier::no_client_auth()) } else { Err(Error::NoOperators) };
@@ -50,7 +50,7 @@ pub(crate) fn client_verifier(path: Option<&Path>, has_operators: bool) -> Resul
     verifier.build().map_err(Error::certificate)
 }
 
-/// Lets operators in, and forms that come from their own page.
+/// Admits authenticated operators, and forms only from the directory's own pages.
 pub(super) async fn guard(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -110,7 +110,7 @@ fn by_token(operators: &Operators, credential: &HeaderValue) -> Option<String> {
     operators.find(token).filter(|found| found == name)
 }
 
-/// What asks a browser for name and token. A program is asked for its token.
+/// What asks a browser for name and token. A program gets a challenge for its token.
 fn challenge(path: &str) -> Response {
     let scheme = if path.starts_with("/v1/") {
         "Bearer realm=\"PSSST directory\""
@@ -140,7 +140,7 @@ fn is_unsafe(method: &Method) -> bool {
 }
 
 /// Browsers send credentials along, whichever page a form comes from; but they also say which it
-/// was, and no page can make them lie. Who says nothing is no browser.
+/// was, and no page can make them lie. A request without these headers is not from a browser.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let sites = headers.get_all(SEC_FETCH_SITE);
     let is_site_good = sites.iter().all(|site| site == "same-origin" || site == "none");

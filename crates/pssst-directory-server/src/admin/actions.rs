@@ -1,4 +1,4 @@
-//! What operators do, whichever way they ask for it.
+//! The actions of operators, shared by pages and API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::failure::Failure;
 use crate::state::{Rotation, Shared};
 use crate::stats::DirectoryEvent;
 
-/// A token is good for this long at most.
+/// Longest validity of a token.
 const MAX_TOKEN_AGE: Duration = Duration::from_hours(366 * 24);
 
 named_enum! {
@@ -46,7 +46,7 @@ impl ClientAction {
         }
     }
 
-    /// Does it. `None` when the client is gone afterwards.
+    /// Does it. `None` if the client was removed.
     pub(super) async fn carry_out(self, operator: &Operator, key: &PublicKey) -> Result<Option<Identity>, Failure> {
         let state = match self {
             Self::Suspend => State::Suspended,
@@ -71,7 +71,7 @@ pub(super) async fn find_client(operator: &Operator, key: &str) -> Result<Identi
     Ok(operator.store.get(&key).await?.ok_or(pssst_identity::Error::NotFound(key))?)
 }
 
-/// Creates a token that is good for this long from now on.
+/// Creates a token that is valid for this long from now.
 pub(super) async fn create_token(
     operator: &Operator,
     age: Duration,

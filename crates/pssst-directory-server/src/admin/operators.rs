@@ -23,7 +23,7 @@ const MAX_NAME_LEN: usize = 64;
 /// clone: all clones are one.
 ///
 /// The hash is SHA-256 of the token's text, in hexadecimal digits. Tokens have 256 random bits, so
-/// nothing slower is needed, and the file gives none away; but anyone who can write it is an
+/// a slow hash is not needed, and the file reveals no token; but anyone who can write it is an
 /// operator. One name may have several lines, for a while when its token is replaced by another.
 ///
 /// ```
@@ -48,7 +48,7 @@ struct Operator {
 impl Operators {
     /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each
     /// second, and takes what two looks have found, but not a file that has been emptied: leave a
-    /// comment in it if nobody is to be an operator.
+    /// comment in it if there are to be no operators.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
@@ -89,10 +89,10 @@ impl Operators {
         drop(watched::poll(&self.current));
     }
 
-    /// The name of the operator with this token. It takes the same time whose token it is, and
-    /// however much of it is right.
+    /// The name of the operator with this token. It takes the same time for every operator and for
+    /// every partial match.
     pub(super) fn find(&self, token: &str) -> Option<String> {
-        // What somebody made up has fewer bits than the hash relies on.
+        // A token that a person made up has too few random bits for this hash.
         let digits = token.strip_prefix(PREFIX)?;
         if digits.len() != 2 * SECRET_LEN || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
@@ -126,7 +126,7 @@ fn parse(contents: &[Contents]) -> Result<Vec<Operator>, Error> {
     lines.map(operator).collect()
 }
 
-/// So narrow that it can stand in headers, logs and lines; and no colon, since the names of
+/// So restricted that it is safe in headers, logs and lines; and no colon, since the names of
 /// certificates have one.
 fn check_name(name: &str) -> Result<(), Error> {
     let is_name = (1..=MAX_NAME_LEN).contains(&name.len())
@@ -160,7 +160,7 @@ mod tests {
         std::fs::write(&file, bob).unwrap();
         assert!(operators.reload().unwrap());
         assert_eq!((operators.find(&alices), operators.find(&bobs)), (None, Some("bob".to_owned())));
-        // A file that cannot be used locks nobody out, and lets nobody in.
+        // An unusable file neither locks operators out nor admits anyone.
         std::fs::write(&file, "alice").unwrap();
         assert!(operators.reload().is_err());
         assert_eq!((operators.find(&alices), operators.find(&bobs)), (None, Some("bob".to_owned())));

@@ -36,8 +36,8 @@ struct WireKey<'a> {
 }
 
 impl Schedule {
-    /// Reads a schedule from a file that nobody else can read; or from any file, where secret
-    /// mounts are exposed to all users of a container.
+    /// Reads a schedule from a file with mode 0600; or from any file, where secret mounts are
+    /// exposed to all users of a container.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`],

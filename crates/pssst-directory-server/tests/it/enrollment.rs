@@ -164,7 +164,7 @@ async fn proofs_that_prove_nothing_are_refused() {
     let client = Client::new(server).unwrap().with_identity(&device).unwrap();
     let (body, _) = client.seal_request_to_vec(&mut SysRng, &message).unwrap();
     fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
-    // Of somebody else's key.
+    // Of someone else's key.
     let mine = forged::seal_as(&fixture.secret, *device.public_key().as_bytes(), &message);
     let exchange_value = mine[4..36].try_into().unwrap();
     let another = *SecretKey::generate(&mut SysRng).unwrap().public_key().as_bytes();
@@ -283,7 +283,7 @@ async fn who_sends_too_much_is_only_counted() {
     assert!(limited >= 10, "{limited}");
     assert_eq!(fixture.directory.stats().refused(Refusal::RateLimited), limited);
     assert_eq!(fixture.last_entry().await.number - number, 50 - limited);
-    // Keys are for everybody all the same.
+    // Keys are for everyone all the same.
     assert_eq!(fixture.http.get(fixture.public("/v1/keys")).send().await.unwrap().status(), 200);
 }
 

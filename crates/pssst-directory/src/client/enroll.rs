@@ -21,7 +21,7 @@ impl DirectoryClient {
     ///
     /// # Errors
     /// Those of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or
-    /// [`Error::Syntax`] for an answer that does not come from a server of the pool.
+    /// [`Error::Syntax`] for an answer that was not made by a server of the pool.
     pub async fn enroll(
         &self,
         token: &Token,
@@ -29,8 +29,8 @@ impl DirectoryClient {
         name: Option<&str>,
     ) -> Result<EnrollmentResponse, Error> {
         self.fetch().await?;
-        // A proof of the key, in the only suite whose replies may differ when a request is answered
-        // twice.
+        // A proof of the key, under the suite in which two different replies to one request are
+        // safe.
         let client =
             pssst::Client::new(self.server_key()?)?.with_identity(identity)?.with_suite(Suite::X25519Aes128GcmSiv);
         let message = EnrollmentRequest { token: token.clone(), name: name.map(str::to_owned) }.to_json();

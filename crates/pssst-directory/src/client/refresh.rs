@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Error;
 
-/// The longest sleep: a machine that is suspended meanwhile sleeps on for as long afterwards.
+/// The longest sleep: a sleep does not count the time during which the machine is suspended.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ pub(super) async fn refresh_loop<T, F: Future<Output = Result<T, Error>>>(
     let is_due = || timing().is_none_or(|timing| timing.until_refresh.is_zero());
     let regular_pause =
         || timing().map_or(MIN_PAUSE, |timing| jittered(timing.until_refresh, fraction()).max(MIN_PAUSE));
-    // The document from the start may be good for a while.
+    // The document from the start may still be valid.
     if !is_due() {
         rest(regular_pause(), is_due).await;
     }
@@ -57,7 +57,7 @@ pub(super) async fn refresh_loop<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-/// Between half of it and all of it.
+/// A random time in the second half of the interval.
 fn jittered(whole: Duration, fraction: f64) -> Duration {
     let half = whole / 2;
     half + half.mul_f64(fraction)

@@ -8,7 +8,7 @@ use crate::{Clock, KeySet};
 /// How the time is known while a document is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TrustedClock {
-    /// By the clock, which goes with the document.
+    /// The time by the system clock, which agrees with the document.
     Clock,
     /// The clock is wrong, and may be set right at any time: by what has passed since it was this
     /// time.
@@ -23,7 +23,7 @@ impl TrustedClock {
         if is_plausible { Self::Clock } else { Self::since(document) }
     }
 
-    /// For a document from the disk, which may be old. But it does not come from the future.
+    /// For a document from the disk, which may be old. A document cannot be from the future.
     pub(super) fn from_stored(document: &KeySet, clock: Timestamp) -> Self {
         if document.issued <= clock { Self::Clock } else { Self::since(document) }
     }

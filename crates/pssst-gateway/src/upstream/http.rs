@@ -115,7 +115,7 @@ impl HttpUpstream {
         Ok(http)
     }
 
-    /// Returns a client for one worker, whose runtime drives its connections.
+    /// Returns a client whose connections the worker's runtime drives.
     pub(crate) fn client(&self) -> reqwest::Result<Client> {
         let builder =
             ClientBuilder::new().tls_backend_preconfigured(self.tls.clone()).https_only(self.url.scheme() == "https");
@@ -186,7 +186,7 @@ impl HttpUpstream {
     }
 }
 
-/// Reads a body, never more of it than may be in a reply.
+/// Reads a body, up to the largest reply.
 async fn read(mut response: Response, mut reply: Vec<u8>, max_reply: usize) -> Result<Vec<u8>, Failure> {
     let room = max_reply.saturating_sub(reply.len()) as u64;
     if response.content_length().is_some_and(|len| len > room) {
@@ -225,7 +225,7 @@ fn is_malformed(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The resolver of one upstream for reqwest, which asks for the host of its URL and nothing else.
+/// The resolver of one upstream for reqwest, which is asked only for the host of its URL.
 struct HttpResolver(Resolver);
 
 impl Resolve for HttpResolver {

@@ -25,11 +25,10 @@ pub(crate) enum StreamAddr {
     Unix(PathBuf),
 }
 
-/// An upstream, and a worker's connections to it that nobody uses at the moment.
+/// An upstream with a worker's idle connections to it.
 ///
-/// A connection carries one request at a time. One that failed, or whose answer did not come in
-/// time, is closed: what still comes on it would be taken for the answer to somebody else's
-/// request.
+/// A connection carries one request at a time. A connection that failed or timed out is closed: a
+/// late answer on it could reach another client's request.
 #[derive(Debug)]
 pub(crate) struct StreamUpstream {
     address: StreamAddr,
@@ -53,7 +52,7 @@ impl StreamUpstream {
         let frame = [&len.to_be_bytes(), message].concat();
         if let Some(mut connection) = self.take_idle() {
             match connection.exchange(&frame, max_reply, is_one_way).await {
-                // It was closed while nobody used it, so the upstream has seen nothing. Or it
+                // It was closed while it was idle, so the upstream has not seen the request. Or it
                 // closes connections because of this very message, so this happens once.
                 Err(ExchangeError::Stale) => {}
                 outcome => return self.settle(connection, outcome),
@@ -124,7 +123,7 @@ enum ExchangeError {
 }
 
 impl Connection {
-    /// Whether nothing has come that nobody asked for, and no end.
+    /// Returns whether there is neither unexpected data nor the end of the stream.
     fn is_silent(&self) -> bool {
         let mut byte = [0];
         let read = match self {
@@ -178,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// As a machine is that has no power: nobody takes the connection, and nobody refuses it.
+    /// As a machine is that has no power: a connection is neither accepted nor refused.
     #[tokio::test]
     async fn an_address_that_says_nothing_is_left_for_another() {
         let socket = TcpSocket::new_v4().unwrap();

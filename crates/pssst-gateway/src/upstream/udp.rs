@@ -15,9 +15,8 @@ use crate::stats::ExchangeOutcome;
 /// An upstream, and where a worker receives its answers, one after another.
 ///
 /// A message leaves from a socket of its own, and the first datagram that comes back is the answer.
-/// A socket for each request costs some microseconds, and a late answer to one request can then
-/// never be taken for the answer to another, which may be somebody else's. Its port is one that
-/// nobody can foresee.
+/// A socket for each request costs some microseconds. In return a late answer never reaches another
+/// request, which may be another client's, and the port is unpredictable.
 #[derive(Debug)]
 pub(crate) struct UdpUpstream {
     addresses: Resolver,

@@ -13,7 +13,7 @@ pub(super) const MAX_LEN: u64 = 64 << 20;
 /// How long to wait for the lock. Its holder writes one file.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
-/// Waits until nobody else writes. The lock is released when its file is dropped.
+/// Waits for the lock of writers. The lock is released when its file is dropped.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
     let mut name = fs::canonicalize(path)?.into_os_string();
     name.push(".lock");

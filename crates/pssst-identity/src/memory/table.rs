@@ -12,7 +12,7 @@ use crate::{Change, Changes, Error, Identity, ListQuery, NewIdentity, Page, Revi
 pub(crate) struct Table {
     store: String,
     latest: u64,
-    /// `None` for those that were removed, since the feed still has to tell.
+    /// `None` for removed clients, because the feed still has to report them.
     by_key: HashMap<PublicKey, (u64, Option<Identity>)>,
     by_name: BTreeMap<String, PublicKey>,
     by_revision: BTreeMap<u64, PublicKey>,

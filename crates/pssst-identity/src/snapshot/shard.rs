@@ -1,5 +1,5 @@
-//! A part of a snapshot: an open-addressing table whose slots are set in place, while readers look
-//! on.
+//! A part of a snapshot: an open-addressing table whose slots a writer updates in place while
+//! readers use them.
 
 use std::collections::HashMap;
 use std::iter;
@@ -14,9 +14,9 @@ use super::authorization::Authorization;
 use super::names::Names;
 use crate::{ClientStatus, State};
 
-/// Slots that are looked at together.
+/// Slots that are probed together.
 const PROBE_WIDTH: usize = 4;
-/// Slots whose names lie together, and are replaced together.
+/// Slots whose names are stored and replaced together.
 const GROUP: usize = 512;
 
 /// Clients by key. A look-up waits for memory once: slots are found by the key's hash, and one
@@ -47,7 +47,7 @@ const SUSPENDED: u64 = 3;
 const REVOKED: u64 = 4;
 
 impl Shard {
-    /// An empty shard with room for so many clients: five of six slots are used at most.
+    /// Returns an empty shard with room for this many clients: five of six slots are used at most.
     pub(super) fn with_capacity(clients: usize) -> Self {
         let slots = if clients == 0 { 0 } else { clients + clients.div_ceil(5) + 1 };
         Self {
@@ -107,7 +107,7 @@ impl Shard {
         clients: impl Iterator<Item = (&'c PublicKey, Option<&'c ClientStatus>)>,
         hash: impl Fn(&PublicKey) -> u64,
     ) {
-        // A new key is there first, still as that of nobody, then its name, then what it is.
+        // A new key is written first, as removed, then its name, then its state.
         let mut names: HashMap<usize, Vec<(usize, &str)>> = HashMap::new();
         let mut tags = Vec::new();
         for (key, status) in clients {

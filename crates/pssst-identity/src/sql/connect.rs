@@ -27,7 +27,7 @@ const MAX_CONNECTIONS: u32 = 8;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 /// Later migrations may have to rewrite large tables.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
-/// For a SQLite file that somebody else holds.
+/// For a SQLite file that another process has locked.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const MIGRATIONS_TABLE: &str = "pssst_migrations";
 

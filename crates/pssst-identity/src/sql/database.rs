@@ -24,8 +24,7 @@ pub(super) struct Database {
     pub(super) pool: AnyPool,
     pub(super) signal: ChangeSignal,
     /// Writers get it in the order in which they came. Those that wait for it have no connection
-    /// yet, so that readers find one; and SQLite, left alone, lets the one that asks at the right
-    /// moment write.
+    /// yet, so that readers find one; and SQLite by itself is not fair to waiting writers.
     pub(super) write_lock: Mutex<()>,
     #[cfg(feature = "postgres")]
     pub(super) _listener: Option<Listener>,
@@ -74,8 +73,8 @@ impl Database {
     }
 }
 
-/// A connection on which something is still under way is of no use to anybody: its other end may be
-/// gone without a word.
+/// A connection with an unfinished operation cannot be reused: its peer may have disappeared
+/// silently.
 fn settle<T, E: From<Error>>(connection: PoolConnection<Any>, outcome: Option<Result<T, E>>) -> Result<T, E> {
     outcome.unwrap_or_else(|| {
         drop(connection.detach());

@@ -178,8 +178,8 @@ pub(super) async fn remove(write: &mut WriteTransaction<'_>, key: &PublicKey) ->
     write.record(&[entry(Action::Removed, &identity, identity.name.clone())]).await
 }
 
-/// One statement, so that what it tells was true at one moment. The limit within each half keeps
-/// SQLite from sorting all that comes later.
+/// One statement, so that the result is consistent. The limit within each half keeps SQLite from
+/// sorting all that comes later.
 pub(super) async fn changes(connection: &mut AnyConnection, after: Revision, limit: usize) -> Result<Changes, Error> {
     const PLACE: &str = "the row of the store";
     let sql = "SELECT s.name, s.revision, f.revision, f.key, f.name, f.state, f.expires \

@@ -1,4 +1,4 @@
-//! Being told by PostgreSQL that something has changed.
+//! Notifications of changes by PostgreSQL.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::ChangeSignal;
 /// Channel that the database's trigger notifies.
 const CHANNEL: &str = "pssst_identity";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// A connection that has told nothing for so long is asked whether it is still there.
+/// Interval after which a silent connection is checked.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A task that gives a hint whenever the database tells of a change, until this is dropped.
+/// A task that forwards the database's notifications until this is dropped.
 pub(super) struct Listener(JoinHandle<()>);
 
 impl Listener {
@@ -51,7 +51,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgListener, sqlx::Error> 
 
 /// Until the connection is lost.
 async fn listen(mut listener: PgListener, signal: &ChangeSignal) {
-    // Whatever has changed before, nobody has told.
+    // Changes before this moment were not notified.
     signal.notify();
     loop {
         match timeout(SILENCE, listener.try_recv()).await {

@@ -13,7 +13,7 @@ use crate::{
     Action, EnrollError, Error, Identity, NewAuditEntry, NewIdentity, State, Token, TokenGrant, TokenId, TokenInfo,
 };
 
-/// How long a token that nobody can use any more is kept.
+/// How long a used, expired or withdrawn token is kept.
 const MEMORY: SignedDuration = SignedDuration::from_hours(90 * 24);
 const PLACE: &str = "the tokens";
 
@@ -101,11 +101,11 @@ pub(super) async fn withdraw(write: &mut WriteTransaction<'_>, id: TokenId) -> R
 pub(super) enum Examined {
     /// It can be used for this.
     Good(TokenGrant),
-    /// It was used for this key before, and this is what became of it.
+    /// It was used for this key before: the enrolled client.
     Repeated(Box<Identity>),
 }
 
-/// Whether a token is good for a key.
+/// Whether a token is valid for a key.
 pub(super) async fn examine(
     connection: &mut AnyConnection,
     token: &Token,

@@ -15,7 +15,7 @@ pub(super) struct WriteTransaction<'c> {
     pub(super) transaction: Transaction<'c, Any>,
     /// When it has begun: what it writes has this time.
     pub(super) now: Timestamp,
-    /// The next revision that nobody has.
+    /// The next unused revision.
     next_revision: u64,
     has_changed: bool,
     actor: &'c str,

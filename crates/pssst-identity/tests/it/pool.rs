@@ -131,7 +131,7 @@ async fn servers_serve_on_while_the_database_is_away_and_catch_up_after() {
 
     postgres.start_again();
     until("the database is back", async || operator.get(&identities[0].public_key()).await.is_ok()).await;
-    // Somebody new, and somebody who is gone: by a handle that lived through it as well.
+    // Someone new, and someone who is gone: by a handle that lived through it as well.
     let late = SecretKey::generate(&mut SysRng).unwrap();
     until("it can be written", async || {
         operator.add(NewIdentity::new(late.public_key(), "late").unwrap()).await.is_ok()

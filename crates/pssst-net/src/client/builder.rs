@@ -87,8 +87,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`Error::Network`] when no address is found, or the system has no route to any;
-    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a server key that nobody
-    /// must use.
+    /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not
+    /// be used.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Bytes that any datagram fits into.
 const BUFFER_LEN: usize = 65_535;
 
-/// An open path. Closed when the last request that sent on it, and the client, have let go of it.
+/// An open path. Closed when the client and the last request that sent on it have dropped it.
 pub(super) struct Path {
     /// Paths of a client are numbered as they are opened.
     pub(super) number: u64,
@@ -85,8 +85,7 @@ impl Path {
     pub(super) async fn send(&self, packet: &[u8], counts: &Counts) -> io::Result<()> {
         let mut outcome = self.link.datagrams.send(packet).await;
         if let Err(error) = outcome {
-            // An error that was pending on the socket, about an earlier packet, is gone by being
-            // told.
+            // Reading a pending error of an earlier packet clears it.
             counts.send_errors.add();
             self.link.network_errors.send_replace(Some(error));
             outcome = self.link.datagrams.send(packet).await;

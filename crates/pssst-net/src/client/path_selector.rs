@@ -86,7 +86,7 @@ impl PathSelector {
         self.network.fraction()
     }
 
-    /// Has the name resolved again, meanwhile.
+    /// Starts resolving the name again in the background.
     pub(super) fn resolve_again(&self) {
         let _entered = self.runtime.enter();
         self.resolver.refresh();
@@ -94,8 +94,7 @@ impl PathSelector {
 
     /// A path from a fresh port, for a request that was on paths up to this number, and on this
     /// address last: a newer path that is open, or else one that is opened now. It leads to the
-    /// next address, unless `keeps_address`. So however many requests hear nothing, one path does
-    /// for all of them.
+    /// next address, unless `keeps_address`. So one path serves all requests without a reply.
     pub(super) fn open_new(&self, newest: u64, from: SocketAddr, keeps_address: bool) -> io::Result<Arc<Path>> {
         let mut opened = self.opened();
         if let Some(path) = opened.newest_first().next().filter(|path| path.number > newest) {
@@ -116,7 +115,7 @@ impl PathSelector {
     }
 
     /// A path to an address that was not tried: the current one, one that is open, or a new one. So
-    /// however many requests hear that nobody listens, a path to each address does for all of them.
+    /// one path to each address serves all requests that got such an error.
     pub(super) fn fail_over(&self, from: SocketAddr, tried: &[SocketAddr]) -> Option<Arc<Path>> {
         let current = self.current();
         if !tried.contains(&current.address) {

@@ -65,7 +65,7 @@ impl Pending {
         match entry.get().pending.open(packet) {
             Ok(message) => {
                 let message = Bytes::copy_from_slice(message);
-                // If nobody waits any more, nobody misses it.
+                // If the caller no longer waits, the reply is dropped.
                 drop(entry.remove().reply.send(message));
                 counts.replies.add();
                 true

@@ -15,7 +15,7 @@ pub(super) struct Progress {
     sent: AtomicU32,
     refused: Arc<AtomicU32>,
     last_error: Mutex<Option<io::Error>>,
-    /// The path on which it was last sent, and how many replies had come from there.
+    /// The last path, and the number of replies received on it by then.
     last_path: Mutex<Option<(Arc<Path>, u64)>>,
 }
 
@@ -25,8 +25,8 @@ impl Progress {
         Arc::clone(&self.refused)
     }
 
-    /// Counts a packet that was sent, when so many replies had come along its path, and returns how
-    /// many were sent before.
+    /// Records a sent packet with the number of replies received on its path, and returns how many
+    /// were sent before.
     pub(super) fn count_sent(&self, path: Arc<Path>, valid_replies: u64) -> u32 {
         *lock(&self.last_path) = Some((path, valid_replies));
         self.sent.fetch_add(1, Ordering::Relaxed)

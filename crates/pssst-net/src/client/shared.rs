@@ -110,7 +110,7 @@ impl Shared {
         }
     }
 
-    /// Sends, or opens a path, and returns what came of it.
+    /// Sends or opens a path, and returns the result.
     async fn carry_out(&self, action: Action, packet: &[u8], paths: &mut AttemptedPaths, progress: &Progress) -> Event {
         let opened = match action {
             Action::Send { resolves } => {

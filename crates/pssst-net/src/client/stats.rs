@@ -71,7 +71,7 @@ pub struct ClientStats {
     pub retransmits: u64,
     /// Errors of the system when sending.
     pub send_errors: u64,
-    /// Receive errors of the system: that nobody listens there, mostly.
+    /// Receive errors of the system: mostly that the port is closed.
     pub receive_errors: u64,
     /// Replies taken.
     pub replies: u64,

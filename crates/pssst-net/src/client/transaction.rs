@@ -21,7 +21,7 @@ pub(super) enum Event {
     /// The request is to be sent, first of all along this path.
     Start {
         path: PathView,
-        /// An earlier request heard nothing on it.
+        /// An earlier request got no reply on it.
         is_suspect: bool,
     },
     /// The action's path is there.
@@ -35,8 +35,8 @@ pub(super) enum Event {
     },
     /// The system refused the datagram.
     SendFailed,
-    /// The network reports an error on the last path, for instance that nobody listens there. It
-    /// may err, or lie.
+    /// The network reports an error on the last path, for instance that the port is closed. It may
+    /// err, or lie.
     NetworkError,
     /// The time of [`Timer::Start`] is over.
     TimedOut {
@@ -52,7 +52,7 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Send the request along the last path that was opened.
     Send {
-        /// Resolve the server's name again meanwhile.
+        /// Resolve the server's name again in the background.
         resolves: bool,
     },
     /// Take a path from a fresh port.
@@ -62,7 +62,7 @@ pub(super) enum Action {
         from: SocketAddr,
         /// To `from` again, not to the next address.
         keeps_address: bool,
-        /// Resolve the server's name again meanwhile.
+        /// Resolve the server's name again in the background.
         resolves: bool,
     },
     /// Take a path to an address that is not among those tried.
@@ -177,8 +177,8 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
     }
 
     /// The first retransmission takes the same path if that is known to work, or is the only one.
-    /// Later ones leave from a fresh port, since a NAT or balancer may keep the old one bound to a
-    /// server that is gone.
+    /// Later ones are sent from a fresh port, because a NAT or balancer may keep the old one
+    /// assigned to a dead server.
     fn retransmit(&mut self, replies: u64, has_one_address: bool) -> Action {
         self.retransmits = self.retransmits.saturating_add(1);
         // A server that answers others is not left; it may just have nothing to say to this

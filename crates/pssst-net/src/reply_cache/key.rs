@@ -2,8 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 
-/// An exchange value and its hash. The shard, the set in the index and the tag there take
-/// different bits of it.
+/// An exchange value and its hash. The shard, the set in the index and the tag use different bits
+/// of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) hash: u64,

@@ -8,11 +8,11 @@ use super::key::Key;
 /// The index is a table of small sets. Where more keys fall into one set than it has slots, the
 /// oldest of them is forgotten before its turn.
 pub(super) struct Ring {
-    /// Records. None wraps: one that does not fit before the end goes to the start.
+    /// Records. None wraps: one that does not fit before the end is written at the start.
     arena: Box<[u8]>,
     index: Box<[Set]>,
-    /// Where the next record goes. Positions count bytes ever written, so that what was overwritten
-    /// is known by its position; modulo the arena's length they are offsets into it.
+    /// Position of the next record. Positions count bytes ever written, so that what was
+    /// overwritten is known by its position; modulo the arena's length they are offsets into it.
     head: u64,
 }
 
@@ -74,7 +74,8 @@ impl Ring {
         self.head = 2 * self.lap();
     }
 
-    /// The reply of the record at this position, if it still stands and is for this exchange value.
+    /// Returns the reply at this position, if it was not overwritten and is for this exchange
+    /// value.
     fn reply_at(&self, position: u64, exchange_value: &[u8; 32]) -> Option<&[u8]> {
         if self.head - position > self.lap() {
             return None;
@@ -101,7 +102,7 @@ pub(super) const RECORD_HEADER: usize = 32 + size_of::<u32>();
 /// The record that the index is sized for: a header and a short reply.
 pub(super) const EXPECTED_RECORD: usize = RECORD_HEADER + 84;
 
-/// A slot of the index: 16 bits of the hash, to tell most others apart, above the record's
+/// A slot of the index: 16 bits of the hash, which distinguish most entries, above the record's
 /// position.
 const POSITION_BITS: u32 = 48;
 const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
@@ -119,7 +120,7 @@ impl Key {
         self.hash >> POSITION_BITS
     }
 
-    /// One of so many sets, by the low half of the hash: its product with their number, without a
+    /// Returns the set of a hash, by its low half: its product with their number, without a
     /// division.
     fn set(&self, sets: usize) -> usize {
         let low = self.hash & u64::from(u32::MAX);
@@ -152,7 +153,7 @@ mod tests {
         }
     }
 
-    /// A ring with one set of slots and an arena of so many bytes.
+    /// Returns a ring with one set of slots and an arena of this many bytes.
     fn small_ring(arena: usize) -> Ring {
         let mut ring = Ring::new(BYTES_PER_SET);
         ring.arena = vec![0; arena].into_boxed_slice();

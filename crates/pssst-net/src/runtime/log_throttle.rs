@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Lets one log line through at most once a minute. Counters tell how often it happened.
+/// Lets one log line through at most once a minute. Counters have the full number.
 #[derive(Debug, Default)]
 pub struct LogThrottle {
     next: Option<Instant>,

@@ -93,9 +93,9 @@ impl ServerBuilder {
     /// under which suites, suite 1 by default.
     ///
     /// A request that comes again then gets the very bytes that it got before, without asking the
-    /// handler. That is no state of the protocol, since any of it may be forgotten at any time. It
-    /// narrows the danger of two different answers to one request under suite 1, and does not
-    /// remove it: another server of the pool knows nothing of it. See [`Request`](crate::Request).
+    /// handler. It is not state of the protocol: any entry may be dropped at any time. It narrows
+    /// the danger of two different answers to one request under suite 1, and does not remove it:
+    /// other servers of the pool do not share it. See [`Request`](crate::Request).
     pub fn reply_cache(self, bytes: usize, suites: SuiteSet) -> Self {
         Self { reply_cache_bytes: bytes, reply_cache_suites: suites, ..self }
     }

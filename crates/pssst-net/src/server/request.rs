@@ -11,10 +11,10 @@ use pssst::{PublicKey, Suite};
 ///
 /// # One request, one answer
 ///
-/// The network, a client that heard nothing, or an attacker may send a request again at any time.
+/// The network, a client without a reply, or an attacker may send a request again at any time.
 /// **Under suite 1 a handler must answer the same request with the same bytes**: no clock, no
-/// counter, no fresh reading in an answer. Two answers that differ let anybody who saw both forge a
-/// third, which the waiting client accepts. The server's cache of recent replies
+/// counter, no fresh reading in an answer. With two different answers, anyone who saw both can
+/// forge a third that the waiting client accepts. The server's cache of recent replies
 /// ([`ServerBuilder::reply_cache`](crate::ServerBuilder::reply_cache)) narrows this and does not
 /// remove it. Under suite 0xf001 different answers do no harm. See [the protocol's
 /// documentation](pssst#one-request-one-answer).
@@ -72,8 +72,8 @@ impl<M: AsRef<[u8]>> Request<M> {
         self.client_key.as_ref()
     }
 
-    /// Where the datagram says that it comes from, which anybody can forge. IPv4 addresses are
-    /// given as such, also when they came to an IPv6 socket.
+    /// Returns the source address of the datagram, which anyone can forge. IPv4 addresses are given
+    /// as such, also when they came to an IPv6 socket.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -90,8 +90,8 @@ impl<M: AsRef<[u8]>> Request<M> {
     }
 
     /// The packet's exchange value, 32 bytes: the same when the request is repeated, and new for
-    /// every other request, so that what must happen once can be told by it. It is not secret. Only
-    /// the client could have made another message for it.
+    /// every other request, so that it identifies a repetition. It is not secret. Only the client
+    /// could have made another message for it.
     pub const fn exchange_value(&self) -> &[u8; 32] {
         &self.exchange_value
     }

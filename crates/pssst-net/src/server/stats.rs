@@ -209,7 +209,7 @@ pub struct Stats {
     /// Configurations that a worker did not take, since their handler panicked as it was made.
     pub config_errors: u64,
     /// Datagrams that the kernel dropped because the socket's receive buffer was full, and that the
-    /// server therefore never received. `None` where the system does not tell, and for single
+    /// server therefore never received. `None` if the system does not report it, and for single
     /// workers.
     pub kernel_drops: Option<u64>,
     /// Datagrams received together.

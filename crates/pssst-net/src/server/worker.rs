@@ -127,8 +127,7 @@ impl<S: ServerSocket> Worker<S> {
                     self.processor.open(&mut self.received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Whatever the network complains of, a client that is gone for instance, is no
-                // reason to end.
+                // An error of the network, such as an unreachable client, does not end the worker.
                 Err(error) => {
                     self.processor.counts.receive_errors.add(1);
                     self.processor.warnings.receive.log(|| tracing::warn!(%error, "cannot receive"));
@@ -249,7 +248,7 @@ impl RequestProcessor {
         }
         self.counts.received_bytes.add(bytes);
 
-        // The caller's code may panic, and that must end no worker: then nobody is let in.
+        // The caller's code may panic, and that must end no worker: then no request is admitted.
         let check =
             |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| config.check(key))).unwrap_or(KeyCheck::RejectUnknown);
         config.server().open_batch(packets, check, |place, outcome| {

@@ -1,7 +1,7 @@
 //! A network that loses, doubles, delays, reorders, corrupts, forges and replays, in virtual time.
 //!
 //! The client and the server that run on it are the real ones, down to where they would call the
-//! system. Everything random comes from one seed.
+//! system. All randomness is derived from one seed.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -129,7 +129,7 @@ impl Net {
         state.traffic.sent += 1;
         let conditions = state.conditions;
         if to != SERVICE {
-            // On the way to a client: what an attacker on the path adds comes from the address that
+            // On the way to a client: packets that an attacker adds have the source address that
             // the client expects.
             if state.random.random_bool(conditions.forgery) {
                 let mut forged = packet.to_vec();

@@ -333,7 +333,7 @@ mod tests {
             }
         }
 
-        /// A bound is at most a quarter above what it stands for.
+        /// A bound is at most a quarter above any value in its bucket.
         #[test]
         fn nanoseconds_are_a_quarter_off_at_most(value in 1025..=1_u64 << 36) {
             let bound = of(Buckets::NANOSECONDS, &[value]).quantile(1.0).unwrap();

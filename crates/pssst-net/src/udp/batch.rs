@@ -1,4 +1,4 @@
-//! Batches of datagrams: their buffers, and where each came from or goes to.
+//! Batches of datagrams: their buffers, sources and destinations.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -28,8 +28,8 @@ pub struct Received<'b> {
     /// The sender's address as the system reports it: answer to this very address. On a socket that
     /// serves both IPv6 and IPv4, IPv4 addresses come mapped into IPv6.
     pub peer: SocketAddr,
-    /// The address of this host that it was sent to, if the system tells and it is fit to answer
-    /// from.
+    /// The address of this host that it was sent to, if the system reports it and it is a valid
+    /// source address.
     pub local: Option<IpAddr>,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn is_answerable(address: IpAddr) -> bool {
     !address.is_multicast() && address != IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
 
-/// Without the bytes, which may have been decrypted meanwhile.
+/// Without the bytes, which may have been decrypted in place.
 impl fmt::Debug for Received<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Received")

@@ -9,9 +9,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Binds a socket for each of `count` workers to one address. Port 0 takes a free one, the same for
 /// all.
 ///
-/// The first socket is bound before it says that it would share its port: so a port that anybody
-/// else serves is refused, also when they would share it, and there is no moment at which two
-/// servers could both pass.
+/// The first socket is bound before it says that it would share its port: so a port that another
+/// process serves is refused, even if that process allows sharing, and two servers can never both
+/// succeed.
 pub(crate) fn bind(address: SocketAddr, count: usize, buffer_len: usize) -> io::Result<Vec<UdpSocket>> {
     let first = open(address, buffer_len)?;
     first.bind(&address.into()).map_err(|error| explain(&error, address))?;
@@ -192,7 +192,7 @@ mod tests {
             drop(ours);
             bind(address, count, 1 << 16).unwrap();
         }
-        // Somebody who would share it.
+        // A socket that allows sharing.
         let theirs = open(ANY_PORT, 1 << 16).unwrap();
         theirs.set_reuse_port(true).unwrap();
         theirs.bind(&ANY_PORT.into()).unwrap();

@@ -43,7 +43,7 @@ pub async fn readable(socket: &tokio::net::UdpSocket) -> io::Result<()> {
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] when none waits, and what the network reports, for instance that
-/// nobody listens at the peer's port. The socket remains usable.
+/// the peer's port is closed. The socket remains usable.
 pub fn try_receive(socket: &tokio::net::UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
     let error = || Err(socket.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()));
     match socket.try_io(Interest::ERROR, error) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::UdpSocket;
 
-/// The sockets whose drops are asked for. They are kept open, so that there is an answer after the
+/// The sockets whose drops are counted. They are kept open, so that there is an answer after the
 /// workers have ended.
 #[derive(Debug)]
 pub(crate) struct KernelDrops {

@@ -151,7 +151,7 @@ impl Resolver {
 }
 
 /// Holds it against an address that it is being tried. Dropped, with a request that timed out for
-/// instance, it has the address avoided: a machine that is gone says nothing.
+/// instance, it has the address avoided: a dead machine sends no error.
 #[must_use]
 pub struct FailureGuard {
     resolver: Resolver,

@@ -56,7 +56,7 @@ impl ConfigFile {
     /// # Errors
     /// When it cannot be read, is not TOML, or has tables other than for these services.
     pub fn read(path: &Path, services: &[&'static str]) -> Result<Self, Failure> {
-        // Opening a pipe would block until somebody writes.
+        // Opening a pipe would block until another process writes.
         if path.metadata().is_ok_and(|it| !it.is_file()) {
             return Err(Failure::usage(
                 format!("{} is not a regular file", path.display()),

@@ -1,8 +1,8 @@
 //! Traces of requests, sent to an OpenTelemetry collector over HTTP.
 //!
 //! Traces cover the work on a request: when it and the call of the upstream began and ended, the
-//! peer's address, the suite, whether a client proved who it is, and what came of it. No messages,
-//! no keys.
+//! peer's address, the suite, whether the client is authenticated, and the outcome. No messages, no
+//! keys.
 
 use std::sync::Mutex;
 use std::thread;
@@ -84,7 +84,7 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        // What cannot be sent has been told of.
+        // Failures to send were logged.
         drop(self.0.shutdown_with_timeout(FLUSH_TIMEOUT));
     }
 }

@@ -17,7 +17,8 @@ const BASE_POINT: [u8; 32] = {
     point
 };
 
-/// As many multiples of the base point as take the time of eight AVX-512 lanes one by one.
+/// Number of multiples of the base point above which eight AVX-512 lanes are faster than single
+/// multiplications.
 const MIN_BASE_POINTS: usize = 6;
 
 /// A request of a batch, before [`Client::seal_batch`] seals it.
@@ -38,7 +39,7 @@ impl Client {
     /// Seals many requests, each of its own client or all of one, and hands each outcome to `each`
     /// with the request's place in the batch, in order. The outcomes are those of
     /// [`Client::seal_request`] for one request after another with the same generator, byte for
-    /// byte: a request whose buffer is too small draws nothing from it.
+    /// byte: a request whose buffer is too small uses no randomness.
     ///
     /// Up to [`BATCH_LEN`](crate::BATCH_LEN) requests are sealed together, which with AVX-512 IFMA
     /// or AVX2 makes their X25519 much cheaper; longer batches are cut into pieces. A piece is

@@ -21,9 +21,9 @@ impl Server {
     ///
     /// Up to [`BATCH_LEN`](crate::BATCH_LEN) packets are worked on together, which with AVX-512
     /// IFMA or AVX2 makes their X25519 much cheaper; longer batches are cut into pieces. `check` is
-    /// asked about all proven keys of a piece before `each` is called for its packets. Nothing is
-    /// allocated: a piece takes some 48 KiB of stack in an optimized build. One packet alone is
-    /// opened as by itself, so there is no need to wait for company.
+    /// called for all proven keys of a piece before `each` is called for its packets. Nothing is
+    /// allocated: a piece takes some 48 KiB of stack in an optimized build. A single packet costs
+    /// the same as without a batch, so do not wait for more packets.
     ///
     /// ```
     /// # use pssst::{Client, KeyCheck, Refusal, SecretKey, Server, SysRng};
@@ -117,7 +117,7 @@ fn decrypt(server: &Server, piece: &mut [Outcome<'_>]) {
     }
 }
 
-/// Compares the proofs, and asks the caller about the keys that are proven.
+/// Compares the proofs, and calls `check` for the proven keys.
 fn verify(x25519: X25519, piece: &mut [Outcome<'_>], check: impl Fn(&PublicKey) -> KeyCheck) {
     let mut client_keys = Gathered::new();
     let mut ephemerals = Zeroizing::new(Gathered::new());

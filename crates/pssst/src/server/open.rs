@@ -1,8 +1,8 @@
 //! Opening one request.
 //!
-//! The steps, as the specification has them (section 7). Whatever fails a step is refused for the
-//! cause beside it, and goes no further; [`stage`](super::stage) has them one by one, and a
-//! [batch](super::batch) takes each step for all of its packets before the next.
+//! The steps, as the specification has them (section 7). A packet that fails a step is refused with
+//! the cause beside it; [`stage`](super::stage) has them one by one, and a [batch](super::batch)
+//! takes each step for all of its packets before the next.
 //!
 //! ```text
 //! header, X, body, tag <- packet                      truncated, not_request, reserved_flags,
@@ -36,8 +36,8 @@ impl Server {
         self.open_request_with(packet, |_| KeyCheck::Validate)
     }
 
-    /// Opens a request in place. `check` is asked about the client key, if there is one and it
-    /// passed its proof.
+    /// Opens a request in place. `check` is called with the client key, if there is one and its
+    /// proof holds.
     ///
     /// ```
     /// # use std::collections::HashSet;

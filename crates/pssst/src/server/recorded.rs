@@ -1,5 +1,4 @@
-//! For the owner of a server's secret key who looks at recorded traffic: opens replies as well as
-//! requests.
+//! Opens recorded replies with the server's secret key: opens replies as well as requests.
 //!
 //! A server never needs this. It is possible because the exchange value, which a reply repeats, and
 //! the server's secret key are all that a transaction's secret is made of: there is no forward
@@ -18,7 +17,7 @@ impl Server {
     ///
     /// **What this shows is that the protocol has no forward secrecy against the server's key**:
     /// anyone who takes the key reads recorded replies like this, however old (`docs/security.md`,
-    /// "Hold the server's secret key"). It does not tell whether a client would take the reply:
+    /// "Hold the server's secret key"). It does not show whether a client would accept the reply:
     /// that depends on what the client waits for.
     ///
     /// It only opens. What was derived is wiped before it returns, and nothing can be sealed with
@@ -33,7 +32,7 @@ impl Server {
     /// let (mut packet, _) = client.seal_request_to_vec(&mut SysRng, b"ping")?;
     /// let mut recorded = server.open_request(&mut packet)?.into_reply_sealer().seal_to_vec(b"pong")?;
     ///
-    /// // Next year, at the desk of whoever has the secret key.
+    /// // Later, with the secret key.
     /// let owner = Server::new(secret);
     /// assert_eq!(owner.open_recorded_reply(&mut recorded)?.message(), b"pong");
     /// # Ok::<(), pssst::Error>(())

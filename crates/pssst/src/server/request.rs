@@ -24,8 +24,8 @@ impl<'p> Request<'p> {
 
     /// The client's public key, if the client proved it; an anonymous request has none.
     ///
-    /// The proof is made for this server, which could have made it itself: it is no signature to
-    /// show to others.
+    /// The proof is made for this server, which could have made it itself: it is not a signature
+    /// that convinces others.
     pub const fn client_key(&self) -> Option<&PublicKey> {
         self.client_key.as_ref()
     }

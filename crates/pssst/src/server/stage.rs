@@ -1,6 +1,6 @@
-//! The stages of a packet at the server (specification, section 7). One packet goes through them by
-//! itself, the packets of a batch side by side: each stage says what it wants multiplied, and takes
-//! the product.
+//! The stages of a packet at the server (specification, section 7). A single packet passes through
+//! them alone, the packets of a batch side by side: each stage says what it wants multiplied, and
+//! takes the product.
 
 use subtle::ConstantTimeEq;
 use x25519_batch::{PointClass, Product};
@@ -12,7 +12,7 @@ use crate::packet::{EXCHANGE_VALUE_LEN, Header, Parts, TAG_LEN};
 use crate::suite::{Agreement, Direction};
 use crate::{PublicKey, Refusal, Suite};
 
-/// How far a packet got. What is refused at a stage goes no further.
+/// How far a packet got. A packet that a stage refuses does not reach the next.
 pub(super) enum Stage<'p> {
     /// It passed every check that costs next to nothing.
     Screened(Screened<'p>),

@@ -20,7 +20,7 @@ use crate::vector::{Multiply32, Vector};
 
 cpufeatures::new!(cpu, "avx2");
 
-/// The proof that this CPU has the instructions: there is no other way to one.
+/// The proof that this CPU has the instructions: there is no other constructor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 

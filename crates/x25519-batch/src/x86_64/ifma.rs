@@ -20,7 +20,7 @@ use crate::vector::{Multiply52, Pair, Vector};
 
 cpufeatures::new!(cpu, "avx512f", "avx512dq", "avx512ifma");
 
-/// The proof that this CPU has the instructions: there is no other way to one.
+/// The proof that this CPU has the instructions: there is no other constructor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ifma(());
 

@@ -78,9 +78,9 @@ pub(crate) struct Args {
     pub(super) access: key_file::Access,
 }
 
-/// In flight unless told otherwise, in a closed loop.
+/// Default number of requests in flight in a closed loop.
 const CONCURRENCY: usize = 64;
-/// Requests to prepare unless told otherwise.
+/// Default number of requests to prepare.
 const PREPARED: usize = 200_000;
 /// Bytes that prepared requests may take.
 const MAX_PREPARED_LEN: usize = 1 << 30;

@@ -17,7 +17,7 @@ use crate::args::no_randomness;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
-/// How often the key in force is looked at.
+/// Interval of the checks of the key in force.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Follows the directory in a thread of its own, as long as the program runs, and seals a pool for

@@ -25,7 +25,7 @@ const MAX_LINE_LEN: u64 = 64 * 1024;
 pub(super) struct Import {
     /// The file; `-` is standard input.
     file: PathBuf,
-    /// Pass over clients whose key is enrolled already.
+    /// Skip clients whose key is already enrolled.
     #[arg(long)]
     skip_known: bool,
     #[command(flatten)]

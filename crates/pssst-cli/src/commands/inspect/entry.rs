@@ -9,7 +9,7 @@ use pssst_inspect::Event;
 use pssst_inspect::Opened;
 use pssst_inspect::{Dissection, Kind};
 
-/// A packet, and all that is known of it. Serialized, it is one flat object.
+/// A packet with everything known about it. Serialized, it is one flat object.
 #[derive(Serialize)]
 pub(super) struct Entry {
     #[serde(flatten)]

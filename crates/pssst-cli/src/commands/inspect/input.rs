@@ -1,4 +1,4 @@
-//! Where packets come from, and what can be wrong with that.
+//! Sources of packets, and their errors.
 
 use std::fmt::Display;
 use std::fs::File;

@@ -10,8 +10,8 @@ use crate::args::store::{self, failure};
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
-/// Options that say which clients are served. Without `--clients` that is everybody, whatever key a
-/// client proves.
+/// Options that say which clients are served. Without `--clients` all clients are served, whatever
+/// key they prove.
 #[derive(clap::Args, Debug)]
 pub(super) struct Policy {
     /// Serve the clients enrolled in this store: `file:PATH`, `sqlite:PATH` or

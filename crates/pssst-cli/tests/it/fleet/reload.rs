@@ -200,7 +200,7 @@ impl Drop for SetOnDrop<'_> {
 }
 
 /// The access policy and the upstream change as one: under a configuration for enrolled clients
-/// there is a private upstream, and under one for everybody a public one.
+/// there is a private upstream, and under one for everyone a public one.
 #[test]
 fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
     let fleet = Fleet::new();

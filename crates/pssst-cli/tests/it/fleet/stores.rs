@@ -60,9 +60,11 @@ fn lives_through_everything(fleet: &Fleet, store: &str) {
     assert!(String::from_utf8_lossy(&again.stderr).contains("enrolled already"));
     let new = format!("{exported}\n{{\"key\":\"{}\",\"name\":\"gamma\"}}\n", keys[2]);
     assert!(String::from_utf8_lossy(&import(&["--skip-known"], &new).stderr).contains("1 clients added"));
-    for (bad, expected) in
-        [("{}", "line 1"), ("nonsense", "line 1"), (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "is not a name")]
-    {
+    for (bad, expected) in [
+        ("{}", "line 1"),
+        ("nonsense", "line 1"),
+        (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "is not a name"),
+    ] {
         let refused = import(&[], bad);
         assert_eq!(refused.status.code(), Some(1));
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();

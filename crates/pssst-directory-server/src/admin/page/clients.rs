@@ -1,4 +1,4 @@
-//! The fleet, and one client of it.
+//! Pages of the fleet and of one client.
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -139,7 +139,7 @@ impl ClientView {
         self.expires.is_some_and(|expires| expires <= *now)
     }
 
-    /// Enough of the key to tell it from others.
+    /// The first digits of the key, which distinguish it from others.
     fn short_key(&self) -> &str {
         self.key.get(..16).unwrap_or(&self.key)
     }

@@ -68,7 +68,7 @@ async fn rotations_lose_no_request() {
     until("the client changes keys", async || client.server_key() == second).await;
     until("the old key is not accepted any more", async || server.public_keys() == [second]).await;
 
-    // Somebody breaks the file, and repairs it.
+    // Someone breaks the file, and repairs it.
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     until("a torn file is noticed", async || file.error().is_some()).await;

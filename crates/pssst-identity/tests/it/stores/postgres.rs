@@ -170,7 +170,7 @@ async fn nobody_waits_for_a_database_that_says_nothing() {
     assert!(matches!(error, Error::Database(_)), "{error}");
 }
 
-/// As somebody who pulls the cable: nothing comes any more, and nobody says so. Connections made
+/// As someone who pulls the cable: nothing comes any more, and nobody says so. Connections made
 /// later are good again.
 #[tokio::test]
 async fn a_connection_that_died_in_silence_is_given_up() {

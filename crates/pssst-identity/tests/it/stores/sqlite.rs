@@ -49,7 +49,7 @@ async fn the_files_are_for_their_owner_only_and_in_wal_mode() {
         assert_eq!(entry.metadata().expect("metadata").permissions().mode() & 0o777, 0o600, "{entry:?}");
     }
     assert!(directory.path().join("clients.db-wal").exists());
-    // A mode that somebody chose stays.
+    // A mode that someone chose stays.
     drop(store);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
     let store = SqlStore::open(&format!("sqlite:{}", path.display())).await.expect("it opens");

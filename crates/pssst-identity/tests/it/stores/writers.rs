@@ -55,7 +55,7 @@ pub(crate) async fn many_writers_and_a_follower(handles: Vec<Store>) {
 
 type Known = HashMap<PublicKey, Option<ClientStatus>>;
 
-/// What somebody knows who has only ever asked for what came after the last answer.
+/// What someone knows who has only ever asked for what came after the last answer.
 async fn follow(store: Store, done: Arc<AtomicBool>) -> Known {
     let (mut known, mut after) = (Known::new(), Revision(0));
     loop {

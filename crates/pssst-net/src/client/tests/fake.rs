@@ -49,7 +49,7 @@ pub(super) enum Sending {
     /// As when the socket tells of an earlier packet.
     FailsOnce(io::ErrorKind),
     Hangs,
-    /// Works, and the network reports that nobody listens there.
+    /// Works, and the network reports a closed port.
     Refused,
 }
 

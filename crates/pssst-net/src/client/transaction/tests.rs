@@ -123,7 +123,7 @@ fn after_the_last_retransmission_it_only_waits() {
         rows.push((Event::Opened(path(number, 1)), SEND));
     }
     rows.push((SENT, wait(Timer::Stop)));
-    // A reply may still come, and the network still be heard.
+    // A reply or an error of the network may still arrive.
     rows.push((Event::NetworkError, fail_over(1, &[1])));
     rows.push((Event::NotOpened, Action::Wait { timer: Timer::Keep, hears_network: false }));
     check("three pauses, three retransmissions", rows);

@@ -133,7 +133,7 @@ async fn handlers_that_finish_all_at_once_are_all_answered() {
     assert_eq!((stats.handler_nanos.count(), stats.handler_nanos.sum()), (320, minutes));
 }
 
-/// Nothing of a request is in a log, at whatever level, but what anybody sees.
+/// Logs contain only the parts of a request that are visible on the network, at any level.
 #[tokio::test(start_paused = true)]
 async fn logs_hold_no_messages_and_no_secrets() {
     let (capture, _guard) = Capture::start();
