@@ -45,6 +45,8 @@
 //! * **Not a benchmark of the network**: it shows what a server does with packets that reach it.
 //! * **Not a client**: it sends nothing again, and opens replies only to count them.
 
+#![allow(clippy::exhaustive_structs, reason = "internal to the program, and changes in any version")]
+
 mod clock;
 mod connection;
 mod counters;

@@ -8,7 +8,6 @@ use pssst::Suite;
 
 /// The figures of a load.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct Plan {
     /// Sockets, never more than requests that may be in flight.
     pub connections: u32,

@@ -21,6 +21,7 @@ pub const PURPOSE: &str = "pssst-enroll-v1";
 /// The message of the sealed request:
 /// `{"purpose": "pssst-enroll-v1", "token": "pssst-token-...", "name": "..."}`.
 #[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct EnrollmentRequest {
     /// The one-time token.
     pub token: Token,

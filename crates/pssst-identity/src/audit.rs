@@ -37,6 +37,7 @@ named_enum! {
 
 /// A new entry. The store adds the actor and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct NewAuditEntry {
     /// The action.
     pub action: Action,

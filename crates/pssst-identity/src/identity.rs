@@ -199,6 +199,7 @@ impl NewIdentity {
 
 /// A change of an identity. Fields that are `None` stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct Update {
     /// The new state. Revocation is final.
     pub state: Option<State>,
@@ -219,6 +220,7 @@ impl Update {
 
 /// The part of an identity that a server needs when a packet comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct ClientStatus {
     /// Its name.
     pub name: String,

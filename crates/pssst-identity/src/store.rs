@@ -9,6 +9,7 @@ use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, State, U
 /// How far a store has come: each change of an identity has a number, and later ones have larger
 /// ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number and no more")]
 pub struct Revision(pub u64);
 
 /// Where identities are kept.
@@ -77,6 +78,7 @@ pub trait IdentityStore: Send + Sync {
 
 /// What to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct ListQuery {
     /// Only names after this one: [`Page::next`] of the page before.
     pub after: Option<String>,

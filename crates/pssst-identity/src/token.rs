@@ -97,6 +97,7 @@ fn decode(digits: &str, bytes: &mut [u8]) -> Result<(), Error> {
 
 /// Permissions of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct TokenGrant {
     /// The name that the device gets. With `None` it proposes one itself.
     pub name: Option<String>,

@@ -17,6 +17,8 @@
 //!   sees, and no more.
 //! * **Not a sniffer**: it reads captures that `tcpdump` or Wireshark made.
 
+#![allow(clippy::exhaustive_structs, reason = "internal to the program, and changes in any version")]
+
 mod capture;
 mod decryptor;
 mod dissection;

@@ -9,6 +9,7 @@ const MIN_PAUSE: Duration = Duration::from_millis(10);
 ///
 /// It is always the same bytes: for the server it is the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct Retry {
     /// The least that the first pause lasts; it lasts up to half as much more, at random, so that
     /// clients that were cut off together do not come back together. Each further pause is twice as

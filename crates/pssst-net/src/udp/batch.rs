@@ -22,6 +22,7 @@ pub struct ReceiveBatch {
 }
 
 /// A datagram, in the buffer that it was received into.
+#[non_exhaustive]
 pub struct Received<'b> {
     /// Its bytes; `None` when it was longer than the batch's buffers, and so was not kept whole.
     pub bytes: Option<&'b mut [u8]>,

@@ -128,6 +128,7 @@ fn explain(error: &io::Error, address: SocketAddr) -> io::Error {
 
 /// The system granted a socket less buffer than it was asked for: bursts are lost sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BufferShortfall {
     /// Bytes that were asked for.
     pub wanted: usize,

@@ -23,6 +23,7 @@ const MIN_BASE_POINTS: usize = 6;
 
 /// A request of a batch, before [`Client::seal_batch`] seals it.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct UnsealedRequest<'m, 'b> {
     /// The client that sends the request.
     pub client: &'m Client,

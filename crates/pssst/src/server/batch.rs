@@ -25,6 +25,24 @@ impl Server {
     /// allocated: a piece takes some 48 KiB of stack in an optimized build. A single packet costs
     /// the same as without a batch, so do not wait for more packets.
     ///
+    /// The steps for each packet, as section 7 of the specification has them. A packet that fails a
+    /// step is refused with the cause beside it.
+    ///
+    /// ```text
+    /// header, X, body, tag <- packet                      truncated, not_request, reserved_flags,
+    ///                                                     unsupported_suite, anonymous_refused
+    /// for each of the server's key pairs (s, S):
+    ///     Z <- x25519(s, X)                               weak_key, when Z is zero
+    ///     D <- SHA-256(what the suite has agreed on)      suite.rs
+    ///     key, request nonce, reply nonce <- D
+    ///     plaintext <- AEAD-open(key, nonce, body, tag)   decrypt_failed, when no key opens it
+    /// if the header says that the client proves its key:
+    ///     C, e, message <- plaintext                      truncated
+    ///     x25519(e, C) = X, in constant time              client_auth_failed
+    ///     client check of C                               unknown_client, client_refused
+    ///     C is canonical and of prime order               client_key_alias, unless the check accepts C
+    /// ```
+    ///
     /// ```
     /// # use pssst::{Client, KeyCheck, Refusal, SecretKey, Server, SysRng};
     /// # let secret = SecretKey::generate(&mut SysRng)?;

@@ -1,23 +1,7 @@
 //! Opening one request.
 //!
-//! The steps, as the specification has them (section 7). A packet that fails a step is refused with
-//! the cause beside it; [`stage`](super::stage) has them one by one, and a [batch](super::batch)
-//! takes each step for all of its packets before the next.
-//!
-//! ```text
-//! header, X, body, tag <- packet                      truncated, not_request, reserved_flags,
-//!                                                     unsupported_suite, anonymous_refused
-//! for each of the server's key pairs (s, S):
-//!     Z <- x25519(s, X)                               weak_key, when Z is zero
-//!     D <- SHA-256(what the suite has agreed on)      suite.rs
-//!     key, request nonce, reply nonce <- D
-//!     plaintext <- AEAD-open(key, nonce, body, tag)   decrypt_failed, when no key opens it
-//! if the header says that the client proves its key:
-//!     C, e, message <- plaintext                      truncated
-//!     x25519(e, C) = X, in constant time              client_auth_failed
-//!     client check of C                               unknown_client, client_refused
-//!     C is canonical and of prime order               client_key_alias, unless the check accepts C
-//! ```
+//! [`Server::open_batch`] has the steps as pseudo-code, [`stage`](super::stage) each of them, and a
+//! [batch](super::batch) takes each step for all of its packets before the next.
 
 use super::stage::Stage;
 use super::{KeyCheck, Request, Server};
