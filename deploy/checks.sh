@@ -1,4 +1,5 @@
-# For the scripts that check what is here: a line for each check, and at the end how many there were.
+# For the scripts that check what is here: a line for each check, and at the end how many there
+# were.
 passed=0
 failed=0
 
@@ -6,7 +7,8 @@ failed=0
 check() {
     local name=$1 output status
     shift
-    # In a condition (`check … || …`, `if check …`) `set -e` has no effect, and most of what the command does could fail unseen.
+    # In a condition (`check … || …`, `if check …`) `set -e` has no effect, and most of what the
+    # command does could fail unseen.
     (set -e; false; true)
     if [ $? -eq 0 ]; then
         echo "FAIL $name: checked as a condition"

@@ -219,8 +219,8 @@ def coap_requests(folder):
         expect("4.04" in output + errors, True, f"{output} {errors}")
 
 
-# Every request is a datagram by itself, at whatever gateway of a pool. A transfer in blocks, which the server ties together by the client's
-# address, is more than that, so these have one block.
+# Every request is a datagram by itself, at whatever gateway of a pool. A transfer in blocks, which
+# the server ties together by the client's address, is more than that, so these have one block.
 @check("CoAP: sizes up to a block, and around the limit of amplification")
 def coap_sizes(folder):
     sizes = (1, 13, 64, 100, 500, 1000, 1023, 1024)

@@ -29,7 +29,7 @@ PORT = 45678
 CLIENT_PORT = 40000
 ETHERNET, RAW, NULL, COOKED, COOKED_2 = 1, 101, 0, 113, 276
 
-# What an expert info says, by the event of `pssst inspect`, the refusal or the state that it belongs to.
+# Texts of expert infos, by the event of `pssst inspect`, the refusal or the state.
 EXPERTS = {
     "Truncated": "Too short for a packet (truncated)",
     "no_proof": "Too short for an authenticated request, which has a proof of 64 bytes",
@@ -42,7 +42,7 @@ EXPERTS = {
     "no_request": "A reply to no request before it",
     "danger": "DANGER: two different replies to one request under suite 1; unless one was made up, "
     "whoever saw both can forge a third",
-    "no_danger": "Two different replies to one request, which is no danger under this suite",
+    "no_danger": "Two different replies to one request, which is harmless under this suite",
 }
 FIELDS = ["flags", "flags.reply", "flags.client_auth", "flags.reserved", "kind", "suite", "exchange_value", "ciphertext",
           "ciphertext.length", "tag", "overhead", "message_length", "request_in", "response_in", "time", "repeats", "differs"]
@@ -89,7 +89,7 @@ def pcap(folder, packets, link=ETHERNET, snaplen=262144, name="test.pcap"):
     return file
 
 
-# What the two programs see in them.
+# Results of the two programs.
 
 def inspect(file, *options):
     """By the number of the frame."""

@@ -216,7 +216,8 @@ def differential(keys):
                     except Exception:  # their library raises more than its own exceptions
                         wanted = []
                         refused += 1
-                    # Our server takes packets in order, so the marker's reply comes first if there is no other.
+                    # Our server takes packets in order, so the marker's reply comes first if there
+                    # is no other.
                     marker, open_marker = client.pack_request(b"marker")
                     sock.send(mutated)
                     sock.send(marker)

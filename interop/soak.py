@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 
-# What an allocator may keep or give back in between.
+# Memory that an allocator may keep or return in between.
 TOLERANCE_BYTES = 2 << 20
 # At the least that a machine worth measuring does; the load ends by itself.
 MAX_SECONDS = 900

@@ -139,7 +139,8 @@ def balanced(ours, rules, lay_out, gateway, replace):
         more = load(network, ours, key)
 
         first, third = servers[0].stop(), servers[2].stop()
-        # A third of the first load each, and then two thirds and one third of the second. The loads' warming up is in the servers' counts only.
+        # A third of the first load each, and then two thirds and one third of the second. The
+        # loads' warming up is in the servers' counts only.
         scale = (first + second + third) / (replies + more)
         for answered, expected in ((first, replies / 3 + more * 2 / 3), (second, replies / 3), (third, replies / 3 + more / 3)):
             assert abs(answered / (expected * scale) - 1) < 0.1, (first, second, third, replies, more)

@@ -65,7 +65,7 @@ local e = {
     "DANGER: two different replies to one request under suite 1; unless one was made up, whoever saw both can forge a third",
     expert.group.SECURITY, expert.severity.ERROR),
   different_safe = ProtoExpert.new("pssst.different_replies.safe",
-    "Two different replies to one request, which is no danger under this suite",
+    "Two different replies to one request, which is harmless under this suite",
     expert.group.SEQUENCE, expert.severity.NOTE),
 }
 pssst.experts = {

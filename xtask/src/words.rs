@@ -1,5 +1,5 @@
-//! Checks the English of sources and documents: no phrase of [`PHRASES`], and no comment or
-//! paragraph wider than [`MAX_WIDTH`] columns.
+//! Checks the English of sources, scripts and documents: no phrase of [`PHRASES`] in a comment, text
+//! or paragraph, and none wider than [`MAX_WIDTH`] columns.
 
 use std::error::Error;
 use std::fs;
@@ -29,15 +29,38 @@ const PHRASES: &[(&str, &str)] = &[
     (r"\b[Ll]est\b", "\"so that … not\""),
     (r"\b(for|by|of) which\b", "a verb, \"that\" or \"whose\""),
     (r"\b(is|are|was|were) told\b", "\"is reported\", \"learns\", \"is configured\""),
+    (r"\bunless told otherwise\b", "\"by default\""),
+    (r"[^e] (is|are) no [^lm]\w*", "\"is not a\""),
+    (r"\b([Ss]ome|[Aa]ny|[Ee]very)body\b", "\"someone\", \"anyone\", or the one who acts"),
+    (r"\bhears? (nothing|of|that)\b", "\"gets no reply\", \"learns\""),
+    (r"\b(until|from) when\b", "\"until\", \"from … on\""),
+    (r"\bserves? on\b", "\"keeps serving\""),
+    (r"\ba line each\b", "\"one per line\""),
 ];
 
-/// A file that is checked, by the end of its name.
+/// A kind of file, which decides the parts that are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Its comments are checked.
+    /// Comments, those in code blocks included, and texts in quotation marks.
     Rust,
-    /// Its paragraphs are checked, not its blocks of code and tables.
+    /// Paragraphs, but not code blocks and tables.
     Markdown,
+    /// Comments behind `#`: shell, Python, TOML, YAML, units, nginx, nftables.
+    Script,
+}
+
+impl Kind {
+    /// Returns the kind of a file by its name, or `None` if it is not checked.
+    fn of(name: &str) -> Option<Self> {
+        let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+        match extension {
+            Some("rs") => Some(Self::Rust),
+            Some("md") => Some(Self::Markdown),
+            Some("sh" | "py" | "toml" | "yaml" | "yml" | "service" | "socket" | "conf" | "nft") => Some(Self::Script),
+            None if [".ci/", "scripts/", "deploy/"].iter().any(|folder| name.starts_with(folder)) => Some(Self::Script),
+            _ => None,
+        }
+    }
 }
 
 /// Checks the files of the repository in the folder `root` that git tracks.
@@ -46,15 +69,11 @@ enum Kind {
 /// Without git, and for a file that cannot be read.
 pub(crate) fn check(root: &Path) -> Result<Report, Box<dyn Error>> {
     let phrases = Phrases::new()?;
-    let listed = Command::new("git").args(["ls-files", "-z", "*.rs", "*.md"]).current_dir(root).output()?;
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
     let listed = String::from_utf8(listed.stdout)?;
     let mut report = Report::default();
     for name in listed.split_terminator('\0').filter(|name| *name != "xtask/src/words.rs") {
-        let kind = if Path::new(name).extension().is_some_and(|extension| extension == "md") {
-            Kind::Markdown
-        } else {
-            Kind::Rust
-        };
+        let Some(kind) = Kind::of(name) else { continue };
         let text = fs::read_to_string(root.join(name)).map_err(|error| format!("{name}: {error}"))?;
         report.add(phrases.complaints(&text, kind).iter().map(|complaint| format!("{name}:{complaint}")).collect());
     }
@@ -108,7 +127,8 @@ fn read(text: &str, kind: Kind) -> (Vec<Paragraph>, Vec<usize>) {
     let mut marker = "";
     for (line, number) in text.lines().zip(1..) {
         let (own_marker, prose) = match kind {
-            Kind::Rust => comment(line),
+            Kind::Rust => comment(line, &["///", "//!", "//"]),
+            Kind::Script => comment(line, &["#"]),
             Kind::Markdown => ("", line.trim()),
         };
         if own_marker != marker {
@@ -118,6 +138,9 @@ fn read(text: &str, kind: Kind) -> (Vec<Paragraph>, Vec<usize>) {
         }
         let is_fence = prose.starts_with("```");
         is_code ^= is_fence;
+        if kind == Kind::Rust && (own_marker.is_empty() || is_code) {
+            paragraphs.extend(texts_in_code(line, prose, number));
+        }
         let is_prose = !prose.is_empty() && !is_fence && !is_code && !prose.starts_with(['|', '#', '<']);
         // What has no space before the limit cannot be wrapped.
         let can_wrap = prose.chars().take(MAX_WIDTH - 20).any(char::is_whitespace);
@@ -142,12 +165,17 @@ fn read(text: &str, kind: Kind) -> (Vec<Paragraph>, Vec<usize>) {
 }
 
 /// Returns the marker and the text of a line that is a comment, or two empty texts.
-fn comment(line: &str) -> (&str, &str) {
+fn comment<'l>(line: &'l str, markers: &[&'static str]) -> (&'static str, &'l str) {
     let line = line.trim_start();
-    ["///", "//!", "//"]
-        .iter()
-        .find_map(|marker| Some((*marker, line.strip_prefix(marker)?.trim())))
-        .unwrap_or(("", ""))
+    markers.iter().find_map(|marker| Some((*marker, line.strip_prefix(marker)?.trim()))).unwrap_or(("", ""))
+}
+
+/// Returns the texts in quotation marks of a line of code, and the comment in a code block of a doc
+/// comment.
+fn texts_in_code(line: &str, prose: &str, number: usize) -> Vec<Paragraph> {
+    let quoted = line.split('"').skip(1).step_by(2).filter(|text| text.contains(' '));
+    let comment = prose.split_once("// ").map(|(_, comment)| comment);
+    quoted.chain(comment).map(|text| Paragraph { line: number, text: text.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -184,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn texts_and_comments_in_code_are_checked() {
+        assert_eq!(rust("let a = \"the loop goes on\";\n").len(), 1);
+        assert_eq!(rust("/// ```\n/// // The loop goes on.\n/// ```\n").len(), 1);
+        let script = |text| Phrases::new().unwrap().complaints(text, Kind::Script).len();
+        assert_eq!(script("#!/bin/sh\n# The loop goes\n# on.\necho \"it goes on\"\n"), 1);
+        assert_eq!(Kind::of("scripts/test"), Some(Kind::Script));
+        assert_eq!(Kind::of("deploy/monitoring/dashboard.json"), None);
+    }
+
+    #[test]
     fn a_line_break_hides_nothing() {
         assert_eq!(rust("// The worker goes\n// on.\n").len(), 1);
         assert_eq!(markdown("the time by\nwhich it ends\n").len(), 1);
@@ -191,7 +229,7 @@ mod tests {
 
     #[test]
     fn code_and_tables_are_not_prose() {
-        let code = "/// Returns it.\n///\n/// ```\n/// // The loop goes on.\n/// ```\nlet goes = \"goes on\";\n";
+        let code = "/// Returns it.\n///\n/// ```\n/// loop_goes(on);\n/// ```\nlet goes = go(on);\n";
         assert_eq!(rust(code), [""; 0]);
         assert_eq!(markdown("```\nit goes on\n```\n\n| it goes on |\n"), [""; 0]);
         assert_eq!(markdown("# What is where\n\nReturns the same bytes.\n"), [""; 0]);

@@ -79,7 +79,8 @@ fn multiply(backend: Backend) -> ExitCode {
         // Points come from the network, but a client's inner value x25519(c, S) is a secret point.
         let mut scalars: Vec<[u8; 32]> = (0..count).map(|place| filled(place, 0x5a)).collect();
         let mut points: Vec<[u8; 32]> = (0..count).map(|place| filled(place, 0xc3)).collect();
-        // In one lane a point of low order: a product of zero is a secret too, until somebody asks.
+        // In one lane a point of low order: a product of zero is a secret too, until the caller
+        // tests for it.
         points[count / 2] = [0; 32];
         for bytes in scalars.iter_mut().chain(&mut points) {
             conceal(bytes);

@@ -44,9 +44,9 @@ pub struct Counters {
     pub network_errors: u64,
     /// The last of these errors.
     pub last_network_error: Option<io::Error>,
-    /// Nanoseconds from when a request was to leave until its reply was there.
+    /// Nanoseconds from a request's scheduled time to its reply.
     pub latency: Histogram<u64>,
-    /// Nanoseconds from when a request was to leave until it left.
+    /// Nanoseconds from a request's scheduled time to its sending.
     pub send_lag: Histogram<u64>,
 }
 

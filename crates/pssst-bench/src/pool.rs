@@ -145,8 +145,7 @@ impl Pool {
         None
     }
 
-    /// Gives up the oldest request if it was sent by then, and returns from when its latency would
-    /// have counted.
+    /// Gives up the oldest request if it was sent by then, and returns the start of its latency.
     pub(crate) fn give_up(&mut self, sent_by: Nanos) -> Option<Nanos> {
         self.oldest().filter(|sent| *sent <= sent_by)?;
         let (place, _) = self.sent.pop_front()?;

@@ -20,7 +20,7 @@ use pssst_directory::Pin;
 /// Cheap to clone: all clones are one.
 ///
 /// While the files cannot be read, or do not go together because only one of them was replaced yet,
-/// the last good ones serve on. A [`Directory`](crate::Directory) looks at them each second.
+/// the last good ones stay in use. A [`Directory`](crate::Directory) checks them every second.
 ///
 /// ```
 /// use pssst_directory_server::ServerCertificate;

@@ -42,7 +42,7 @@ fn main() {
     assert_eq!(snapshot.len(), clients);
     let names = (0..clients).map(|number| name(number).len()).sum::<usize>();
     println!(
-        "{clients} clients: {:.1} bytes each, of which {:.1} are the name; resident memory grew by {:.1} each; built in {:.1} s",
+        "{clients} clients: {:.1} bytes each, {:.1} of them for the name; resident memory grew by {:.1} each; built in {:.1} s",
         per(snapshot.memory(), clients),
         per(names, clients),
         per(resident_bytes().saturating_sub(resident), clients),

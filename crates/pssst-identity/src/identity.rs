@@ -53,8 +53,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What searches look into: name, labels as `name=value` and the key's hexadecimal digits, a
-    /// line each, in lower case.
+    /// The text that searches match: name, labels as `name=value` and the key's hexadecimal digits,
+    /// one per line, in lower case.
     pub(crate) fn search_text(&self) -> String {
         let mut text = self.name.to_lowercase();
         for (name, value) in &self.labels {

@@ -152,7 +152,7 @@ mod tests {
             (276, prefixed(&cooked2, &six), &from_six),
         ] {
             assert_eq!(&content(Linktype(link), &frame), wanted, "link type {link}");
-            // Ethernet pads short frames; the padding is no part of the datagram.
+            // Ethernet pads short frames; the padding does not belong to the datagram.
             assert_eq!(&content(Linktype(link), &prefixed(&frame, &[0; 9])), wanted, "link type {link}, padded");
             // However much is missing: no panic.
             for length in 0..frame.len() {

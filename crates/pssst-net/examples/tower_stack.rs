@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     assert_eq!(client.request("valve 7").await?, "open");
     for message in ["valve 8", "valve 9"] {
-        // Errors are not sent over the network: a client hears nothing.
+        // Errors are not sent over the network: the client gets no reply.
         assert!(matches!(client.request(message).await, Err(Error::Timeout { .. })));
     }
 

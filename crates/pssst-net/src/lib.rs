@@ -15,7 +15,7 @@
 //!
 //! let handler = Handler::from_fn(|request: Request<&[u8]>| match request.message() {
 //!     b"valve 7?" => Some(Reply::from("open")),
-//!     // No reply: the client hears nothing.
+//!     // No reply is sent.
 //!     _ => None,
 //! });
 //! let server = Server::builder().bind("127.0.0.1:0")?.serve(ServerConfig::new(secret, handler))?;

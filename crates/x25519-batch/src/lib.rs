@@ -67,7 +67,7 @@
 #![no_std]
 #![cfg_attr(
     not(all(target_arch = "x86_64", not(miri))),
-    allow(dead_code, reason = "arithmetic for vector units, of which this target has none that is known here")
+    allow(dead_code, reason = "arithmetic for vector units, which this target does not have")
 )]
 
 #[cfg(any(feature = "std", test))]

@@ -7,8 +7,8 @@
 //!
 //! * P is twice some Q if and only if u is a square. (On the curve, that is; and then
 //!   `N = u^2 + A u + 1` is one too.)
-//! * Let `a^2 = u`, `r^2 = N` and `t^2 = 2u + A + 2r`. If the last is no square, the other root of
-//!   N makes it one, since the product of the two is `A^2 - 4`, which is none. Then Q is the point
+//! * Let `a^2 = u`, `r^2 = N` and `t^2 = 2u + A + 2r`. If `t^2` is not a square, it becomes one
+//!   with the other root of N: the product of both is `A^2 - 4`, a non-square. Then Q is the point
 //!   `(w, t w)` with `w = u + r + a t`.
 //! * Q is four times some point if and only if its Tate pairing with a point of order 4 is a fourth
 //!   power. With `T = (1, τ)`, `τ^2 = A + 2`, the function of that pairing is `(v - τ u)^2 / u`, at

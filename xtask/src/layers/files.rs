@@ -2,8 +2,8 @@
 //!
 //! A file depends on the file that **defines** what it uses: re-exports and imports are followed.
 //! It uses what its paths name, in `use`, code, attributes and macros. Declaring a module, or
-//! re-exporting what is defined below it, is no use. Neither is what only tests do. A module that
-//! stands within a file belongs to that file.
+//! re-exporting an item defined below it, does not count as use. Neither do uses in tests. A module
+//! that stands within a file belongs to that file.
 
 use std::collections::BTreeMap;
 use std::error::Error;

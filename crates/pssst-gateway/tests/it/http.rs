@@ -195,7 +195,7 @@ async fn a_status_is_a_reply_or_is_not_as_the_rule_says() {
         assert_eq!(prefix.ask(status.as_bytes()).await.unwrap(), reply, "{status}");
     }
 
-    // Where nobody hears of it, what was refused was not delivered.
+    // With one-way delivery, a refused message was not delivered.
     for rule in [StatusRule::Ok, StatusRule::Prefix] {
         let builder = gateway_to(format!("http://{address}/")).status_rule(rule).one_way(true);
         let one_way = Chain::new(builder).await;

@@ -30,7 +30,7 @@ async fn answers_up_to_the_limit_are_passed_on() {
     for len in ["1001", "1002", "65000"] {
         assert!(chain.is_silent(len.as_bytes()).await);
     }
-    // That the answers are long is no fault of the upstream.
+    // A long answer is not a failure of the upstream.
     assert!(!chain.gateway.stats().is_circuit_open);
     chain.outcomes(&[(Answered, 4), (TooLarge, 3)]);
 }

@@ -99,8 +99,8 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_request() {
     assert_eq!(connections.load(Ordering::Relaxed), 20);
 }
 
-/// What nobody asked for is not taken for the next answer.
-/// Else one message of anybody's could come to the service as often as there are connections.
+/// An unexpected frame is not used as the next answer. Otherwise one message could reach the
+/// service as often as there are connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_because_of_which_connections_are_closed_is_written_twice_at_most() {
     let seen = Arc::new(AtomicUsize::new(0));

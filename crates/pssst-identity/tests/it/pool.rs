@@ -118,13 +118,13 @@ async fn servers_serve_on_while_the_database_is_away_and_catch_up_after() {
     }
     let progress = async |by: u64| {
         let before = answered.load(Ordering::Relaxed);
-        until("the load goes on", async || answered.load(Ordering::Relaxed) >= before + by).await;
+        until("the load continues", async || answered.load(Ordering::Relaxed) >= before + by).await;
     };
     progress(200).await;
 
     postgres.stop();
     for member in &members {
-        until("that the database is away is told", async || member.follower.status().error.is_some()).await;
+        until("the outage of the database is reported", async || member.follower.status().error.is_some()).await;
     }
     progress(500).await;
     assert!(operator.get(&identities[0].public_key()).await.is_err(), "the database is away");

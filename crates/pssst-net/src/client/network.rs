@@ -48,7 +48,7 @@ impl Network for Udp {
     }
 
     fn fraction(&self) -> f64 {
-        // Without randomness clients may send in step, which is no reason not to send.
+        // Without randomness clients may send in step, which is better than not sending.
         SysRng.try_next_u32().map_or(0.0, |number| f64::from(number) / f64::from(u32::MAX))
     }
 }

@@ -162,7 +162,7 @@ fn text_for_people() {
         &format!("    0010 {row}  "),
         "  in the capture  the reply to #1, 1.000000 s later\n",
         "  fragment        the first fragment of a datagram; the others are not joined to it\n",
-        "  length          148 bytes, of which 56 are here\n",
+        "  length          148 bytes, 56 of them captured\n",
         "4 frames, 3 of them packets on UDP port 45678 (requests 2, replies 1)\n1 further fragments",
     ] {
         assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");

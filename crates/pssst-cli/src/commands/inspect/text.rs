@@ -65,7 +65,7 @@ fn outer_fields(text: &mut String, dissection: &Dissection) -> fmt::Result {
     let length = dissection.length;
     match (dissection.is_complete(), dissection.overhead, dissection.message_length) {
         (false, ..) => {
-            line(text, "length", &format_args!("{length} bytes, of which {} are here", dissection.captured))?;
+            line(text, "length", &format_args!("{length} bytes, {} of them captured", dissection.captured))?;
         }
         (true, Some(overhead), Some(message)) => {
             line(text, "length", &format_args!("{length} bytes: {overhead} around a message of {message}"))?;
@@ -173,9 +173,9 @@ fn told(event: &Event) -> String {
         Event::DifferentReplies { than, danger, genuine } => {
             let certainty = if *genuine { "both genuine" } else { "unless one of them was forged" };
             if *danger {
-                format!("not the reply that #{than} is: {DANGER} ({certainty})")
+                format!("differs from the reply #{than}: {DANGER} ({certainty})")
             } else {
-                format!("not the reply that #{than} is, which is no danger under this suite ({certainty})")
+                format!("differs from the reply #{than}, which is harmless under this suite ({certainty})")
             }
         }
     }

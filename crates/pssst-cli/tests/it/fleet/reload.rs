@@ -233,7 +233,7 @@ fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
             configure(true);
             server.signal("HUP");
             let before = public.asked();
-            wait_for("everybody is served", || public.asked() > before + 10);
+            wait_for("all are served", || public.asked() > before + 10);
             configure(false);
             server.signal("HUP");
             wait_for("enrolled clients only", || {
@@ -248,7 +248,7 @@ fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
     assert!(said.contains("anonymous_refused ") && !said.contains("nothing was changed"), "{said}");
 }
 
-/// `--drain`: it serves on for a while, and a second signal ends that.
+/// `--drain`: it keeps serving for a while, and a second signal ends that.
 #[test]
 fn a_server_that_drains_serves_on() {
     let (fleet, server, address) = start("1d");

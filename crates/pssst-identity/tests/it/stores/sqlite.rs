@@ -86,7 +86,7 @@ async fn other_places_are_refused() {
     let missing = format!("sqlite:{}/no/such/directory.db", directory.path().display());
     assert!(matches!(SqlStore::open(&missing).await, Err(Error::Database(_))));
     let path = directory.path().join("text");
-    fs::write(&path, "This is no database, however long it may be.\n".repeat(100)).expect("a file");
+    fs::write(&path, "This is not a database, however long it may be.\n".repeat(100)).expect("a file");
     let error = SqlStore::open(&format!("sqlite:{}", path.display())).await.expect_err("no database");
     assert!(matches!(error, Error::Database(_)), "{error}");
 }

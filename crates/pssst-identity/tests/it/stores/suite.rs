@@ -96,7 +96,7 @@ pub(crate) async fn a_taken_key_or_name_is_refused(store: Store) {
     assert!(matches!(taken, Error::KeyTaken(taken) if taken == key(1)), "{taken}");
     let taken = store.add(client(2, "one")).await.expect_err("the name is taken");
     assert!(matches!(&taken, Error::NameTaken(name) if name == "one"), "{taken}");
-    // The very same identity is no exception.
+    // An identical identity is refused too.
     assert!(matches!(store.add(client(1, "one")).await, Err(Error::KeyTaken(_))));
     store.add(client(2, "One")).await.expect("another name");
 }
