@@ -1,4 +1,4 @@
-//! What a directory sends to a device: documents of keys, answers of an enrolment, problems.
+//! Documents from a directory: keys, answers of an enrolment, problems.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -73,8 +73,8 @@ mod system_timer {
 
     use super::{Clock, Nanos, nanos};
 
-    /// How long to spin before every moment: a processor that sleeps takes its time to wake up. A
-    /// tenth of the time goes into it at most.
+    /// Returns how long to spin before every moment: a processor that sleeps takes its time to wake
+    /// up. A tenth of the time goes into it at most.
     pub(crate) fn spin(period: f64) -> Nanos {
         nanos(Duration::from_secs_f64(period / 10.0)).min(100_000)
     }
@@ -132,7 +132,8 @@ mod system_timer {
 
     use super::{Clock, Nanos};
 
-    /// How long to spin before every moment: tokio's timers may be more than a millisecond late.
+    /// Returns how long to spin before every moment: tokio's timers may be more than a millisecond
+    /// late.
     pub(crate) const fn spin(_period: f64) -> Nanos {
         2_000_000
     }

@@ -149,7 +149,7 @@ impl Junk {
         Self { noise, next, per_request, owed: 0.0, header: [0; HEADER_LEN], body_len: 0 }
     }
 
-    /// A request leaves, so more junk is owed, which will look like it.
+    /// A request was sent, so more junk is owed, which will look like it.
     fn accompany(&mut self, request: &[u8]) {
         self.owed += self.per_request;
         if let Some((header, body)) = request.split_first_chunk() {
@@ -162,7 +162,7 @@ impl Junk {
         self.owed >= 1.0
     }
 
-    /// The header and the rest of the next packet that is owed.
+    /// Returns the header and the rest of the next packet that is owed.
     fn next(&mut self) -> Option<([u8; HEADER_LEN], &[u8])> {
         if !self.is_owed() {
             return None;

@@ -1,6 +1,6 @@
 //! Numbers for people.
 
-/// A time in its unit, with three digits.
+/// Returns a time in its unit, with three digits.
 pub(crate) fn time(microseconds: f64) -> String {
     let (value, unit) = match microseconds {
         short if short < 999.5 => (short, "µs"),
@@ -19,7 +19,7 @@ pub(crate) fn microseconds(nanoseconds: u64) -> f64 {
     float(nanoseconds) / 1e3
 }
 
-/// A count with its thousands apart.
+/// Returns a count with its thousands apart.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();

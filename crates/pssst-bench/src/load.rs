@@ -104,8 +104,8 @@ pub fn share(total: usize, connection: u32, connections: u32) -> Range<usize> {
     first(connection)..first(connection + 1)
 }
 
-/// A socket with the address that this machine reaches the server from, so that none has to be
-/// chosen for every packet.
+/// Returns a socket with the address that this machine reaches the server from, so that none has to
+/// be chosen for every packet.
 fn bind(server: SocketAddr) -> io::Result<BatchSocket> {
     let mut local = connect(server)?.local_addr()?;
     local.set_port(0);

@@ -66,7 +66,7 @@ impl Pool {
     /// Seals the requests with these numbers.
     ///
     /// # Errors
-    /// Those of [`Client::seal_batch`].
+    /// The errors of [`Client::seal_batch`].
     pub fn seal(workload: &Workload, numbers: Range<usize>) -> Result<Self, Error> {
         let overhead = workload.authenticated.as_ref().unwrap_or(&workload.anonymous).overhead();
         let stride = overhead + workload.message_len;
@@ -156,7 +156,7 @@ impl Pool {
     }
 }
 
-/// Whether a request is still in the flight that began then.
+/// Returns whether a request is still in the flight that began then.
 fn is_in_flight(entries: &[Entry], place: usize, sent: Nanos) -> bool {
     entries.get(place).and_then(|entry| entry.flight).is_some_and(|flight| flight.sent == sent)
 }
@@ -170,7 +170,7 @@ impl Workload {
         }
     }
 
-    /// The request's number, as far as it fits, and filler.
+    /// Returns the request's number, as far as it fits, and filler.
     fn message(&self, number: usize) -> Vec<u8> {
         number.to_le_bytes().into_iter().chain(std::iter::repeat(b'.')).take(self.message_len).collect()
     }

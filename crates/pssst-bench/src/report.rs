@@ -16,7 +16,7 @@ pub struct Report {
     pub server: String,
     /// The number of the suite.
     pub suite: u16,
-    /// Bytes of a request's message.
+    /// Length of a request's message, in bytes.
     pub size: usize,
     /// The share of authenticated requests, from 0 to 1.
     pub authenticated_share: f64,

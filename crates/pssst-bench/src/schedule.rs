@@ -14,7 +14,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// The times of connection number `connection`, at `rate` requests a second over all
+    /// Returns the times of connection number `connection`, at `rate` requests a second over all
     /// connections, up to `end`.
     pub(crate) fn new(rate: f64, connection: u32, connections: u32, end: Nanos) -> Self {
         Self { rate, next: connection.into(), step: connections.into(), end }

@@ -9,7 +9,7 @@ pub(crate) mod server_key;
 pub(crate) mod store;
 pub(crate) mod udp;
 
-/// The failure of the system's random number generator.
+/// Returns the failure of the system's random number generator.
 pub(crate) fn no_randomness(error: pssst::Error) -> Failure {
     Failure::new(error.to_string(), "try again later: the system has no random numbers yet")
 }

@@ -169,7 +169,8 @@ fn serve(server: &Server, socket: &UdpSocket, observed: &Sender<Observation>, mu
     }
 }
 
-/// A function of the request alone, so that the server seals the same bytes for the same request.
+/// Returns a function of the request alone, so that the server seals the same bytes for the same
+/// request.
 fn answer(message: &[u8]) -> String {
     format!("{} bytes received", message.len())
 }

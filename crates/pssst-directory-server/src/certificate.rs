@@ -17,7 +17,7 @@ use crate::watched::{self, Watched};
 use pssst_directory::Pin;
 
 /// The certificate of a directory with its secret key, from files that may be replaced at any time.
-/// Cheap to clone: all clones are one.
+/// Cheap to clone; all clones share one state.
 ///
 /// While the files cannot be read, or do not go together because only one of them was replaced yet,
 /// the last good ones stay in use. A [`Directory`](crate::Directory) checks them every second.
@@ -69,7 +69,7 @@ impl ServerCertificate {
     /// made, with the same pin.
     ///
     /// # Errors
-    /// Those of [`ServerCertificate::from_files`] and of [`ServerCertificate::self_signed`].
+    /// The errors of [`ServerCertificate::from_files`] and of [`ServerCertificate::self_signed`].
     pub fn self_signed_in_files(
         certificate: &Path,
         key: &Path,
@@ -88,7 +88,7 @@ impl ServerCertificate {
         Self::from_files(certificate, key, false)
     }
 
-    /// The pin of the certificate that is held.
+    /// Returns the pin of the certificate that is held.
     pub fn pin(&self) -> Pin {
         self.current.load().pin
     }
@@ -97,7 +97,7 @@ impl ServerCertificate {
     /// Blocks.
     ///
     /// # Errors
-    /// Those of [`ServerCertificate::from_files`]; the last good certificate stays.
+    /// The errors of [`ServerCertificate::from_files`]; the last good certificate stays.
     pub fn reload(&self) -> Result<bool, Error> {
         watched::reload(&self.current)
     }

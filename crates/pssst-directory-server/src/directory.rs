@@ -66,12 +66,12 @@ pub struct Directory {
     follower: JoinHandle<()>,
 }
 
-/// Bytes of a request's body. An enrolment has about 400.
+/// Length of a request's body, in bytes. An enrolment has about 400.
 const MAX_BODY_LEN: usize = 8 * 1024;
 
 impl Directory {
-    /// A directory for the clients in this store, with the keys of this schedule, known by this
-    /// certificate.
+    /// Returns a directory for the clients in this store, with the keys of this schedule, known by
+    /// this certificate.
     pub fn builder(store: SqlStore, schedule: Arc<ScheduleFile>, certificate: ServerCertificate) -> DirectoryBuilder {
         DirectoryBuilder {
             store,
@@ -97,7 +97,7 @@ impl Directory {
         self.admin.as_ref().map(Server::local_addr)
     }
 
-    /// The pin of its certificate, for clients that no public authority serves.
+    /// Returns the pin of its certificate, for clients that no public authority serves.
     pub fn pin(&self) -> Pin {
         self.shared.certificate.pin()
     }
@@ -159,8 +159,8 @@ impl DirectoryBuilder {
         Self { client_ca: Some(path.into()), ..self }
     }
 
-    /// Whether a file has authorities for [`client_ca`](Self::client_ca), which otherwise is seen
-    /// when the directory is bound.
+    /// Returns whether a file has authorities for [`client_ca`](Self::client_ca), which otherwise
+    /// is seen when the directory is bound.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Certificate`].
@@ -174,13 +174,13 @@ impl DirectoryBuilder {
         Self { refresh_interval: Some(refresh_interval), ..self }
     }
 
-    /// The suites that the servers accept, for clients to know, the preferred one first. By default
-    /// 0xf001 and 1. (An enrolment is always of suite 0xf001.)
+    /// Sets the suites to announce to clients, the preferred one first. By default 0xf001 and 1.
+    /// (An enrolment is always of suite 0xf001.)
     pub fn suites(self, suites: impl Into<Vec<Suite>>) -> Self {
         Self { suites: suites.into(), ..self }
     }
 
-    /// How many enrolments may be asked for, from each source and from all of them. By default 5 a
+    /// Sets the limits of enrolment requests, for each source and for all together. By default 5 a
     /// second or 50 at once from each /24 or /56, and 50 a second or 1,000 at once from all.
     pub fn enrollment_limits(self, each: RateLimit, all: RateLimit) -> Self {
         Self { enrollments: (each, all), ..self }
@@ -262,7 +262,7 @@ impl BoundDirectory {
         self.admin.as_ref().map(Listener::local_addr)
     }
 
-    /// The pin of its certificate, for clients that no public authority serves.
+    /// Returns the pin of its certificate, for clients that no public authority serves.
     pub fn pin(&self) -> Pin {
         self.shared.certificate.pin()
     }
@@ -270,7 +270,7 @@ impl BoundDirectory {
     /// Serves from now on, in tasks of the runtime.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     pub fn serve(self) -> Directory {
         let Self { public, admin, shared } = self;
         let follower = tokio::spawn(Arc::clone(&shared).follow_files());

@@ -88,7 +88,7 @@ async fn enroll(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Pe
     }
 }
 
-/// The sealed reply.
+/// Returns the sealed reply.
 async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refused> {
     let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
@@ -184,7 +184,7 @@ fn problem(refusal: Refusal, message: impl Into<String>) -> Response {
     (status, axum::Json(Problem::new(refusal, message))).into_response()
 }
 
-/// The cause that a device is given.
+/// Returns the cause that a device is given.
 fn refusal_of(error: &EnrollError) -> Refusal {
     use pssst_identity::Error;
 

@@ -81,7 +81,7 @@ struct Entry {
 }
 
 impl Schedule {
-    /// Bytes of the longest file that is read.
+    /// Length of the longest file that is read, in bytes.
     pub const MAX_LEN: usize = 16 * 1024;
 
     /// One key, used from now on.
@@ -152,8 +152,8 @@ impl Schedule {
         Ok(public)
     }
 
-    /// The keys that servers accept now, by the times from which they are used. What is over is
-    /// left out.
+    /// Returns the keys that servers accept now, by the times from which they are used. What is
+    /// over is left out.
     pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = PublishedKey> {
         let current = self.current(now);
         let keys = self.keys.iter().enumerate().filter(move |(_, key)| !key.is_over(now));
@@ -180,10 +180,10 @@ impl Schedule {
         Ok(secrets.try_fold(Keyring::new(first), Keyring::with_key)?)
     }
 
-    /// A server with the keys that it holds now, for a [`pssst_net::ServerConfig`].
+    /// Returns a server with the keys that it holds now, for a [`pssst_net::ServerConfig`].
     ///
     /// # Errors
-    /// Those of [`Schedule::keyring`].
+    /// The errors of [`Schedule::keyring`].
     pub fn server(&self, now: Timestamp, suites: SuiteSet) -> Result<pssst::Server, Error> {
         Ok(pssst::Server::new(self.keyring(now)?).with_suites(suites))
     }
@@ -218,7 +218,7 @@ impl Schedule {
         beginnings.chain(self.keys.iter().filter_map(|key| key.not_after)).filter(|time| *time > now).min()
     }
 
-    /// The place of the current key: the latest that is in force, or else the first.
+    /// Returns the place of the current key: the latest that is in force, or else the first.
     fn current(&self, now: Timestamp) -> usize {
         self.keys.iter().rposition(|key| key.not_before <= now).unwrap_or(0)
     }

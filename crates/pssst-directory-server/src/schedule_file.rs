@@ -52,7 +52,7 @@ impl ScheduleFile {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// Those of [`Schedule::read`].
+    /// The errors of [`Schedule::read`].
     pub fn open(path: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
         let path = path.into();
         let source = Source::new(&path).secret(!allow_exposed).max_len(Schedule::MAX_LEN as u64);
@@ -77,16 +77,16 @@ impl ScheduleFile {
         self.clock.now()
     }
 
-    /// The last good content.
+    /// Returns the last good content.
     pub fn load(&self) -> Arc<Schedule> {
         self.current.load()
     }
 
-    /// A server with the keys of this moment, for a [`pssst_net::ServerConfig`];
+    /// Returns a server with the keys of this moment, for a [`pssst_net::ServerConfig`];
     /// [`ScheduleFile::keep_server`] keeps it up.
     ///
     /// # Errors
-    /// Those of [`Schedule::keyring`].
+    /// The errors of [`Schedule::keyring`].
     pub fn server(&self, suites: SuiteSet) -> Result<pssst::Server, Error> {
         self.load().server(self.now(), suites)
     }
@@ -94,7 +94,7 @@ impl ScheduleFile {
     /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
     ///
     /// # Errors
-    /// Those of [`Schedule::read`]; the last good content stays.
+    /// The errors of [`Schedule::read`]; the last good content stays.
     pub fn reload(&self) -> Result<bool, Error> {
         watched::reload(&self.current)
     }
@@ -108,7 +108,7 @@ impl ScheduleFile {
     /// Blocks; other processes that rotate wait for one another at a file beside it, `.lock`.
     ///
     /// # Errors
-    /// Those of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and
+    /// The errors of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and
     /// [`Error::Protocol`] when the system has no randomness.
     pub fn rotate(&self, activation_delay: Duration, grace_period: Duration) -> Result<PublicKey, Error> {
         let _lock = self.lock()?;

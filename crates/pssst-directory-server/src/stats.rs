@@ -66,12 +66,12 @@ pub struct DirectoryStats {
 }
 
 impl DirectoryStats {
-    /// How often this happened.
+    /// Returns how often this happened.
     pub fn count(&self, event: DirectoryEvent) -> u64 {
         self.events.get(event as usize).copied().unwrap_or(0)
     }
 
-    /// How many enrolments were refused for this cause.
+    /// Returns how many enrolments were refused for this cause.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.refusals.get(refusal as usize).copied().unwrap_or(0)
     }

@@ -32,7 +32,7 @@ pub(crate) fn error<T>(watched: &Watched<T>) -> Option<String> {
     watched.status(now()).error
 }
 
-/// The time, which tests may pause.
+/// Returns the time, which tests may pause.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -25,8 +25,8 @@ mod refresh;
 mod trust;
 mod trusted_clock;
 
-/// Keeps up with the keys of a server, or of a pool of servers, by its directory. Cheap to clone:
-/// all clones are one.
+/// Follows the keys of a server or a pool at its directory. Cheap to clone; all clones share one
+/// state.
 ///
 /// The last good document stays in memory and in a file, so the client works while the directory is
 /// unavailable, and after a restart. Which of its keys is current depends on the time alone: a
@@ -83,7 +83,7 @@ struct Current {
 }
 
 impl DirectoryClient {
-    /// A client of the directory at this URL: `https://` and a host, perhaps with a port.
+    /// Returns a client of the directory at this URL: `https://` and a host, perhaps with a port.
     pub fn builder(url: impl Into<String>) -> DirectoryClientBuilder {
         DirectoryClientBuilder {
             url: url.into(),
@@ -94,17 +94,17 @@ impl DirectoryClient {
         }
     }
 
-    /// The document that is held, the last good one.
+    /// Returns the document that is held, the last good one.
     pub fn document(&self) -> Option<Arc<KeySet>> {
         self.current().map(|current| current.document)
     }
 
-    /// The documents from here on, the one that is held first. `None` before the first.
+    /// Returns the documents from here on, the one that is held first. `None` before the first.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<KeySet>>> {
         self.shared.documents.subscribe()
     }
 
-    /// The server's key for this moment.
+    /// Returns the server's key for this moment.
     ///
     /// # Errors
     /// [`Error::NoCurrentKey`] without a document, or when its keys are all over.
@@ -265,8 +265,8 @@ impl DirectoryClientBuilder {
         Self { clock, ..self }
     }
 
-    /// How long a request to the directory may take, to the last byte of its answer; 30 seconds by
-    /// default. A third of it applies to the connection.
+    /// Sets the timeout of a request to the directory, up to the last byte of its answer; 30
+    /// seconds by default. A third of it applies to the connection.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }

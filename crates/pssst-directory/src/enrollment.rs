@@ -30,8 +30,8 @@ pub struct EnrollmentRequest {
 }
 
 impl EnrollmentRequest {
-    /// Bytes of the longest message that is read. (With a name of 128 bytes, each written as an
-    /// escape, it is under 1 KiB.)
+    /// Length of the longest message that is read, in bytes. (With a name of 128 bytes, each
+    /// written as an escape, it is under 1 KiB.)
     pub const MAX_LEN: usize = 2048;
 
     /// Reads the message of a request that was opened. Whether the name is one is for the store to
@@ -52,7 +52,7 @@ impl EnrollmentRequest {
         Ok(Self { token: wire.token.parse().map_err(|_| EXPECTED)?, name: wire.name })
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         let token = self.token.expose();
         let wire = WireRequest { purpose: PURPOSE, token: &token, name: self.name.clone() };
@@ -92,7 +92,7 @@ pub struct EnrollmentResponse {
 }
 
 impl EnrollmentResponse {
-    /// Bytes of the longest message that is read.
+    /// Length of the longest message that is read, in bytes.
     pub const MAX_LEN: usize = 64 * 1024;
 
     /// Reads the message of a reply that was opened.
@@ -106,7 +106,7 @@ impl EnrollmentResponse {
         serde_json::from_slice(message).map_err(|_| Error::Syntax("an enrolled client in JSON"))
     }
 
-    /// The message.
+    /// Returns the message.
     pub fn to_json(&self) -> Vec<u8> {
         // Strings and maps of them cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
@@ -133,7 +133,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Bytes of the longest problem that is read.
+    /// Length of the longest problem that is read, in bytes.
     pub const MAX_LEN: usize = 4096;
 
     /// One of this cause.

@@ -81,7 +81,7 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// Bytes of the longest document that is read.
+    /// Length of the longest document that is read, in bytes.
     pub const MAX_LEN: usize = 16 * 1024;
 
     /// Returns a document. Whether its keys and times go together is for [`parse`](Self::parse) to
@@ -118,7 +118,7 @@ impl KeySet {
         Ok(document)
     }
 
-    /// The document as [`KeySet::parse`] reads it.
+    /// Returns the document as [`KeySet::parse`] reads it.
     pub fn to_json(&self) -> String {
         let wire = Wire {
             version: VERSION,
@@ -131,7 +131,7 @@ impl KeySet {
         serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
     }
 
-    /// The key that clients use at this time: the latest of those in force.
+    /// Returns the key that clients use at this time: the latest of those in force.
     ///
     /// # Errors
     /// [`Error::NoCurrentKey`] when there is none.

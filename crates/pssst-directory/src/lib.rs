@@ -1,5 +1,5 @@
-//! The device's half of the directory: how current server keys reach clients, and a device's key
-//! the pool.
+//! The device's half of the directory: it gives clients the current server keys, and enrols the
+//! keys of devices.
 //!
 //! PSSST has no distribution of keys of its own. A pool's directory serves them over TLS 1.3; a
 //! client fetches them now and then, and a new device enrols its key there with a one-time token.

@@ -93,7 +93,7 @@ impl Gateway {
         self.shared.admission.stats()
     }
 
-    /// The counters, for a gateway that replaces this one.
+    /// Returns the counters, for a gateway that replaces this one.
     pub(crate) fn counters(&self) -> Arc<Counters> {
         self.shared.admission.counters()
     }

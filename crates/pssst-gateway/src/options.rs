@@ -17,7 +17,7 @@ use crate::stats::Counters;
 use crate::upstream::http::{HttpOptions, HttpUpstream, HttpVersion, StatusRule};
 use crate::upstream::{Location, Upstream};
 
-/// Bytes of the longest message that a datagram has room for.
+/// Length of the longest message that a datagram has room for, in bytes.
 const MAX_MESSAGE: usize = 65_455;
 
 /// Configures a [`Gateway`].

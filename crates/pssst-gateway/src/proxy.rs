@@ -79,7 +79,7 @@ pub struct BoundProxy {
 }
 
 impl BoundProxy {
-    /// The addresses and ports that programs send to.
+    /// Returns the addresses and ports that programs send to.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
     }

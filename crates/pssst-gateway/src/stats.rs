@@ -60,7 +60,7 @@ impl GatewayStats {
         self.outcomes[outcome.index()]
     }
 
-    /// How many requests ended in which way.
+    /// Returns how many requests ended in which way.
     pub fn outcomes(&self) -> impl Iterator<Item = (ExchangeOutcome, u64)> {
         ExchangeOutcome::ALL.into_iter().map(|outcome| (outcome, self.count(outcome)))
     }

@@ -41,7 +41,7 @@ pub(crate) enum Location {
     Unix(PathBuf),
 }
 
-/// Bytes of a socket's path in the system's interfaces, with the zero that ends it.
+/// Length of a socket's path in the system's interfaces, in bytes, with the zero that ends it.
 const MAX_SOCKET_PATH: usize = 108;
 
 /// An upstream's answer.

@@ -28,7 +28,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_AGE: Duration = Duration::from_secs(120);
 /// For the request in flight when a connection ends.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a head, which are kept for each connection.
+/// Longest head of a request, in bytes, which is also the buffer of each connection.
 const MAX_HEAD_LEN: usize = 16 * 1024;
 
 /// What all connections of a listener share.

@@ -74,7 +74,7 @@ impl Listener {
     /// returns the function that answers its requests.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     pub fn serve<C, A>(self, connect: C) -> Server
     where
         C: Fn(Peer) -> A + Send + Sync + 'static,
@@ -187,7 +187,7 @@ where
     }
 }
 
-/// Whether it concerns the connection alone, and not the system.
+/// Returns whether it concerns the connection alone, and not the system.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

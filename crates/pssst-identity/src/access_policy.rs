@@ -64,7 +64,7 @@ pub struct AccessStats {
 }
 
 impl AccessPolicy {
-    /// The policy over this snapshot.
+    /// Returns the policy over this snapshot.
     pub fn new(snapshot: Arc<IdentitySnapshot>, unknown_clients: UnknownClients) -> Self {
         Self { snapshot, unknown_clients, counts: Arc::default() }
     }
@@ -82,7 +82,7 @@ impl AccessPolicy {
         self.check_at(key, Timestamp::now)
     }
 
-    /// The snapshot, for the names of clients.
+    /// Returns the snapshot, for the names of clients.
     pub fn snapshot(&self) -> &IdentitySnapshot {
         &self.snapshot
     }

@@ -42,7 +42,7 @@ const HEADER: &str = "# One client a line: its key and its name.\n";
 /// `label:NAME=VALUE`. A value with white space in it, an empty one, and one that begins with a
 /// quotation mark stand in quotation marks, in which `\"` and `\\` stand for these characters.
 /// Blank lines and lines that begin with `#` stay as they are when the store changes another line.
-/// Who has written no times gets those of the file.
+/// A line without times gets the times of the file.
 ///
 /// The file is looked at before each call; what was changed counts once it has stayed the same for
 /// a tenth of a second, so that a half-written file is not taken. One that cannot be used is
@@ -296,7 +296,7 @@ fn identities(candidate: &Candidate, known: &Table) -> Result<Vec<Identity>, Err
     Ok(identities)
 }
 
-/// The text with the lines of these clients as the table has them now.
+/// Returns the text with the lines of these clients as the table has them now.
 fn edited(text: &str, table: &Table, keys: &[PublicKey]) -> String {
     let mut lines: HashMap<_, _> = keys.iter().map(|key| (*key, table.get(key).map(line::print))).collect();
     let mut edited = String::with_capacity(text.len() + keys.len() * 200);

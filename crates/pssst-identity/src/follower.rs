@@ -84,7 +84,7 @@ impl Follower {
         Ok(Self { snapshot, status, task })
     }
 
-    /// The snapshot.
+    /// Returns the snapshot.
     pub fn snapshot(&self) -> &Arc<IdentitySnapshot> {
         &self.snapshot
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::state::State;
 
-/// Bytes of a name at most.
+/// Length of a name at most, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 128;
 const MAX_LABELS: usize = 32;
 const MAX_LABEL_VALUE_LEN: usize = 256;
@@ -53,8 +53,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The text that searches match: name, labels as `name=value` and the key's hexadecimal digits,
-    /// one per line, in lower case.
+    /// Returns the text that searches match: name, labels as `name=value` and the key's hexadecimal
+    /// digits, one per line, in lower case.
     pub(crate) fn search_text(&self) -> String {
         let mut text = self.name.to_lowercase();
         for (name, value) in &self.labels {
@@ -115,7 +115,7 @@ pub struct NewIdentity {
 }
 
 impl NewIdentity {
-    /// An enrolled client with this key and name, without labels, that never expires.
+    /// Returns an enrolled client with this key and name, without labels, that never expires.
     ///
     /// # Errors
     /// [`Error::Key`] for a key that is an alias, not canonical or of low order
@@ -178,7 +178,7 @@ impl NewIdentity {
     /// Enrols what another store knew: all but the time of its last change.
     ///
     /// # Errors
-    /// Those of [`NewIdentity::new`] and [`NewIdentity::with_labels`].
+    /// The errors of [`NewIdentity::new`] and [`NewIdentity::with_labels`].
     pub fn from_identity(identity: Identity) -> Result<Self, Error> {
         let Identity { key, name, labels, state, created, expires, .. } = identity;
         Ok(Self::new(key, name)?.with_labels(labels)?.with_state(state).with_expiry(expires).with_created(created))

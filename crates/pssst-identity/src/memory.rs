@@ -23,7 +23,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Returns an empty store.
     pub fn new() -> Self {
         // Distinguishes it from other stores, which an empty name does too.
         Self { table: Mutex::new(Table::new(random_store_name().unwrap_or_default())), signal: ChangeSignal::default() }

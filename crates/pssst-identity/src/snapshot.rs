@@ -42,7 +42,7 @@ pub struct IdentitySnapshot {
 }
 
 impl IdentitySnapshot {
-    /// A snapshot without clients.
+    /// Returns a snapshot without clients.
     pub fn new() -> Self {
         Self { table: Table::new(RandomState::new()), writing: Mutex::new(()) }
     }
@@ -66,7 +66,7 @@ impl IdentitySnapshot {
         self.table.apply(changes);
     }
 
-    /// A table into which [`IdentitySnapshot::replace`] can be prepared.
+    /// Returns a table into which [`IdentitySnapshot::replace`] can be prepared.
     pub(crate) fn empty_table(&self) -> Table {
         Table::new(self.table.hasher.clone())
     }
@@ -85,7 +85,7 @@ impl IdentitySnapshot {
         self.table.len()
     }
 
-    /// Whether it holds no client.
+    /// Returns whether it holds no client.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

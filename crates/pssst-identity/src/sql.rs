@@ -76,7 +76,8 @@ impl SqlStore {
         Ok(token)
     }
 
-    /// The tokens, newest first, up to 1,000. `open_only`: only those that can still be used.
+    /// Returns the tokens, newest first, up to 1,000. `open_only`: only those that can still be
+    /// used.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].
@@ -118,8 +119,8 @@ impl SqlStore {
         self.database.write(&self.actor, 0, async |write| write.record(&[entry]).await).await
     }
 
-    /// The latest entries of the audit log before this number (`None`: the latest of all), newest
-    /// first, up to 1,000.
+    /// Returns the latest entries of the audit log before this number (`None`: the latest of all),
+    /// newest first, up to 1,000.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].

@@ -24,19 +24,19 @@ pub trait IdentityStore: Send + Sync {
     /// [`Error::KeyTaken`], [`Error::NameTaken`], or the store's own failure.
     async fn add_all(&self, identities: Vec<NewIdentity>) -> Result<Vec<Identity>, Error>;
 
-    /// The identity with exactly this key.
+    /// Returns the identity with exactly this key.
     ///
     /// # Errors
     /// The store's own failure.
     async fn get(&self, key: &PublicKey) -> Result<Option<Identity>, Error>;
 
-    /// The identity with exactly this name.
+    /// Returns the identity with exactly this name.
     ///
     /// # Errors
     /// The store's own failure.
     async fn find_by_name(&self, name: &str) -> Result<Option<Identity>, Error>;
 
-    /// A page of identities, in the byte order of their names.
+    /// Returns a page of identities, in the byte order of their names.
     ///
     /// # Errors
     /// The store's own failure.
@@ -55,8 +55,8 @@ pub trait IdentityStore: Send + Sync {
     /// [`Error::NotFound`], or the store's own failure.
     async fn remove(&self, key: &PublicKey) -> Result<(), Error>;
 
-    /// The first `limit` changes after this revision, oldest first, the latest of each identity
-    /// only. After revision 0, that is every identity there is.
+    /// Returns the first `limit` changes after this revision, oldest first, the latest of each
+    /// identity only. After revision 0, that is every identity there is.
     ///
     /// # Errors
     /// The store's own failure.
@@ -70,7 +70,7 @@ pub trait IdentityStore: Send + Sync {
     /// Adds one identity.
     ///
     /// # Errors
-    /// Those of [`add_all`](Self::add_all).
+    /// The errors of [`add_all`](Self::add_all).
     async fn add(&self, identity: NewIdentity) -> Result<Identity, Error> {
         self.add_all(vec![identity]).await?.pop().ok_or(Error::Corrupt("what was added"))
     }
@@ -98,7 +98,7 @@ impl Default for ListQuery {
 }
 
 impl ListQuery {
-    /// The limit that holds.
+    /// Returns the effective limit.
     pub(crate) fn page_len(&self) -> usize {
         self.limit.clamp(1, 1000)
     }
@@ -151,13 +151,13 @@ pub struct Change {
 }
 
 impl Change {
-    /// A change, for stores and tests.
+    /// Returns a change, for stores and tests.
     pub const fn new(revision: Revision, key: PublicKey, status: Option<ClientStatus>) -> Self {
         Self { revision, key, status }
     }
 }
 
-/// A name that no other store has.
+/// Returns a name that no other store has.
 pub(crate) fn random_store_name() -> Result<String, Error> {
     let mut bytes = [0; 16];
     pssst::rand_core::TryRng::try_fill_bytes(&mut pssst::SysRng, &mut bytes)
@@ -165,7 +165,7 @@ pub(crate) fn random_store_name() -> Result<String, Error> {
     Ok(base16ct::lower::encode_string(&bytes))
 }
 
-/// The time that stores write down.
+/// Returns the time that stores write down.
 pub(crate) fn now() -> Timestamp {
     crate::identity::to_milliseconds(Timestamp::now())
 }

@@ -58,7 +58,7 @@ impl Token {
         self.id
     }
 
-    /// The token itself, for handing it to a device.
+    /// Returns the token itself, for handing it to a device.
     pub fn expose(&self) -> Zeroizing<String> {
         let digits = Zeroizing::new(base16ct::lower::encode_string(&*self.secret));
         Zeroizing::new(format!("{PREFIX}{}-{}", self.id, *digits))

@@ -87,7 +87,7 @@ pub fn each_frame<E: From<Error>>(
 /// Bytes that identify the format of the file: the parser wants it at once, and a pipe gives it bit
 /// by bit.
 fn read_head(input: &mut impl Read) -> Result<Vec<u8>, Error> {
-    /// Bytes of the header of a pcap file, and less than a pcapng file has.
+    /// Length of the header of a pcap file, in bytes, and less than a pcapng file has.
     const PCAP_HEADER_LEN: u64 = 24;
     const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
     const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
@@ -186,7 +186,8 @@ impl Clock {
     }
 }
 
-/// The option `if_tsresol` of pcapng: a negative power of ten, or of two if the top bit is set.
+/// Returns the option `if_tsresol` of pcapng: a negative power of ten, or of two if the top bit is
+/// set.
 fn ticks_per_second(resolution: u8) -> Option<u128> {
     let (base, exponent) = if resolution & 0x80 == 0 { (10u128, resolution) } else { (2, resolution & 0x7f) };
     base.checked_pow(u32::from(exponent))
@@ -211,7 +212,7 @@ mod tests {
 
     type Seen = Vec<(u64, Option<String>, i32, Vec<u8>)>;
 
-    /// The frames, and how the file ended.
+    /// Returns the frames, and how the file ended.
     fn frames(file: &[u8]) -> (Seen, Option<Error>) {
         let mut seen = Vec::new();
         let end = each_frame::<Error>(Dribble(file), |frame| {

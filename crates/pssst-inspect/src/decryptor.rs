@@ -72,7 +72,8 @@ impl Decryptor {
     }
 }
 
-/// The message, if people can read it: UTF-8, without control characters except white space.
+/// Returns the message, if people can read it: UTF-8, without control characters except white
+/// space.
 fn text(message: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(message).ok()?;
     let is_readable = |character: char| !character.is_control() || matches!(character, '\n' | '\r' | '\t');

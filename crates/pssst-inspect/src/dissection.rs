@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 /// The outer fields of a packet, and the verdicts of both ends.
 #[derive(Debug, Serialize)]
 pub struct Dissection {
-    /// Bytes of the datagram.
+    /// Length of the datagram, in bytes.
     pub length: usize,
     /// Bytes that were captured: fewer in a capture that cut it, and in a fragment.
     pub captured: usize,
@@ -130,7 +130,7 @@ impl Dissection {
         }
     }
 
-    /// Whether all of the datagram is there.
+    /// Returns whether all of the datagram is there.
     pub const fn is_complete(&self) -> bool {
         self.captured == self.length
     }

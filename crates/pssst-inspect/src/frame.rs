@@ -26,7 +26,7 @@ pub struct Datagram<'f> {
     pub destination: SocketAddr,
     /// The payload, as far as it is there.
     pub payload: &'f [u8],
-    /// Bytes of the payload when it was sent.
+    /// Length of the payload when it was sent, in bytes.
     pub length: usize,
     /// Whether this is the first fragment of it.
     pub is_fragment: bool,
@@ -37,7 +37,7 @@ pub fn content(link: Linktype, data: &[u8]) -> Content<'_> {
     packet(link, data).and_then(|packet| udp(&packet)).unwrap_or(Content::Other)
 }
 
-/// Bytes of a UDP header.
+/// Length of a UDP header, in bytes.
 const UDP_HEADER_LEN: usize = 8;
 
 /// Numbers are those of <https://www.tcpdump.org/linktypes.html>.
@@ -58,7 +58,7 @@ fn packet(link: Linktype, data: &[u8]) -> Option<LaxSlicedPacket<'_>> {
     }
 }
 
-/// A frame with its protocol's number at one place and its payload from another.
+/// Returns a frame with its protocol's number at one place and its payload from another.
 fn ether_payload(data: &[u8], protocol_at: usize, payload_at: usize) -> Option<LaxSlicedPacket<'_>> {
     let protocol = EtherType(u16::from_be_bytes(*data.get(protocol_at..)?.first_chunk()?));
     Some(LaxSlicedPacket::from_ether_type(protocol, data.get(payload_at..)?))

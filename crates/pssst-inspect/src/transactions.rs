@@ -188,8 +188,8 @@ impl Transaction {
         events
     }
 
-    /// An exchange value belongs to one server's key. With that key, a reply that does not open is
-    /// not the server's.
+    /// Returns an exchange value belongs to one server's key. With that key, a reply that does not
+    /// open is not the server's.
     fn may_both_be_true(&self, one: &Seen, other: &Seen) -> bool {
         let key_is_at_hand = self.requests.iter().chain([one, other]).any(|packet| packet.is_opened);
         (one.is_opened && other.is_opened) || !key_is_at_hand

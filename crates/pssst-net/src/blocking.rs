@@ -1,4 +1,4 @@
-//! The client for programs without async.
+//! A client for programs without async.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::{ClientStats, Error, Retry};
 /// [`Client`](crate::Client) for programs without async: the same, and its calls wait. Threads can
 /// share it.
 ///
-/// One thread of its own moves its packets.
+/// A background thread sends and receives its packets.
 ///
 /// ```no_run
 /// use pssst_net::blocking::Client;
@@ -25,12 +25,12 @@ use crate::{ClientStats, Error, Retry};
 /// ```
 pub struct Client {
     client: crate::Client,
-    /// There until the client is dropped.
+    /// Present until the client is dropped.
     runtime: Option<Runtime>,
 }
 
 impl Client {
-    /// A client of the server with this public key.
+    /// Returns a client of the server with this public key.
     pub fn builder(server_key: PublicKey) -> ClientBuilder {
         ClientBuilder { builder: crate::Client::builder(server_key) }
     }
@@ -38,8 +38,8 @@ impl Client {
     /// Sends a request, waits, and returns the message of its reply.
     ///
     /// # Errors
-    /// Those of [`Client::request`](crate::Client::request); and [`Error::Network`] within an async
-    /// runtime, which waiting would hold up.
+    /// The errors of [`Client::request`](crate::Client::request); and [`Error::Network`] if called
+    /// within an async runtime, which it would block.
     pub fn request(&self, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
         self.wait(self.client.request(message))
     }
@@ -47,7 +47,7 @@ impl Client {
     /// Sends a request with its own deadline, as [`request`](Self::request) does.
     ///
     /// # Errors
-    /// Those of [`Client::request`].
+    /// The errors of [`Client::request`].
     pub fn request_within(&self, timeout: Duration, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
         self.wait(self.client.request_within(timeout, message))
     }
@@ -55,7 +55,7 @@ impl Client {
     /// Sends a message that wants no reply, once, and keeps nothing.
     ///
     /// # Errors
-    /// Those of [`Client::send`](crate::Client::send); and [`Error::Network`] within an async
+    /// The errors of [`Client::send`](crate::Client::send); and [`Error::Network`] within an async
     /// runtime.
     pub fn send(&self, message: impl AsRef<[u8]>) -> Result<(), Error> {
         self.wait(self.client.send(message))
@@ -64,17 +64,17 @@ impl Client {
     /// Seals requests for another key of the server from here on.
     ///
     /// # Errors
-    /// Those of [`Client::set_server_key`](crate::Client::set_server_key).
+    /// The errors of [`Client::set_server_key`](crate::Client::set_server_key).
     pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
         self.client.set_server_key(server_key)
     }
 
-    /// The server's key that requests are sealed for.
+    /// Returns the server's key that requests are sealed for.
     pub fn server_key(&self) -> PublicKey {
         self.client.server_key()
     }
 
-    /// Bytes of the longest message.
+    /// Returns the length of the longest message, in bytes.
     pub fn max_message_len(&self) -> usize {
         self.client.max_message_len()
     }
@@ -89,8 +89,7 @@ impl Client {
         self.client.in_flight()
     }
 
-    /// Ends every request under way, in whatever thread, and every later one, with
-    /// [`Error::Closed`].
+    /// Ends all requests in flight, in any thread, and all later ones with [`Error::Closed`].
     pub fn close(&self) {
         self.client.close();
     }
@@ -167,8 +166,9 @@ impl ClientBuilder {
     /// socket. Nothing is sent.
     ///
     /// # Errors
-    /// Those of [`ClientBuilder::connect`](crate::ClientBuilder::connect); and [`Error::Network`]
-    /// when the system has no thread left, or within an async runtime, which waiting would hold up.
+    /// The errors of [`ClientBuilder::connect`](crate::ClientBuilder::connect); and
+    /// [`Error::Network`] when the system has no thread left, or if called within an async runtime,
+    /// which it would block.
     pub fn connect(self, server: impl AsRef<str>) -> Result<Client, Error> {
         refuse_async()?;
         let runtime = Builder::new_multi_thread()

@@ -1,4 +1,4 @@
-//! The client: any number of requests over a network that loses, doubles and reorders them.
+//! A client: any number of requests over a network that loses, duplicates and reorders packets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,15 +35,15 @@ mod transaction;
 /// Sends requests to one server, or to one pool of servers that share a key and a name.
 ///
 /// Cheap to clone, and made to be shared: all clones share one client, normally with one socket.
-/// Each request has its own keys; replies may come in any order, twice, late, or forged, and none
-/// of that disturbs another request. Within a tokio runtime only, the one in which it was
-/// connected; [`blocking::Client`](crate::blocking::Client) has its own.
+/// Each request has its own keys: replies that are reordered, repeated, late or forged do not
+/// affect other requests. Use it only within the tokio runtime in which it was connected;
+/// [`blocking::Client`](crate::blocking::Client) has its own.
 ///
 /// # Repeated requests
 ///
-/// While no reply comes, the same bytes are sent again ([`Retry`]), so a server may handle a
-/// request several times, even after the client has given up. **A request must be safe to repeat**,
-/// and under suite 1 a server must give the same answer each time: see [the protocol's
+/// Until a reply arrives, the client sends the same bytes again ([`Retry`]), so a server may handle
+/// a request several times, even after the client has given up. **A request must be safe to
+/// repeat**, and under suite 1 a server must give the same answer each time: see [the protocol's
 /// documentation](pssst#one-request-one-answer). Prefer
 /// [`Suite::X25519Aes128GcmSiv`](pssst::Suite::X25519Aes128GcmSiv) when the server is one of ours.
 ///
@@ -74,10 +74,10 @@ pub struct Client {
 impl Client {
     /// Sends a request and returns the message of its reply.
     ///
-    /// Drop the future to give the request up.
+    /// Drop the future to cancel the request.
     ///
     /// # Errors
-    /// [`Error::Timeout`] once the client's [`timeout`](ClientBuilder::timeout) is over,
+    /// [`Error::Timeout`] after the client's [`timeout`](ClientBuilder::timeout),
     /// [`Error::TooLarge`], [`Error::Closed`], and [`Error::Protocol`] when the system has no
     /// randomness.
     pub async fn request(&self, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
@@ -87,7 +87,7 @@ impl Client {
     /// Sends a request with its own timeout, which counts from the call.
     ///
     /// # Errors
-    /// Those of [`Client::request`].
+    /// The errors of [`Client::request`].
     pub async fn request_within(&self, timeout: Duration, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
         let message = message.as_ref();
         let shared = &*self.shared;
@@ -113,8 +113,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Network`] when the system can send to none of the server's addresses,
-    /// [`Error::TooLarge`], [`Error::Closed`], [`Error::Timeout`] when the system has no room for
-    /// it all the while, and [`Error::Protocol`] when it has no randomness.
+    /// [`Error::TooLarge`], [`Error::Closed`], [`Error::Timeout`] when the system's send buffer
+    /// stays full, and [`Error::Protocol`] when it has no randomness.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), Error> {
         let message = message.as_ref();
         let shared = &*self.shared;
@@ -140,12 +140,13 @@ impl Client {
         Ok(())
     }
 
-    /// The server's key that requests are sealed for.
+    /// Returns the server's key that requests are sealed for.
     pub fn server_key(&self) -> PublicKey {
         self.shared.sealer.load().server_key
     }
 
-    /// Bytes of the longest message: what [`ClientBuilder::max_datagram`] leaves of a datagram.
+    /// Returns the length of the longest message, in bytes: what [`ClientBuilder::max_datagram`]
+    /// leaves of a datagram.
     pub fn max_message_len(&self) -> usize {
         self.shared.max_message_len()
     }
@@ -160,7 +161,7 @@ impl Client {
         self.shared.pending.len()
     }
 
-    /// Ends every request under way, and every later one, with [`Error::Closed`].
+    /// Ends all requests in flight and all later ones with [`Error::Closed`].
     pub fn close(&self) {
         self.shared.closed.cancel();
     }

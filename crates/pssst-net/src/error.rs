@@ -1,30 +1,30 @@
-//! Why a client has no reply.
+//! Errors of a client.
 
 use std::fmt;
 use std::io;
 
-/// Why a client has no reply.
+/// Errors of a client.
 ///
 /// A server never answers what it refuses, so a wrong server key, a suite that the server does not
 /// accept and a server that is not there all look alike: [`Error::Timeout`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request's time was up.
+    /// The request timed out.
     Timeout {
-        /// Times that the request was sent.
+        /// Packets sent, including retransmissions.
         sent: u32,
-        /// Packets that claimed to be its reply, and were forged or damaged.
+        /// Packets refused as its reply: forged or damaged.
         refused: u32,
         /// The last error that the network reported, for instance that the port is closed. Anyone
         /// can forge it.
         last_network_error: Option<io::Error>,
     },
-    /// The message does not fit into a datagram of the length that the client is allowed to send.
+    /// The message does not fit into the longest datagram that the client may send.
     TooLarge {
-        /// Bytes of the message.
+        /// Length of the message, in bytes.
         message_len: usize,
-        /// Bytes of the longest message.
+        /// Length of the longest message, in bytes.
         /// [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram) raises it.
         limit: usize,
     },
@@ -32,7 +32,7 @@ pub enum Error {
     Closed,
     /// No address of the server is known or can be sent to.
     Network(io::Error),
-    /// The protocol refuses: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not be
+    /// The protocol refused: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not be
     /// used, or [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
     Protocol(pssst::Error),
 }
@@ -75,7 +75,7 @@ impl From<pssst::Error> for Error {
     }
 }
 
-/// An error of the system's, as often as it is needed.
+/// Returns an error of the system's, as often as it is needed.
 pub(crate) fn copy_of(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

@@ -31,16 +31,15 @@
 //!
 //! # The client
 //!
-//! A [`Client`] holds any number of requests over one socket. It sends the same bytes again while
-//! no reply comes, after pauses that grow; later ones from another port, and to other addresses if
-//! the server's name has several. Whatever else arrives, late, twice, forged, or meant for another
-//! request, changes nothing. Every request ends by its deadline. [`blocking::Client`] is the same
-//! for programs without async.
+//! A [`Client`] holds any number of requests over one socket. Until a reply arrives, it sends the
+//! same bytes again with growing timeouts, later from another port, and to other addresses if the
+//! server's name has several. Late, repeated, forged and unrelated packets have no effect. Every
+//! request ends by its deadline. [`blocking::Client`] does this for programs without async.
 //!
 //! # The server
 //!
-//! A [`Server`] has a worker thread for each core, with a socket of its own. A worker takes all
-//! datagrams that wait, opens them together (which makes most of the work much cheaper:
+//! A [`Server`] has one worker thread per core, each with its own socket. A worker receives all
+//! waiting datagrams, opens them together (much cheaper than one at a time:
 //! [`pssst::Server::open_batch`]), hands the requests to the [`Handler`], and sends all replies at
 //! once. It never waits for a batch to fill.
 //!
@@ -48,19 +47,19 @@
 //!
 //! **Read what [`Request`] says about one request and one answer before you write a handler.**
 //!
-//! Everything is bounded: when more comes than can be done, the newest is dropped and counted.
-//! [`Stats`] counts every datagram by its outcome, those that the kernel dropped included.
+//! Everything is bounded: under overload, the newest requests are dropped and counted. [`Stats`]
+//! counts every datagram by its outcome, including those that the kernel dropped.
 //!
 //! # What it is not
 //!
 //! * **Not a stream**: a request is one datagram and so is its reply. Nothing is split.
 //! * **Not a delivery guarantee**: a request that timed out may have been handled all the same.
-//! * **Not another runtime's**: it needs tokio. The crate [`pssst`] needs no runtime.
+//! * **Not runtime-agnostic**: it needs tokio. The crate [`pssst`] needs no runtime.
 //!
 //! # What it logs
 //!
-//! Events of [`tracing`], never with messages or secret keys. Warnings, about sockets mostly, come
-//! at most once a minute each; what happens to single packets is at the levels of debug and trace.
+//! Events of [`tracing`], never with messages or secret keys. Each warning, mostly about sockets,
+//! is logged at most once a minute; single packets are logged at the levels debug and trace.
 //! Counters have the rest.
 
 pub use pssst;

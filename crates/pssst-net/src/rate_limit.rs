@@ -6,15 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// How many requests a server takes from one source, where a source is a prefix of addresses.
+/// A limit of requests per second for each source, which is a prefix of addresses.
 ///
 /// Sources of UDP datagrams can be forged, so the table of sources has a fixed size, 8 bytes for
 /// each bucket; a table with an entry for each address seen would be a way to fill the server's
 /// memory. Each prefix falls into one bucket, by a hash that attackers cannot predict, and
 /// **prefixes that share a bucket share its allowance**.
 ///
-/// So it stops a source that sends too much, and no forger. Who forges a neighbour's prefix spends
-/// that neighbour's allowance, and who forges all of them spends everyone's.
+/// So it limits a source that sends too much, but not an attacker who forges addresses: forging a
+/// prefix uses up that prefix's limit, and forging all of them everyone's.
 ///
 /// ```
 /// use pssst_net::RateLimit;
@@ -33,8 +33,8 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// This many requests a second from each source, and as many at once. Sources are IPv4 /24 and
-    /// IPv6 /56, in 65,536 buckets (512 KiB).
+    /// Returns a limit of this many requests per second and source, with a burst of the same size.
+    /// Sources are IPv4 /24 and IPv6 /56, in 65,536 buckets (512 KiB).
     ///
     /// The time between two requests is rounded up to whole nanoseconds. With 0 nothing is
     /// admitted, whatever the burst.
@@ -127,8 +127,8 @@ impl RateLimiter {
         self.limit
     }
 
-    /// Whether to take a request from this source now, which then counts. A time before the limiter
-    /// was made counts as that time.
+    /// Returns whether to take a request from this source now, which then counts. A time before the
+    /// limiter was made counts as that time.
     pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
         let Some(interval) = self.interval else { return false };
         let now = u64::try_from(now.saturating_duration_since(self.created).as_nanos()).unwrap_or(u64::MAX);

@@ -57,9 +57,9 @@ pub(crate) struct PendingEntry {
 }
 
 impl ReplyCache {
-    /// A cache in at most `capacity` bytes for the replies and their index, allocated here and
-    /// never again. (The system may lend the pages only as they are first written.) About one reply
-    /// of 84 bytes is kept for each 136 bytes.
+    /// Returns a cache in at most `capacity` bytes for the replies and their index, allocated here
+    /// and never again. (The system may lend the pages only as they are first written.) About one
+    /// reply of 84 bytes is kept for each 136 bytes.
     ///
     /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to
     /// bound. Too small a capacity, such as 0, keeps no replies; requests in progress are still

@@ -35,7 +35,7 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-/// Bytes of the largest payload of a UDP datagram, over IPv4.
+/// Length of the largest payload of a UDP datagram, in bytes, over IPv4.
 pub const MAX_DATAGRAM: usize = 65_507;
 
 /// A UDP socket that receives and sends in batches.
@@ -72,7 +72,7 @@ impl BatchSocket {
         Ok(Self { io: tokio::net::UdpSocket::from_std(socket)?, state, sender, has_own_address })
     }
 
-    /// The address and port that the socket is bound to.
+    /// Returns the address and port that the socket is bound to.
     ///
     /// # Errors
     /// That of the system.

@@ -72,8 +72,8 @@ impl Invocation {
         }
     }
 
-    /// The command, what is given on the command line and in the environment, and the file, if
-    /// there is one.
+    /// Returns the command, what is given on the command line and in the environment, and the file,
+    /// if there is one.
     fn config_file(&self, command: &Command) -> Option<(String, ArgMatches, PathBuf)> {
         // Required options may be in the file, and faults are reported later.
         let given = command.clone().ignore_errors(true).try_get_matches_from(&self.args).ok()?;
@@ -108,13 +108,13 @@ impl Configured {
         &self.matches
     }
 
-    /// The values of the command.
+    /// Returns the values of the command.
     pub(crate) fn values(&self) -> Option<&ArgMatches> {
         self.matches.subcommand().map(|(_, values)| values)
     }
 
-    /// The options among these, by their names on the command line, that have other values in
-    /// `newer`.
+    /// Returns the options among these, by their names on the command line, that have other values
+    /// in `newer`.
     pub(crate) fn changes(&self, newer: &Self, options: &Command) -> Vec<String> {
         let raw = |configured: &Self, id: &str| -> Option<Vec<OsString>> {
             configured.values()?.try_get_raw(id).ok()?.map(|values| values.map(ToOwned::to_owned).collect())
@@ -135,7 +135,7 @@ impl Configured {
         }
     }
 
-    /// The configuration file, as it was read.
+    /// Returns the configuration file, as it was read.
     pub(crate) const fn file(&self) -> Option<&ConfigFile> {
         self.file.as_ref()
     }
@@ -149,7 +149,7 @@ impl Program {
         })
     }
 
-    /// The command line of a service. What is in the environment is another matter.
+    /// Returns the command line of a service. What is in the environment is another matter.
     fn service(&self, service: &str) -> Command {
         self.command.find_subcommand(service).cloned().unwrap_or_default()
     }

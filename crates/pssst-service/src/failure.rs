@@ -77,7 +77,7 @@ impl Failure {
         Self { others, ..change(self) }
     }
 
-    /// The option that it is about.
+    /// Returns the option that it is about.
     pub const fn option(&self) -> Option<&'static str> {
         self.option
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pssst_support::{FileError, FileErrorCause, Polled, SETTLE, Source};
 use tokio::time::Instant;
 
-/// Bytes of a file at most.
+/// Length of a file at most, in bytes.
 const MAX_LEN: u64 = 64 << 20;
 
 /// Files, and what was last seen in them.
@@ -51,7 +51,7 @@ impl FileWatcher {
         }
     }
 
-    /// The next look finds a change, whatever it sees.
+    /// Makes the next poll report a change.
     pub(crate) fn force_reload(&mut self) {
         self.is_owed = true;
     }
@@ -95,7 +95,7 @@ mod tests {
 
     const EVERY: Duration = Duration::from_mins(1);
 
-    /// The cause of an error, or whether something has changed.
+    /// Returns the cause of an error, or whether something has changed.
     async fn look(watch: &mut FileWatcher) -> Result<bool, FileErrorCause> {
         match tokio::time::timeout(Duration::from_secs(150), watch.changed(EVERY)).await {
             Ok(outcome) => outcome.map(|()| true).map_err(|error| error.cause),

@@ -270,7 +270,7 @@ async fn reload<S: Service>(
     Ok((newer, args))
 }
 
-/// A file that is followed and cannot be used.
+/// Returns a file that is followed and cannot be used.
 fn unusable(error: &FileError) -> Failure {
     let remedy = match error.cause {
         FileErrorCause::Emptied => "restore its contents, or restart the service if the change is intended",
@@ -279,7 +279,7 @@ fn unusable(error: &FileError) -> Failure {
     Failure::new(format!("cannot read {}: {}", error.path.display(), error.cause), remedy)
 }
 
-/// The files that the configuration is read from.
+/// Returns the files that the configuration is read from.
 fn files<S: Service>(configured: &Configured, args: &S::Args) -> Vec<PathBuf> {
     configured.file().map(|file| file.path().to_owned()).into_iter().chain(S::files(args)).collect()
 }

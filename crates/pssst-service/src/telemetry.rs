@@ -42,7 +42,7 @@ impl Telemetry {
         Self { registry, service, status }
     }
 
-    /// The text of /metrics, as `OpenMetrics` 1.0 has it.
+    /// Returns the text of /metrics, as `OpenMetrics` 1.0 has it.
     fn metrics(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;

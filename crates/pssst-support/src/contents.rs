@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{FileError, FileErrorCause, secret_file};
 
-/// Bytes of a file at most, unless its source says otherwise.
+/// Length of a file at most, in bytes, unless its source says otherwise.
 const MAX_LEN: u64 = 1 << 20;
 
 /// With less room than this, `read_to_end` reads into memory of its own first.
@@ -43,7 +43,7 @@ pub(crate) struct FileId {
 }
 
 impl Source {
-    /// A regular file of 1 MiB at most, which any user may read.
+    /// Returns a regular file of 1 MiB at most, which any user may read.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), is_secret: false, max_len: MAX_LEN }
     }

@@ -131,8 +131,9 @@ impl FileWatcher {
         self.accepted = None;
     }
 
-    /// Whether the files are those whose contents were accepted, as far as that can be known
-    /// without reading them: they were read when a later change was sure to have another time.
+    /// Returns whether the files are those whose contents were accepted, as far as that can be
+    /// known without reading them: they were read when a later change was sure to have another
+    /// time.
     fn is_unchanged(&self) -> bool {
         let (Some(accepted), Some(seen)) = (&self.accepted, &self.seen) else { return false };
         accepted.digest == seen.digest
@@ -184,7 +185,8 @@ fn has_contents(bytes: &[u8]) -> bool {
     !bytes.trim_ascii().is_empty()
 }
 
-/// A keyed digest of the contents, which reveals nothing about them: its key is the process's own.
+/// Returns a keyed digest of the contents, which reveals nothing about them: its key is the
+/// process's own.
 fn digest<'a>(hasher: &RandomState, files: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut hasher = hasher.build_hasher();
     for bytes in files {

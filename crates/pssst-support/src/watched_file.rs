@@ -102,7 +102,7 @@ impl<T, E: fmt::Display> WatchedFile<T, E> {
         Ok(Self::new(Some(Box::new(parse)), value, watcher, now))
     }
 
-    /// A value that follows nothing.
+    /// Returns a value that follows nothing.
     pub fn fixed(value: T, now: Instant) -> Self {
         Self::new(None, value, FileWatcher::new(Vec::new()), now)
     }

@@ -60,7 +60,7 @@ pub fn pcapng(link: u16, frames: &[Vec<u8>], endian: Endian) -> Vec<u8> {
     file.1
 }
 
-/// An IPv4 packet with a UDP datagram.
+/// Returns an IPv4 packet with a UDP datagram.
 ///
 /// # Panics
 /// When an address is not one, or a length does not fit.
@@ -72,7 +72,7 @@ pub fn udp4(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
     packet.1
 }
 
-/// An IPv6 packet with a UDP datagram.
+/// Returns an IPv6 packet with a UDP datagram.
 ///
 /// # Panics
 /// When an address is not one, or a length does not fit.
@@ -103,12 +103,12 @@ pub fn ethernet(protocol: u16, payload: &[u8]) -> Vec<u8> {
     [&[2; 12][..], &protocol.to_be_bytes(), payload].concat()
 }
 
-/// A VLAN's tag, without the number that announces it.
+/// Returns a VLAN's tag, without the number that announces it.
 pub fn vlan(protocol: u16, payload: &[u8]) -> Vec<u8> {
     [&[0, 7][..], &protocol.to_be_bytes(), payload].concat()
 }
 
-/// A UDP datagram, and the two addresses.
+/// Returns a UDP datagram, and the two addresses.
 fn udp(source: &str, destination: &str, payload: &[u8]) -> (Vec<u8>, [Vec<u8>; 2]) {
     let [source, destination] = [source, destination].map(|text| text.parse::<SocketAddr>().unwrap());
     let mut datagram = Fields(Endian::Big, Vec::new());
@@ -152,7 +152,7 @@ impl Fields {
         })
     }
 
-    /// A block of pcapng.
+    /// Returns a block of pcapng.
     fn block(&mut self, kind: u32, write: impl FnOnce(&mut Self)) {
         let mut body = Self(self.0, Vec::new());
         write(&mut body);

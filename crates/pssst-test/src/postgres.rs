@@ -68,13 +68,13 @@ impl Postgres {
         postgres
     }
 
-    /// The one that all tests of this process share. Tests must not stop it.
+    /// Returns the one that all tests of this process share. Tests must not stop it.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// The URL of the database that is there from the beginning.
+    /// Returns the URL of the database that is there from the beginning.
     pub fn url(&self) -> String {
         self.database_url("postgres")
     }
@@ -212,13 +212,13 @@ impl Drop for Postgres {
     }
 }
 
-/// Whether a server says that it cannot start. What it says to clients that come too early is as
-/// fatal, to them.
+/// Returns whether a server says that it cannot start. What it says to clients that come too early
+/// is as fatal, to them.
 fn has_failed(log: &str) -> bool {
     log.lines().any(|line| line.contains("FATAL") && !line.contains("the database system is "))
 }
 
-/// The directory that has all of them.
+/// Returns the directory that has all of them.
 fn find_programs() -> PathBuf {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     let find = || {

@@ -2,8 +2,7 @@
 
 use x25519_batch::{LengthMismatch, Product, X25519};
 
-/// Requests that are worked on together at most, by
-/// [`Server::open_batch`](crate::Server::open_batch) and
+/// The most requests in one batch, for [`Server::open_batch`](crate::Server::open_batch) and
 /// [`Client::seal_batch`](crate::Client::seal_batch). Longer batches are cut into pieces of this
 /// length.
 pub const BATCH_LEN: usize = 64;

@@ -1,4 +1,4 @@
-//! The client's end: seal a request, open its reply.
+//! The client's end: it seals requests and opens their replies.
 
 use core::fmt;
 
@@ -16,8 +16,8 @@ mod batch;
 
 /// Seals requests for one server, anonymously or as one client.
 ///
-/// It holds nothing that a request changes, so one `Client` can be shared by any number of threads.
-/// What a request needs to be remembered for is in its [`PendingReply`].
+/// Requests do not change it, so any number of threads can share one `Client`. The state of a
+/// request is in its [`PendingReply`].
 ///
 /// ```
 /// use pssst::{Client, SecretKey, Suite, SysRng};
@@ -48,7 +48,7 @@ struct Identity {
 }
 
 impl Client {
-    /// An anonymous client of the server with this public key, under suite 1.
+    /// Returns an anonymous client of the server with this public key, under suite 1.
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] if the server key has low order, so that anyone could read the
@@ -82,22 +82,22 @@ impl Client {
         Self { suite, ..self }
     }
 
-    /// Returns the client with this X25519 backend instead of the machine's best: for tests, for
-    /// comparisons, and for machines that must do without some instructions. The packets do not
-    /// depend on it. See [`Server::with_x25519`](crate::Server::with_x25519) for an example.
+    /// Returns the client with this X25519 backend instead of the machine's best: for tests,
+    /// comparisons, and machines that must not use some instructions. The packets do not depend on
+    /// it. See [`Server::with_x25519`](crate::Server::with_x25519) for an example.
     #[must_use]
     pub fn with_x25519(self, x25519: X25519) -> Self {
         Self { x25519, ..self }
     }
 
-    /// Bytes that this client's requests take around their message: 52, or 116 with an identity.
-    /// [R-01]
+    /// Returns the overhead of this client's requests in bytes: 52, or 116 with an identity. [R-01]
     pub const fn overhead(&self) -> usize {
         if self.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD }
     }
 
     /// Seals a message into the front of `buffer`, which holds at least `message.len()` and
-    /// [`Client::overhead`] bytes. Returns the packet, and what opens its reply.
+    /// [`Client::overhead`] bytes. Returns the packet and the [`PendingReply`] that opens its
+    /// reply.
     ///
     /// To send the request again, send the same bytes again [R-30]: sealing the message anew makes
     /// another request. For a request that wants no reply, drop the [`PendingReply`]. [R-28]
@@ -209,8 +209,8 @@ impl fmt::Debug for Client {
 ///
 /// # Two different answers
 ///
-/// The server keeps no state, so it answers a request as often as it arrives. Under suite 1 all
-/// these answers are sealed with one key and nonce. Equal answers are harmless; with two different
+/// The server keeps no state, so it answers every copy of a request. Under suite 1 all these
+/// answers are sealed with one key and nonce. Equal answers are harmless; with two different
 /// replies, anyone who saw both can forge a third, which this type cannot distinguish from a true
 /// one. See [the crate's documentation](crate#one-request-one-answer).
 pub struct PendingReply {
@@ -221,8 +221,8 @@ pub struct PendingReply {
 }
 
 impl PendingReply {
-    /// The exchange value that the reply will carry; [`exchange_value`](crate::exchange_value)
-    /// reads it from a packet.
+    /// Returns the exchange value that the reply will carry;
+    /// [`exchange_value`](crate::exchange_value) reads it from a packet.
     pub const fn exchange_value(&self) -> &[u8; EXCHANGE_VALUE_LEN] {
         &self.exchange_value
     }
@@ -253,7 +253,7 @@ impl PendingReply {
     /// Opens a copy of the reply and returns its message.
     ///
     /// # Errors
-    /// Those of [`PendingReply::open`].
+    /// The errors of [`PendingReply::open`].
     #[cfg(feature = "alloc")]
     pub fn open_to_vec(&self, packet: &[u8]) -> Result<alloc::vec::Vec<u8>, Refusal> {
         Ok(self.open(&mut packet.to_vec())?.to_vec())

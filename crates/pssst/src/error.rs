@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Why a packet or a peer's key was refused.
+/// Cause of the refusal of a packet or a peer's key.
 ///
 /// The causes are those of the specification (sections 2, 6 and 7). None of them is ever sent to
 /// the network: a server drops the packet and counts the cause under its [`name`](Self::name), a
@@ -19,20 +19,20 @@ use core::fmt;
 #[non_exhaustive]
 pub enum Refusal {
     /// The packet is shorter than header, exchange value and tag (52 bytes), or an authenticated
-    /// request is too short for its proof. Stray traffic, or a datagram that was cut on its way: is
-    /// the receive buffer as large as the packets?
+    /// request is too short for its proof. It is unrelated traffic, or a truncated datagram: check
+    /// that the receive buffer is as large as the packets.
     Truncated,
     /// A server received a reply. Stray or reflected traffic.
     NotRequest,
     /// A client received a request, perhaps its own, reflected. Keep waiting for the reply.
     NotReply,
-    /// One of the 14 flags that must be zero is set: a later protocol, or not PSSST at all.
+    /// One of the 14 reserved flags is set: a later version of the protocol, or not PSSST.
     ReservedFlags {
-        /// The packet's flags, reserved bits only.
+        /// The reserved flags that are set.
         bits: u16,
     },
-    /// The packet's suite is unknown, or is not among those that this end uses.
-    /// At a server, see [`Server::with_suites`](crate::Server::with_suites).
+    /// The packet's suite is unknown, or is not accepted by this end. At a server, see
+    /// [`Server::with_suites`](crate::Server::with_suites).
     UnsupportedSuite {
         /// The packet's suite number.
         suite: u16,
@@ -41,17 +41,18 @@ pub enum Refusal {
     /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an
     /// identity.
     AnonymousRefused,
-    /// The shared value is zero, because a public key or an exchange value has low order; anyone
-    /// could compute it. Honest keys never do this: replace the key, or drop the packet.
+    /// The shared secret is zero, because a public key or an exchange value has low order, so that
+    /// anyone could compute it. Honest keys never have low order: replace the key, or drop the
+    /// packet.
     WeakKey,
-    /// The packet was not sealed for this key, or was changed on its way. After a change of the
-    /// server's key, requests sealed for the old one end here: keep it in the
-    /// [`Keyring`](crate::Keyring) for a while.
+    /// The packet was sealed for another key, or changed in transit. After a rotation, requests
+    /// sealed for the old key are refused with this cause: keep that key in the
+    /// [`Keyring`](crate::Keyring) during a grace period.
     DecryptFailed,
     /// The packet claims a client key without proving it.
     ClientAuthFailed,
-    /// The proof holds, but the client key is another encoding or a low-order neighbour of the
-    /// client's true key (specification, R-20). Honest clients never send an alias.
+    /// The proof holds, but the client key is an alias of the client's key: another encoding, or a
+    /// sum with a low-order point (specification, R-20). Honest clients never send an alias.
     ClientKeyAlias,
     /// The client proved its key, and the client check does not know it
     /// ([`KeyCheck::RejectUnknown`](crate::KeyCheck::RejectUnknown)). Enrol the client.
@@ -87,7 +88,7 @@ impl Refusal {
         Self::ReplyMismatch,
     ];
 
-    /// The cause's place in [`ALL`](Self::ALL), below [`COUNT`](Self::COUNT).
+    /// Returns the cause's place in [`ALL`](Self::ALL), below [`COUNT`](Self::COUNT).
     #[doc(hidden)]
     pub const fn index(self) -> usize {
         match self {
@@ -107,8 +108,8 @@ impl Refusal {
         }
     }
 
-    /// The cause in `snake_case`, for logs, metric labels and JSON. It contains no data of the
-    /// packet.
+    /// Returns the cause in `snake_case`, for logs, metric labels and JSON. It contains no data of
+    /// the packet.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
@@ -150,26 +151,26 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Why a call failed.
+/// Error of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {
     /// The packet or the peer's key was refused.
     Refused(Refusal),
-    /// The caller's buffer does not hold the packet.
+    /// The caller's buffer is too small for the packet.
     BufferTooSmall {
-        /// Bytes that the packet takes.
+        /// Length of the packet in bytes.
         needed: usize,
     },
-    /// The text or PEM document is not a key of the kind asked for. Keys are 64 hexadecimal digits
-    /// or an RFC 8410 PEM document; is this perhaps a public key where a secret one belongs, or the
-    /// other way round?
+    /// The text or PEM document is not a key of the expected kind. Keys are 64 hexadecimal digits
+    /// or an RFC 8410 PEM document. Check that it is not a public key in place of a secret one, or
+    /// the reverse.
     InvalidKey,
     /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that
     /// is not used any more.
     KeyringFull,
-    /// The random number generator failed. Nothing was sealed; try again, and look at the system if
-    /// that persists.
+    /// The random number generator failed. Nothing was sealed. Try again, and check the system if
+    /// the error persists.
     RandomnessUnavailable,
 }
 

@@ -10,13 +10,12 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{Error, Refusal};
 
-/// Bytes of a secret key, and of a public key.
+/// Length of a secret key and of a public key, in bytes.
 pub const KEY_LEN: usize = 32;
 
 /// A secret X25519 key of a server or a client: 32 bytes. Any value is a key.
 ///
-/// Wiped when dropped. `Debug` shows nothing of it, and `==` takes the same time whatever the
-/// bytes. [R-32]
+/// It is wiped when dropped, redacted by `Debug`, and compared in constant time. [R-32]
 ///
 /// ```
 /// use pssst::{SecretKey, SysRng};
@@ -30,8 +29,7 @@ pub const KEY_LEN: usize = 32;
 pub struct SecretKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl SecretKey {
-    /// Draws a fresh key. With `std`, [`SysRng`](crate::SysRng) is the operating system's
-    /// generator.
+    /// Generates a key. With `std`, [`SysRng`](crate::SysRng) is the operating system's generator.
     ///
     /// # Errors
     /// [`Error::RandomnessUnavailable`] when the generator fails.
@@ -41,10 +39,10 @@ impl SecretKey {
         Ok(Self(key))
     }
 
-    /// Takes a key from its bytes. They are clamped where they are used (RFC 7748, section 5), and
-    /// kept as they are.
+    /// Takes a key from its bytes. They are stored unchanged, and clamped on use (RFC 7748, section
+    /// 5).
     ///
-    /// The caller's own copy is the caller's to wipe.
+    /// Wipe your own copy of the bytes.
     pub fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -60,19 +58,19 @@ impl SecretKey {
         Ok(Self(key))
     }
 
-    /// The secret itself, for storing it.
+    /// Returns the secret bytes, for storage.
     pub fn expose_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
 
-    /// The secret itself as 64 hexadecimal digits, for storing it.
+    /// Returns the secret as 64 hexadecimal digits, for storage.
     #[cfg(feature = "alloc")]
     pub fn expose_hex(&self) -> Zeroizing<alloc::string::String> {
         Zeroizing::new(base16ct::lower::encode_string(self.expose_bytes()))
     }
 
-    /// The public key that belongs to this secret key, `x25519(key, 9)`. Costs a multiplication:
-    /// keep the result.
+    /// Returns the public key that belongs to this secret key, `x25519(key, 9)`. It costs a
+    /// multiplication, so keep the result.
     pub fn public_key(&self) -> PublicKey {
         PublicKey(X25519::new().multiply_base(&self.0))
     }
@@ -102,8 +100,8 @@ impl fmt::Debug for SecretKey {
 
 /// A public X25519 key of a server or a client: a 32-byte u-coordinate.
 ///
-/// Any 32 bytes can be held, as on the wire; [`PublicKey::validate`] checks whether they are the
-/// canonical form of a valid key. `Display` and `FromStr` speak 64 hexadecimal digits.
+/// It can have any 32 bytes, as on the wire; [`PublicKey::validate`] checks whether they are the
+/// canonical form of a valid key. `Display` and `FromStr` use 64 hexadecimal digits.
 ///
 /// ```
 /// use pssst::PublicKey;
@@ -122,22 +120,22 @@ impl PublicKey {
         Self(bytes)
     }
 
-    /// The key's bytes.
+    /// Returns the key's bytes.
     pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
 
-    /// Tells whether these bytes are the canonical encoding of a point of the prime-order subgroup,
-    /// as those of every key made from a secret key are. [R-20]
+    /// Checks that these bytes are the canonical encoding of a point of the prime-order subgroup,
+    /// as every key made from a secret key is. [R-20]
     ///
-    /// Enrol no client key that fails this: seven other points, and further encodings of each, pass
-    /// the proof of the same secret key. Costs two thirds of an X25519.
+    /// Do not enrol a client key that fails this check: seven other points, and further encodings
+    /// of each, pass the proof of the same secret key. It costs two thirds of an X25519.
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] for the points of order 1, 2, 4 and 8, on the curve or its twist, in
-    /// whatever encoding: anyone can compute their shared secret. [`Refusal::ClientKeyAlias`] for
-    /// another encoding of a point, a point outside the prime-order subgroup, and coordinates that
-    /// only the curve's twist has.
+    /// any encoding: anyone can compute their shared secret. [`Refusal::ClientKeyAlias`] for
+    /// another encoding of a point, a point outside the prime-order subgroup, and coordinates on
+    /// the curve's twist.
     pub fn validate(&self) -> Result<(), Refusal> {
         match X25519::new().classify(&self.0) {
             PointClass::PrimeOrder => Ok(()),

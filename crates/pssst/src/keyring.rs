@@ -2,11 +2,11 @@
 
 use crate::{Error, PublicKey, SecretKey};
 
-/// The secret keys of a server: the current one, and others while one key is replaced by the next.
+/// The secret keys of a server: the current one, and others during a rotation.
 ///
 /// A packet does not name its key, so the keys are tried in order [R-27]: put the one that most
-/// clients use first. Every further key adds an X25519 to the cost of refusing junk, which is why
-/// the number is bounded.
+/// clients use first. Every further key adds an X25519 to the cost of refusing junk, so their
+/// number is bounded.
 ///
 /// ```
 /// use pssst::{Keyring, SecretKey, Server, SysRng};
@@ -43,11 +43,10 @@ pub(crate) struct ServerKey {
 }
 
 impl Keyring {
-    /// Keys that a keyring holds at most: the next, the current and the previous one, and one to
-    /// spare.
+    /// The most keys of a keyring: next, current and previous key, and a spare one.
     pub const CAPACITY: usize = 4;
 
-    /// A keyring of one key.
+    /// Returns a keyring of one key.
     pub fn new(secret: SecretKey) -> Self {
         let mut keys = [const { None }; Self::CAPACITY];
         keys[0] = Some(ServerKey::new(secret));
@@ -67,7 +66,7 @@ impl Keyring {
         Ok(self)
     }
 
-    /// The public keys, in the order in which the secret keys are tried.
+    /// Returns the public keys, in the order in which the secret keys are tried.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.iter().map(|key| &key.public)
     }

@@ -1,13 +1,13 @@
 //! PSSST, Packet Security for Stateless Server Transactions: one small encrypted datagram to any
 //! server of a pool that keeps nothing about its clients, and at most one encrypted datagram back.
 //!
-//! No handshake, no session, nothing for a load balancer to remember. A client may prove who it is
+//! There is no handshake, no session, and no state in a load balancer. A client may prove who it is
 //! within that same packet, and no one on the path learns which client it was.
 //!
-//! This crate is the protocol and nothing else: no socket, clock, file or thread. It fills and
-//! takes the caller's buffers, so it runs under any runtime, on a microcontroller, or in a
-//! simulator. The rules it follows are in the repository's `docs/specification.md`; ids like
-//! `[R-18]` in these pages refer to them.
+//! This crate is the protocol and nothing else: no socket, clock, file or thread. It works in the
+//! caller's buffers, so it runs under any runtime, on a microcontroller, or in a simulator. The
+//! repository's `docs/specification.md` has the rules that it follows; ids such as `[R-18]` in
+//! these pages refer to them.
 //!
 //! # A transaction
 //!
@@ -45,16 +45,16 @@
 //! so it answers again, and all answers to one request are sealed under the same key and nonce.
 //!
 //! Under suite 1 ([`Suite::X25519AesGcm128`], the default, since it is what other implementations
-//! speak) that is fatal as soon as two answers differ, in a time or a counter, say. AES-GCM then
-//! falls: the two ciphertexts show how the messages differ, the two tags reveal the authentication
-//! key, and with it anyone can forge a third reply that the waiting client accepts. The test
-//! `two_answers` carries the attack out. So, under suite 1:
+//! speak) that is fatal as soon as two answers differ, for instance in a time or a counter. AES-GCM
+//! then breaks: the two ciphertexts show how the messages differ, the two tags reveal the
+//! authentication key, and with it anyone can forge a third reply that the waiting client accepts.
+//! The test `two_answers` carries out the attack. So, under suite 1:
 //!
 //! * **a handler answers the same request with the same bytes**, on every server of the pool and at
-//!   any later time. Being idempotent, changing nothing the second time, is not enough.
+//!   any later time. Being idempotent is not enough.
 //! * If it cannot promise that, use suite 0xf001 ([`Suite::X25519Aes128GcmSiv`]), which has the
-//!   same sizes and shows no more than whether two whole answers were equal. Prefer it whenever
-//!   both ends are yours, and have the server accept nothing else: [`Server::with_suites`].
+//!   same sizes and reveals only whether two whole answers were equal. Prefer it if both ends are
+//!   yours, and let the server accept no other suite: [`Server::with_suites`].
 //!
 //! # What it is not
 //!
@@ -69,11 +69,11 @@
 //!
 //! # Many at once
 //!
-//! Nearly all of a packet's cost is X25519, which a CPU with AVX-512 IFMA or AVX2 does side by side
-//! for many packets, at a fifth of the time each or at two thirds. So a server hands all packets
-//! that are waiting to [`Server::open_batch`], and who sends many requests, to one server or to
-//! many, seals them with [`Client::seal_batch`]. Outcomes and bytes are those of one after another;
-//! one packet alone costs what it costs by itself.
+//! Nearly all of a packet's cost is X25519. A CPU with AVX-512 IFMA or AVX2 computes it for many
+//! packets side by side, in a fifth or two thirds of the time each. So pass all waiting packets to
+//! [`Server::open_batch`], and seal many requests, to one server or many, with
+//! [`Client::seal_batch`]. Outcomes and bytes equal those of single calls; a single packet costs
+//! the same as without a batch.
 //!
 //! CPU features are detected once; [`X25519`] reports the selected backends, and can select others:
 //!
@@ -93,7 +93,7 @@
 //! | `alloc` | methods that return `Vec` and `String` |
 //! | `serde` | public keys in documents, as 64 hexadecimal digits |
 //!
-//! Without any of them the crate is `no_std` and never allocates. The batches need none of them.
+//! Without any of them the crate is `no_std` and never allocates. Batches need no feature.
 
 #![no_std]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]

@@ -1,21 +1,21 @@
-//! The packet's layout: header, flags, sizes (specification, section 2). The wire and nothing else.
+//! The packet's layout: header, flags, sizes (specification, section 2). Only the wire format.
 
 use crate::{Error, Refusal};
 
-/// Bytes of the header: flags and suite, two each.
+/// Length of the header in bytes: two of flags, two of suite.
 pub const HEADER_LEN: usize = 4;
-/// Bytes of the exchange value, which follows the header.
+/// Length of the exchange value in bytes. It follows the header.
 pub const EXCHANGE_VALUE_LEN: usize = 32;
-/// Bytes of the authentication tag, which ends the packet.
+/// Length of the authentication tag in bytes. It ends the packet.
 pub const TAG_LEN: usize = 16;
-/// Bytes of a client's proof, which opens the plaintext of an authenticated request: client key and
-/// ephemeral secret.
+/// Length of a client's proof in bytes: client key and ephemeral secret. It begins the plaintext of
+/// an authenticated request.
 pub const PROOF_LEN: usize = 64;
-/// Bytes around the message of an anonymous request, and of every reply.
+/// Overhead of an anonymous request and of every reply, in bytes.
 pub const OVERHEAD: usize = HEADER_LEN + EXCHANGE_VALUE_LEN + TAG_LEN;
-/// Bytes around the message of an authenticated request.
+/// Overhead of an authenticated request in bytes.
 pub const AUTHENTICATED_OVERHEAD: usize = OVERHEAD + PROOF_LEN;
-/// Where the message of a reply begins.
+/// Offset of the message in a reply, in bytes.
 pub const REPLY_MESSAGE_OFFSET: usize = HEADER_LEN + EXCHANGE_VALUE_LEN;
 
 ///
@@ -53,37 +53,37 @@ impl Header {
         [flags_high, flags_low, suite_high, suite_low]
     }
 
-    /// Whether the packet says that it is a reply.
+    /// Returns whether the packet is marked as a reply.
     pub const fn is_reply(self) -> bool {
         self.flags & FLAG_REPLY != 0
     }
 
-    /// Whether the packet says that its request is authenticated.
+    /// Returns whether the packet is marked as authenticated.
     pub const fn has_client_auth(self) -> bool {
         self.flags & FLAG_CLIENT_AUTH != 0
     }
 
-    /// The flags that must be zero.
+    /// Returns the flags that must be zero.
     pub const fn reserved_bits(self) -> u16 {
         self.flags & !(FLAG_REPLY | FLAG_CLIENT_AUTH)
     }
 
-    /// The suite's number, which need not be one that [`Suite`](crate::Suite) knows.
+    /// Returns the suite's number, which [`Suite`](crate::Suite) may not know.
     pub const fn suite_number(self) -> u16 {
         self.suite
     }
 
-    /// The header of a request under the suite of this number.
+    /// Returns the header of a request under the suite of this number.
     pub(crate) const fn request(suite: u16, client_auth: bool) -> Self {
         Self { flags: if client_auth { FLAG_CLIENT_AUTH } else { 0 }, suite }
     }
 
-    /// The header of the reply to a request with this header.
+    /// Returns the header of the reply to a request with this header.
     pub(crate) const fn into_reply(self) -> Self {
         Self { flags: self.flags | FLAG_REPLY, suite: self.suite }
     }
 
-    /// The header of the request that a reply with this header is for.
+    /// Returns the header of the request that a reply with this header is for.
     pub(crate) const fn into_request(self) -> Self {
         Self { flags: self.flags & !FLAG_REPLY, suite: self.suite }
     }
@@ -127,7 +127,7 @@ impl<'p> Parts<'p> {
     }
 }
 
-/// The front of the caller's buffer, as long as a packet with these sizes.
+/// Returns the front of the caller's buffer, as long as a packet with these sizes.
 pub(crate) fn message_slot(buffer: &mut [u8], overhead: usize, message_len: usize) -> Result<&mut [u8], Error> {
     let needed = overhead.saturating_add(message_len);
     buffer.get_mut(..needed).ok_or(Error::BufferTooSmall { needed })

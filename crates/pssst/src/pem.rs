@@ -18,7 +18,7 @@ const X25519: AlgorithmIdentifierRef<'_> =
     AlgorithmIdentifierRef { oid: ObjectIdentifier::new_unwrap("1.3.101.110"), parameters: None };
 
 impl SecretKey {
-    /// The secret itself as a PKCS#8 document, `BEGIN PRIVATE KEY`, for storing it.
+    /// Returns the secret as a PKCS#8 document, `BEGIN PRIVATE KEY`, for storage.
     #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "48 bytes of DER always fit")]
     pub fn expose_pem(&self) -> Zeroizing<String> {
         fn encode(key: &SecretKey) -> pkcs8::der::Result<Zeroizing<String>> {
@@ -61,7 +61,7 @@ impl SecretKey {
 }
 
 impl PublicKey {
-    /// The key as a SubjectPublicKeyInfo document, `BEGIN PUBLIC KEY`.
+    /// Returns the key as a SubjectPublicKeyInfo document, `BEGIN PUBLIC KEY`.
     #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "44 bytes of DER always fit")]
     pub fn to_pem(&self) -> String {
         fn encode(key: &PublicKey) -> pkcs8::der::Result<String> {

@@ -65,7 +65,7 @@ pub enum KeyCheck {
 }
 
 impl Server {
-    /// A server with these keys, which accepts every suite.
+    /// Returns a server with these keys, which accepts every suite.
     pub fn new(keyring: impl Into<Keyring>) -> Self {
         Self { keyring: keyring.into(), suites: SuiteSet::ALL, is_authenticated_only: false, x25519: X25519::new() }
     }
@@ -113,7 +113,7 @@ impl Server {
         Self { x25519, ..self }
     }
 
-    /// The server's keys.
+    /// Returns the server's keys.
     pub const fn keyring(&self) -> &Keyring {
         &self.keyring
     }

@@ -35,7 +35,7 @@ impl Suite {
     /// Every suite, in the order of their numbers.
     pub const ALL: [Self; 2] = [Self::X25519AesGcm128, Self::X25519Aes128GcmSiv];
 
-    /// The number in the packet's header.
+    /// Returns the number in the packet's header.
     pub const fn number(self) -> u16 {
         match self {
             Self::X25519AesGcm128 => 0x0001,
@@ -43,7 +43,7 @@ impl Suite {
         }
     }
 
-    /// The suite with this number.
+    /// Returns the suite with this number.
     ///
     /// # Errors
     /// [`Refusal::UnsupportedSuite`] for any other number, 0 among them.
@@ -55,7 +55,7 @@ impl Suite {
         }
     }
 
-    /// The name in the specification.
+    /// Returns the name in the specification.
     pub const fn name(self) -> &'static str {
         match self {
             Self::X25519AesGcm128 => "X25519_AESGCM128",
@@ -137,12 +137,12 @@ impl SuiteSet {
     /// Every suite of this implementation.
     pub const ALL: Self = Self(0b11);
 
-    /// The suites of the set, in the order of their numbers.
+    /// Returns the suites of the set, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Suite> {
         Suite::ALL.into_iter().filter(move |suite| self.contains(*suite))
     }
 
-    /// Whether the suite is in the set.
+    /// Returns whether the suite is in the set.
     pub const fn contains(self, suite: Suite) -> bool {
         self.0 & Self::bit(suite) != 0
     }
@@ -182,7 +182,7 @@ pub(crate) struct Agreement<'a> {
 pub(crate) struct TransactionSecret(Zeroizing<[u8; 32]>);
 
 impl TransactionSecret {
-    /// The AEAD under `D[0..16]`.
+    /// Returns the AEAD under `D[0..16]`.
     fn aead<C: CipherSuite>(&self) -> C::Aead {
         let d: &[u8; 32] = &self.0;
         let mut key = [0; 16];
@@ -242,8 +242,8 @@ impl CipherSuite for Aes128GcmSiv {
     }
 }
 
-/// The additional data is the packet's own header, which for a reply is not the request's.
-///
+/// The additional data is the packet's own header, which for a reply differs from the request's.
+///
 fn seal<C: CipherSuite>(
     secret: &TransactionSecret,
     direction: Direction,

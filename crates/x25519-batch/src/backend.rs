@@ -39,12 +39,12 @@ pub(crate) enum BatchBackend {
 }
 
 impl BatchBackend {
-    /// The widest lanes of this machine. CPU features are detected once per process.
+    /// Returns the widest lanes of this machine. CPU features are detected once per process.
     pub(crate) fn detect() -> Self {
         Ifma::detect().map(Self::Ifma).or_else(|| Avx2::detect().map(Self::Avx2)).unwrap_or(Self::None)
     }
 
-    /// The lanes of this backend, if it has any and this machine can run them.
+    /// Returns the lanes of this backend, if it has any and this machine can run them.
     pub(crate) fn with_lanes(backend: Backend) -> Option<Self> {
         match backend {
             Backend::Dalek | Backend::Graviola => Some(Self::None),

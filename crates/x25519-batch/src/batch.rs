@@ -15,7 +15,7 @@ pub(crate) enum Scalars<'a> {
 }
 
 impl<'a> Scalars<'a> {
-    /// The first scalars, and the others.
+    /// Returns the first scalars, and the others.
     #[inline(always)]
     pub(crate) fn split_at(self, count: usize) -> (Self, Self) {
         match self {
@@ -27,7 +27,7 @@ impl<'a> Scalars<'a> {
         }
     }
 
-    /// The scalars in turn; the one over and over.
+    /// Returns the scalars in turn; the one over and over.
     pub(crate) fn iter(self) -> impl Iterator<Item = &'a [u8; 32]> {
         let (one, each): (Option<_>, &[_]) = match self {
             Self::One(scalar) => (Some(scalar), &[]),

@@ -16,7 +16,7 @@ pub(crate) trait Field: Copy {
     /// From 256 bits, lowest word first. The top bit is ignored, and values from p on are reduced
     /// modulo p (RFC 7748, section 5).
     fn from_words(words: [Self::Word; 4]) -> Self;
-    /// The one representation below p, lowest word first. Not for sums and differences.
+    /// Returns the one representation below p, lowest word first. Not for sums and differences.
     fn to_words(self) -> [Self::Word; 4];
     /// `self * other`, where `other` is not a difference. (One factor's limbs may be larger than
     /// the other's.)
@@ -25,7 +25,7 @@ pub(crate) trait Field: Copy {
     fn square(self) -> Self::Product;
     /// `self` as a product; not for sums and differences.
     fn product(self) -> Self::Product;
-    /// A product as a factor.
+    /// Returns a product as a factor.
     fn factor(product: Self::Product) -> Self;
     /// `p + q` as a factor.
     fn sum(p: Self::Product, q: Self::Product) -> Self;
@@ -87,7 +87,7 @@ const ONES_250: [Step; 10] = [
     (9, 50, 7),
 ];
 
-/// The power that the last step makes, number 10 after those of [`ONES_250`].
+/// Returns the power that the last step makes, number 10 after those of [`ONES_250`].
 ///
 /// The steps are data and the arithmetic is there once, since a batch usually finds the processor's
 /// caches busy with something else.

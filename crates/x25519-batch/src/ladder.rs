@@ -60,7 +60,7 @@ pub(crate) fn ladder<F: Field>(scalar: [F::Word; 4], u: F) -> (F, F) {
     (x, z)
 }
 
-/// The double of a point `x / z`, from `x + z` and `x - z`.
+/// Returns the double of a point `x / z`, from `x + z` and `x - z`.
 #[inline(always)]
 fn doubled<F: Field>(sum: F, difference: F) -> Point<F> {
     let aa = sum.square();

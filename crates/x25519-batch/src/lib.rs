@@ -115,8 +115,8 @@ pub struct X25519 {
 pub struct LengthMismatch;
 
 impl X25519 {
-    /// The best that this machine has. CPU features are detected once per process; making a handle
-    /// then takes nanoseconds.
+    /// Returns the best that this machine has. CPU features are detected once per process; making a
+    /// handle then takes nanoseconds.
     pub fn new() -> Self {
         Self { graviola: Graviola::detect(), lanes: BatchBackend::detect() }
     }
@@ -152,7 +152,7 @@ impl X25519 {
         }
     }
 
-    /// The library for single multiplications.
+    /// Returns the library for single multiplications.
     pub const fn single_backend(self) -> Backend {
         if self.graviola.is_some() { Backend::Graviola } else { Backend::Dalek }
     }

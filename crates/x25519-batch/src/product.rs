@@ -26,14 +26,14 @@ impl Product {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The u-coordinate, below p, in little-endian bytes (RFC 7748, section 5).
+    /// Returns the u-coordinate, below p, in little-endian bytes (RFC 7748, section 5).
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether all bytes are zero, as they are for a point of low order: then the other party's
-    /// scalar had no effect, and everyone knows the product (RFC 7748, section 6.1). In constant
-    /// time.
+    /// Returns whether all bytes are zero, as they are for a point of low order: then the other
+    /// party's scalar had no effect, and everyone knows the product (RFC 7748, section 6.1). In
+    /// constant time.
     pub fn is_zero(&self) -> Choice {
         self.as_bytes().ct_eq(&[0; 32])
     }

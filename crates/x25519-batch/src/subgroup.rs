@@ -135,7 +135,7 @@ fn outside_of_subgroup<F: Field>(u: F) -> F::Word {
     u_is_no_square.or(n_is_no_square).or(differ(symbol_of_pairing, ONE))
 }
 
-/// A square root, and the selector of the lanes that have none.
+/// Returns a square root, and the selector of the lanes that have none.
 ///
 /// As p is 5 modulo 8, `f^((p - 1) / 4)` is 1 or -1 for squares, and with `e = f^((p - 5) / 8)`
 /// either `e f` or `i e f` is a root.
@@ -149,8 +149,8 @@ fn square_root<F: Field>(f: F) -> (F, F::Word) {
     (multiply(multiply(e, f), factor), is_not_1.and(is_not_minus_1))
 }
 
-/// The residue symbol of fourth order, `f^((p - 1) / 4)`, from `e = f^((p - 5) / 8)`: 1 for fourth
-/// powers.
+/// Returns the residue symbol of fourth order, `f^((p - 1) / 4)`, from `e = f^((p - 5) / 8)`: 1 for
+/// fourth powers.
 #[inline(always)]
 fn symbol<F: Field>(e: F, f: F) -> [F::Word; 4] {
     multiply(F::factor(e.square()), f).to_words()

@@ -13,7 +13,7 @@ pub(crate) trait Vector: Copy {
 
     /// Returns a vector with this word in every lane.
     fn splat(word: u64) -> Self;
-    /// The first words of a slice. Lanes beyond its end are zero.
+    /// Returns the first words of a slice. Lanes beyond its end are zero.
     fn load(words: &[u64]) -> Self;
     /// The words of all lanes, as far as the slice takes them.
     fn store(self, words: &mut [u64]);
@@ -39,7 +39,7 @@ pub(crate) trait Vector: Copy {
         half.add(Self::splat((1 << 63) - 1))
     }
 
-    /// Whether a word in any lane reaches the bound. For assertions on the arithmetic.
+    /// Returns whether a word in any lane reaches the bound. For assertions on the arithmetic.
     fn any_reaches(self, bound: u64) -> bool {
         let mut words = [0; MAX_LANES];
         self.store(&mut words);

@@ -29,7 +29,7 @@ impl From<SuiteOption> for Suite {
     }
 }
 
-/// A public key: 64 hexadecimal digits, or a file that holds a key.
+/// Returns a public key: 64 hexadecimal digits, or a file that holds a key.
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     text.parse().or_else(|_| key_file::read_public(Path::new(text)))
 }
@@ -40,13 +40,13 @@ pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     Ok((name.into(), value.into()))
 }
 
-/// The state of a client.
+/// Returns the state of a client.
 pub(crate) fn state(text: &str) -> Result<State, String> {
     text.parse().map_err(|error: pssst_identity::Error| error.to_string())
 }
 
-/// A time: with date and time of day (RFC 3339), with a date only (its first moment in UTC), or so
-/// long from now.
+/// Returns a time: with date and time of day (RFC 3339), with a date only (its first moment in
+/// UTC), or so long from now.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let date = |text: &str| format!("{}T00:00:00Z", text.parse::<Date>().ok()?).parse().ok();
     // A bare number may be a year.

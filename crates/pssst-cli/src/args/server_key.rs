@@ -41,7 +41,7 @@ pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
 }
 
 impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
-    /// A client of the directory; `None` without `--directory`.
+    /// Returns a client of the directory; `None` without `--directory`.
     pub(crate) fn client(&self) -> Result<Option<DirectoryClient>, Failure> {
         let Some(url) = &self.directory else { return Ok(None) };
         let mut builder = DirectoryClient::builder(url);
@@ -59,14 +59,14 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
 }
 
 impl DirectoryOptions<true> {
-    /// A client of the directory.
+    /// Returns a client of the directory.
     pub(crate) fn required(&self) -> Result<DirectoryClient, Failure> {
         self.client()?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
     }
 }
 
 impl KeySource {
-    /// The key for now.
+    /// Returns the key for now.
     pub(crate) fn server_key(&self) -> Result<PublicKey, Failure> {
         match self.directory()? {
             Some(directory) => runtime::run(current_key(&directory)),
@@ -74,7 +74,7 @@ impl KeySource {
         }
     }
 
-    /// The key that is given for good.
+    /// Returns the fixed key.
     pub(crate) fn fixed_key(&self) -> Result<PublicKey, Failure> {
         let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
         let key = options::public_key(self.server_key.as_ref().ok_or_else(missing)?);
@@ -89,25 +89,26 @@ impl KeySource {
         }
     }
 
-    /// The files that are read.
+    /// Returns the files that are read.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
         let is_file = |key: &&String| key.parse::<PublicKey>().is_err();
         let key = self.server_key.iter().filter(is_file).map(PathBuf::from);
         key.chain(self.directory.directory_ca.clone())
     }
 
-    /// The directory, if the key is from one.
+    /// Returns the directory, if the key is from one.
     pub(crate) fn directory(&self) -> Result<Option<DirectoryClient>, Failure> {
         self.directory.client()
     }
 
-    /// Whether the key is read from standard input.
+    /// Returns whether the key is read from standard input.
     pub(crate) fn reads_stdin(&self) -> bool {
         self.server_key.as_deref() == Some("-")
     }
 }
 
-/// The key for now: from the cache, while what is in it is not overdue, or else from the directory.
+/// Returns the key for now: from the cache, while what is in it is not overdue, or else from the
+/// directory.
 pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
     let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.refresh_at);
     if !is_fresh && let Err(error) = directory.fetch().await {
@@ -117,7 +118,7 @@ pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey
     directory.server_key().map_err(|error| failure(&error))
 }
 
-/// The failure of a directory's client, and what to do.
+/// Returns the failure of a directory's client, and what to do.
 pub(crate) fn failure(error: &Error) -> Failure {
     let remedy = match error {
         Error::Connection(_) => {
@@ -138,7 +139,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
 const CHECK_PATH: &str = "check the path and its permissions";
 const ASK_OPERATOR: &str = "try again; if it fails again, ask the directory's operator";
 
-/// The failure of a directory's service or of a schedule, and what to do.
+/// Returns the failure of a directory's service or of a schedule, and what to do.
 pub(crate) fn service_failure(error: &ServiceError) -> Failure {
     let remedy = match error {
         ServiceError::NoCurrentKey => "ask the directory's operator: its keys have expired",
@@ -152,7 +153,7 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
     Failure::new(error.to_string(), remedy)
 }
 
-/// The failure of a file of the directory's service.
+/// Returns the failure of a file of the directory's service.
 pub(crate) fn of_file(path: &Path, error: &ServiceError) -> Failure {
     service_failure(error).with_context(path.display())
 }

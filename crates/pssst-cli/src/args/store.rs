@@ -21,14 +21,14 @@ impl Location {
         open(&self.store).await
     }
 
-    /// A database, which alone has tokens and an audit log.
+    /// Opens a database: only databases have tokens and an audit log.
     pub(crate) async fn open_database(&self) -> Result<SqlStore, Failure> {
         self.check()?;
         let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
         Ok(store.with_actor(actor()))
     }
 
-    /// Whether it may be a database, without opening it.
+    /// Returns whether it may be a database, without opening it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.store.starts_with("file:") {
             return Err(Failure::usage(
@@ -46,7 +46,7 @@ pub(crate) async fn open(location: &str) -> Result<Arc<dyn IdentityStore>, Failu
     pssst_identity::open(location, &actor()).await.map_err(|error| failure(&error))
 }
 
-/// Whether a location may be one, without opening it.
+/// Returns whether a location may be one, without opening it.
 pub(crate) fn check(location: &str) -> Result<(), Failure> {
     let schemes = ["file:", "sqlite:", "postgres:", "postgresql:"];
     if schemes.iter().any(|scheme| location.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) {
@@ -56,7 +56,7 @@ pub(crate) fn check(location: &str) -> Result<(), Failure> {
     Err(Failure::usage("this is not a location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
 }
 
-/// A client by its name or its key.
+/// Returns a client by its name or its key.
 pub(crate) async fn find(store: &dyn IdentityStore, client: &str) -> Result<Identity, Failure> {
     let found = match client.parse() {
         Ok(key) => store.get(&key).await,

@@ -13,7 +13,7 @@ pub(crate) fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
     Ok(addresses)
 }
 
-/// Whether this may be a server's name and port. Name servers are not asked.
+/// Returns whether this may be a server's name and port. Name servers are not asked.
 pub(crate) fn check_server(server: &str) -> Result<(), Failure> {
     let is_one = server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "expected a host, a colon and a port");
@@ -31,7 +31,7 @@ pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// Whether receiving ended without a packet and without a fault.
+/// Returns whether receiving ended without a packet and without a fault.
 pub(crate) fn is_silence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

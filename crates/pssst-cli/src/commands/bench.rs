@@ -58,8 +58,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first address of the server that answers, if there are several: `localhost` is `::1` first
-/// on many machines, where the server may not listen.
+/// Returns the first address of the server that answers, if there are several: `localhost` is `::1`
+/// first on many machines, where the server may not listen.
 fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Result<SocketAddr, Failure> {
     if let [address] = addresses {
         return Ok(*address);

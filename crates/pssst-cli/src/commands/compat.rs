@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Far more than an exchange has.
 const MAX_INPUT_LEN: u64 = 1 << 20;
-/// Bytes of the message that each side sends.
+/// Length of the message that each side sends, in bytes.
 const PLAINTEXT_LEN: usize = 64;
 
 #[derive(PartialEq, Eq)]

@@ -108,7 +108,7 @@ impl<'a, W: Write> Inspector<'a, W> {
         self.show(&Entry { place: Some(place), dissection, opened, events })
     }
 
-    /// A packet by itself.
+    /// Returns a packet by itself.
     fn packet(&mut self, packet: &[u8]) -> Result<(), Failure> {
         let mut dissection = Dissection::of(packet, packet.len());
         let opened = self.decryptor.as_ref().and_then(|decryptor| decryptor.open(packet, &mut dissection));
@@ -131,7 +131,7 @@ impl<'a, W: Write> Inspector<'a, W> {
     }
 }
 
-/// The secret keys, if there are any.
+/// Returns the secret keys, if there are any.
 fn keyring(args: &Args) -> Result<Option<Keyring>, Failure> {
     let mut secrets = args.secret_key.iter().map(|file| key_file::read_secret(file, &args.access));
     let Some(first) = secrets.next().transpose()? else { return Ok(None) };

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     live: LiveOptions,
 }
 
-/// What stays as it is while it runs. The files that it names are followed by the directory itself.
+/// Options that need a restart. The files that it names are followed by the directory itself.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
     /// The address and port for clients and devices; [::] serves IPv4 as well as IPv6.

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     live: Live,
 }
 
-/// What stays as it is while it runs.
+/// Options that need a restart.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     live: Live,
 }
 
-/// What stays as it is while it runs.
+/// Options that need a restart.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
     #[command(flatten)]
@@ -216,7 +216,7 @@ impl Args {
     }
 }
 
-/// The failure of the option at fault, with what to do.
+/// Returns the failure of the option at fault, with what to do.
 fn failure(error: &Error) -> Failure {
     let (option, remedy) = match error {
         Error::InvalidUpstream | Error::HttpClient(_) => {

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     live: Live,
 }
 
-/// What stays as it is while it runs.
+/// Options that need a restart.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
     /// Address and port to receive datagrams at; repeat for more. Port 0 takes a free one.
@@ -105,7 +105,7 @@ impl Args {
         }
     }
 
-    /// Whether there is room for a message.
+    /// Returns whether there is room for a message.
     fn check_size(&self) -> Result<(), Failure> {
         let needed = if self.live.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
         if self.live.max_datagram as usize > needed {
@@ -223,7 +223,8 @@ impl Service for ProxyService {
     }
 }
 
-/// A client of the pool, and what keeps its key current; instead of another one, perhaps.
+/// Returns a client of the pool and the task that keeps its key current. It can replace another
+/// client.
 async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
     args.refuse_streams()?;
     let directory = args.live.key_source.directory()?;

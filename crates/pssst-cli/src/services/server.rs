@@ -132,7 +132,7 @@ impl LiveServerOptions {
         Ok(Prepared { keys, accepts, server, clients, bounds: self.bounds() })
     }
 
-    /// The files that hold what is read.
+    /// Returns the files that hold what is read.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.keys.files()
     }

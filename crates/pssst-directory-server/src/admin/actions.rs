@@ -36,7 +36,7 @@ impl ClientAction {
         action.ok_or_else(|| Failure::not_found("this cannot be done to a client"))
     }
 
-    /// Whether it would change something.
+    /// Returns whether it would change something.
     pub(super) fn fits(self, state: State) -> bool {
         match self {
             Self::Suspend => state == State::Enrolled,
@@ -61,7 +61,7 @@ impl ClientAction {
     }
 }
 
-/// A path that names no key names no client.
+/// A path without a valid key names no client.
 pub(super) fn parse_key(text: &str) -> Result<PublicKey, Failure> {
     text.parse().map_err(|_| Failure::not_found("this is not the key of a client: 64 hexadecimal digits"))
 }

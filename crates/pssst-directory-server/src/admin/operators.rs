@@ -18,9 +18,9 @@ const HASH_PREFIX: &str = "sha256:";
 const SECRET_LEN: usize = 32;
 const MAX_NAME_LEN: usize = 64;
 
-/// The operators of a directory, from a text file that may be changed at any time: a line
-/// `NAME sha256:HASH` for each token, blank lines, and comments that begin with `#`. Cheap to
-/// clone: all clones are one.
+/// The operators of a directory, from a text file that may be changed at any time: a line `NAME
+/// sha256:HASH` for each token, blank lines, and comments that begin with `#`. Cheap to clone; all
+/// clones share one state.
 ///
 /// The hash is SHA-256 of the token's text, in hexadecimal digits. Tokens have 256 random bits, so
 /// a slow hash is not needed, and the file reveals no token; but anyone who can write it is an
@@ -74,7 +74,7 @@ impl Operators {
     /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
     ///
     /// # Errors
-    /// Those of [`Operators::open`]; the previous contents stay in force.
+    /// The errors of [`Operators::open`]; the previous contents stay in force.
     pub fn reload(&self) -> Result<bool, Error> {
         watched::reload(&self.current)
     }
@@ -89,8 +89,8 @@ impl Operators {
         drop(watched::poll(&self.current));
     }
 
-    /// The name of the operator with this token. It takes the same time for every operator and for
-    /// every partial match.
+    /// Returns the name of the operator with this token. It takes the same time for every operator
+    /// and for every partial match.
     pub(super) fn find(&self, token: &str) -> Option<String> {
         // A token that a person made up has too few random bits for this hash.
         let digits = token.strip_prefix(PREFIX)?;

@@ -20,7 +20,7 @@ impl DirectoryClient {
     /// and identity: it has the same outcome.
     ///
     /// # Errors
-    /// Those of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or
+    /// The errors of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or
     /// [`Error::Syntax`] for an answer that was not made by a server of the pool.
     pub async fn enroll(
         &self,
@@ -45,7 +45,7 @@ impl DirectoryClient {
         }
     }
 
-    /// The sealed reply.
+    /// Returns the sealed reply.
     async fn post_enrollment(&self, packet: &[u8]) -> Result<Vec<u8>, Error> {
         let mut pause = Duration::from_secs(1);
         for _ in 1..ATTEMPTS {
@@ -70,7 +70,7 @@ impl DirectoryClient {
     }
 }
 
-/// Whether it may be otherwise in a moment.
+/// Returns whether it may be otherwise in a moment.
 fn may_pass(error: &Error) -> bool {
     match error {
         Error::Connection(_) | Error::Refused { refusal: Refusal::Unavailable, .. } => true,

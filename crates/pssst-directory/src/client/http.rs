@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 
 use crate::Error;
 
-/// Bytes of the longest entity tag that is remembered.
+/// Length of the longest entity tag that is remembered, in bytes.
 const MAX_ETAG_LEN: usize = 256;
 
 pub(super) struct Http {

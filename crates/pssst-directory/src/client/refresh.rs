@@ -57,13 +57,13 @@ pub(super) async fn refresh_loop<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-/// A random time in the second half of the interval.
+/// Returns a random time in the second half of the interval.
 fn jittered(whole: Duration, fraction: f64) -> Duration {
     let half = whole / 2;
     half + half.mul_f64(fraction)
 }
 
-/// A quarter of the interval, or 5 minutes.
+/// Returns a quarter of the interval, or 5 minutes.
 fn max_backoff(interval: Option<Duration>) -> Duration {
     interval.map_or(MAX_BACKOFF, |interval| (interval / 4).clamp(MIN_PAUSE, MAX_BACKOFF))
 }

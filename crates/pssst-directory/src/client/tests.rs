@@ -16,7 +16,7 @@ fn begun() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-/// A clock that goes with tokio's time.
+/// Returns a clock that goes with tokio's time.
 fn clock_from(begun: Timestamp) -> Clock {
     let start = Instant::now();
     Clock::from_fn(move || begun + start.elapsed())

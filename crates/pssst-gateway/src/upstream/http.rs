@@ -213,7 +213,7 @@ fn failure(error: &reqwest::Error) -> Failure {
     })
 }
 
-/// Whether the upstream sent something that is not HTTP.
+/// Returns whether the upstream sent something that is not HTTP.
 fn is_malformed(error: &reqwest::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -235,7 +235,7 @@ impl Resolve for HttpResolver {
     }
 }
 
-/// The configuration of TLS, and the protocols to offer.
+/// Returns the configuration of TLS, and the protocols to offer.
 fn tls_config(trust: Trust, version: HttpVersion) -> Result<ClientConfig, Error> {
     let protocols: &[_] = match version {
         HttpVersion::Auto => &["h2", "http/1.1"],

@@ -99,7 +99,7 @@ impl StreamUpstream {
         }
     }
 
-    /// The connection that was used last and is still silent and open.
+    /// Returns the connection that was used last and is still silent and open.
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = lock(&self.idle);
         while let Some(connection) = idle.pop() {

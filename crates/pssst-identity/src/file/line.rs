@@ -75,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Line>, Error> {
     }))
 }
 
-/// The key of a line that has been parsed before.
+/// Returns the key of a line that has been parsed before.
 pub(super) fn key_of(text: &str) -> Option<PublicKey> {
     word(text.trim_matches(SPACES)).0.parse().ok()
 }
@@ -98,13 +98,13 @@ pub(super) fn print(identity: &Identity) -> String {
     text
 }
 
-/// The first word, and what comes after the spaces behind it.
+/// Returns the first word, and what comes after the spaces behind it.
 fn word(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once(SPACES).unwrap_or((text, ""));
     (word, rest.trim_start_matches(SPACES))
 }
 
-/// The first option's name and value, and what comes after the spaces behind it.
+/// Returns the first option's name and value, and what comes after the spaces behind it.
 fn option(text: &str) -> Result<(&str, String, &str), Error> {
     let (name, rest) = text.split_once('=').ok_or(OPTION)?;
     if name.contains(SPACES) {

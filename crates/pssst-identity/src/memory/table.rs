@@ -48,7 +48,7 @@ impl Table {
         self.get(self.by_name.get(name)?)
     }
 
-    /// The number of identities.
+    /// Returns the number of identities.
     #[cfg(feature = "file")]
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()

@@ -18,7 +18,7 @@ const CHUNK_LEN: usize = 256;
 /// in lower case).
 const MAX_SEARCH_LEN: usize = 24_000;
 
-/// The revisions have been reserved.
+/// The caller has reserved the revisions.
 pub(super) async fn add_all(write: &mut WriteTransaction<'_>, new: Vec<NewIdentity>) -> Result<Vec<Identity>, Error> {
     let (mut keys, mut names) = (HashSet::new(), HashSet::new());
     for identity in &new {
@@ -114,7 +114,7 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
     Ok(Page::new(rows.iter().map(identity).collect::<Result<_, _>>()?, query))
 }
 
-/// The revision has been reserved.
+/// The caller has reserved the revision.
 pub(super) async fn update(
     write: &mut WriteTransaction<'_>,
     key: &PublicKey,
@@ -159,7 +159,7 @@ pub(super) async fn update(
     Ok(identity)
 }
 
-/// The revision has been reserved.
+/// The caller has reserved the revision.
 pub(super) async fn remove(write: &mut WriteTransaction<'_>, key: &PublicKey) -> Result<(), Error> {
     let identity = get(&mut write.transaction, key).await?.ok_or(Error::NotFound(*key))?;
     let bytes = key.as_bytes().to_vec();
@@ -233,7 +233,7 @@ async fn conflict(
     Ok(Error::Corrupt("the identities"))
 }
 
-/// A pattern for LIKE.
+/// Returns a pattern for LIKE.
 fn containing(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.chars() {

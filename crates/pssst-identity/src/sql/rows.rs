@@ -59,8 +59,8 @@ where
     row.try_get(index).map_err(|_| Error::Corrupt(place))
 }
 
-/// The bytes of a key. What it is was checked when it was enrolled, and would take the time of an
-/// X25519 each.
+/// Returns the bytes of a key. What it is was checked when it was enrolled, and would take the time
+/// of an X25519 each.
 pub(super) fn key(bytes: &[u8], place: &'static str) -> Result<PublicKey, Error> {
     bytes.try_into().map(PublicKey::from_bytes).map_err(|_| Error::Corrupt(place))
 }

@@ -28,7 +28,7 @@ pub(super) fn check(grant: &TokenGrant) -> Result<(), Error> {
     check_labels(&grant.labels)
 }
 
-/// The grant has been checked.
+/// The caller has checked the grant.
 pub(super) async fn create(write: &mut WriteTransaction<'_>, token: &Token, grant: TokenGrant) -> Result<(), Error> {
     let long_ago = write.now.saturating_sub(MEMORY).unwrap_or(Timestamp::MIN);
     sqlx::query("DELETE FROM pssst_tokens WHERE expires < $1 OR used < $1 OR withdrawn < $1")
@@ -105,7 +105,7 @@ pub(super) enum Examined {
     Repeated(Box<Identity>),
 }
 
-/// Whether a token is valid for a key.
+/// Returns whether a token is valid for a key.
 pub(super) async fn examine(
     connection: &mut AnyConnection,
     token: &Token,

@@ -27,7 +27,7 @@ impl Token {
         Sha256::digest(*self.secret).into()
     }
 
-    /// Whether this is the token with that hash, in constant time.
+    /// Returns whether this is the token with that hash, in constant time.
     pub(crate) fn matches(&self, hash: &[u8]) -> bool {
         self.hash().ct_eq(hash).into()
     }

@@ -1,21 +1,21 @@
-//! When to send again.
+//! Retransmission timeouts.
 
 use std::iter;
 use std::time::Duration;
 
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 
-/// When a request is sent again while no reply comes: the shape of RFC 7252, section 4.2.
+/// The retransmissions of a request without a reply, as in RFC 7252, section 4.2.
 ///
-/// It is always the same bytes: for the server it is the same request.
+/// The bytes are always the same, so that the server sees the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct Retry {
-    /// The least that the first pause lasts; it lasts up to half as much more, at random, so that
-    /// clients that were cut off together do not come back together. Each further pause is twice as
-    /// long. Less than 10 milliseconds count as 10.
+    /// The shortest first timeout. Up to half as much is added at random, so that clients that were
+    /// disconnected together do not return together. Each further timeout is twice as long. Values
+    /// below 10 milliseconds count as 10.
     pub initial_timeout: Duration,
-    /// How often a request is sent again at most. Whatever this says, its deadline ends it.
+    /// The most retransmissions of a request. Its deadline ends it in any case.
     pub max_retransmits: u32,
 }
 
@@ -28,8 +28,8 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pauses before each resend, for a random number between 0 and 1; what is outside counts
-    /// as the nearer of them.
+    /// Returns the pauses before each resend, for a random number between 0 and 1; what is outside
+    /// counts as the nearer of them.
     pub fn pauses(self, fraction: f64) -> impl Iterator<Item = Duration> {
         let least = self.initial_timeout.max(MIN_PAUSE);
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };

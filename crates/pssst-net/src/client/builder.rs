@@ -1,4 +1,4 @@
-//! The way to a client: options, then a server.
+//! Builder of a [`Client`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,50 +32,49 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Proves in every request that the client holds this secret key. Without, requests are
-    /// anonymous.
+    /// Authenticates every request with this secret key. Without it, requests are anonymous.
     pub fn identity(mut self, identity: &SecretKey) -> Self {
         self.settings.identity = Some(identity.clone());
         self
     }
 
-    /// The suite of the requests; suite 1 by default, which every server speaks. Prefer
+    /// Sets the suite of the requests; suite 1 by default, which every server speaks. Prefer
     /// [`Suite::X25519Aes128GcmSiv`] when the server is one of ours.
     pub fn suite(mut self, suite: Suite) -> Self {
         self.settings.suite = suite;
         self
     }
 
-    /// How long a request may take, from the call to its reply; 10 seconds by default. Waiting for
-    /// a place among the requests in flight counts.
+    /// How long a request may take, from the call to its reply; 10 seconds by default. It includes
+    /// the wait for a slot among the requests in flight.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// When requests are sent again.
+    /// Sets the retransmissions.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
         self
     }
 
-    /// Requests in flight at most, 1,024 by default; at least 1. Others wait for a place, within
-    /// their time.
+    /// Sets the most requests in flight, 1,024 by default and at least 1. Further requests wait for
+    /// a slot, within their timeout.
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.settings.max_in_flight = requests.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Bytes of the longest datagram that is sent, 1,232 by default: what passes any IPv6 network
-    /// without being fragmented (1,280 bytes less the headers of IPv6 and UDP). Raise it only if
-    /// you know the network. A longer message is an [`Error::TooLarge`].
+    /// Sets the length of the longest datagram that is sent, in bytes, 1,232 by default: what
+    /// passes any IPv6 network without being fragmented (1,280 bytes less the headers of IPv6 and
+    /// UDP). Raise it only if you know the network. A longer message is an [`Error::TooLarge`].
     pub fn max_datagram(mut self, bytes: usize) -> Self {
         self.settings.max_datagram = bytes.min(MAX_DATAGRAM);
         self
     }
 
-    /// Shares the counters of `client`, so that a replacement continues its statistics: what either
-    /// of them does is in the [`Client::stats`] of both.
+    /// Shares the counters of `client`, so that a replacement continues its statistics:
+    /// [`Client::stats`] of both have the sum.
     pub fn replacing(self, client: &Client) -> Self {
         Self { counts: Some(Arc::clone(&client.shared.counts)), ..self }
     }
@@ -91,7 +90,7 @@ impl ClientBuilder {
     /// be used.
     ///
     /// # Panics
-    /// Outside a tokio runtime with I/O and time enabled.
+    /// If called outside a tokio runtime with I/O and time enabled.
     pub async fn connect(self, server: impl AsRef<str>) -> Result<Client, Error> {
         self.connect_on(Arc::new(Udp), server.as_ref()).await
     }

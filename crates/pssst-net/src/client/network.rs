@@ -15,13 +15,13 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Everything that a client asks of the world, but the time.
 pub(crate) trait Network: Send + Sync {
-    /// The addresses of a server.
+    /// Returns the addresses of a server.
     fn resolve<'a>(&'a self, server: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
 
-    /// A socket with a port of its own, which exchanges datagrams with this address only.
+    /// Returns a socket with a port of its own, which exchanges datagrams with this address only.
     fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn ClientSocket>>;
 
-    /// A random number between 0 and 1, to keep clients from sending in step.
+    /// Returns a random number between 0 and 1, to keep clients from sending in step.
     fn fraction(&self) -> f64;
 }
 

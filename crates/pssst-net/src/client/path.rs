@@ -32,7 +32,7 @@ pub(super) struct Path {
 /// What sending and receiving share.
 struct Link {
     datagrams: Box<dyn ClientSocket>,
-    /// Valid replies that came this way.
+    /// Valid replies received on this path.
     valid_replies: AtomicU64,
     is_suspect: AtomicBool,
     /// The last error that the network reported.
@@ -104,7 +104,7 @@ impl Drop for Path {
     }
 }
 
-/// Receives until the path is closed. No error ends it: the network may err, or lie.
+/// Receives until the path is closed. Errors do not end it: they may be wrong or forged.
 async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
     let mut buffer = vec![0; BUFFER_LEN];
     let mut errors = 0;

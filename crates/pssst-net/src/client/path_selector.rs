@@ -20,7 +20,7 @@ use crate::udp::Resolver;
 /// How long no path is tried after none could be opened.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The current path to a server, and how to open others.
+/// Selects and opens the paths to a server.
 pub(super) struct PathSelector {
     network: Arc<dyn Network>,
     resolver: Resolver,
@@ -36,9 +36,9 @@ pub(super) struct PathSelector {
 #[derive(Default)]
 struct Opened {
     count: u64,
-    /// Those that are still in use, and some more.
+    /// Paths in use, and some that are not.
     paths: Vec<Weak<Path>>,
-    /// When no path could be opened, and why.
+    /// The time and cause of the last failure to open a path.
     failed: Option<(Instant, io::Error)>,
 }
 
@@ -76,12 +76,12 @@ impl PathSelector {
         self.current.load_full()
     }
 
-    /// Whether the server has but one address, as far as is known.
+    /// Returns whether the server has but one address, as far as is known.
     pub(super) fn has_one_address(&self) -> bool {
         self.resolver.known().len() == 1
     }
 
-    /// A random number between 0 and 1.
+    /// Returns a random number between 0 and 1.
     pub(super) fn fraction(&self) -> f64 {
         self.network.fraction()
     }
@@ -92,9 +92,9 @@ impl PathSelector {
         self.resolver.refresh();
     }
 
-    /// A path from a fresh port, for a request that was on paths up to this number, and on this
-    /// address last: a newer path that is open, or else one that is opened now. It leads to the
-    /// next address, unless `keeps_address`. So one path serves all requests without a reply.
+    /// Returns a path from a fresh port, for a request that was on paths up to this number, and on
+    /// this address last: a newer path that is open, or else one that is opened now. It leads to
+    /// the next address, unless `keeps_address`. So one path serves all requests without a reply.
     pub(super) fn open_new(&self, newest: u64, from: SocketAddr, keeps_address: bool) -> io::Result<Arc<Path>> {
         let mut opened = self.opened();
         if let Some(path) = opened.newest_first().next().filter(|path| path.number > newest) {
@@ -114,8 +114,8 @@ impl PathSelector {
         outcome
     }
 
-    /// A path to an address that was not tried: the current one, one that is open, or a new one. So
-    /// one path to each address serves all requests that got such an error.
+    /// Returns a path to an address that was not tried: the current one, one that is open, or a new
+    /// one. So one path to each address serves all requests that got such an error.
     pub(super) fn fail_over(&self, from: SocketAddr, tried: &[SocketAddr]) -> Option<Arc<Path>> {
         let current = self.current();
         if !tried.contains(&current.address) {
@@ -132,7 +132,7 @@ impl PathSelector {
         Some(path)
     }
 
-    /// The known addresses, from this one on or from the one after it.
+    /// Returns the known addresses, from this one on or from the one after it.
     fn in_turn(&self, from: SocketAddr, keeps_address: bool) -> impl Iterator<Item = SocketAddr> + use<> {
         let mut addresses = self.resolver.known();
         if let Some(here) = addresses.iter().position(|address| *address == from) {
@@ -175,7 +175,7 @@ impl Opened {
         Ok(path)
     }
 
-    /// The paths that are open.
+    /// Returns the paths that are open.
     fn newest_first(&self) -> impl Iterator<Item = Arc<Path>> {
         self.paths.iter().rev().filter_map(Weak::upgrade)
     }

@@ -1,4 +1,4 @@
-//! The requests that wait for their replies.
+//! The requests that await their replies.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

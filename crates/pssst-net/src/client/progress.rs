@@ -20,7 +20,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// The counter of replies that were refused.
+    /// Returns the counter of replies that were refused.
     pub(super) fn refused(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.refused)
     }
@@ -54,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// Whether anything was sent, or else why not.
+    /// Returns whether anything was sent, or else why not.
     pub(super) fn into_sent(self) -> io::Result<()> {
         if self.sent.into_inner() > 0 {
             return Ok(());

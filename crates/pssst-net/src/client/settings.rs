@@ -13,8 +13,7 @@ use crate::Error;
 pub(super) struct Settings {
     /// The key to begin with.
     pub(super) server_key: PublicKey,
-    /// Kept, since it is needed again for another key of the server. Wiped when the client is
-    /// dropped.
+    /// Kept for a change of the server's key. Wiped when the client is dropped.
     pub(super) identity: Option<SecretKey>,
     pub(super) suite: Suite,
     pub(super) timeout: Duration,

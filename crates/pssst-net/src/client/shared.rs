@@ -1,4 +1,5 @@
-//! What all clones of a client share, and the loop that carries out what a transaction decides.
+//! The state that all clones of a client share, and the loop that executes the decisions of a
+//! transaction.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -69,7 +70,7 @@ impl Shared {
         }
     }
 
-    /// Does what the transaction decides. Never ends: the reply ends it from outside.
+    /// Executes the decisions of the transaction. It never returns: the reply cancels it.
     async fn drive(&self, packet: &[u8], progress: &Progress) -> Infallible {
         let mut paths = AttemptedPaths::new(self.selector.current());
         let path = paths.last();

@@ -56,7 +56,7 @@ impl Counts {
     }
 }
 
-/// Counters of a client since it was made, and those of clients before it that it replaced
+/// Counters of a client since its creation, including those of the clients that it replaced
 /// ([`ClientBuilder::replacing`](crate::ClientBuilder::replacing)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,20 +65,19 @@ pub struct ClientStats {
     pub requests: u64,
     /// Messages sent one way.
     pub one_way: u64,
-    /// Datagrams given to the system.
+    /// Datagrams sent, including retransmissions.
     pub datagrams_sent: u64,
-    /// Those of them that had been sent before.
+    /// Retransmissions among them.
     pub retransmits: u64,
     /// Errors of the system when sending.
     pub send_errors: u64,
     /// Receive errors of the system: mostly that the port is closed.
     pub receive_errors: u64,
-    /// Replies taken.
+    /// Replies accepted.
     pub replies: u64,
     /// Requests that timed out.
     pub timeouts: u64,
-    /// Packets that match no request in flight under way: replies that came twice or late, and
-    /// whatever else.
+    /// Packets that match no request in flight: repeated or late replies, and junk.
     pub unmatched_replies: u64,
     /// Sockets opened.
     pub paths_opened: u64,
@@ -86,13 +85,12 @@ pub struct ClientStats {
 }
 
 impl ClientStats {
-    /// Packets that claimed to be the reply to a request and were forged or damaged, or were no
-    /// packets at all.
+    /// Packets refused as replies: forged, damaged or malformed.
     pub fn refused(&self) -> u64 {
         self.refused.iter().sum()
     }
 
-    /// The packets of [`refused`](Self::refused) by cause.
+    /// Returns the packets of [`refused`](Self::refused) by cause.
     pub fn refused_by_cause(&self) -> impl Iterator<Item = (Refusal, u64)> {
         Refusal::ALL.into_iter().zip(self.refused)
     }

@@ -49,7 +49,7 @@ async fn connect(net: &Fake, builder: ClientBuilder) -> Client {
     builder.connect_on(Arc::new(net.clone()), "server.example:45678").await.unwrap()
 }
 
-/// A client on a network where the server has these addresses.
+/// Returns a client on a network where the server has these addresses.
 async fn start(addresses: &[SocketAddr]) -> (Fake, Client) {
     let net = Fake::new(addresses);
     let client = connect(&net, builder()).await;
@@ -75,7 +75,7 @@ fn answer(secret: &SecretKey, packet: &[u8], message: Option<&[u8]>) -> Vec<u8> 
     request.into_reply_sealer().seal_to_vec(&message).unwrap()
 }
 
-/// The reply of the true server, which sends the message back.
+/// Returns the reply of the true server, which sends the message back.
 fn echo(packet: &[u8]) -> Vec<u8> {
     answer(&server_secret(), packet, None)
 }
@@ -85,7 +85,7 @@ fn refused(stats: &ClientStats, cause: &str) -> u64 {
     stats.refused_by_cause().find(|(refusal, _)| refusal.name() == cause).unwrap().1
 }
 
-/// A timeout's numbers, and the kind of its last error.
+/// Returns a timeout's numbers, and the kind of its last error.
 fn timeout(outcome: Result<Bytes, Error>) -> (u32, u32, Option<std::io::ErrorKind>) {
     match outcome {
         Err(Error::Timeout { sent, refused, last_network_error }) => {

@@ -18,31 +18,31 @@ pub(super) struct PathView {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The request is to be sent, first of all along this path.
+    /// The request starts on this path.
     Start {
         path: PathView,
         /// An earlier request got no reply on it.
         is_suspect: bool,
     },
-    /// The action's path is there.
+    /// The path of the action is open.
     Opened(PathView),
-    /// There is no such path.
+    /// The path cannot be opened.
     NotOpened,
-    /// The system took the datagram.
+    /// The system accepted the datagram.
     Sent {
-        /// Valid replies that had come along the path before it was sent.
+        /// Valid replies received on the path before it was sent.
         replies: u64,
     },
     /// The system refused the datagram.
     SendFailed,
     /// The network reports an error on the last path, for instance that the port is closed. It may
-    /// err, or lie.
+    /// be wrong or forged.
     NetworkError,
-    /// The time of [`Timer::Start`] is over.
+    /// The timer of [`Timer::Start`] has fired.
     TimedOut {
-        /// Valid replies that have come along the last path.
+        /// Valid replies received on the last path.
         replies: u64,
-        /// Whether the server has but one address, as far as is known.
+        /// Whether only one address of the server is known.
         has_one_address: bool,
     },
 }
@@ -55,17 +55,17 @@ pub(super) enum Action {
         /// Resolve the server's name again in the background.
         resolves: bool,
     },
-    /// Take a path from a fresh port.
+    /// Open a path from a fresh port.
     OpenNew {
         /// A path with a higher number than this will do.
         newest: u64,
         from: SocketAddr,
-        /// To `from` again, not to the next address.
+        /// To `from` again instead of the next address.
         keeps_address: bool,
         /// Resolve the server's name again in the background.
         resolves: bool,
     },
-    /// Take a path to an address that is not among those tried.
+    /// Open a path to an untried address.
     FailOver { from: SocketAddr, tried: Vec<SocketAddr> },
     /// Wait for the timer, and for errors of the network if these matter.
     Wait { timer: Timer, hears_network: bool },
@@ -74,11 +74,11 @@ pub(super) enum Action {
 /// Change of the retransmission timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// It runs for this long from now.
+    /// Start it with this duration.
     Start(Duration),
-    /// It runs on.
+    /// Leave it running.
     Keep,
-    /// It never fires: the request is not sent again.
+    /// Stop it: there are no more retransmissions.
     Stop,
 }
 

@@ -17,8 +17,8 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// A ring and its index in at most `capacity` bytes, allocated here; less than one set needs
-    /// holds nothing.
+    /// Returns a ring and its index in at most `capacity` bytes, allocated here; less than one set
+    /// needs holds nothing.
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity / BYTES_PER_SET;
         let arena = if sets == 0 { 0 } else { capacity - sets * size_of::<Set>() };
@@ -31,7 +31,7 @@ impl Ring {
         ring
     }
 
-    /// The reply that was stored under this key, unless it was forgotten.
+    /// Returns the reply that was stored under this key, unless it was forgotten.
     pub(super) fn find(&self, key: &Key) -> Option<&[u8]> {
         let Set(slots) = self.index.get(key.set(self.index.len()))?;
         let mut positions =

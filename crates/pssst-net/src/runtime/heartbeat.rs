@@ -22,7 +22,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// A heartbeat that beats for the first time now.
+    /// Returns a heartbeat that beats for the first time now.
     #[expect(clippy::new_without_default, reason = "its value depends on the time")]
     pub fn new() -> Self {
         Self { created: Instant::now(), last: AtomicU64::new(0) }

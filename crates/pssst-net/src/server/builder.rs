@@ -75,7 +75,7 @@ impl ServerBuilder {
         Self { workers: workers.max(1), ..self }
     }
 
-    /// Bytes of the longest request datagram that is taken, 2,048 by default. Longer ones are
+    /// Sets the longest accepted request datagram, in bytes; 2,048 by default. Longer ones are
     /// dropped and counted.
     pub fn max_datagram(mut self, bytes: usize) -> Self {
         self.limits.datagram = bytes.min(MAX_DATAGRAM);
@@ -184,8 +184,8 @@ impl BoundServer {
         self.local_addr
     }
 
-    /// Whether the system granted smaller socket buffers than were asked for, and what to do about
-    /// it. It was logged, once.
+    /// Returns whether the system granted smaller socket buffers than were asked for, and what to
+    /// do about it. It was logged, once.
     pub const fn buffer_shortfall(&self) -> Option<BufferShortfall> {
         self.shortfall
     }

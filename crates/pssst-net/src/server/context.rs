@@ -13,7 +13,7 @@ use crate::reply_cache::PendingEntry;
 pub(super) struct Source {
     pub(super) peer: SocketAddr,
     pub(super) local: Option<IpAddr>,
-    /// Bytes of the packet.
+    /// Length of the packet, in bytes.
     pub(super) len: usize,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct ReplyContext {
     pub(super) received: Instant,
     /// When the handler got the request.
     pub(super) handed: Instant,
-    /// Bytes of the longest reply packet.
+    /// Length of the longest reply packet, in bytes.
     pub(super) max_reply: usize,
     pub(super) pending: Option<PendingEntry>,
 }

@@ -101,7 +101,7 @@ impl Handler {
         (self.make)()
     }
 
-    /// Whether both are clones of one handler.
+    /// Returns whether both are clones of one handler.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.make, &other.make)
     }
@@ -118,7 +118,7 @@ pub(super) trait Handle {
     /// Takes a request. Either it is finished at once, or `poll_finished` will say so later.
     fn start(&mut self, request: Request<&[u8]>, context: ReplyContext) -> Option<Finished>;
 
-    /// The next request that is finished.
+    /// Returns the next request that is finished.
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
 
     /// Requests that were taken and are not finished.
@@ -146,7 +146,7 @@ fn failure(error: impl Into<BoxError>) -> Failure {
     Failure::Failed
 }
 
-/// The panic hook has reported it.
+/// The panic hook has reported the panic.
 fn failure_of_panic(_: Box<dyn Any + Send>) -> Failure {
     Failure::Failed
 }

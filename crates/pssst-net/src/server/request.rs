@@ -34,8 +34,8 @@ pub struct Request<M = Bytes> {
 }
 
 impl<M: AsRef<[u8]>> Request<M> {
-    /// A request as a server would hand it out, for tests of handlers: received now, under suite 1,
-    /// with an exchange value of zeros.
+    /// Returns a request as a server would hand it out, for tests of handlers: received now, under
+    /// suite 1, with an exchange value of zeros.
     pub fn new(message: impl Into<M>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
         let (received, suite) = (Instant::now(), Suite::default());
         Self { message: message.into(), client_key, peer, received, server_key: None, suite, exchange_value: [0; 32] }
@@ -64,7 +64,7 @@ impl<M: AsRef<[u8]>> Request<M> {
         }
     }
 
-    /// The client's public key, if the client proved it; an anonymous request has none.
+    /// Returns the client's public key, if the client proved it; an anonymous request has none.
     ///
     /// Any holder of the server's secret key could have made that proof: it is not a signature to
     /// show to others.
@@ -89,14 +89,14 @@ impl<M: AsRef<[u8]>> Request<M> {
         self.server_key.as_ref()
     }
 
-    /// The packet's exchange value, 32 bytes: the same when the request is repeated, and new for
-    /// every other request, so that it identifies a repetition. It is not secret. Only the client
-    /// could have made another message for it.
+    /// Returns the packet's exchange value, 32 bytes: the same when the request is repeated, and
+    /// new for every other request, so that it identifies a repetition. It is not secret. Only the
+    /// client could have made another message for it.
     pub const fn exchange_value(&self) -> &[u8; 32] {
         &self.exchange_value
     }
 
-    /// The suite that the client chose.
+    /// Returns the suite that the client chose.
     pub const fn suite(&self) -> Suite {
         self.suite
     }

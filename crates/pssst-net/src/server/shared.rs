@@ -20,7 +20,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The memory of replies to requests of this suite.
+    /// Returns the memory of replies to requests of this suite.
     pub(super) fn reply_cache_for(&self, suite: Suite) -> Option<&ReplyCache> {
         self.reply_cache.as_ref().filter(|_| self.reply_cache_suites.contains(suite))
     }
@@ -29,7 +29,7 @@ impl Shared {
 /// Bounds of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Bytes of the longest request datagram.
+    /// Length of the longest request datagram, in bytes.
     pub(super) datagram: usize,
     /// Requests that handlers have at a time.
     pub(super) in_flight: usize,

@@ -84,7 +84,7 @@ impl DatagramOutcome {
         }
     }
 
-    /// The place in a table of [`DatagramOutcome::COUNT`] counters.
+    /// Returns the place in a table of [`DatagramOutcome::COUNT`] counters.
     const fn index(self) -> usize {
         match self {
             Self::Replied => 0,
@@ -103,7 +103,7 @@ impl DatagramOutcome {
         }
     }
 
-    /// The name in `snake_case` for logs and metrics; for a refusal, that of its cause.
+    /// Returns the name in `snake_case` for logs and metrics; for a refusal, that of its cause.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Replied => "replied",
@@ -195,7 +195,7 @@ pub struct Stats {
     pub received: u64,
     /// Bytes received, without UDP and IP headers.
     pub received_bytes: u64,
-    /// Bytes of the replies that were sent, without headers of UDP and IP.
+    /// Length of the replies that were sent, in bytes, without headers of UDP and IP.
     pub sent_bytes: u64,
     /// Anonymous requests that were opened.
     pub anonymous_requests: u64,

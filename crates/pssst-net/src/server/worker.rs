@@ -189,7 +189,8 @@ impl<S: ServerSocket> Worker<S> {
     /// was accepted, within the time that is given.
     async fn drain(&mut self) {
         let deadline = self.processor.shared.shutdown.deadline();
-        // What waits in the socket now is among these. Clients that never stop are left.
+        // These include the packets that wait in the socket now. Packets of clients that keep
+        // sending are left.
         let mut waiting = if self.processor.shared.is_inherited { 0 } else { self.processor.shared.max_waiting };
         while waiting > 0 && Instant::now() < deadline {
             match self.socket.try_receive(&mut self.received) {

@@ -106,8 +106,8 @@ impl Net {
         self.state().inboxes.len()
     }
 
-    /// A place behind the balancer. Packets for it are lost when it is dropped, and while it is not
-    /// there.
+    /// Returns a place behind the balancer. Packets for it are lost when it is dropped, and while
+    /// it is not there.
     pub(super) fn server(&self, number: u16) -> SimulatedServer {
         let address = SocketAddr::new(SERVICE.ip(), 1000 + number);
         let mut state = self.state();

@@ -13,7 +13,7 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
     }
 
-    /// The number so far, or a moment ago.
+    /// Returns the number so far, or a moment ago.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -32,8 +32,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// An empty histogram of durations in nanoseconds: four buckets for each octave from 1.024
-    /// microseconds to 68.7 seconds.
+    /// Returns an empty histogram of durations in nanoseconds: four buckets for each octave from
+    /// 1.024 microseconds to 68.7 seconds.
     pub fn nanoseconds() -> Self {
         Self::new(Buckets::NANOSECONDS)
     }
@@ -55,17 +55,17 @@ impl Histogram {
         self.counts.iter().enumerate().map(|(bucket, &count)| (self.buckets.upper_bound(bucket), count))
     }
 
-    /// The number of values.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, &count| sum.wrapping_add(count))
     }
 
-    /// The sum of the values, modulo 2^64.
+    /// Returns the sum of the values, modulo 2^64.
     pub fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// The sum divided by the count, or `None` when there are no values.
+    /// Returns the sum divided by the count, or `None` when there are no values.
     #[expect(clippy::cast_precision_loss, reason = "15 digits are plenty")]
     pub fn mean(&self) -> Option<f64> {
         let count = self.count();
@@ -131,7 +131,7 @@ impl Buckets {
         (((self.last - self.first) << self.split) + 2) as usize
     }
 
-    /// The bucket of a value, always below their number.
+    /// Returns the bucket of a value, always below their number.
     fn bucket(self, value: u64) -> usize {
         // Bounds are inclusive, so a power of two belongs to the octave that it ends.
         let below = value.saturating_sub(1);

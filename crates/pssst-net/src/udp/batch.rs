@@ -15,7 +15,8 @@ pub struct ReceiveBatch {
     pub(super) buffers: Box<[u8]>,
     /// Bytes from one buffer to the next.
     pub(super) stride: usize,
-    /// Bytes of a buffer: one more than the longest datagram, so that what is longer shows.
+    /// Length of a buffer, in bytes: one more than the longest datagram, so that what is longer
+    /// shows.
     pub(super) buffer_len: usize,
     pub(super) metas: Box<[RecvMeta]>,
     pub(super) len: usize,
@@ -48,17 +49,17 @@ impl ReceiveBatch {
         }
     }
 
-    /// How many datagrams were received last.
+    /// Returns how many datagrams were received last.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none was received.
+    /// Returns whether none was received.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The datagrams that were received last.
+    /// Returns the datagrams that were received last.
     pub fn datagrams(&mut self) -> impl Iterator<Item = Received<'_>> {
         let limit = self.buffer_len - 1;
         self.buffers.chunks_exact_mut(self.stride).zip(&self.metas[..self.len]).map(move |(buffer, meta)| Received {
@@ -132,7 +133,7 @@ pub(super) struct Outgoing<T> {
 }
 
 impl<T> SendBatch<T> {
-    /// An empty batch. It grows to what is put into it, and keeps that memory.
+    /// Returns an empty batch. It grows to what is put into it, and keeps that memory.
     pub const fn new() -> Self {
         Self { bytes: Vec::new(), datagrams: Vec::new() }
     }
@@ -157,7 +158,7 @@ impl<T> SendBatch<T> {
         self.datagrams.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.datagrams.is_empty()
     }

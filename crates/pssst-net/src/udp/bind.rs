@@ -62,7 +62,7 @@ fn inherited() -> io::Result<Vec<UdpSocket>> {
     Ok(Vec::new())
 }
 
-/// A socket for each of `count` workers out of those that were passed to this process.
+/// Returns a socket for each of `count` workers out of those that were passed to this process.
 pub(crate) fn spread(sockets: Vec<UdpSocket>, count: usize) -> io::Result<Vec<UdpSocket>> {
     let mut spread = Vec::with_capacity(count.max(sockets.len()));
     for place in sockets.len()..count {
@@ -94,7 +94,8 @@ fn share(socket: Socket) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// The kernel spreads clients over the sockets of a port by their addresses and ports.
+/// Binds a further socket. The kernel spreads clients over the sockets of a port by their addresses
+/// and ports.
 #[cfg(target_os = "linux")]
 fn bind_another(_: &UdpSocket, address: SocketAddr, buffer_len: usize) -> io::Result<UdpSocket> {
     let socket = open(address, buffer_len)?;

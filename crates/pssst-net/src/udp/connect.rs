@@ -19,7 +19,7 @@ pub fn connect(peer: SocketAddr) -> io::Result<UdpSocket> {
 /// Returns a connected socket for this thread's tokio runtime.
 ///
 /// # Errors
-/// Those of [`connect`].
+/// The errors of [`connect`].
 ///
 /// # Panics
 /// Outside a tokio runtime with I/O enabled.
@@ -52,7 +52,7 @@ pub fn try_receive(socket: &tokio::net::UdpSocket, buffer: &mut [u8]) -> io::Res
     }
 }
 
-/// Whether the system refused to send a datagram since it is too large.
+/// Returns whether the system refused to send a datagram since it is too large.
 pub fn is_too_large(error: &io::Error) -> bool {
     // EMSGSIZE, which has no kind of its own.
     cfg!(target_os = "linux") && error.raw_os_error() == Some(90)

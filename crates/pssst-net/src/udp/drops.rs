@@ -46,7 +46,7 @@ impl KernelDrops {
     }
 }
 
-/// The number that the kernel has given to a socket.
+/// Returns the number that the kernel has given to a socket.
 #[cfg(target_os = "linux")]
 fn inode(socket: &UdpSocket) -> Option<u64> {
     use std::os::fd::AsRawFd;
@@ -55,7 +55,7 @@ fn inode(socket: &UdpSocket) -> Option<u64> {
     Some(std::fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd())).ok()?.ino())
 }
 
-/// The inode and the drops of a line of the kernel's table of UDP sockets.
+/// Returns the inode and the drops of a line of the kernel's table of UDP sockets.
 #[cfg(target_os = "linux")]
 fn row(line: &str) -> Option<(u64, u64)> {
     let mut fields = line.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! The addresses of a name, looked up again now and then.
+//! The addresses of a name, resolved periodically.
 
 use std::fmt;
 use std::future::Future;
@@ -26,9 +26,9 @@ const MAX_ADDRESSES: usize = 16;
 
 /// The addresses of a host and port. Clones share them, across runtimes.
 ///
-/// One lookup runs at a time, however many requests wait and however long it takes: the system's
-/// own would each hold a thread while name servers are slow. Requests use what is known, and wait
-/// for nothing but the first lookup. An address that fails makes way for the next one.
+/// One lookup runs at a time for all requests, because each of the system's lookups would block a
+/// thread while name servers are slow. Requests use the known addresses, and wait only for the
+/// first lookup. After a failure the next address is used.
 #[derive(Clone)]
 pub struct Resolver {
     shared: Arc<Shared>,
@@ -44,9 +44,9 @@ type Lookup = Box<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketA
 
 #[derive(Default)]
 struct Known {
-    /// The preferred one first. Empty until something is known.
+    /// The preferred one first. Empty until the first lookup succeeds.
     addresses: Vec<SocketAddr>,
-    /// Why there are none.
+    /// The error of the last lookup.
     error: Option<io::Error>,
     is_looking: bool,
     /// The time of the next lookup; at once without one.
@@ -77,10 +77,10 @@ impl Resolver {
     /// Returns the preferred address, after the first lookup.
     ///
     /// # Errors
-    /// Why no address is known.
+    /// If no address is known.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     pub async fn address(&self) -> io::Result<SocketAddr> {
         let not_found = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         self.addresses().await?.first().copied().ok_or_else(not_found)
@@ -89,10 +89,10 @@ impl Resolver {
     /// Returns all addresses, the preferred one first and at least one, after the first lookup.
     ///
     /// # Errors
-    /// Why no address is known.
+    /// If no address is known.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     pub async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.start_lookup(|due| due.is_none_or(|due| due <= Instant::now()));
         let mut changes = self.shared.known.subscribe();
@@ -112,12 +112,12 @@ impl Resolver {
     /// Starts another lookup, unless one runs. If it fails, the known addresses stay.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// If called outside a tokio runtime.
     pub fn refresh(&self) {
         self.start_lookup(|_| true);
     }
 
-    /// Suspects an address of failing until the guard is cleared; the preferred one without any.
+    /// Marks an address as suspect until the guard is cleared; by default the preferred one.
     pub fn suspect(&self, address: Option<SocketAddr>) -> FailureGuard {
         let address = address.or_else(|| self.shared.known.borrow().addresses.first().copied());
         FailureGuard { resolver: self.clone(), address }
@@ -150,8 +150,8 @@ impl Resolver {
     }
 }
 
-/// Holds it against an address that it is being tried. Dropped, with a request that timed out for
-/// instance, it has the address avoided: a dead machine sends no error.
+/// Marks an address as suspect while it is tried. If the guard is dropped, for instance with a
+/// request that timed out, the address is avoided: a dead machine sends no error.
 #[must_use]
 pub struct FailureGuard {
     resolver: Resolver,

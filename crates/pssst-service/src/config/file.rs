@@ -105,7 +105,7 @@ impl ConfigFile {
         }
     }
 
-    /// Whether the file has other contents now, or none that can be read.
+    /// Returns whether the file has other contents now, or none that can be read.
     pub(crate) fn has_changed(&self) -> bool {
         std::fs::read_to_string(&self.path).ok().as_deref() != Some(self.text.as_str())
     }
@@ -138,7 +138,7 @@ impl ConfigFile {
     }
 }
 
-/// A table of the file.
+/// Returns a table of the file.
 fn table_of(name: &str, value: DeValue<'_>, known: &[&'static str]) -> Result<(&'static str, Vec<Entry>), Failure> {
     let DeValue::Table(table) = value else {
         return Err(Failure::usage(
@@ -238,7 +238,7 @@ impl Entry {
     }
 }
 
-/// Whether it may stand in a file.
+/// Returns whether it may stand in a file.
 fn is_option(arg: &Arg) -> bool {
     arg.get_long().is_some_and(|long| !["config", "help", "version"].contains(&long))
 }

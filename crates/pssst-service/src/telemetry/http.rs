@@ -45,7 +45,7 @@ fn answer(request: &Request<RequestBody>, telemetry: &Telemetry) -> Response<Ful
     }
 }
 
-/// A line for each reason, or that all is well.
+/// Returns a line for each reason, or that all is well.
 fn health(reasons: &[String]) -> Response<Full<Bytes>> {
     if reasons.is_empty() {
         return response(StatusCode::OK, TEXT, "ok\n".into());

@@ -26,7 +26,7 @@ pub(crate) fn metrics(page: &mut MetricsWriter<'_>) -> fmt::Result {
     field(&status, "Threads:").map_or(Ok(()), |threads| page.number("process_threads", "Threads", threads))
 }
 
-/// A number in /proc/self/status.
+/// Returns a number in /proc/self/status.
 #[cfg(target_os = "linux")]
 fn field(status: &str, name: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()?.parse().ok()

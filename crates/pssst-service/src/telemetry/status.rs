@@ -19,7 +19,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// A service that has just started.
+    /// Returns a service that has just started.
     pub(crate) fn new() -> Self {
         Self {
             is_draining: AtomicBool::new(false),
@@ -49,7 +49,7 @@ impl Status {
         self.is_refused.store(!is_done, Ordering::Relaxed);
     }
 
-    /// Whether the last reload was refused.
+    /// Returns whether the last reload was refused.
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused.load(Ordering::Relaxed)
     }

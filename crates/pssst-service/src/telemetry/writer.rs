@@ -22,7 +22,7 @@ impl<'a> MetricsWriter<'a> {
         count(&mut self.family(name, help, MetricType::Counter)?, value)
     }
 
-    /// A counter for each value of a label.
+    /// Returns a counter for each value of a label.
     ///
     /// # Errors
     /// Those of the encoder.
@@ -45,7 +45,7 @@ impl<'a> MetricsWriter<'a> {
         self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    /// A whole number, far below 2^53.
+    /// Returns a whole number, far below 2^53.
     ///
     /// # Errors
     /// Those of the encoder.
@@ -54,7 +54,7 @@ impl<'a> MetricsWriter<'a> {
         self.gauge(name, help, value as f64)
     }
 
-    /// A counter of time.
+    /// Returns a counter of time.
     pub(crate) fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.family(name, help, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
@@ -67,9 +67,9 @@ impl<'a> MetricsWriter<'a> {
         self.family(name, help, MetricType::Info)?.encode_info(&facts)
     }
 
-    /// How often values fell into which bucket: buckets by their largest value, in rising order,
-    /// which are divided by `unit` as the sum is. Buckets are joined up to the next power of two of
-    /// the first one, so that a page stays short.
+    /// Returns how often values fell into which bucket: buckets by their largest value, in rising
+    /// order, which are divided by `unit` as the sum is. Buckets are joined up to the next power of
+    /// two of the first one, so that a page stays short.
     ///
     /// # Errors
     /// Those of the encoder.

@@ -89,7 +89,7 @@ impl Drop for Traces {
     }
 }
 
-/// The span at work, as the header `traceparent` names it: W3C Trace Context, section 3.2.
+/// Returns the span at work, as the header `traceparent` names it: W3C Trace Context, section 3.2.
 pub(crate) fn parent() -> Option<String> {
     let context = tracing::Span::current().context();
     let span = context.span().span_context().clone();
@@ -108,7 +108,8 @@ fn exporter(url: &str) -> Result<opentelemetry_otlp::SpanExporter, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A client that trusts whom the system trusts. It blocks, and so is made where nothing else waits.
+/// Returns a client that trusts whom the system trusts. It blocks, and so is made where nothing
+/// else waits.
 fn client() -> Result<reqwest::blocking::Client, String> {
     let make = || {
         let tls = tls::client_config(tls::Trust::System, &[]).map_err(|error| error.to_string())?;

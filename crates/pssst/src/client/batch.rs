@@ -1,4 +1,4 @@
-//! Many requests at once, of one client or of many.
+//! Batches of requests, of one client or many.
 
 use core::mem;
 
@@ -29,7 +29,7 @@ pub struct UnsealedRequest<'m, 'b> {
     pub client: &'m Client,
     /// The message.
     pub message: &'m [u8],
-    /// Where the packet goes: at least `message.len()` and [`Client::overhead`] bytes.
+    /// The buffer for the packet: at least `message.len()` and [`Client::overhead`] bytes.
     pub buffer: &'b mut [u8],
 }
 

@@ -42,7 +42,7 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Server::open_request`], [`Refusal::UnknownClient`] and
+    /// The errors of [`Server::open_request`], [`Refusal::UnknownClient`] and
     /// [`Refusal::ClientRefused`].
     pub fn open_request_with<'p>(
         &self,

@@ -83,12 +83,13 @@ pub struct RecordedReply<'p> {
 }
 
 impl RecordedReply<'_> {
-    /// The message, in the buffer that the packet was in.
+    /// Returns the message, in the buffer that the packet was in.
     pub const fn message(&self) -> &[u8] {
         self.message
     }
 
-    /// The place in the server's [`Keyring`](crate::Keyring) of the key that opened the reply.
+    /// Returns the place in the server's [`Keyring`](crate::Keyring) of the key that opened the
+    /// reply.
     pub const fn server_key_index(&self) -> usize {
         self.key_index
     }

@@ -17,12 +17,12 @@ pub struct Request<'p> {
 }
 
 impl<'p> Request<'p> {
-    /// The message, in the buffer that the packet came in.
+    /// Returns the message, in the buffer that the packet came in.
     pub const fn message(&self) -> &[u8] {
         self.message
     }
 
-    /// The client's public key, if the client proved it; an anonymous request has none.
+    /// Returns the client's public key, if the client proved it; an anonymous request has none.
     ///
     /// The proof is made for this server, which could have made it itself: it is not a signature
     /// that convinces others.
@@ -30,18 +30,18 @@ impl<'p> Request<'p> {
         self.client_key.as_ref()
     }
 
-    /// The place in the server's [`Keyring`](crate::Keyring) of the key that opened the request:
-    /// whether an old key is still in use.
+    /// Returns the place in the server's [`Keyring`](crate::Keyring) of the key that opened the
+    /// request: whether an old key is still in use.
     pub const fn server_key_index(&self) -> usize {
         self.key_index
     }
 
-    /// The suite that the client chose.
+    /// Returns the suite that the client chose.
     pub const fn suite(&self) -> Suite {
         self.reply_sealer.suite
     }
 
-    /// The exchange value, which no two requests share unless one is a copy of the other.
+    /// Returns the exchange value, which no two requests share unless one is a copy of the other.
     pub const fn exchange_value(&self) -> &[u8; EXCHANGE_VALUE_LEN] {
         &self.reply_sealer.exchange_value
     }
@@ -51,7 +51,7 @@ impl<'p> Request<'p> {
         self.reply_sealer
     }
 
-    /// The message, the client's key and what seals the reply, each to go its own way.
+    /// Splits the request into its message, the client's key and the sealer of the reply.
     pub fn into_parts(self) -> (&'p mut [u8], Option<PublicKey>, ReplySealer) {
         (self.message, self.client_key, self.reply_sealer)
     }
@@ -95,7 +95,7 @@ pub struct ReplySealer {
 }
 
 impl ReplySealer {
-    /// The exchange value that the reply will carry.
+    /// Returns the exchange value that the reply will carry.
     pub const fn exchange_value(&self) -> &[u8; EXCHANGE_VALUE_LEN] {
         &self.exchange_value
     }

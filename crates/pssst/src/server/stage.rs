@@ -45,8 +45,8 @@ impl<'p> Stage<'p> {
         Ok(Self::Screened(Screened { header, suite, exchange_value, body, tag }))
     }
 
-    /// The request, when all stages are behind it; a packet that is still screened was opened by no
-    /// key.
+    /// Returns the request after all stages. A packet that is still at its first stage was opened
+    /// by no key.
     pub(super) fn into_request(self) -> Result<Request<'p>, Refusal> {
         match self {
             Self::Opened(request) => Ok(request),
@@ -57,7 +57,7 @@ impl<'p> Stage<'p> {
     }
 }
 
-/// Wants `Z = x25519(s, X)` for each of the server's keys, until one opens it.
+/// Needs `Z = x25519(s, X)` for each of the server's keys, until one opens it.
 pub(super) struct Screened<'p> {
     header: Header,
     suite: Suite,
@@ -140,7 +140,7 @@ pub(super) struct Proven<'p> {
 }
 
 impl<'p> Proven<'p> {
-    /// The proof has refused low order already, so an alias is all that is left to refuse.
+    /// The proof has already refused keys of low order, so only aliases remain to refuse.
     pub(super) fn accept(self, class: PointClass) -> Result<Stage<'p>, Refusal> {
         match class {
             PointClass::PrimeOrder => Ok(Stage::Opened(self.request)),

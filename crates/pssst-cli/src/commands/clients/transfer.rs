@@ -14,7 +14,7 @@ use pssst_service::stderr::notice;
 
 /// Clients that are added at once.
 const PIECE: usize = 10_000;
-/// Bytes of a line at most: name, labels and key with room to spare.
+/// Length of a line at most, in bytes: name, labels and key with room to spare.
 const MAX_LINE_LEN: u64 = 64 * 1024;
 
 /// Add all clients of a file that `export` wrote.

@@ -15,7 +15,7 @@ pub(super) enum End {
     Failed(Failure),
 }
 
-/// The packet that the arguments give.
+/// Returns the packet that the arguments give.
 pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
     let packet = match (&args.file, args.hex.as_deref()) {
         (Some(file), _) => {
@@ -115,7 +115,7 @@ impl From<Failure> for End {
 
 /// Bytes that no UDP datagram exceeds.
 const MAX_PACKET_LEN: usize = 65_535;
-/// Bytes of the longest packet as text, however it is spaced.
+/// Length of the longest packet as text, in bytes, however it is spaced.
 const MAX_TEXT_LEN: usize = 16 * MAX_PACKET_LEN;
 
 /// Reads one byte more than `limit` at most.

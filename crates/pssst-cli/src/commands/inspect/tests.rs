@@ -35,7 +35,7 @@ fn objects(lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A case of the vectors, by its id.
+/// Returns a case of the vectors, by its id.
 fn case(suite: u16, id: u64) -> Value {
     let json = match suite {
         1 => include_str!("../../../../pssst/tests/vectors/pssst-suite-1.json"),
@@ -50,7 +50,7 @@ fn bytes(case: &Value, field: &str) -> Vec<u8> {
     base16ct::mixed::decode_vec(case[field].as_str().unwrap()).unwrap()
 }
 
-/// A request and its reply, with the secret key in a file.
+/// Returns a request and its reply, with the secret key in a file.
 fn transaction(case: &Value) -> (Vec<Vec<u8>>, tempfile::NamedTempFile) {
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), case["server_secret"].as_str().unwrap()).unwrap();
@@ -178,7 +178,7 @@ fn other_ports_are_left_alone() {
     assert!(inspect(&[&capture[..], &["5", "--port", "40000"]].concat(), &file).1.is_ok());
 }
 
-/// A file to mutate: many kinds of frames, and of packets.
+/// Returns a file to mutate: many kinds of frames, and of packets.
 fn specimen(which: usize) -> Vec<u8> {
     let (mut frames, _key) = transaction(&case(1, 16));
     frames.push(udp4(SERVER, CLIENT, &bytes(&case(1, 21), "reply_packet_2")));

@@ -51,7 +51,7 @@ impl Keys {
         Failure::collect(options.secret_key.iter().map(read)).map(Self::Fixed)
     }
 
-    /// The keys of this moment.
+    /// Returns the keys of this moment.
     pub(super) fn now(&self) -> Result<Keyring, Failure> {
         match self {
             Self::Fixed(secrets) => keyring(secrets).map_err(|failure| failure.of_option("secret-key")),

@@ -95,7 +95,7 @@ impl Clients {
         self.policy.check(key)
     }
 
-    /// The name under which a client is enrolled.
+    /// Returns the name under which a client is enrolled.
     pub(crate) fn name(&self, key: &PublicKey) -> Option<String> {
         self.follower.snapshot().get(key).map(|status| status.name)
     }

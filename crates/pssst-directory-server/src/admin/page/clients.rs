@@ -139,7 +139,7 @@ impl ClientView {
         self.expires.is_some_and(|expires| expires <= *now)
     }
 
-    /// The first digits of the key, which distinguish it from others.
+    /// Returns the first digits of the key, which distinguish it from others.
     fn short_key(&self) -> &str {
         self.key.get(..16).unwrap_or(&self.key)
     }

@@ -74,7 +74,7 @@ struct Socket {
 }
 
 impl Fake {
-    /// A network on which the server's name resolves to these addresses.
+    /// Returns a network on which the server's name resolves to these addresses.
     pub(super) fn new(addresses: &[SocketAddr]) -> Self {
         Self(Arc::new(Mutex::new(State {
             start: Instant::now(),
@@ -113,7 +113,7 @@ impl Fake {
         self.state().sent.iter().map(|sent| sent.to).collect()
     }
 
-    /// The sockets that datagrams were sent from.
+    /// Returns the sockets that datagrams were sent from.
     pub(super) fn sources(&self) -> Vec<usize> {
         self.state().sent.iter().map(|sent| sent.socket).collect()
     }

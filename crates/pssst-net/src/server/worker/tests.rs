@@ -151,7 +151,7 @@ async fn logs_hold_no_messages_and_no_secrets() {
     assert_absent(&said, &[b"hello", b"the secret answer", &[7; 32]]);
 }
 
-/// An idle worker on a server with this configuration, with its heartbeat.
+/// Returns an idle worker on a server with this configuration, with its heartbeat.
 fn idle(config: ServerConfig) -> (Worker<Scripted>, Arc<Shared>, Arc<Heartbeat>) {
     let (shared, heartbeat) = (Arc::new(Server::builder().shared(config, false)), Arc::new(Heartbeat::new()));
     let counts = Arc::new(WorkerCounts::new());

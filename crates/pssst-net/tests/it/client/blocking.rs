@@ -1,4 +1,4 @@
-//! The client for programs without async.
+//! A client for programs without async.
 
 use std::fmt::Debug;
 use std::io::ErrorKind;
