@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use etherparse::{EtherType, IpNumber, Ipv6ExtensionSlice, LaxIpPayloadSlice, LaxNetSlice, LaxSlicedPacket};
+use etherparse::{EtherType, IpNumber, LaxIpPayloadSlice, LaxNetSlice, LaxSlicedPacket};
 use pcap_parser::Linktype;
 
 /// Contents of a frame.
@@ -73,10 +73,7 @@ fn udp<'f>(packet: &LaxSlicedPacket<'f>) -> Option<Content<'f>> {
                 (ip.payload(), header.source_addr().into(), header.destination_addr().into(), offset)
             }
             LaxNetSlice::Ipv6(ip) => {
-                let offset = ip.extensions().clone().into_iter().find_map(|extension| match extension {
-                    Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment.fragment_offset().value()),
-                    _ => None,
-                });
+                let offset = ipv6_fragment_offset(ip.extensions().first_header(), ip.extensions().slice());
                 let header = ip.header();
                 (ip.payload(), header.source_addr().into(), header.destination_addr().into(), offset.unwrap_or(0))
             }
@@ -102,6 +99,25 @@ fn udp<'f>(packet: &LaxSlicedPacket<'f>) -> Option<Content<'f>> {
         length,
         is_fragment: payload.fragmented,
     }))
+}
+
+/// Returns the offset of an IPv6 fragment in units of 8 bytes (RFC 8200, section 4.5), if there is a
+/// fragment header. Not by etherparse's iterator, which reads past the end of extension headers that
+/// are cut short.
+fn ipv6_fragment_offset(first: Option<IpNumber>, mut rest: &[u8]) -> Option<u16> {
+    let mut number = first?;
+    loop {
+        let [next, length, offset_high, offset_low, ..] = *rest else { return None };
+        let len = match number {
+            IpNumber::IPV6_FRAGMENTATION_HEADER => return Some(u16::from_be_bytes([offset_high, offset_low]) >> 3),
+            IpNumber::AUTHENTICATION_HEADER => 4 * (usize::from(length) + 2),
+            IpNumber::IPV6_HEADER_HOP_BY_HOP | IpNumber::IPV6_ROUTE_HEADER | IpNumber::IPV6_DESTINATION_OPTIONS => {
+                8 * (usize::from(length) + 1)
+            }
+            _ => return None,
+        };
+        (number, rest) = (IpNumber(next), rest.get(len..)?);
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +177,22 @@ mod tests {
             }
         }
         assert_eq!(content(Linktype(147), &four), Content::Other);
+    }
+
+    /// Found by fuzzing: etherparse's iterator read past the end of them.
+    #[test]
+    fn ipv6_extension_headers_that_are_cut_short_are_not_read_beyond_their_end() {
+        let packet = udp6("[fd00::1]:40000", "[fd00::2]:45678", b"hello");
+        for extension in [0, 43, 44, 51, 60] {
+            for (cut, length) in [(0, 0), (1, 0), (7, 0), (8, 255), (40, 255)] {
+                let mut header = vec![0; cut];
+                header.get_mut(1).into_iter().for_each(|byte| *byte = length);
+                let mut packet = [&packet[..40], &header].concat();
+                packet[6] = extension;
+                let content = content(Linktype(101), &packet);
+                assert!(!matches!(content, Content::Datagram(_)), "{extension}, {cut} bytes: {content:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use pssst_gateway::ExchangeOutcome::{
     Answered, Broken, Cancelled, CircuitOpen, Malformed, Overloaded, TimedOut, TooLarge, Unreachable,
 };
 use pssst_net::DatagramOutcome;
+use pssst_test::wait_for_value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -121,8 +122,10 @@ async fn what_is_no_answer_costs_its_own_request_only() {
     for (fault, outcome) in faults {
         let before = chain.gateway.stats().count(outcome);
         assert!(chain.is_silent(fault.as_bytes()).await, "{fault}");
-        let stats = chain.gateway.stats();
-        assert_eq!((stats.count(outcome), stats.in_flight), (before + 1, 0), "{fault}: {stats:?}");
+        wait_for_value(fault, || {
+            let stats = chain.gateway.stats();
+            if (stats.count(outcome), stats.in_flight) == (before + 1, 0) { Ok(()) } else { Err(stats) }
+        });
         assert_eq!(chain.ask(b"are you well?").await.unwrap(), b"well", "{fault}");
     }
 }
