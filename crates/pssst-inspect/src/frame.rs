@@ -187,8 +187,10 @@ mod tests {
             for (cut, length) in [(0, 0), (1, 0), (7, 0), (8, 255), (40, 255)] {
                 let mut header = vec![0; cut];
                 header.get_mut(1).into_iter().for_each(|byte| *byte = length);
-                let mut packet = [&packet[..40], &header].concat();
-                packet[6] = extension;
+                // Behind a whole one, of hop-by-hop options.
+                let whole = [extension, 0, 0, 0, 0, 0, 0, 0];
+                let mut packet = [&packet[..40], &whole, &header].concat();
+                packet[6] = 0;
                 let content = content(Linktype(101), &packet);
                 assert!(!matches!(content, Content::Datagram(_)), "{extension}, {cut} bytes: {content:?}");
             }

@@ -124,7 +124,7 @@ async fn what_is_no_answer_costs_its_own_request_only() {
         assert!(chain.is_silent(fault.as_bytes()).await, "{fault}");
         wait_for_value(fault, || {
             let stats = chain.gateway.stats();
-            if (stats.count(outcome), stats.in_flight) == (before + 1, 0) { Ok(()) } else { Err(stats) }
+            if (stats.count(outcome), stats.in_flight) == (before + 1, 0) { Ok(()) } else { Err(format!("{stats:?}")) }
         });
         assert_eq!(chain.ask(b"are you well?").await.unwrap(), b"well", "{fault}");
     }
