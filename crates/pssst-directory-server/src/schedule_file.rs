@@ -1,14 +1,13 @@
 //! The file of secret keys that directory and servers follow.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
-use pssst_support::{Change, Contents, SETTLE, Source, secret_file};
+use pssst_support::{Change, Contents, SETTLE, Source, atomic_file};
 
 use crate::watched::{self, Watched};
 use crate::{Error, Schedule};
@@ -105,13 +104,13 @@ impl ScheduleFile {
     }
 
     /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now.
-    /// Blocks; other processes that rotate wait for one another at a file beside it, `.lock`.
+    /// Blocks; processes that rotate wait for one another.
     ///
     /// # Errors
     /// The errors of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and
     /// [`Error::Protocol`] when the system has no randomness.
     pub fn rotate(&self, activation_delay: Duration, grace_period: Duration) -> Result<PublicKey, Error> {
-        let _lock = self.lock()?;
+        let _lock = atomic_file::lock(&self.path)?;
         let mut schedule = Schedule::read(&self.path, self.allow_exposed)?;
         let key = schedule.rotate(SecretKey::generate(&mut SysRng)?, self.now(), activation_delay, grace_period)?;
         schedule.write(&self.path)?;
@@ -150,15 +149,6 @@ impl ScheduleFile {
             Err(error) => tracing::error!(%error, "the server continues with the keys that it has"),
         };
         self.follow(apply).await
-    }
-
-    /// Held as long as the file is.
-    fn lock(&self) -> Result<File, Error> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(".lock");
-        let lock = secret_file::open_or_create(path.as_ref())?;
-        lock.lock()?;
-        Ok(lock)
     }
 }
 

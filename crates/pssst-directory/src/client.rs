@@ -54,8 +54,8 @@ mod trusted_clock;
 /// }
 /// let client = Client::builder(directory.server_key()?).connect("gauges.example.com:45678").await?;
 ///
-/// let (follower, fed) = (directory.clone(), client.clone());
-/// tokio::spawn(async move { tokio::join!(follower.follow(), follower.keep(&fed)) });
+/// let (follower, followed) = (directory.clone(), client.clone());
+/// tokio::spawn(async move { follower.keep_current(&followed).await });
 ///
 /// client.request("level?").await?;
 /// # Ok(()) }
@@ -156,10 +156,18 @@ impl DirectoryClient {
         refresh::refresh_loop(timing, || self.fetch(), random_fraction).await
     }
 
-    /// Keeps the server's key of a client current: at once, at the time of each switch, network or
-    /// not, and with each new document. Never ends: drop it. [`DirectoryClient::follow`] gets the
-    /// documents.
-    pub async fn keep(&self, client: &pssst_net::Client) -> Infallible {
+    /// Keeps the server's key of a client current, and [follows](Self::follow) the directory for
+    /// it: at once, at the time of each switch, network or not, and with each new document. Never
+    /// ends: drop it.
+    pub async fn keep_current(&self, client: &pssst_net::Client) -> Infallible {
+        tokio::select! {
+            never = self.follow() => never,
+            never = self.apply(client) => never,
+        }
+    }
+
+    /// Sets the server's key of a client whenever another one is in force.
+    async fn apply(&self, client: &pssst_net::Client) -> Infallible {
         let mut documents = self.watch();
         loop {
             // Without a key in force the last one stays: a server may still accept it, and there is

@@ -52,7 +52,7 @@ impl fmt::Display for Error {
             Self::InvalidName(name) => {
                 write!(
                     f,
-                    "{name:?} is not a name: a name has 1 to 128 bytes, without white space or control characters"
+                    "{name:?} is not a name: a name has 1 to 128 bytes without white space or control characters, does not begin with '-', and is not a key"
                 )
             }
             Self::InvalidLabel(label) => write!(

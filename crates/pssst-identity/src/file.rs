@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_support::sync::lock;
-use pssst_support::{Candidate, Contents, FileError, FileWatcher, Polled, SETTLE, Source, secret_file};
+use pssst_support::{Candidate, Contents, FileError, FileWatcher, Polled, SETTLE, Source, atomic_file, secret_file};
 use tokio::task::spawn_blocking;
 
 use crate::identity::to_milliseconds;
@@ -50,7 +50,7 @@ const HEADER: &str = "# One client a line: its key and its name.\n";
 /// that is meant): what it had before stays in force, [`changes`](IdentityStore::changes) tells the
 /// error, and the store changes nothing until the file is repaired.
 ///
-/// Writers in any number of processes take turns by a file `.lock` beside it, and replace the file
+/// Writers in any number of processes lock it in turn, and replace the file
 /// at once. Every change writes the whole file, of 64 MiB at most: a database suits more than some
 /// thousand clients better.
 #[derive(Clone, Debug)]
@@ -210,7 +210,7 @@ impl Shared {
 
     fn edit<T>(&self, edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error>) -> Result<T, Error> {
         let _write_lock = lock(&self.write_lock);
-        let _lock = disk::lock(&self.path)?;
+        let _lock = atomic_file::lock(&self.path)?;
         let mut known = self.known();
         let old = known.watcher.read(Instant::now())?;
         if !known.watcher.is_accepted(&old) {

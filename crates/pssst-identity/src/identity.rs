@@ -236,8 +236,11 @@ pub(crate) fn to_milliseconds(time: Timestamp) -> Timestamp {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
-    let is_name =
-        (1..=MAX_NAME_LEN).contains(&name.len()) && !name.chars().any(|c| c.is_whitespace() || c.is_control());
+    // A name must not look like a key, which would name another client, nor like an option.
+    let is_name = (1..=MAX_NAME_LEN).contains(&name.len())
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !name.starts_with('-')
+        && name.parse::<PublicKey>().is_err();
     if is_name { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
 }
 

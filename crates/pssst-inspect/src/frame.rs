@@ -101,9 +101,9 @@ fn udp<'f>(packet: &LaxSlicedPacket<'f>) -> Option<Content<'f>> {
     }))
 }
 
-/// Returns the offset of an IPv6 fragment in units of 8 bytes (RFC 8200, section 4.5), if there is a
-/// fragment header. Not by etherparse's iterator, which reads past the end of extension headers that
-/// are cut short.
+/// Returns the offset of an IPv6 fragment in units of 8 bytes (RFC 8200, section 4.5), if there is
+/// a fragment header. Not by etherparse's iterator, which reads past the end of extension headers
+/// that are cut short.
 fn ipv6_fragment_offset(first: Option<IpNumber>, mut rest: &[u8]) -> Option<u16> {
     let mut number = first?;
     loop {

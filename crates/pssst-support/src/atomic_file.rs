@@ -1,10 +1,15 @@
 //! Replacing a file as a whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait for a lock. Its holder writes one file.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Replaces a file: a reader, even after a loss of power, finds the old content or the new one.
 ///
@@ -40,6 +45,46 @@ pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     written?;
     // The name is safe once the folder is. Elsewhere folders cannot be opened.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Locks a file for a change that [`replace`] ends. The lock is released when the returned file is
+/// dropped.
+///
+/// Anyone who may read the file can take the lock: there is no lock file, whose owner could shut
+/// out other writers. Waits up to ten seconds for other processes. Blocks.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when another process holds the lock for longer, and those of the
+/// system.
+pub fn lock(path: &Path) -> io::Result<File> {
+    let start = Instant::now();
+    loop {
+        let file = File::open(path)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, path)? => return Ok(file),
+            // The holder before has replaced it: lock the new one.
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if start.elapsed() > LOCK_LIMIT => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds its lock"));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
+/// Returns whether the open file is still the one with this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    let (open, named) = (file.metadata()?, fs::metadata(path)?);
+    Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn create_beside(folder: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
@@ -162,5 +207,26 @@ mod tests {
         assert!(replace(&path, 0o600, b"one").is_err());
         assert_eq!(folder.names(), ["folder"]);
         assert!(replace(&folder.0.join("nowhere").join("file"), 0o600, b"one").is_err());
+    }
+
+    #[test]
+    fn a_lock_excludes_other_writers_and_follows_the_file_that_they_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("counter");
+        replace(&path, 0o600, b"0").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let _lock = lock(&path).unwrap();
+                        let count: u32 = fs::read_to_string(&path).unwrap().parse().unwrap();
+                        replace(&path, 0o600, (count + 1).to_string().as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "200");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no lock file is left");
+        assert_eq!(lock(&folder.path().join("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

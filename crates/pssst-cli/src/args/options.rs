@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use jiff::civil::{Date, DateTime};
+use jiff::{Timestamp, ZonedDateTime};
 use pssst::{PublicKey, Suite};
 use pssst_identity::State;
-use pssst_identity::jiff::Timestamp;
-use pssst_identity::jiff::civil::Date;
 
 use crate::args::key_file;
 use pssst_service::{Failure, durations};
@@ -45,18 +45,26 @@ pub(crate) fn state(text: &str) -> Result<State, String> {
     text.parse().map_err(|error: pssst_identity::Error| error.to_string())
 }
 
-/// Returns a time: with date and time of day (RFC 3339), with a date only (its first moment in
-/// UTC), or so long from now.
+/// Returns a time: with its offset (RFC 3339) or its zone (RFC 9557), the first moment in UTC of a
+/// date, or a time span from now.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    let date = |text: &str| format!("{}T00:00:00Z", text.parse::<Date>().ok()?).parse().ok();
-    // A bare number may be a year.
-    let has_unit = |text: &&str| text.contains(|byte: char| byte.is_ascii_alphabetic());
-    let later = |text| Timestamp::now().checked_add(durations::span(text).ok()?).ok();
-    text.parse()
-        .ok()
-        .or_else(|| date(text))
-        .or_else(|| Some(text).filter(has_unit).and_then(later))
-        .ok_or_else(|| "give a date (2027-01-31), a time (2027-01-31T08:00:00Z), or a time span from now (365d)".into())
+    const EXPECTED: &str = "give a date (2027-01-31), a time (2027-01-31T08:00:00Z), or a time span from now (365d)";
+    if text.contains('[') {
+        return text.parse::<ZonedDateTime>().map(|time| time.timestamp()).map_err(|error| error.to_string());
+    }
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        // Midnight in UTC. A bare number may be a year, and is not a span.
+        let midnight = text.parse::<Date>().ok().and_then(|date| format!("{date}T00:00:00Z").parse().ok());
+        return midnight.ok_or_else(|| EXPECTED.into());
+    }
+    if text.parse::<DateTime>().is_ok() {
+        return Err("a time of day needs its offset: add Z for UTC, or one such as +02:00".into());
+    }
+    let span = durations::span(text).ok().filter(|_| text.contains(|byte: char| byte.is_ascii_alphabetic()));
+    span.and_then(|span| Timestamp::now().checked_add(span).ok()).ok_or_else(|| EXPECTED.into())
 }
 
 #[cfg(test)]
@@ -70,6 +78,15 @@ mod tests {
         assert_eq!(at("2027-01-31T10:00:00+02:00"), Ok("2027-01-31T08:00:00Z".into()));
         let in_a_day = time("1d").unwrap().duration_since(Timestamp::now()).as_secs();
         assert!((86_390..=86_400).contains(&in_a_day), "{in_a_day}");
+        assert_eq!(at("2027-01-31 10:00:00+02:00"), Ok("2027-01-31T08:00:00Z".into()));
+        assert_eq!(at("2027-01-31T10:00[Europe/Berlin]"), Ok("2027-01-31T09:00:00Z".into()));
+        // Not midnight, nor any other time that was not meant.
+        for local in ["2027-01-31T10:00", "2027-01-31 10:00:00", "2027-01-31T10"] {
+            assert!(time(local).unwrap_err().contains("add Z"), "{local}");
+        }
+        for zone in ["2027-01-31T10:00[Nowhere/At_all]", "2027-01-31[", "2027-01-31T10:00+09:00[Europe/Berlin]"] {
+            time(zone).unwrap_err();
+        }
         for text in ["", "tomorrow", "2027", "-1d", "1mo", "0s"] {
             assert!(time(text).is_err(), "{text}");
         }

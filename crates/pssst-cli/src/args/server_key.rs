@@ -110,7 +110,9 @@ impl KeySource {
 /// Returns the key for now: from the cache, while what is in it is not overdue, or else from the
 /// directory.
 pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
-    let is_fresh = directory.document().is_some_and(|document| Timestamp::now() < document.refresh_at);
+    // A document from the future says that one of the clocks is wrong.
+    let is_fresh =
+        directory.document().is_some_and(|document| (document.issued..document.refresh_at).contains(&Timestamp::now()));
     if !is_fresh && let Err(error) = directory.fetch().await {
         // The keys from before may still be good.
         return directory.server_key().map_err(|_| failure(&error));

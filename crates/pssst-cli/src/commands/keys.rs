@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pssst::{SecretKey, SysRng};
+use pssst_directory::PublishedKey;
 use pssst_directory::jiff::Timestamp;
-use pssst_directory::{KeySet, PublishedKey};
 use pssst_directory_server::{Schedule, ScheduleFile};
 
 use pssst_service::{Failure, durations};
 
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
-use crate::args::server_key::{DirectoryOptions, current_key, of_file};
+use crate::args::server_key::{DirectoryOptions, failure, of_file};
 use pssst_service::runtime;
 
 /// Manage the key schedule of a pool of servers: create, show and rotate it, or fetch the current
@@ -97,19 +97,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn init(args: &Init) -> Result<(), Failure> {
-    if args.schedule.exists() {
-        return Err(Failure::new(
-            format!("{} exists already", args.schedule.display()),
-            "schedules are never overwritten: choose another name, or remove the file first",
-        ));
-    }
     let secret = match &args.secret_key {
         Some(file) => key_file::read_secret(file, &args.access)?,
         None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
     };
     let key = secret.public_key();
     let schedule = Schedule::new(secret, Timestamp::now()).with_refresh_interval(args.refresh_interval);
-    schedule.write(&args.schedule).map_err(|error| of_file(&args.schedule, &error))?;
+    schedule.create(&args.schedule).map_err(|error| match error {
+        pssst_directory_server::Error::File(error) if error.kind() == io::ErrorKind::AlreadyExists => Failure::new(
+            format!("{} exists already", args.schedule.display()),
+            "schedules are never overwritten: choose another name, or remove the file first",
+        ),
+        error => of_file(&args.schedule, &error),
+    })?;
     writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
 }
 
@@ -135,8 +135,9 @@ fn rotate(args: &Rotate) -> Result<(), Failure> {
 fn fetch(args: &Fetch) -> Result<(), Failure> {
     let directory = args.directory.required()?;
     let text = runtime::run(async {
-        let key = current_key(&directory).await?;
-        let document = directory.document().as_deref().map(KeySet::to_json).unwrap_or_default();
+        // Whatever a cache holds: this shows what the directory has.
+        let document = directory.fetch().await.map_err(|error| failure(&error))?.to_json();
+        let key = directory.server_key().map_err(|error| failure(&error))?;
         Ok(if args.json { document } else { key.to_string() })
     })?;
     writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))

@@ -1,10 +1,9 @@
 //! `pssst operator`: who may look after a directory.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use pssst_directory_server::Operators;
+use pssst_directory_server::{Error, Operators};
 
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
@@ -34,15 +33,18 @@ struct Create {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let Command::Create(Create { name, file }) = &args.command;
-    let (line, token) = Operators::new_credential(name).map_err(|error| {
-        Failure::new(format!("no token for {name:?}: {error}"), "choose a name of up to 64 letters, digits and . - _ @")
+    let token = Operators::add(file, name).map_err(|error| match error {
+        Error::Syntax(_) if Operators::new_credential(name).is_err() => Failure::new(
+            format!("no token for {name:?}: {error}"),
+            "choose a name of up to 64 letters, digits and . - _ @",
+        ),
+        Error::Syntax(_) => {
+            Failure::new(format!("{}: {error}", file.display()), "repair the file; it was left unchanged")
+        }
+        error => {
+            Failure::new(format!("cannot write {}: {error}", file.display()), "check the path and its permissions")
+        }
     })?;
-    let cannot_write = |error: io::Error| {
-        Failure::new(format!("cannot write {}: {error}", file.display()), "check the path and its permissions")
-    };
-    // One write, so that two of these at once leave two lines.
-    let mut operators = OpenOptions::new().append(true).create(true).open(file).map_err(cannot_write)?;
-    operators.write_all(format!("{line}\n").as_bytes()).and_then(|()| operators.sync_all()).map_err(cannot_write)?;
     notice(format_args!("the token of {name}; it is shown only now:"));
     writeln!(io::stdout(), "{}", *token).map_err(|error| Failure::output(&error))
 }

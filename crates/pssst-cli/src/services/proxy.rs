@@ -253,7 +253,7 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
     })?;
     let refresh_task = directory.map(|directory| {
         let client = client.clone();
-        tokio::spawn(async move { match directory.keep(&client).await {} })
+        tokio::spawn(async move { match directory.keep_current(&client).await {} })
     });
     Ok((client, refresh_task))
 }

@@ -215,7 +215,7 @@ fn every_address_of_a_name_is_tried() {
     let key = SecretKey::from_bytes(SECRET).public_key().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
     command.args(["bench", "--server", &name, "--server-key", &key, "--requests-prepared", "64", "--duration", "0.2"]);
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.args(["--timeout", "10s"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

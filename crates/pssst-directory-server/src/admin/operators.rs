@@ -1,11 +1,11 @@
 //! The file of operators.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pssst::SysRng;
 use pssst::rand_core::TryRng;
-use pssst_support::{Contents, Source};
+use pssst_support::{Contents, Source, atomic_file, secret_file};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -69,6 +69,28 @@ impl Operators {
         let token = Zeroizing::new(format!("{PREFIX}{}", *digits));
         let hash = base16ct::lower::encode_string(&Sha256::digest(token.as_bytes()));
         Ok((format!("{name} {HASH_PREFIX}{hash}"), token))
+    }
+
+    /// Creates a token for an operator, adds its line to a file, and returns the token. The file is
+    /// created if it does not exist, and keeps its comments. Blocks.
+    ///
+    /// # Errors
+    /// The errors of [`Operators::new_credential`] and [`Operators::open`]. The file is unchanged
+    /// then.
+    pub fn add(path: &Path, name: &str) -> Result<Zeroizing<String>, Error> {
+        let (line, token) = Self::new_credential(name)?;
+        if !path.exists() {
+            secret_file::create_if_missing(path)?;
+        }
+        let _lock = atomic_file::lock(path)?;
+        let contents = Source::new(path).read()?;
+        parse(std::slice::from_ref(&contents))?;
+        let mut text = String::from_utf8_lossy(&contents).into_owned();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        atomic_file::replace(path, 0o600, format!("{text}{line}\n").as_bytes())?;
+        Ok(token)
     }
 
     /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
@@ -171,6 +193,27 @@ mod tests {
         let hash = base16ct::lower::encode_string(&Sha256::digest(b"hunter2"));
         let file = file(&format!("alice sha256:{hash}\n"));
         assert_eq!(Operators::open(file.path()).unwrap().find("hunter2"), None);
+    }
+
+    #[test]
+    fn an_operator_is_added_to_whole_files_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operators.txt");
+        let alices = Operators::add(&path, "alice").unwrap();
+        // An editor left no newline at the end.
+        let text = format!("# staff\n{}", std::fs::read_to_string(&path).unwrap().trim_end());
+        std::fs::write(&path, &text).unwrap();
+        let bobs = Operators::add(&path, "bob").unwrap();
+        let operators = Operators::open(&path).unwrap();
+        for (token, name) in [(&alices, "alice"), (&bobs, "bob")] {
+            assert_eq!(operators.find(token).as_deref(), Some(name));
+        }
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("# staff\nalice sha256:"));
+        // Half a line, as an interrupted writer leaves it, is not joined with another.
+        let broken = format!("{text}\ncarol sha256:00");
+        std::fs::write(&path, &broken).unwrap();
+        assert!(matches!(Operators::add(&path, "dave"), Err(Error::Syntax(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), broken);
     }
 
     #[test]

@@ -62,6 +62,23 @@ impl Schedule {
         Ok(atomic_file::replace(path, 0o600, &self.to_text()?)?)
     }
 
+    /// Writes it to a new file that only its owner can read.
+    ///
+    /// # Errors
+    /// [`Error::File`], with [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) for a file that
+    /// is there: it is never overwritten.
+    pub fn create(&self, path: &Path) -> Result<(), Error> {
+        let text = self.to_text()?;
+        // The process that creates the name writes the contents.
+        drop(secret_file::create(path)?);
+        let written = atomic_file::replace(path, 0o600, &text);
+        if written.is_err() {
+            // The first error is the one to report.
+            drop(std::fs::remove_file(path));
+        }
+        Ok(written?)
+    }
+
     /// Reads what [`Schedule::to_text`] writes. The parser's errors are not passed on, since they
     /// may quote the text.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {

@@ -218,7 +218,7 @@ def test_token_is_created_shown_once_and_withdrawn(session):
     page.get_by_label("The client expires on").fill("2100-01-01")
     page.get_by_label("The token is valid for").select_option("7 days")
     page.get_by_role("button", name="Create token").click()
-    expect(page.get_by_role("alert")).to_contain_text("is no name")
+    expect(page.get_by_role("alert")).to_contain_text("is not a name")
     assert page.get_by_label("Name of the client").input_value() == "pump 9"
     assert page.get_by_label("Labels of the client").input_value() == "site=oslo\nfloor=2"
     page.get_by_label("Name of the client").fill("pump-9")

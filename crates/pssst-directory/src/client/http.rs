@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{RequestBuilder, Url, redirect};
 use rustls::ClientConfig;
 
@@ -51,6 +51,8 @@ impl Http {
 
     pub(super) async fn get(&self, path: &str, etag: Option<&str>, limit: usize) -> Result<Answer, Error> {
         let request = self.client.get(self.url(path)?).header(ACCEPT, "application/json");
+        // A cache on the way may hold a key that was replaced.
+        let request = request.header(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let request = match etag {
             Some(etag) => request.header(IF_NONE_MATCH, etag),
             None => request,

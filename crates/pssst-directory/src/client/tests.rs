@@ -47,7 +47,7 @@ async fn a_client_changes_keys_at_the_right_time_without_any_network() {
     let client = pssst_net::Client::builder(secret(9).public_key()).connect("127.0.0.1:9").await.unwrap();
     let refresh_task = tokio::spawn({
         let client = client.clone();
-        async move { directory.keep(&client).await }
+        async move { directory.apply(&client).await }
     });
     sleep(Duration::from_millis(1)).await;
     assert_eq!(client.server_key(), secret(1).public_key());
@@ -65,7 +65,7 @@ async fn a_new_document_is_used_at_once() {
     let client = pssst_net::Client::builder(secret(9).public_key()).connect("127.0.0.1:9").await.unwrap();
     let refresh_task = tokio::spawn({
         let (directory, client) = (directory.clone(), client.clone());
-        async move { directory.keep(&client).await }
+        async move { directory.apply(&client).await }
     });
     sleep(MINUTE).await;
     assert_eq!(client.server_key(), secret(9).public_key());

@@ -8,6 +8,7 @@ pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Options of a service's traces. Without the feature `otel` there are none.
 #[derive(clap::Args, Clone, Debug)]
+#[non_exhaustive]
 pub struct TraceOptions {
     #[cfg(feature = "otel")]
     /// Send traces of requests to the OpenTelemetry collector at this HTTP or HTTPS URL; without a

@@ -1,5 +1,6 @@
 //! Clients from one store to another, as lines of JSON.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -87,18 +88,25 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
 
 fn client(line: &str) -> Result<NewIdentity, Failure> {
     // A line written by hand need not have every time.
-    let mut value: serde_json::Value = serde_json::from_str(line).map_err(|error| bad_line(&error))?;
+    let mut value: serde_json::Value = serde_json::from_str(line).map_err(bad_line)?;
     if let Some(client) = value.as_object_mut() {
+        // A field that is passed over could be the one that refuses the client.
+        if let Some(unknown) = client.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(bad_line(format_args!("unknown field {unknown:?}")));
+        }
         let now = Timestamp::now().to_string();
         for (name, default) in [("state", "enrolled"), ("created", &now), ("changed", &now)] {
             client.entry(name).or_insert_with(|| default.into());
         }
     }
-    let identity: Identity = serde_json::from_value(value).map_err(|error| bad_line(&error))?;
+    let identity: Identity = serde_json::from_value(value).map_err(bad_line)?;
     NewIdentity::from_identity(identity).map_err(|error| failure(&error))
 }
 
-fn bad_line(error: &serde_json::Error) -> Failure {
+/// Fields of a client in JSON.
+const FIELDS: [&str; 7] = ["key", "name", "labels", "state", "created", "changed", "expires"];
+
+fn bad_line(error: impl Display) -> Failure {
     Failure::new(
         format!("not a client as `pssst clients export` prints it: {error}"),
         "each line is a JSON object with at least \"key\" and \"name\"",

@@ -1,8 +1,10 @@
 //! Keys change under load, and nobody notices.
 
+use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
+use pssst_test::wait_for;
 use serde_json::Value;
 
 use crate::fleet::process::{Fleet, start_directory};
@@ -65,7 +67,7 @@ fn no_transaction_fails_while_keys_rotate() {
     });
     let said = String::from_utf8_lossy(&report.stderr);
     assert!(report.status.success(), "{said}");
-    assert_eq!(said.matches("the server's key is").count(), 3, "{said}");
+    assert_eq!(said.matches("the server's key has changed").count(), 3, "{said}");
 
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     println!("{seconds} s, three rotations: {report}");
@@ -80,4 +82,50 @@ fn no_transaction_fails_while_keys_rotate() {
         let said = server.stop();
         assert!(!said.contains("decrypt_failed"), "{said}");
     }
+}
+
+/// Sends a datagram, and returns whether its echo comes within a second.
+fn is_answered(proxy: &str) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.send_to(b"hello", proxy).unwrap();
+    matches!(socket.recv(&mut [0; 100]), Ok(5))
+}
+
+/// A proxy has the key of its start in memory: it must come back to the directory by itself.
+#[test]
+fn a_proxy_follows_its_directory_through_a_rotation() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1s"]);
+    let (_directory, url, pin) = start_directory(&fleet, &[]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--workers", "1"];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.value_of("listening on ");
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--directory", &url, "--pin", &pin];
+    let mut proxy = fleet.start(&proxy, 1);
+    let listening = proxy.value_of("listening on ");
+    wait_for("the first key", || is_answered(&listening));
+
+    let new = fleet.stdout(&["keys", "rotate", "keys.json", "--activation-delay", "1s", "--grace-period", "1s"]);
+    let current = format!("current  {}", new.trim());
+    wait_for("the old key has expired", || {
+        let keys = fleet.stdout(&["keys", "show", "keys.json"]);
+        keys.contains(&current) && !keys.contains("previous")
+    });
+    wait_for("the new key", || is_answered(&listening));
+    proxy.stop();
+    server.stop();
+}
+
+/// A fresh cache may hold a key that was stolen since.
+#[test]
+fn fetched_keys_are_those_of_the_directory_and_not_of_a_cache() {
+    let fleet = Fleet::new();
+    let stolen = fleet.stdout(&["keys", "init", "keys.json"]);
+    let (_directory, url, pin) = start_directory(&fleet, &[]);
+    let fetch = ["keys", "fetch", "--directory", &url, "--pin", &pin, "--key-cache", "cache.json"];
+    assert_eq!(fleet.stdout(&fetch), stolen);
+    let new = fleet.stdout(&["keys", "init", "new.json"]);
+    std::fs::rename(fleet.path("new.json"), fleet.path("keys.json")).unwrap();
+    wait_for("the directory's new schedule", || fleet.stdout(&fetch) == new);
 }

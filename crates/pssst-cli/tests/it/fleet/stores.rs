@@ -19,7 +19,10 @@ fn lives_through_everything(fleet: &Fleet, store: &str) {
     clients(&["add", "beta", &keys[1]]);
     assert!(refused(&["add", "gamma", &keys[0]]).contains("enrolled already"));
     assert!(refused(&["add", "alpha", &keys[2]]).contains("has the name"));
-    assert!(refused(&["add", "two words", &keys[2]]).contains("is not a name"));
+    // A name that is a key would name another client.
+    for name in ["two words", &keys[0], &keys[2].to_uppercase()] {
+        assert!(refused(&["add", name, &keys[2]]).contains("is not a name"), "{name}");
+    }
     assert!(refused(&["add", "weak", &"0".repeat(64)]).contains("cannot be enrolled"));
 
     let shown = clients(&["show", "alpha"]);
@@ -64,6 +67,8 @@ fn lives_through_everything(fleet: &Fleet, store: &str) {
         ("{}", "line 1"),
         ("nonsense", "line 1"),
         (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "is not a name"),
+        // It would be enrolled.
+        (&format!("{{\"key\":\"{}\",\"name\":\"x\",\"status\":\"revoked\"}}", keys[0]), "unknown field \"status\""),
     ] {
         let refused = import(&[], bad);
         assert_eq!(refused.status.code(), Some(1));

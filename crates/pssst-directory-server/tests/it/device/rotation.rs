@@ -45,7 +45,7 @@ async fn rotations_lose_no_request() {
     let client = client.connect(server.local_addr().to_string()).await.unwrap();
     let follower = tokio::spawn({
         let (source, client) = (source.clone(), client.clone());
-        async move { tokio::join!(source.follow(), source.keep(&client)) }
+        async move { source.keep_current(&client).await }
     });
     let load = tokio::spawn({
         let client = client.clone();

@@ -170,6 +170,11 @@ pub(crate) async fn an_update_changes_what_it_says_and_no_more(store: Store) {
     );
     let bad_name = Update { name: Some("two words".into()), ..Update::default() };
     assert!(matches!(store.update(&key(1), bad_name).await, Err(Error::InvalidName(_))));
+    // A name that is another client's key would name that client, and one with a hyphen is an
+    // option of the command line.
+    for name in [key(2).to_string(), key(2).to_string().to_uppercase(), "-f".into()] {
+        assert!(matches!(NewIdentity::new(key(3), &name), Err(Error::InvalidName(_))), "{name}");
+    }
     let bad_label = Update { labels: Some(Labels::from([("a=b".into(), "c".into())])), ..Update::default() };
     assert!(matches!(store.update(&key(1), bad_label).await, Err(Error::InvalidLabel(_))));
     assert_eq!(store.get(&key(1)).await.expect("get"), Some(resumed));
