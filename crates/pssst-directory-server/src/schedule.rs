@@ -29,7 +29,13 @@ mod text;
 /// their clocks may differ by less than it. A server looks into its file each second; a secret
 /// mount may take minutes to show a new content.
 ///
-/// A key that was stolen is not rotated: make a new schedule, and have the clients come at once.
+/// [`Schedule::replace_compromised`] answers the theft of a key: servers refuse it from then on.
+///
+/// # Generations
+///
+/// Every change increments the generation, and clients refuse documents of an older generation than
+/// they have. So a directory that lags behind, or one of a thief, cannot bring an old key back. A
+/// schedule from a backup needs [`Schedule::take_over`].
 ///
 /// # The file
 ///
@@ -38,6 +44,7 @@ mod text;
 /// ```json
 /// {
 ///   "version": 1,
+///   "generation": 1,
 ///   "refresh_interval_seconds": 3600,
 ///   "keys": [
 ///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:10:00Z" },
@@ -66,6 +73,7 @@ mod text;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
+    generation: u64,
     /// At least 1 s, in whole seconds.
     refresh_interval: Duration,
     /// By `not_before`, never empty.
@@ -82,12 +90,48 @@ struct Entry {
 
 impl Schedule {
     /// Length of the longest file that is read, in bytes.
-    pub const MAX_LEN: usize = 16 * 1024;
+    pub const MAX_LEN: usize = 64 * 1024;
 
     /// One key, used from now on.
     pub fn new(secret: SecretKey, now: Timestamp) -> Self {
         let keys = vec![Entry::new(secret, to_milliseconds(now), None)];
-        Self { refresh_interval: Duration::from_hours(1), keys }
+        Self { generation: 0, refresh_interval: Duration::from_hours(1), keys }
+    }
+
+    /// Returns its generation: 0 for a new schedule, and one more after each change.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Replaces all keys by `secret`, at once: the answer to a stolen key. Servers refuse the old
+    /// keys as soon as they have the new schedule, and clients are served when they have fetched
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchedule`] for a key that is in it already, and after the last generation.
+    /// Nothing is changed then.
+    pub fn replace_compromised(&mut self, secret: SecretKey, now: Timestamp) -> Result<PublicKey, Error> {
+        let entry = Entry::new(secret, to_milliseconds(now), None);
+        let public = entry.public;
+        if self.keys.iter().any(|key| key.public == public) {
+            return Err(Error::InvalidSchedule("a key occurs twice"));
+        }
+        *self = Self { generation: next(self.generation)?, keys: vec![entry], ..*self };
+        Ok(public)
+    }
+
+    /// Sets the generation to the one after `above`, so that clients accept a schedule that was
+    /// restored from a backup, or that won over another one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchedule`] unless `above` is at least the schedule's own generation, and
+    /// after the last generation. Nothing is changed then.
+    pub fn take_over(&mut self, above: u64) -> Result<(), Error> {
+        if above < self.generation {
+            return Err(Error::InvalidSchedule("the schedule has a higher generation already"));
+        }
+        self.generation = next(above)?;
+        Ok(())
     }
 
     /// Returns the schedule with another refresh interval, which is cut to whole seconds; at least
@@ -147,6 +191,7 @@ impl Schedule {
         let entry = Entry::new(secret, not_before, None);
         let public = entry.public;
         rotated.keys.push(entry);
+        rotated.generation = next(self.generation)?;
         rotated.check()?;
         *self = rotated;
         Ok(public)
@@ -208,7 +253,7 @@ impl Schedule {
         if let Some(key) = keys.first_mut().filter(|key| key.state == KeyState::Current) {
             key.not_before = key.not_before.min(issued);
         }
-        Ok(KeySet::new(issued, to_milliseconds(refresh_at), suites, keys))
+        Ok(KeySet::new(self.generation, issued, to_milliseconds(refresh_at), suites, keys))
     }
 
     /// When the state of a key changes next.
@@ -261,6 +306,14 @@ impl Entry {
 
 /// Seconds; as far as clients believe a document.
 const MAX_REFRESH_INTERVAL: u64 = 366 * 86_400;
+
+/// Largest integer that every JSON parser reads exactly (RFC 8259, section 6).
+const MAX_GENERATION: u64 = (1 << 53) - 1;
+
+fn next(generation: u64) -> Result<u64, Error> {
+    let next = generation.checked_add(1).filter(|next| *next <= MAX_GENERATION);
+    next.ok_or(Error::InvalidSchedule("there is no generation after the last one"))
+}
 
 /// Returns the time as it is written to files.
 fn to_milliseconds(time: Timestamp) -> Timestamp {

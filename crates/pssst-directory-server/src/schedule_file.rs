@@ -103,21 +103,51 @@ impl ScheduleFile {
         watched::error(&self.current)
     }
 
-    /// Draws a key and starts a rotation, as [`Schedule::rotate`] says, on what is in the file now.
-    /// Blocks; processes that rotate wait for one another.
+    /// Generates a key and starts a rotation of the schedule in the file, as [`Schedule::rotate`]
+    /// does. Blocks; processes that change it wait for one another.
     ///
     /// # Errors
     /// The errors of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and
     /// [`Error::Protocol`] when the system has no randomness.
     pub fn rotate(&self, activation_delay: Duration, grace_period: Duration) -> Result<PublicKey, Error> {
+        let secret = SecretKey::generate(&mut SysRng)?;
+        let key = self.update(|schedule| schedule.rotate(secret, self.now(), activation_delay, grace_period))?;
+        tracing::info!(%key, ?activation_delay, ?grace_period, "rotation of keys started");
+        Ok(key)
+    }
+
+    /// Generates a key and replaces all others by it, as [`Schedule::replace_compromised`] does.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Like [`ScheduleFile::rotate`].
+    pub fn replace_compromised(&self) -> Result<PublicKey, Error> {
+        let secret = SecretKey::generate(&mut SysRng)?;
+        let key = self.update(|schedule| schedule.replace_compromised(secret, self.now()))?;
+        tracing::warn!(%key, "all keys were replaced as compromised");
+        Ok(key)
+    }
+
+    /// Raises the generation, as [`Schedule::take_over`] does, and returns the new one. Blocks.
+    ///
+    /// # Errors
+    /// Like [`ScheduleFile::rotate`].
+    pub fn take_over(&self, above: u64) -> Result<u64, Error> {
+        self.update(|schedule| {
+            schedule.take_over(above)?;
+            Ok(schedule.generation())
+        })
+    }
+
+    /// Changes the schedule that is in the file now.
+    fn update<T>(&self, change: impl FnOnce(&mut Schedule) -> Result<T, Error>) -> Result<T, Error> {
         let _lock = atomic_file::lock(&self.path)?;
         let mut schedule = Schedule::read(&self.path, self.allow_exposed)?;
-        let key = schedule.rotate(SecretKey::generate(&mut SysRng)?, self.now(), activation_delay, grace_period)?;
+        let outcome = change(&mut schedule)?;
         schedule.write(&self.path)?;
-        tracing::info!(%key, ?activation_delay, ?grace_period, "rotation of keys started");
-        // It has started, whatever becomes of this; followers look again in a moment.
+        // The change is written, whatever the outcome of this; followers poll in a moment.
         drop(self.reload());
-        Ok(key)
+        Ok(outcome)
     }
 
     /// Looks at the file each second, and calls `apply` at once and whenever keys or their states

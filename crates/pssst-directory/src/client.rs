@@ -118,8 +118,9 @@ impl DirectoryClient {
     ///
     /// # Errors
     /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`];
-    /// [`Error::OldDocument`]; and [`Error::NoCurrentKey`] for a document without a key that was
-    /// good when it was issued. The current document stays then.
+    /// [`Error::OldDocument`], [`Error::ConflictingDocument`] and [`Error::ImplausibleDocument`];
+    /// and [`Error::NoCurrentKey`] for a document without a key that was good when it was issued.
+    /// The current document stays then.
     pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
         let shared = &*self.shared;
         let _turn = shared.fetching.lock().await;
@@ -130,8 +131,8 @@ impl DirectoryClient {
             (200, current) => {
                 let document = KeySet::parse(&answer.body)?;
                 document.current_key(document.issued)?;
-                if let Some(current) = current.filter(|current| document.issued < current.document.issued) {
-                    return Err(Error::OldDocument { held: current.document.issued, sent: document.issued });
+                if let Some(current) = current {
+                    self.check_order(&current.document, &document)?;
                 }
                 Ok(self.store(document, answer.etag).await)
             }
@@ -186,6 +187,24 @@ impl DirectoryClient {
                 () = tokio::time::sleep(self.until_switch().min(LONGEST_SLEEP)) => {}
             }
         }
+    }
+
+    /// Checks that a document may replace the stored one.
+    fn check_order(&self, held: &KeySet, sent: &KeySet) -> Result<(), Error> {
+        let (held_generation, generation) = (held.generation, sent.generation);
+        if generation < held_generation {
+            return Err(Error::OldDocument { held: held_generation, sent: generation });
+        }
+        if generation == held_generation && sent.conflicts_with(held) {
+            return Err(Error::ConflictingDocument { generation });
+        }
+        // With a stored document that agrees with the clock, the clock is more credible than one
+        // that does not.
+        let clock = self.shared.clock.now();
+        if TrustedClock::is_plausible(held, clock) && !TrustedClock::is_plausible(sent, clock) {
+            return Err(Error::ImplausibleDocument { issued: sent.issued });
+        }
+        Ok(())
     }
 
     fn until_switch(&self) -> Duration {

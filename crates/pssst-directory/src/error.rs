@@ -32,13 +32,26 @@ pub enum Error {
     Connection(Box<dyn std::error::Error + Send + Sync>),
     /// The directory answered with this HTTP status instead. A redirection is not followed.
     Status(u16),
-    /// The directory sent a document that is older than the one that is held, which stays. Should
-    /// the directory's clock have been ahead, remove the client's cache file and start it again.
+    /// The directory sent a document of an older generation than the stored one, which stays in
+    /// use. Its schedule is from a backup, or it lags behind another directory: `pssst keys
+    /// take-over` repairs the former.
     OldDocument {
-        /// When the one that is held was issued.
-        held: Timestamp,
-        /// When the one that was sent was issued.
-        sent: Timestamp,
+        /// Generation of the stored document.
+        held: u64,
+        /// Generation of the document that was sent.
+        sent: u64,
+    },
+    /// The directory sent other keys under the generation of the stored document, which stays in
+    /// use. Two schedules were changed independently: `pssst keys take-over` ends that.
+    ConflictingDocument {
+        /// Their generation.
+        generation: u64,
+    },
+    /// The directory sent a document whose times contradict the system clock, while the stored
+    /// document agrees with it and stays in use. Check the directory's clock.
+    ImplausibleDocument {
+        /// When the document was issued.
+        issued: Timestamp,
     },
     /// The directory refuses the enrolment.
     Refused {
@@ -66,7 +79,13 @@ impl fmt::Display for Error {
             }
             Self::Status(status) => write!(f, "the directory answered with HTTP status {status}"),
             Self::OldDocument { held, sent } => {
-                write!(f, "the directory sent keys of {sent}, older than the stored keys of {held}")
+                write!(f, "the directory sent keys of generation {sent}, older than the stored generation {held}")
+            }
+            Self::ConflictingDocument { generation } => {
+                write!(f, "the directory sent other keys than the stored ones of the same generation {generation}")
+            }
+            Self::ImplausibleDocument { issued } => {
+                write!(f, "the directory sent keys of {issued}, which contradicts the system clock")
             }
             Self::Refused { refusal, message } => write!(f, "the directory refuses ({refusal}): {message}"),
         }

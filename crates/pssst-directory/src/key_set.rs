@@ -9,6 +9,8 @@ use crate::Error;
 
 const VERSION: u32 = 1;
 const MAX_KEYS: usize = 16;
+/// Largest integer that every JSON parser reads exactly (RFC 8259, section 6).
+const MAX_GENERATION: u64 = (1 << 53) - 1;
 const MAX_INTERVAL: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 named_enum! {
@@ -54,6 +56,7 @@ impl PublishedKey {
 ///
 /// let document = KeySet::parse(br#"{
 ///     "version": 1,
+///     "generation": 7,
 ///     "issued": "2026-03-01T12:00:00Z",
 ///     "refresh_at": "2026-03-01T13:00:00Z",
 ///     "suites": ["0xf001", "0x0001"],
@@ -70,6 +73,9 @@ impl PublishedKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeySet {
+    /// Generation of the keys: each change of the pool's schedule increments it. Generations order
+    /// documents, because no clock can be trusted to; 2^53 - 1 at most.
+    pub generation: u64,
     /// When this was written.
     pub issued: Timestamp,
     /// When clients should come again, at the latest.
@@ -82,12 +88,29 @@ pub struct KeySet {
 
 impl KeySet {
     /// Length of the longest document that is read, in bytes.
-    pub const MAX_LEN: usize = 16 * 1024;
+    pub const MAX_LEN: usize = 64 * 1024;
 
-    /// Returns a document. Whether its keys and times go together is for [`parse`](Self::parse) to
-    /// check.
-    pub fn new(issued: Timestamp, refresh_at: Timestamp, suites: &[Suite], keys: Vec<PublishedKey>) -> Self {
-        Self { issued, refresh_at, suites: suites.to_vec(), keys }
+    /// Returns a document. [`parse`](Self::parse) checks whether its keys and times are consistent.
+    pub fn new(
+        generation: u64,
+        issued: Timestamp,
+        refresh_at: Timestamp,
+        suites: &[Suite],
+        keys: Vec<PublishedKey>,
+    ) -> Self {
+        Self { generation, issued, refresh_at, suites: suites.to_vec(), keys }
+    }
+
+    /// Returns whether this document of the same generation has other keys than `older`. Keys that
+    /// have expired by the time of issue may be missing.
+    pub(crate) fn conflicts_with(&self, older: &Self) -> bool {
+        let find = |keys: &[PublishedKey], key: &PublishedKey| {
+            keys.iter().find(|other| other.key == key.key).map(|other| other.not_after)
+        };
+        let is_new = |key: &PublishedKey| find(&older.keys, key) != Some(key.not_after);
+        let is_missing =
+            |key: &PublishedKey| find(&self.keys, key).is_none() && key.not_after.is_none_or(|end| end > self.issued);
+        self.keys.iter().any(is_new) || older.keys.iter().any(is_missing)
     }
 
     /// Reads a document. Fields that this version does not know are passed over, and so are suites.
@@ -109,6 +132,7 @@ impl KeySet {
         let wire: Wire = from_json(bytes, "the fields of a document of server keys")?;
         let suites = wire.suites.iter().filter_map(|suite| suite_from_text(suite).transpose());
         let document = Self {
+            generation: wire.generation,
             issued: wire.issued,
             refresh_at: wire.refresh_at,
             suites: suites.collect::<Result<_, _>>()?,
@@ -122,6 +146,7 @@ impl KeySet {
     pub fn to_json(&self) -> String {
         let wire = Wire {
             version: VERSION,
+            generation: self.generation,
             issued: self.issued,
             refresh_at: self.refresh_at,
             suites: self.suites.iter().map(|suite| format!("{:#06x}", suite.number())).collect(),
@@ -148,6 +173,9 @@ impl KeySet {
     }
 
     fn check(&self) -> Result<(), Error> {
+        if self.generation > MAX_GENERATION {
+            return Err(Error::Syntax("a generation below 2^53"));
+        }
         if self.issued >= self.refresh_at || self.refresh_at.duration_since(self.issued) > MAX_INTERVAL {
             return Err(Error::Syntax("a refresh time after the time of issue, within a year"));
         }
@@ -187,6 +215,7 @@ struct WireVersion {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u32,
+    generation: u64,
     issued: Timestamp,
     refresh_at: Timestamp,
     suites: Vec<String>,
@@ -208,6 +237,7 @@ mod tests {
     fn sample() -> Value {
         json!({
             "version": 1,
+            "generation": 7,
             "issued": "2026-03-01T12:00:00Z",
             "refresh_at": "2026-03-01T13:00:00Z",
             "suites": ["0xf001", "0x0001"],
@@ -251,6 +281,30 @@ mod tests {
         }
         let ended = KeySet { keys: document.keys[..2].to_vec(), ..document };
         assert!(matches!(ended.current_key("2026-03-09T00:00:00Z".parse().unwrap()), Err(Error::NoCurrentKey)));
+    }
+
+    #[test]
+    fn documents_of_one_generation_have_the_same_keys() {
+        let document = parse(&sample()).unwrap();
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut value = sample();
+            change(&mut value);
+            parse(&value).unwrap().conflicts_with(&document)
+        };
+        assert!(!changed(&|_| ()));
+        // Issued again, by a directory whose clock is behind, with another interval and suite.
+        assert!(!changed(&|value| {
+            value["issued"] = "2026-02-28T12:00:00Z".into();
+            value["suites"] = json!(["0x0001"]);
+        }));
+        // The previous key has expired since.
+        assert!(!changed(&|value| {
+            (value["issued"], value["refresh_at"]) = ("2026-03-02T00:00:00Z".into(), "2026-03-02T01:00:00Z".into());
+            value["keys"].as_array_mut().unwrap().remove(0);
+        }));
+        assert!(changed(&|value| drop(value["keys"].as_array_mut().unwrap().remove(0))));
+        assert!(changed(&|value| value["keys"][2]["key"] = key(4).to_string().into()));
+        assert!(changed(&|value| value["keys"][1]["not_after"] = "2026-03-10T00:00:00Z".into()));
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
 }
 
 impl DirectoryOptions<true> {
+    /// Returns a client of the directory that neither reads nor writes a cache.
+    pub(crate) fn without_cache(&self) -> Result<DirectoryClient, Failure> {
+        Self { key_cache: None, ..self.clone() }.required()
+    }
+
     /// Returns a client of the directory.
     pub(crate) fn required(&self) -> Result<DirectoryClient, Failure> {
         self.client()?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
@@ -130,7 +135,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Syntax(_) => "check the address of the directory: https://HOST[:PORT]",
         Error::NoCurrentKey => "ask the directory's operator: its keys have expired",
         Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",
-        Error::OldDocument { .. } => "if the directory's clock was wrong, remove the file given with --key-cache",
+        Error::OldDocument { .. } | Error::ConflictingDocument { .. } => {
+            "the directory's operator has to check its schedule: `pssst keys take-over` repairs one from a backup"
+        }
+        Error::ImplausibleDocument { .. } => "check the clocks of this machine and of the directory",
         Error::Trust(_) => "check that this is a PEM file of certificates",
         Error::File(_) => CHECK_PATH,
         _ => ASK_OPERATOR,

@@ -33,6 +33,7 @@ enum Command {
     Init(Init),
     Show(Show),
     Rotate(Rotate),
+    TakeOver(TakeOver),
     Fetch(Fetch),
 }
 
@@ -73,6 +74,26 @@ struct Rotate {
     /// How long servers accept the old key after that.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
     grace_period: Duration,
+    /// Replace all keys at once, because one was stolen: servers refuse the old keys as soon as
+    /// they have the new schedule, and each client is served when it has fetched it.
+    #[arg(long, conflicts_with_all = ["activation_delay", "grace_period"])]
+    compromised: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Make clients accept a schedule that was restored from a backup, by a generation above the one
+/// that they have.
+///
+/// `pssst keys fetch --json` at a directory, and the warnings of clients, show the generation that
+/// clients have.
+#[derive(clap::Args, Debug)]
+struct TakeOver {
+    /// The schedule.
+    schedule: PathBuf,
+    /// The highest generation that a client may have.
+    #[arg(long, value_name = "GENERATION")]
+    above: u64,
     #[command(flatten)]
     access: Access,
 }
@@ -92,6 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Init(args) => init(args),
         Command::Show(args) => show(args),
         Command::Rotate(args) => rotate(args),
+        Command::TakeOver(args) => take_over(args),
         Command::Fetch(args) => fetch(args),
     }
 }
@@ -121,21 +143,35 @@ fn show(args: &Show) -> Result<(), Failure> {
         let end = not_after.map_or_else(|| "its rotation".into(), |end| end.to_string());
         text.extend([format!("{state:<8} {key} from {not_before} until {end}\n")]);
     }
+    text.extend([format!("generation: {}\n", schedule.generation())]);
     text.extend([format!("refresh interval of clients: {} s\n", schedule.refresh_interval().as_secs())]);
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 fn rotate(args: &Rotate) -> Result<(), Failure> {
     let key = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
-        .and_then(|file| file.rotate(args.activation_delay, args.grace_period))
+        .and_then(|file| {
+            if args.compromised {
+                file.replace_compromised()
+            } else {
+                file.rotate(args.activation_delay, args.grace_period)
+            }
+        })
         .map_err(|error| of_file(&args.schedule, &error))?;
     writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
 }
 
+fn take_over(args: &TakeOver) -> Result<(), Failure> {
+    let generation = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
+        .and_then(|file| file.take_over(args.above))
+        .map_err(|error| of_file(&args.schedule, &error))?;
+    writeln!(io::stdout(), "generation {generation}").map_err(|error| Failure::output(&error))
+}
+
 fn fetch(args: &Fetch) -> Result<(), Failure> {
-    let directory = args.directory.required()?;
+    // Whatever a cache holds: this shows what the directory has.
+    let directory = args.directory.without_cache()?;
     let text = runtime::run(async {
-        // Whatever a cache holds: this shows what the directory has.
         let document = directory.fetch().await.map_err(|error| failure(&error))?.to_json();
         let key = directory.server_key().map_err(|error| failure(&error))?;
         Ok(if args.json { document } else { key.to_string() })

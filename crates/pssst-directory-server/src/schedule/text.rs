@@ -15,7 +15,7 @@ use pssst_support::{atomic_file, secret_file};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Entry, MAX_REFRESH_INTERVAL, Schedule};
+use super::{Entry, MAX_GENERATION, MAX_REFRESH_INTERVAL, Schedule};
 use crate::Error;
 
 const VERSION: u32 = 1;
@@ -23,6 +23,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct Wire<'a> {
     version: u32,
+    generation: u64,
     refresh_interval_seconds: u64,
     #[serde(borrow)]
     keys: Vec<WireKey<'a>>,
@@ -96,7 +97,14 @@ impl Schedule {
             Ok(Entry::new(secret, key.not_before, key.not_after))
         };
         let keys = wire.keys.into_iter().map(entry).collect::<Result<_, Error>>()?;
-        let schedule = Self { refresh_interval: Duration::from_secs(wire.refresh_interval_seconds), keys };
+        if wire.generation > MAX_GENERATION {
+            return Err(Error::Syntax("a generation below 2^53"));
+        }
+        let schedule = Self {
+            generation: wire.generation,
+            refresh_interval: Duration::from_secs(wire.refresh_interval_seconds),
+            keys,
+        };
         schedule.check()?;
         Ok(schedule)
     }
@@ -109,6 +117,7 @@ impl Schedule {
         };
         let wire = Wire {
             version: VERSION,
+            generation: self.generation,
             refresh_interval_seconds: self.refresh_interval.as_secs(),
             keys: self.keys.iter().zip(secrets.iter().map(|secret| secret.as_str())).map(key).collect(),
         };

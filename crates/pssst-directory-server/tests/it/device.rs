@@ -26,7 +26,14 @@ fn document(seed: u8) -> KeySet {
 }
 
 fn document_of(seed: u8, time: Timestamp) -> KeySet {
-    Schedule::new(secret(seed), time).document(time, HOUR, &[Suite::X25519Aes128GcmSiv]).unwrap()
+    let mut document = Schedule::new(secret(seed), time).document(time, HOUR, &[Suite::X25519Aes128GcmSiv]).unwrap();
+    document.generation = 5;
+    document
+}
+
+fn of_generation(generation: u64, mut document: KeySet) -> KeySet {
+    document.generation = generation;
+    document
 }
 
 async fn good_server() -> TestServer {
@@ -111,19 +118,29 @@ async fn nothing_below_tls_1_3_is_spoken() {
 #[tokio::test]
 async fn answers_of_all_other_kinds_are_refused_and_change_nothing() {
     type Case = (&'static str, fn() -> Answer, fn(&Error) -> bool);
-    let cases: [Case; 10] = [
+    let cases: [Case; 12] = [
         ("redirection", || Answer::new(302, "location: /good\r\n", ""), |error| matches!(error, Error::Status(302))),
         ("failure", || Answer::new(500, "", document(2).to_json()), |error| matches!(error, Error::Status(500))),
         ("304 that nobody asked for", || Answer::new(304, "", ""), |error| matches!(error, Error::Status(304))),
         ("empty", || Answer::ok(""), |error| matches!(error, Error::Syntax(_))),
         ("garbage", || Answer::ok([0xff; 3000]), |error| matches!(error, Error::Syntax(_))),
-        ("long", || Answer::ok(" ".repeat(16 * 1024 + 1)), |error| matches!(error, Error::TooLong { .. })),
+        ("long", || Answer::ok(" ".repeat(KeySet::MAX_LEN + 1)), |error| matches!(error, Error::TooLong { .. })),
         ("endless", Answer::endless, |error| matches!(error, Error::TooLong { .. })),
         ("nothing", Answer::none, |error| matches!(error, Error::Connection(_))),
         (
-            "before the one that is held",
-            || Answer::ok(document_of(2, Timestamp::now() - HOUR).to_json()),
-            |error| matches!(error, Error::OldDocument { .. }),
+            "an older generation, however late it was issued",
+            || Answer::ok(of_generation(4, document_of(2, Timestamp::now() + HOUR / 2)).to_json()),
+            |error| matches!(error, Error::OldDocument { held: 5, sent: 4 }),
+        ),
+        (
+            "other keys of the same generation",
+            || Answer::ok(document(2).to_json()),
+            |error| matches!(error, Error::ConflictingDocument { generation: 5 }),
+        ),
+        (
+            "a directory whose clock is five years ahead",
+            || Answer::ok(of_generation(6, document_of(2, Timestamp::now() + 5 * 366 * 24 * HOUR)).to_json()),
+            |error| matches!(error, Error::ImplausibleDocument { .. }),
         ),
         (
             "keys that are over",

@@ -30,7 +30,7 @@ fn document() -> KeySet {
         PublishedKey::new(secret(1).public_key(), KeyState::Current, begun(), Some(end)),
         PublishedKey::new(secret(2).public_key(), KeyState::Next, next, None),
     ];
-    KeySet::new(begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
+    KeySet::new(7, begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
 }
 
 fn builder() -> DirectoryClientBuilder {

@@ -19,8 +19,12 @@ impl TrustedClock {
     /// For a document that has just come. (It may have been issued a while ago, if it was cached on
     /// its way: so a clock that shows a time within its term is as good as any.)
     pub(super) fn from_fetched(document: &KeySet, clock: Timestamp) -> Self {
-        let is_plausible = (document.issued..=document.refresh_at).contains(&clock);
-        if is_plausible { Self::Clock } else { Self::since(document) }
+        if Self::is_plausible(document, clock) { Self::Clock } else { Self::since(document) }
+    }
+
+    /// Returns whether a clock shows a time between issue and refresh of a document.
+    pub(super) fn is_plausible(document: &KeySet, clock: Timestamp) -> bool {
+        (document.issued..=document.refresh_at).contains(&clock)
     }
 
     /// For a document from the disk, which may be old. A document cannot be from the future.

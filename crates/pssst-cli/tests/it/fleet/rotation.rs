@@ -117,15 +117,42 @@ fn a_proxy_follows_its_directory_through_a_rotation() {
     server.stop();
 }
 
-/// A fresh cache may hold a key that was stolen since.
+/// The server's key was stolen: it is of no use from the moment that the server has the new
+/// schedule, and a cache that is still fresh does not bring it back.
 #[test]
-fn fetched_keys_are_those_of_the_directory_and_not_of_a_cache() {
+fn a_stolen_key_ends_everywhere_at_once() {
     let fleet = Fleet::new();
-    let stolen = fleet.stdout(&["keys", "init", "keys.json"]);
+    let stolen = fleet.stdout(&["keys", "init", "keys.json"]).trim().to_owned();
+    std::fs::copy(fleet.path("keys.json"), fleet.path("backup.json")).unwrap();
     let (_directory, url, pin) = start_directory(&fleet, &[]);
-    let fetch = ["keys", "fetch", "--directory", &url, "--pin", &pin, "--key-cache", "cache.json"];
-    assert_eq!(fleet.stdout(&fetch), stolen);
-    let new = fleet.stdout(&["keys", "init", "new.json"]);
-    std::fs::rename(fleet.path("new.json"), fleet.path("keys.json")).unwrap();
-    wait_for("the directory's new schedule", || fleet.stdout(&fetch) == new);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--workers", "1"];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.value_of("listening on ");
+    let cached = ["--directory", &url, "--pin", &pin, "--key-cache", "cache.json"];
+    let fetch = || fleet.stdout(&[&["keys", "fetch"][..], &cached].concat()).trim().to_owned();
+    let request = |key: &[&str]| {
+        let args = ["request", "--server", &address, "--timeout", "500ms", "--suite", "f001"];
+        fleet.output(&[&args[..], key, &["hello"]].concat(), "").status.success()
+    };
+    assert_eq!(fetch(), stolen);
+    wait_for("the first key", || request(&cached));
+    assert!(fleet.path("cache.json").exists());
+
+    let new = fleet.stdout(&["keys", "rotate", "keys.json", "--compromised"]).trim().to_owned();
+    wait_for("the directory has the new key", || fetch() == new);
+    wait_for("the server refuses the stolen key", || !request(&["--server-key", &stolen]));
+    assert!(request(&["--server-key", &new]));
+    assert!(fleet.stdout(&["keys", "show", "keys.json"]).contains("generation: 1\n"));
+
+    // A backup from before brings the stolen key back to nobody who has seen the new one.
+    std::fs::remove_file(fleet.path("cache.json")).unwrap();
+    assert!(request(&cached));
+    std::fs::copy(fleet.path("backup.json"), fleet.path("keys.json")).unwrap();
+    wait_for("the directory has the backup", || fetch() == stolen);
+    let has_new = || std::fs::read_to_string(fleet.path("cache.json")).unwrap().contains(&new);
+    assert!(has_new());
+    // Unless its operator says so.
+    assert_eq!(fleet.stdout(&["keys", "take-over", "keys.json", "--above", "1"]), "generation 2\n");
+    assert!(fleet.refusal(&["keys", "take-over", "keys.json", "--above", "1"]).contains("higher generation"));
+    server.stop();
 }

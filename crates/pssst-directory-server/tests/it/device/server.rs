@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pssst_directory::{DirectoryClient, DirectoryClientBuilder, Pin};
+use pssst_directory::{DirectoryClient, DirectoryClientBuilder, KeySet, Pin};
 use pssst_test::PATIENCE;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -68,7 +68,7 @@ impl Answer {
     /// A body without an end, whose length is not announced.
     pub(crate) fn endless() -> Self {
         let head = b"HTTP/1.1 200 x\r\nconnection: close\r\n\r\n";
-        Self { bytes: [&head[..], &[b' '; 16 * 1024], b"{"].concat(), then: Then::Wait }
+        Self { bytes: [&head[..], &vec![b' '; KeySet::MAX_LEN], b"{"].concat(), then: Then::Wait }
     }
 }
 
