@@ -1,4 +1,4 @@
-//! What operators can do, as an API in JSON and as web pages.
+//! The operators' side: an API in JSON, and web pages.
 
 use std::sync::Arc;
 

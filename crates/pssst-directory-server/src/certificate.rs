@@ -41,7 +41,7 @@ struct CertifiedPair {
 
 impl ServerCertificate {
     /// From a chain of certificates, the directory's own first, and its secret key, PEM both.
-    /// Unless `allow_exposed`, a file of the key that others than its owner can read is refused.
+    /// Refuses a key file that other users can read, unless `allow_exposed` is set.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`],
@@ -64,9 +64,9 @@ impl ServerCertificate {
         Ok(Self { current: Arc::new(WatchedFile::fixed(current, watched::now())) })
     }
 
-    /// Opens a self-signed certificate in two PEM files, and makes them if they are not there, so
-    /// that its pin outlives the process. For a key without a certificate a new certificate is
-    /// made, with the same pin.
+    /// Opens a self-signed certificate in two PEM files, and creates them if they do not exist, so
+    /// that its pin outlives the process. For a key without a certificate it creates a certificate
+    /// with the same pin.
     ///
     /// # Errors
     /// The errors of [`ServerCertificate::from_files`] and of [`ServerCertificate::self_signed`].

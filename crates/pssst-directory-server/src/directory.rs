@@ -1,4 +1,4 @@
-//! The service: an HTTPS listener for devices, and another one for operators.
+//! The directory as a service: an HTTPS listener for devices, and one for operators.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ use crate::{Error, ScheduleFile};
 use pssst_directory::Pin;
 
 /// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, and enrolment)
-/// and, on an address of its own, for operators (an API in JSON, and web pages without any script).
+/// and, at a separate address, for operators (an API in JSON, and web pages without any script).
 ///
-/// Dropped, it stops at once; [`Directory::shutdown`] lets requests end first.
+/// Dropping it stops it at once; [`Directory::shutdown`] waits for requests first.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -87,12 +87,12 @@ impl Directory {
         }
     }
 
-    /// Where devices come.
+    /// Address for devices.
     pub fn public_addr(&self) -> SocketAddr {
         self.public.local_addr()
     }
 
-    /// Where operators come.
+    /// Address for operators.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Server::local_addr)
     }
@@ -102,7 +102,7 @@ impl Directory {
         self.shared.certificate.pin()
     }
 
-    /// What it has done so far.
+    /// Its counters.
     pub fn stats(&self) -> DirectoryStats {
         let admin = self.admin.as_ref().map_or_else(HttpStats::default, Server::stats);
         self.shared.counters.snapshot(self.public.stats() + admin)
@@ -153,8 +153,8 @@ impl DirectoryBuilder {
     /// Sets the authorities, in a PEM file, whose certificates let operators in at the admin
     /// listener. Without [`operators`](Self::operators), other TLS connections are refused.
     ///
-    /// There are no lists of revoked certificates: let them be short-lived, or have an authority
-    /// for this alone.
+    /// Lists of revoked certificates are not supported: use short-lived certificates, or an
+    /// authority for this purpose only.
     pub fn client_ca(self, path: impl Into<PathBuf>) -> Self {
         Self { client_ca: Some(path.into()), ..self }
     }
@@ -186,18 +186,20 @@ impl DirectoryBuilder {
         Self { enrollments: (each, all), ..self }
     }
 
-    /// How rotations are unless the operator says otherwise: see
-    /// [`Schedule::rotate`](crate::Schedule::rotate). By default 15 minutes and 24 hours.
+    /// Sets the defaults of rotations: see [`Schedule::rotate`](crate::Schedule::rotate). By
+    /// default 15 minutes and 24 hours.
     pub fn rotation(self, activation_delay: Duration, grace_period: Duration) -> Self {
         Self { rotation: Rotation { activation_delay, grace_period }, ..self }
     }
 
-    /// Connections at each listener at most; more of them wait. 4,096 by default; 0 counts as 1.
+    /// Sets the most connections of each listener; more of them wait. 4,096 by default; 0 counts as
+    /// 1.
     pub fn max_connections(self, max_connections: usize) -> Self {
         Self { max_connections: max_connections.max(1), ..self }
     }
 
-    /// Listens for devices, and for operators if they are to come. Port 0 is any that is free.
+    /// Binds the listener for devices, and the one for operators if it is given. Port 0 takes a
+    /// free one.
     ///
     /// # Errors
     /// [`Error::Listen`]; [`Error::NoOperators`]; [`Error::File`] and [`Error::Certificate`] for
@@ -252,12 +254,12 @@ pub struct BoundDirectory {
 }
 
 impl BoundDirectory {
-    /// Where devices come.
+    /// Address for devices.
     pub fn public_addr(&self) -> SocketAddr {
         self.public.local_addr()
     }
 
-    /// Where operators come.
+    /// Address for operators.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Listener::local_addr)
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use pssst_support::{FileError, FileErrorCause, WatchError};
 
-/// Why keys could not be read or rotated, or a directory not started.
+/// Error of a schedule or a directory's service.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,24 +15,24 @@ pub enum Error {
     File(io::Error),
     /// Other users can read a file of secrets; the field is its mode.
     Exposed(u32),
-    /// The text is not what is expected here; the field says what was expected.
+    /// The text is invalid; the field says what is expected.
     Syntax(&'static str),
-    /// It is longer than anything that is expected here.
+    /// The input is too long.
     TooLong {
-        /// Bytes at most.
+        /// The limit in bytes.
         limit: usize,
     },
     /// No key is in force now.
     NoCurrentKey,
     /// A rotation has been started already, and its key is not in force yet.
     RotationUnderWay,
-    /// The keys do not go together: more than a server can hold, or times that leave a gap.
+    /// The keys are inconsistent: more than a server can hold, or times with a gap.
     InvalidSchedule(&'static str),
     /// The protocol refuses a key or a request, or the system's random number generator failed.
     Protocol(pssst::Error),
     /// A certificate and its secret key, or the certificates of authorities, cannot be used.
     Certificate(Box<dyn StdError + Send + Sync>),
-    /// The directory cannot listen there.
+    /// The directory cannot listen at this address.
     Listen(SocketAddr, io::Error),
     /// An admin listener was asked for, and neither operators nor an authority that signs their
     /// certificates.

@@ -1,4 +1,4 @@
-//! What every answer says to browsers and caches.
+//! Headers of every answer, for browsers and caches.
 
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};

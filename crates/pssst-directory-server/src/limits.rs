@@ -1,4 +1,4 @@
-//! How much is taken from each source, and from all of them.
+//! Rate limits for each source and for all together.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The public endpoints for devices: the server's keys, and to be enrolled.
+//! The public endpoints for devices: server keys and enrolment.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The secret keys of a pool, and when each is used: what directory and servers share, in a file or
-//! a secret mount.
+//! The schedule of a pool's secret keys, which directory and servers share in a file or a secret
+//! mount.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -14,20 +14,20 @@ mod text;
 
 /// The secret keys of a pool of servers with their times.
 ///
-/// Keys follow one another without a gap: each but the last ends after its successor has begun, and
-/// the last has no end. So there is one current key at any time, whatever a clock shows: before all
-/// times it is the first one.
+/// Keys follow one another without a gap: each key but the last ends after its successor has begun,
+/// and the last has no end. So there is exactly one current key at any time; before all times it is
+/// the first.
 ///
-/// # Nobody is lost
+/// # No client is lost
 ///
-/// A client refreshes its keys within the refresh interval, an hour unless
-/// [`Schedule::with_refresh_interval`] says otherwise. A client that came just before a rotation
-/// started does not know the new key until then, so the old one must be accepted that long;
+/// A client refreshes its keys within the refresh interval, one hour by default
+/// ([`Schedule::with_refresh_interval`]). A client that refreshed just before a rotation started
+/// does not know the new key until then, so the old one must be accepted that long;
 /// [`Schedule::rotate`] asks for twice as long, so that a client may miss a whole refresh.
 ///
-/// The activation delay is for the servers: within it the file must have reached all of them, and
-/// their clocks may differ by less than it. A server looks into its file each second; a secret
-/// mount may take minutes to show a new content.
+/// The activation delay is for the servers: the file must reach all of them within it, and it must
+/// exceed the difference of their clocks. A server polls its file every second; a secret mount may
+/// take minutes to show new contents.
 ///
 /// [`Schedule::replace_compromised`] answers the theft of a key: servers refuse it from then on.
 ///
@@ -92,7 +92,7 @@ impl Schedule {
     /// Length of the longest file that is read, in bytes.
     pub const MAX_LEN: usize = 64 * 1024;
 
-    /// One key, used from now on.
+    /// Returns a schedule with one key, which is used from now on.
     pub fn new(secret: SecretKey, now: Timestamp) -> Self {
         let keys = vec![Entry::new(secret, to_milliseconds(now), None)];
         Self { generation: 0, refresh_interval: Duration::from_hours(1), keys }
@@ -137,8 +137,8 @@ impl Schedule {
     /// Returns the schedule with another refresh interval, which is cut to whole seconds; at least
     /// one.
     ///
-    /// For a schedule that is in use already: start no rotation until the longest interval that
-    /// clients have got has passed.
+    /// If the schedule is in use, do not start a rotation before the longest interval that clients
+    /// know has passed.
     #[must_use]
     pub fn with_refresh_interval(self, refresh_interval: Duration) -> Self {
         Self {
@@ -152,9 +152,8 @@ impl Schedule {
         self.refresh_interval
     }
 
-    /// Starts a rotation: `secret` is current from `now + activation_delay` on, and the key that is
-    /// current now is accepted until `grace_period` after that. Keys that are not accepted any more
-    /// are left out from here on.
+    /// Starts a rotation: `secret` becomes current at `now + activation_delay`, and the present key
+    /// is accepted until `grace_period` after that. Expired keys are removed.
     ///
     /// # Errors
     /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`]
@@ -256,7 +255,7 @@ impl Schedule {
         Ok(KeySet::new(self.generation, issued, to_milliseconds(refresh_at), suites, keys))
     }
 
-    /// When the state of a key changes next.
+    /// Returns the time of the next change of a key's state.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         // The first key is current before its time already.
         let beginnings = self.keys.iter().skip(1).map(|key| key.not_before);

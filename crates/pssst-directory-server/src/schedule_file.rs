@@ -20,8 +20,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// A [`Schedule`] in a file that may be replaced at any time, by [`ScheduleFile::rotate`] or by a
 /// system that mounts secrets.
 ///
-/// Its contents count as a whole or not at all: a new content that cannot be read is reported, and
-/// the last good one stays.
+/// Its contents apply as a whole or not at all: new contents that cannot be read are reported, and
+/// the last good ones stay in force.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -66,7 +66,7 @@ impl ScheduleFile {
         Self { clock, ..self }
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -150,8 +150,8 @@ impl ScheduleFile {
         Ok(outcome)
     }
 
-    /// Looks at the file each second, and calls `apply` at once and whenever keys or their states
-    /// have changed, at the very time that the schedule says. Never ends: drop it.
+    /// Polls the file every second, and calls `apply` at once and whenever keys or their states
+    /// change, at the times of the schedule. Never returns: drop the future to stop.
     pub async fn follow(self: &Arc<Self>, mut apply: impl FnMut(&Schedule, Timestamp)) -> Infallible {
         let mut applied = Vec::new();
         let mut interval = POLL_INTERVAL;
@@ -172,7 +172,7 @@ impl ScheduleFile {
         }
     }
 
-    /// Keeps a server's keys up to date. Never ends: drop it.
+    /// Keeps a server's keys up to date. Never returns: drop the future to stop.
     pub async fn keep_server(self: &Arc<Self>, server: &pssst_net::Server, suites: SuiteSet) -> Infallible {
         let apply = |schedule: &Schedule, now| match schedule.server(now, suites) {
             Ok(keys) => server.update_config(|config| config.keys(keys)),

@@ -1,4 +1,4 @@
-//! What all requests of a directory share.
+//! The state that all requests of a directory share.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What happened in a directory, counted by cause.
+//! Counters of a directory's events.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +8,12 @@ use pssst_http::{HttpEvent, HttpStats};
 use pssst_support::named_enum;
 
 named_enum! {
-    /// What can happen in a directory. Refused enrolments are counted by their [`Refusal`] instead.
+    /// Event of a directory. Refused enrolments are counted by their [`Refusal`] instead.
     #[non_exhaustive]
     pub enum DirectoryEvent {
         /// A connection was accepted.
         Connected => "connected",
-        /// The system gave no connection: out of files, say.
+        /// The system could not accept a connection, for instance for lack of file descriptors.
         AcceptFailed => "accept_failed",
         /// A TLS handshake failed: another version, another authority, or no TLS at all.
         HandshakeFailed => "handshake_failed",
@@ -39,8 +39,8 @@ named_enum! {
         CrossOriginRefused => "cross_origin_refused",
         /// A rotation of the server's keys was started.
         RotationStarted => "rotation_started",
-        /// Something could not be written into the audit log. (What changes an identity or a token
-        /// is never done without its entry.)
+        /// An entry could not be written to the audit log. (Changes of identities and tokens are
+        /// never made without their entry.)
         AuditFailed => "audit_failed",
     }
 }
@@ -76,7 +76,7 @@ impl DirectoryStats {
         self.refusals.get(refusal as usize).copied().unwrap_or(0)
     }
 
-    /// Connections that are open now.
+    /// Open connections.
     pub fn connections(&self) -> usize {
         self.connections
     }

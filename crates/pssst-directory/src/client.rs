@@ -1,4 +1,4 @@
-//! The client of the directory: keeps up with the server's keys, and enrols a device's.
+//! A client of the directory: it follows the server's keys, and enrols the device's key.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,14 +29,13 @@ mod trusted_clock;
 /// state.
 ///
 /// The last good document stays in memory and in a file, so the client works while the directory is
-/// unavailable, and after a restart. Which of its keys is current depends on the time alone: a
-/// rotation that was announced needs no network when its moment comes.
+/// unavailable, and after a restart. The current key depends on the time alone: an announced
+/// rotation needs no network when it takes effect.
 ///
 /// # The time
 ///
-/// A clock that shows a time between the document's issue and its refresh time is believed. When a
-/// document comes that was issued later than the clock shows, or should have been replaced already,
-/// the clock is wrong: then time is counted from that document on, until the next one comes.
+/// A clock that shows a time between a fetched document's issue and refresh is used. Otherwise the
+/// clock is wrong, and time is counted from the document's issue until the next document.
 /// (Certificates are checked by the clock of the system all the same, unless the directory is known
 /// by its [`Pin`].)
 ///
@@ -113,14 +112,13 @@ impl DirectoryClient {
         current.document.current_key(current.clock.now(&self.shared.clock))
     }
 
-    /// Asks the directory for its document, which is held from here on. If it has not changed,
-    /// little is sent.
+    /// Fetches the directory's document and stores it. If it has not changed, the answer is short.
     ///
     /// # Errors
     /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`];
     /// [`Error::OldDocument`], [`Error::ConflictingDocument`] and [`Error::ImplausibleDocument`];
-    /// and [`Error::NoCurrentKey`] for a document without a key that was good when it was issued.
-    /// The current document stays then.
+    /// and [`Error::NoCurrentKey`] for a document without a key in force at its issue. The current
+    /// document stays then.
     pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
         let shared = &*self.shared;
         let _turn = shared.fetching.lock().await;
@@ -141,9 +139,9 @@ impl DirectoryClient {
         }
     }
 
-    /// Refreshes the document at the times that the documents set: at a moment drawn at random from
-    /// the second half of the time until the time to refresh, so that a fleet spreads itself; after
-    /// failures soon, then less and less often. Never ends: drop it.
+    /// Refreshes the document: at a random time in the second half of the time until `refresh_at`,
+    /// so that a fleet is spread; after failures soon, then with growing pauses. Never returns:
+    /// drop the future to stop.
     pub async fn follow(&self) -> Infallible {
         let timing = || {
             let current = self.current()?;
@@ -159,7 +157,7 @@ impl DirectoryClient {
 
     /// Keeps the server's key of a client current, and [follows](Self::follow) the directory for
     /// it: at once, at the time of each switch, network or not, and with each new document. Never
-    /// ends: drop it.
+    /// returns: drop the future to stop.
     pub async fn keep_current(&self, client: &pssst_net::Client) -> Infallible {
         tokio::select! {
             never = self.follow() => never,
@@ -265,12 +263,12 @@ pub struct DirectoryClientBuilder {
 }
 
 impl DirectoryClientBuilder {
-    /// Trusts the authorities in this PEM file, instead of those that the system trusts.
+    /// Trusts the authorities in this PEM file instead of the system's.
     pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
         Self { trust: Trust::File(path.into()), ..self }
     }
 
-    /// Trusts these authorities, PEM, instead of those that the system trusts.
+    /// Trusts these authorities (PEM) instead of the system's.
     pub fn ca_pem(self, pem: impl Into<Vec<u8>>) -> Self {
         Self { trust: Trust::Pem(pem.into()), ..self }
     }
@@ -287,7 +285,7 @@ impl DirectoryClientBuilder {
         Self { cache: Some(path.into()), ..self }
     }
 
-    /// Another clock than the system's.
+    /// Uses this clock instead of the system's.
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
@@ -298,8 +296,8 @@ impl DirectoryClientBuilder {
         Self { timeout, ..self }
     }
 
-    /// Makes the client, and reads the files that were given. A document on disk that cannot be
-    /// used counts as none, and is logged. Nothing is sent.
+    /// Builds the client and reads its files. An unusable document on disk is logged and ignored.
+    /// Nothing is sent.
     ///
     /// # Errors
     /// [`Error::Syntax`] for another URL than is expected; [`Error::File`] and [`Error::Trust`] for

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::refusal::Refusal;
 
-/// Purpose that the message of an enrolment states.
+/// The purpose in the message of an enrolment.
 pub const PURPOSE: &str = "pssst-enroll-v1";
 
 /// The message of the sealed request:
@@ -73,20 +73,20 @@ struct WireRequest<'a> {
     name: Option<String>,
 }
 
-/// The message of the sealed reply: the client as it is enrolled now.
+/// The message of the sealed reply: the enrolled client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EnrollmentResponse {
-    /// The key that was enrolled: the device's.
+    /// The enrolled key of the device.
     pub key: PublicKey,
-    /// The name that the client has.
+    /// The name of the client.
     pub name: String,
     /// Its labels.
     #[serde(default)]
     pub labels: Labels,
     /// When it was enrolled.
     pub created: Timestamp,
-    /// From when on it is refused, if ever.
+    /// Time from which on it is refused, if there is one.
     #[serde(default)]
     pub expires: Option<Timestamp>,
 }
@@ -126,7 +126,7 @@ impl EnrollmentResponse {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Why.
+    /// The cause.
     pub error: Refusal,
     /// The cause, for people.
     pub message: String,
@@ -136,7 +136,7 @@ impl Problem {
     /// Length of the longest problem that is read, in bytes.
     pub const MAX_LEN: usize = 4096;
 
-    /// One of this cause.
+    /// Returns a problem with this cause.
     pub fn new(error: Refusal, message: impl Into<String>) -> Self {
         Self { error, message: message.into() }
     }

@@ -7,27 +7,27 @@ use jiff::Timestamp;
 
 use crate::refusal::Refusal;
 
-/// Why keys could not be fetched, read or enrolled.
+/// Error of a directory's client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
     File(io::Error),
-    /// The text is none of what is expected here; the field says what was expected.
+    /// The text is invalid; the field says what is expected.
     Syntax(&'static str),
-    /// It is longer than anything that is expected here.
+    /// The input is too long.
     TooLong {
-        /// Bytes at most.
+        /// The limit in bytes.
         limit: usize,
     },
     /// No key is in force now.
     NoCurrentKey,
-    /// The protocol refuses: a key that must not be used, a reply that is not from the directory,
+    /// The protocol refused: a key that must not be used, a reply that is not from the directory,
     /// or missing randomness.
     Protocol(pssst::Error),
     /// The authorities to trust cannot be used: no certificate in the file, or none on this system.
     Trust(Box<dyn std::error::Error + Send + Sync>),
-    /// The directory cannot be reached, is not the one that is trusted, or takes too long. Trying
+    /// The directory is unreachable, is not the trusted one, or did not answer in time. Trying
     /// again may help.
     Connection(Box<dyn std::error::Error + Send + Sync>),
     /// The directory answered with this HTTP status instead. A redirection is not followed.
@@ -55,7 +55,7 @@ pub enum Error {
     },
     /// The directory refuses the enrolment.
     Refused {
-        /// Why.
+        /// The cause.
         refusal: Refusal,
         /// The directory's message.
         message: String,

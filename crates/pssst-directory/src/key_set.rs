@@ -14,7 +14,7 @@ const MAX_GENERATION: u64 = (1 << 53) - 1;
 const MAX_INTERVAL: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 named_enum! {
-    /// Where a key is on its way: `next -> current -> previous`.
+    /// State of a key: `next -> current -> previous`.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     #[non_exhaustive]
@@ -34,11 +34,11 @@ named_enum! {
 pub struct PublishedKey {
     /// The key.
     pub key: PublicKey,
-    /// What it was when the document was issued.
+    /// State when the document was issued.
     pub state: KeyState,
-    /// From when on clients use it.
+    /// Time from which on clients use it.
     pub not_before: Timestamp,
-    /// Until when servers accept it; `None` while no successor is known.
+    /// Time until which servers accept it; `None` while no successor is known.
     pub not_after: Option<Timestamp>,
 }
 
@@ -74,11 +74,11 @@ impl PublishedKey {
 #[non_exhaustive]
 pub struct KeySet {
     /// Generation of the keys: each change of the pool's schedule increments it. Generations order
-    /// documents, because no clock can be trusted to; 2^53 - 1 at most.
+    /// documents, because clocks may be wrong; 2^53 - 1 at most.
     pub generation: u64,
-    /// When this was written.
+    /// Time of issue.
     pub issued: Timestamp,
-    /// When clients should come again, at the latest.
+    /// Latest time of the client's next refresh.
     pub refresh_at: Timestamp,
     /// The suites that the servers accept, the preferred one first.
     pub suites: Vec<Suite>,
@@ -166,7 +166,7 @@ impl KeySet {
         in_force.max_by_key(|key| key.not_before).map(|key| key.key).ok_or(Error::NoCurrentKey)
     }
 
-    /// When [`KeySet::current_key`] may change next.
+    /// Returns the next time at which [`KeySet::current_key`] may change.
     pub fn next_switch(&self, now: Timestamp) -> Option<Timestamp> {
         let times = self.keys.iter().flat_map(|key| [Some(key.not_before), key.not_after]);
         times.flatten().filter(|time| *time > now).min()

@@ -1,9 +1,9 @@
 //! The device's half of the directory: it gives clients the current server keys, and enrols the
 //! keys of devices.
 //!
-//! PSSST has no distribution of keys of its own. A pool's directory serves them over TLS 1.3; a
-//! client fetches them now and then, and a new device enrols its key there with a one-time token.
-//! Between two fetches nothing but the datagrams of PSSST is needed.
+//! PSSST itself does not distribute keys. A pool's directory serves them over TLS 1.3; a client
+//! fetches them periodically, and a new device enrols its key there with a one-time token. Between
+//! two fetches only datagrams of PSSST are needed.
 //!
 //! ```no_run
 //! use pssst_directory::DirectoryClient;

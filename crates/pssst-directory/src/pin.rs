@@ -1,4 +1,4 @@
-//! Which certificate to expect, for clients that no public authority serves.
+//! Pins of certificates, for directories without a public authority.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +12,8 @@ use crate::Error;
 const PREFIX: &str = "sha256:";
 
 /// SHA-256 of a certificate's public key (its `SubjectPublicKeyInfo`, RFC 7469 section 2.4),
-/// written `sha256:` and 64 hexadecimal digits. It outlives the certificate as long as the next one
-/// is made for the same key.
+/// written `sha256:` and 64 hexadecimal digits. It stays valid for a new certificate of the same
+/// key.
 ///
 /// ```
 /// use pssst_directory::Pin;

@@ -28,11 +28,11 @@ named_enum! {
         /// The body is not a sealed enrolment request, is sealed for another pool's key, or has a
         /// client key that must not be enrolled.
         InvalidRequest => "invalid_request",
-        /// Too many requests came from there: try later.
+        /// Too many requests from this source: try again later.
         RateLimited => "rate_limited",
-        /// The directory cannot do it now: try later.
+        /// The directory is unavailable: try again later.
         Unavailable => "unavailable",
-        /// Something that this version does not know.
+        /// A cause that this version does not know.
         #[serde(other)]
         Other => "other",
     }

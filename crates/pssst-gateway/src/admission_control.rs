@@ -1,5 +1,5 @@
-//! Admission control before every upstream: a limit on concurrent requests, the circuit breaker,
-//! and the counters.
+//! Admission control in front of every upstream: a limit on concurrent requests, the circuit
+//! breaker, and the counters.
 //!
 //! It is a layer of tower. A request without a free slot is dropped at once: tower's own
 //! limit, shared by several workers, keeps a place in its queue for a worker that may not come back

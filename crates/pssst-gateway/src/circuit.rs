@@ -10,13 +10,13 @@ use tokio::time::Instant;
 /// How many times as long as at first the circuit stays open at most.
 const MAX_OPEN_FOR: u32 = 30;
 
-/// When an upstream that fails is not called.
+/// Settings of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CircuitBreaker {
     /// The consecutive failures that open the circuit; 0 for never.
     pub failures: u32,
-    /// How long it stays open at first, or up to half less, at random. Then one request tries the
+    /// How long it stays open at first, less up to half at random. Then one request tries the
     /// upstream; while those fail, the time doubles, up to 30 times as long.
     pub open_for: Duration,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Circuit {
 struct Inner {
     state: State,
     backoff: Backoff,
-    /// How often it has opened. A call from before the last time changes nothing any more.
+    /// How often it has opened. Calls from before the last time are ignored.
     openings: u64,
 }
 
@@ -55,7 +55,7 @@ struct Inner {
 enum State {
     /// Calls pass; this many have failed in a row.
     Closed { failures: u32 },
-    /// No call passes until then.
+    /// No call passes until this time.
     Open { until: Instant },
     /// One call has passed, to try the upstream.
     Probing,
@@ -191,7 +191,7 @@ mod tests {
         assert!(circuit.enter().is_some());
     }
 
-    /// Slow ones, which fail when the upstream is well again.
+    /// Slow calls that fail after the upstream has recovered.
     #[tokio::test(start_paused = true)]
     async fn failures_from_before_it_opened_open_it_no_second_time() {
         let circuit = Arc::new(Circuit::new(CircuitBreaker::new(3, PAUSE)));

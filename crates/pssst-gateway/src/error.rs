@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a gateway cannot be built: one variant for each cause.
+/// Error of building a gateway: one variant for each cause.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a program that maps each cause to its own option learns of a new one")]
 pub enum Error {
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// TLS cannot be set up.
     Tls(Box<dyn std::error::Error + Send + Sync>),
-    /// The system gives no client of HTTP.
+    /// The HTTP client cannot be created.
     HttpClient(Box<dyn std::error::Error + Send + Sync>),
 }
 

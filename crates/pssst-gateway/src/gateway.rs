@@ -21,11 +21,11 @@ use crate::upstream::stream::{StreamAddr, StreamUpstream};
 use crate::upstream::udp::UdpUpstream;
 use crate::upstream::{Answer, Failure, Upstream};
 
-/// Answers requests with the replies of an upstream. Clones are one gateway.
+/// Answers requests with the answers of an upstream. Clones share one state.
 ///
-/// Everything is bounded: the requests that are with the upstream at a time, how long each takes,
-/// and how much of an answer is read. A failure costs one request, which the client sends again.
-/// See the [crate's documentation](crate) for an example.
+/// Everything is bounded: the requests in flight at the upstream, the time of each, and the length
+/// of an answer. A failure costs one request, which the client sends again. See the [crate's
+/// documentation](crate) for an example.
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
@@ -76,8 +76,8 @@ impl Gateway {
 
     /// Returns a handler for a server. Each of its workers has its own connections.
     ///
-    /// **An upstream's answers may differ from time to time**, so let the server accept suite
-    /// 0xf001 only, unless you know that they do not: see [`pssst_net::Request`].
+    /// **An upstream may answer the same message differently**, so let the server accept suite
+    /// 0xf001 only, unless you know that it does not: see [`pssst_net::Request`].
     pub fn handler(&self) -> Handler {
         let shared = Arc::clone(&self.shared);
         Handler::per_worker(move || {

@@ -53,15 +53,15 @@ impl Gateway {
 }
 
 impl GatewayBuilder {
-    /// Limits how long the upstream may take for an answer, from connecting to its last byte; 2
+    /// Sets the timeout of an upstream call, from connecting to the last byte of the answer; 2
     /// seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// Limits the requests that are with the upstream at a time, over all workers; 256 by default,
-    /// at least 1. More are dropped at once.
+    /// Sets the most requests in flight at the upstream, over all workers; 256 by default, at least
+    /// 1. More are dropped at once.
     pub fn max_concurrency(self, requests: usize) -> Self {
         Self { max_concurrency: requests.clamp(1, tokio::sync::Semaphore::MAX_PERMITS), ..self }
     }
@@ -71,15 +71,14 @@ impl GatewayBuilder {
         Self { circuit, ..self }
     }
 
-    /// Limits the bytes of a reply; 65,455, which a datagram has room for, by default and at most.
-    /// The server's limit on amplification comes after it.
+    /// Sets the longest reply in bytes; 65,455 by default and at most, which is all that a datagram
+    /// has room for. The server's amplification limit applies as well.
     pub fn max_reply(mut self, bytes: usize) -> Self {
         self.settings.max_reply = bytes.min(MAX_MESSAGE);
         self
     }
 
-    /// Hands messages over and never replies. Upstreams of UDP, TCP and Unix sockets are not waited
-    /// for.
+    /// Delivers messages and never replies. Answers over UDP, TCP and Unix sockets are not awaited.
     pub fn one_way(mut self, is_one_way: bool) -> Self {
         self.settings.is_one_way = is_one_way;
         self

@@ -26,8 +26,8 @@ pub struct ProxyBuilder {
 }
 
 impl ProxyBuilder {
-    /// Datagrams that are carried at a time, at each address; 1,024 by default, at least 1. Beyond
-    /// them the newest are dropped and counted.
+    /// Sets the most datagrams in flight at each address; 1,024 by default, at least 1. Beyond them
+    /// the newest are dropped and counted.
     pub fn max_in_flight(mut self, datagrams: usize) -> Self {
         self.settings.max_in_flight = datagrams.max(1);
         self
@@ -39,19 +39,19 @@ impl ProxyBuilder {
         self
     }
 
-    /// Takes datagrams from other machines, too. The network between them and the proxy is
-    /// unprotected, and anyone who reaches the proxy speaks with the client's identity.
+    /// Also accepts datagrams from other machines. The network between them and the proxy is
+    /// unprotected, and anyone who reaches the proxy uses the client's identity.
     pub fn allow_other_hosts(mut self, allow: bool) -> Self {
         self.settings.allows_other_hosts = allow;
         self
     }
 
-    /// Takes these ports: from here on datagrams wait for the proxy. Port 0 takes a free one.
+    /// Binds these addresses: from here on datagrams are queued for the proxy. Port 0 takes a free
+    /// one.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] without any address, and for one that other machines reach,
-    /// unless [`ProxyBuilder::allow_other_hosts`] allows it; and whatever the system has against an
-    /// address.
+    /// unless [`ProxyBuilder::allow_other_hosts`] allows it; and those of the system.
     pub fn bind(self, addresses: &[SocketAddr]) -> io::Result<BoundProxy> {
         let reached = addresses.iter().find(|address| !address.ip().is_loopback());
         if let Some(address) = reached.filter(|_| !self.settings.allows_other_hosts) {
@@ -87,7 +87,7 @@ impl BoundProxy {
     /// Starts a thread for each address.
     ///
     /// # Errors
-    /// When the system has no thread or no event queue left.
+    /// If the system cannot start a thread or an event queue.
     pub fn serve(self) -> io::Result<Proxy> {
         let ProxyBuilder { client, settings } = self.builder;
         let shared = Arc::new(Shared {
@@ -104,12 +104,12 @@ impl BoundProxy {
     }
 }
 
-/// Carries datagrams of programs on its machine as requests to a pool of servers, and their replies
-/// back.
+/// Sends datagrams of programs on its machine as requests to a pool of servers, and returns their
+/// replies.
 ///
-/// Each datagram is a request of its own, also one that a program sends again by itself. The reply
-/// is sent to the source of the datagram, from the address that it was sent to. Without a reply the
-/// program gets nothing, as over UDP. Dropping a proxy stops it at once. See the [crate's
+/// Each datagram is a separate request, including one that a program retransmits. The reply is sent
+/// to the source of the datagram, from the address that it was sent to. Without a reply the program
+/// gets nothing, as over UDP. Dropping a proxy stops it at once. See the [crate's
 /// documentation](crate) for an example.
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -123,7 +123,7 @@ impl Proxy {
         ProxyBuilder { client, settings }
     }
 
-    /// What it has done so far.
+    /// Its counters.
     pub fn stats(&self) -> ProxyStats {
         self.shared.counters.snapshot()
     }

@@ -10,7 +10,7 @@ use pssst_support::named_enum;
 use pssst_support::sync::lock;
 
 named_enum! {
-    /// How the exchange with the upstream ended, for a request. Each ends in exactly one way.
+    /// Outcome of the exchange with the upstream for a request. Each request has exactly one.
     #[non_exhaustive]
     pub enum ExchangeOutcome {
         /// The upstream's answer is the reply.
@@ -19,7 +19,7 @@ named_enum! {
         Delivered => "delivered",
         /// The upstream answered with a status that is not a reply.
         StatusRefused => "status_refused",
-        /// The upstream's answer, or the message, is longer than may be.
+        /// The upstream's answer, or the message, is too long.
         TooLarge => "too_large",
         /// Nothing accepts connections or datagrams at the upstream's address.
         Unreachable => "unreachable",
@@ -29,13 +29,13 @@ named_enum! {
         Malformed => "malformed",
         /// No complete answer came in time.
         TimedOut => "timed_out",
-        /// The upstream was not asked, having failed too often
+        /// The upstream was not called, because the circuit is open
         /// ([`GatewayBuilder::circuit_breaker`](crate::GatewayBuilder::circuit_breaker)).
         CircuitOpen => "circuit_open",
-        /// The upstream was not asked, as many requests being with it as may be
+        /// The upstream was not called, because too many requests are in flight
         /// ([`GatewayBuilder::max_concurrency`](crate::GatewayBuilder::max_concurrency)).
         Overloaded => "overloaded",
-        /// Given up by the server, which was stopping.
+        /// Cancelled because the server stopped.
         Cancelled => "cancelled",
     }
 }
@@ -47,7 +47,7 @@ named_enum! {
 pub struct GatewayStats {
     /// Requests in flight at the upstream now.
     pub in_flight: usize,
-    /// Whether the upstream is being left alone.
+    /// Whether the circuit is open.
     pub is_circuit_open: bool,
     /// Duration of upstream calls, failed ones included, in nanoseconds.
     pub upstream_nanos: Histogram,

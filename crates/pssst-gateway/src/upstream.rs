@@ -1,4 +1,4 @@
-//! Upstreams: where a service is, and what its answers mean.
+//! Upstreams: locations of services, and the meaning of their answers.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) mod udp;
 ///
 /// `http://HOST/PATH` and `https://HOST/PATH`, `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:/PATH`.
 /// Over TCP and Unix sockets a message has its length before it, in two bytes, the higher first, as
-/// DNS has it over TCP (RFC 1035, section 4.2.2).
+/// for DNS over TCP (RFC 1035, section 4.2.2).
 ///
 /// ```
 /// use pssst_gateway::Upstream;
@@ -51,7 +51,7 @@ pub(crate) enum Answer {
     Delivered,
     /// A status that is not a reply.
     Status {
-        /// Whether it says that the upstream itself has failed.
+        /// Whether the outcome is a failure of the upstream itself.
         is_failure: bool,
     },
 }

@@ -10,13 +10,13 @@ use hyper::{Request, Response};
 /// The body of a request. Reading it fails when it is longer than the listener allows.
 pub type RequestBody = Limited<Incoming>;
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Its address; an IPv4 address as such, however it is mapped.
+    /// Its address. IPv4 addresses are not mapped into IPv6.
     pub address: IpAddr,
-    /// The certificate that it authenticated by, DER.
+    /// The certificate with which it authenticated, DER.
     pub certificate: Option<Vec<u8>>,
 }
 

@@ -1,4 +1,4 @@
-//! One connection: how long it may take, and how it ends.
+//! One connection: its timeouts, and its end.
 
 use std::convert::Infallible;
 use std::pin::pin;

@@ -33,10 +33,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at an address. Port 0 is any free one.
+    /// Binds a listener. Port 0 takes a free one.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The errors of the system.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! What happened at a listener, counted by cause.
+//! Counters of a listener's events.
 
 use std::array;
 use std::ops::Add;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pssst_support::named_enum;
 
 named_enum! {
-    /// What can happen at a listener.
+    /// Event of a listener.
     #[expect(clippy::exhaustive_enums, reason = "callers map every event")]
     pub enum HttpEvent {
         /// A connection was accepted.
         Connected => "connected",
-        /// The system gave no connection: too many open files, for example.
+        /// The system could not accept a connection, for instance for lack of file descriptors.
         AcceptFailed => "accept_failed",
         /// A TLS handshake failed: another version, another authority, or no TLS at all.
         HandshakeFailed => "handshake_failed",
@@ -23,7 +23,7 @@ named_enum! {
     }
 }
 
-/// What has happened at a listener so far.
+/// Counters of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HttpStats {
     events: [u64; HttpEvent::COUNT],

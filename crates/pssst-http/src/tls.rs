@@ -18,7 +18,7 @@ use crate::stats::HttpEvent;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a listener serves TLS 1.3: with its certificate, and with or without client certificates.
+/// Configuration of TLS 1.3: the listener's certificate, and with or without client certificates.
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 
@@ -27,15 +27,15 @@ impl Tls {
     /// replaced at any time. Clients are not asked for a certificate.
     ///
     /// # Errors
-    /// Those of rustls.
+    /// The errors of rustls.
     pub fn new(certificate: Arc<dyn ResolvesServerCert>) -> Result<Self, rustls::Error> {
         Self::with_clients(certificate, WebPkiClientVerifier::no_client_auth())
     }
 
-    /// As [`Tls::new`], and asks clients for certificates as the verifier says.
+    /// Like [`Tls::new`], and requests client certificates for this verifier.
     ///
     /// # Errors
-    /// Those of rustls.
+    /// The errors of rustls.
     pub fn with_clients(
         certificate: Arc<dyn ResolvesServerCert>,
         clients: Arc<dyn ClientCertVerifier>,

@@ -21,7 +21,7 @@ pub enum UnknownClients {
 
 /// A server's policy: who of those in an [`IdentitySnapshot`] is served, and how often who was not.
 ///
-/// Anonymous clients are another matter: a server refuses them by
+/// It does not apply to anonymous clients: a server refuses them with
 /// `pssst::Server::authenticated_only`.
 ///
 /// ```
@@ -49,15 +49,15 @@ struct Counts {
     expired: AtomicU64,
 }
 
-/// How many requests came from clients that are not enrolled.
+/// Counters of requests that a policy saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AccessStats {
-    /// Of clients in no store, refused or not.
+    /// Requests of unknown clients, refused or not.
     pub unknown: u64,
-    /// Of suspended clients, refused.
+    /// Refused requests of suspended clients.
     pub suspended: u64,
-    /// Of revoked clients, refused.
+    /// Refused requests of revoked clients.
     pub revoked: u64,
     /// Requests refused because the client has expired.
     pub expired: u64,
@@ -69,15 +69,14 @@ impl AccessPolicy {
         Self { snapshot, unknown_clients, counts: Arc::default() }
     }
 
-    /// Continues the counters of `policy`, which this one replaces: what either of them
-    /// refuses is in the [`AccessPolicy::stats`] of both.
+    /// Shares the counters of `policy`, so that a replacement continues its statistics.
     #[must_use]
     pub fn replacing(self, policy: &Self) -> Self {
         Self { counts: Arc::clone(&policy.counts), ..self }
     }
 
-    /// What to do with a request of the client that proved this key. Takes no lock and allocates
-    /// nothing.
+    /// Decides about a request of the client that proved this key. It takes no lock and does not
+    /// allocate.
     pub fn check(&self, key: &PublicKey) -> KeyCheck {
         self.check_at(key, Timestamp::now)
     }

@@ -41,10 +41,10 @@ named_enum! {
 pub struct NewAuditEntry {
     /// The action.
     pub action: Action,
-    /// The client that it was done to.
+    /// The affected client.
     pub client_key: Option<PublicKey>,
-    /// Anything else: the client's name, the token's id, the cause of a refusal. Up to 512 bytes
-    /// are kept, never a secret.
+    /// Details: the client's name, the token's id, the cause of a refusal. Up to 512 bytes are
+    /// kept, never a secret.
     pub detail: String,
 }
 
@@ -56,8 +56,7 @@ pub struct AuditEntry {
     pub number: u64,
     /// When.
     pub at: Timestamp,
-    /// The actor: an operator's name, `device` for a device that enrols, or what the program says
-    /// of itself.
+    /// The actor: an operator's name, `device` for a device that enrols, or the program's own.
     pub actor: String,
     /// What.
     pub entry: NewAuditEntry,

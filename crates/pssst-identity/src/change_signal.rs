@@ -2,7 +2,8 @@
 
 use tokio::sync::watch;
 
-/// The sender's end: a store notifies its receivers with it. Cheap to clone; all clones are one.
+/// The sending end, with which a store notifies receivers. Cheap to clone; all clones share one
+/// state.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSignal(watch::Sender<()>);
 
@@ -29,7 +30,7 @@ impl ChangeReceiver {
         self.0.changed().await.is_ok()
     }
 
-    /// Forgets the changes that have come so far.
+    /// Ignores the changes so far.
     pub fn clear(&mut self) {
         self.0.mark_unchanged();
     }

@@ -7,7 +7,7 @@ use pssst::PublicKey;
 
 use crate::state::State;
 
-/// Why an identity could not be stored, found or changed.
+/// Error of a store of identities.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,13 +33,13 @@ pub enum Error {
         /// The cause.
         cause: Box<Self>,
     },
-    /// The text is none of what is expected here; the field says what was expected.
+    /// The text is invalid; the field says what is expected.
     Syntax(&'static str),
     /// The file of identities could not be read or written.
     File(io::Error),
     /// The database is unavailable or refuses the operation.
     Database(DatabaseError),
-    /// The database holds something that this program does not write; the field says where.
+    /// The database has a value that this program does not write; the field says where.
     Corrupt(&'static str),
     /// The random number generator failed.
     RandomnessUnavailable,
@@ -86,7 +86,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// The error of a database, opaque: its text is for people.
+/// The error of a database. It is opaque: only its text can be used.
 #[derive(Debug)]
 pub struct DatabaseError(Box<dyn std::error::Error + Send + Sync>);
 

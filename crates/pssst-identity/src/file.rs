@@ -44,11 +44,11 @@ const HEADER: &str = "# One client a line: its key and its name.\n";
 /// Blank lines and lines that begin with `#` stay as they are when the store changes another line.
 /// A line without times gets the times of the file.
 ///
-/// The file is looked at before each call; what was changed counts once it has stayed the same for
-/// a tenth of a second, so that a half-written file is not taken. One that cannot be used is
-/// refused as a whole, and so is one that had clients and is empty now (leave a comment in it if
-/// that is meant): what it had before stays in force, [`changes`](IdentityStore::changes) tells the
-/// error, and the store changes nothing until the file is repaired.
+/// The file is checked before each call. A change takes effect when the contents have been stable
+/// for a tenth of a second, so that a half-written file is not used. An invalid file is refused as
+/// a whole, and so is one that had clients and is empty now (leave a comment in it if that is
+/// meant): what it had before stays in force, [`changes`](IdentityStore::changes) tells the error,
+/// and the store changes nothing until the file is repaired.
 ///
 /// Writers in any number of processes lock it in turn, and replace the file
 /// at once. Every change writes the whole file, of 64 MiB at most: a database suits more than some
@@ -92,7 +92,7 @@ impl FileStore {
         Ok(store)
     }
 
-    /// Tables do not wait, files do.
+    /// Tables do not block; files do.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
@@ -102,12 +102,12 @@ impl FileStore {
         done.map_err(|error| Error::File(std::io::Error::other(error)))?
     }
 
-    /// Looks at the last good contents, even if the file cannot be used now.
+    /// Reads the last good contents, even if the file is invalid now.
     async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Table) -> T + Send + 'static) -> Result<T, Error> {
         self.blocking(move |shared| Ok(look(&shared.refreshed().0.table))).await
     }
 
-    /// Changes the table, and then the lines of what is to be different.
+    /// Changes the table, and then the affected lines.
     async fn edit<T: Send + 'static>(
         &self,
         edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error> + Send + 'static,

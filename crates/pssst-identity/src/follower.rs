@@ -1,4 +1,4 @@
-//! Keeps a snapshot as its store is.
+//! Keeps a snapshot in step with its store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,15 +44,15 @@ pub struct Follower {
     task: JoinHandle<()>,
 }
 
-/// How well a snapshot follows its store.
+/// Status of a follower.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FollowerStatus {
-    /// Since when the snapshot may lack changes: the time since the store last answered.
+    /// Time since the store last answered: the snapshot may lack later changes.
     pub age: Duration,
-    /// The store's revision that the snapshot shows.
+    /// The store's revision in the snapshot.
     pub revision: Revision,
-    /// Why the store did not answer, if it did not the last time.
+    /// The error of the last attempt, if it failed.
     pub error: Option<String>,
 }
 
@@ -67,10 +67,10 @@ impl Follower {
     /// Reads the whole store, and follows it from then on, in a task of the current tokio runtime.
     ///
     /// # Errors
-    /// The store's failure to answer this first time.
+    /// The store's error at this first attempt.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// If called outside a tokio runtime.
     pub async fn start(store: Arc<dyn IdentityStore>) -> Result<Self, Error> {
         let snapshot = Arc::new(IdentitySnapshot::new());
         // Before the first reading, so that no change falls between.
@@ -89,7 +89,7 @@ impl Follower {
         &self.snapshot
     }
 
-    /// How well it follows.
+    /// Returns its status.
     pub fn status(&self) -> FollowerStatus {
         let Contact { last, revision, error } = self.status.borrow().clone();
         FollowerStatus { age: last.elapsed(), revision, error }

@@ -41,13 +41,13 @@ pub struct Identity {
     /// Up to 32 labels.
     #[serde(default)]
     pub labels: Labels,
-    /// Whether it is welcome.
+    /// Whether it is served.
     pub state: State,
     /// When it was enrolled.
     pub created: Timestamp,
-    /// When any of this was changed last.
+    /// Time of the last change.
     pub changed: Timestamp,
-    /// From when on it is refused, if ever.
+    /// Time from which on it is refused, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
 }
@@ -175,7 +175,7 @@ impl NewIdentity {
         &self.name
     }
 
-    /// Enrols what another store knew: all but the time of its last change.
+    /// Takes an identity of another store, except the time of its last change.
     ///
     /// # Errors
     /// The errors of [`NewIdentity::new`] and [`NewIdentity::with_labels`].
@@ -205,7 +205,7 @@ pub struct Update {
     pub state: Option<State>,
     /// The new name.
     pub name: Option<String>,
-    /// All the new labels.
+    /// The new labels, which replace all others.
     pub labels: Option<Labels>,
     /// The new time of expiry; `Some(None)` for never.
     pub expires: Option<Option<Timestamp>>,
@@ -218,7 +218,7 @@ impl Update {
     }
 }
 
-/// The part of an identity that a server needs when a packet comes.
+/// The part of an identity that a server needs for a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct ClientStatus {
@@ -226,7 +226,7 @@ pub struct ClientStatus {
     pub name: String,
     /// Its state.
     pub state: State,
-    /// From when on it is refused, if ever. Servers compare whole seconds.
+    /// Time from which on it is refused, if there is one. Servers compare whole seconds.
     pub expires: Option<Timestamp>,
 }
 

@@ -8,7 +8,7 @@ use crate::FileStore;
 use crate::SqlStore;
 use crate::{Error, IdentityStore, MemoryStore};
 
-/// Opens the store at a location: `memory:` (empty, and gone with the process), `file:PATH`
+/// Opens the store at a location: `memory:` (empty, and lost with the process), `file:PATH`
 /// (`FileStore`), `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE` (`SqlStore`). The audit
 /// log of a database ascribes changes to the actor.
 ///

@@ -37,7 +37,7 @@ const SHARD_BITS: u32 = 6;
 /// ```
 pub struct IdentitySnapshot {
     table: Table,
-    /// Writers come one after another.
+    /// Writers take turns.
     writing: Mutex<()>,
 }
 
@@ -59,8 +59,7 @@ impl IdentitySnapshot {
         shard.load().authorization(key, hash)
     }
 
-    /// Takes these changes over, the later of two for one key last. Each is seen by every thread
-    /// that looks up its key when this returns.
+    /// Applies these changes in their order. When this returns, every thread sees them.
     pub fn apply(&self, changes: &[Change]) {
         let _one_at_a_time = lock(&self.writing);
         self.table.apply(changes);
@@ -80,7 +79,7 @@ impl IdentitySnapshot {
         }
     }
 
-    /// Clients in it, of every state.
+    /// Clients in it, in every state.
     pub fn len(&self) -> usize {
         self.table.len()
     }

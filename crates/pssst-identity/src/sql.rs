@@ -41,11 +41,11 @@ impl SqlStore {
     /// Opens `sqlite:PATH` or `postgres://...`, and brings its tables up to date. Changes are
     /// ascribed to `pssst` until [`with_actor`](Self::with_actor) says better.
     ///
-    /// What follows `sqlite:` is the path itself, without escapes. The file is made if it is not
-    /// there, for its owner only. A database in memory would be another for each connection, so
-    /// there is none: use [`MemoryStore`](crate::MemoryStore).
+    /// The text after `sqlite:` is the path, without escapes. The file is created with mode 0600 if
+    /// it does not exist. A database in memory would differ for each connection, so it is not
+    /// supported: use [`MemoryStore`](crate::MemoryStore).
     ///
-    /// A URL for PostgreSQL says all that its own programs' URLs do, TLS included
+    /// A URL for PostgreSQL supports everything that its own programs' URLs do, TLS included
     /// (`sslmode=verify-full`, `sslrootcert=...`); what it leaves out is taken from `PGHOST` and
     /// its like.
     ///
@@ -63,8 +63,8 @@ impl SqlStore {
         Self { database: Arc::clone(&self.database), actor: audit::bounded(&actor.into(), audit::MAX_ACTOR_LEN).into() }
     }
 
-    /// Makes a token. Those that were used, withdrawn or have expired more than 90 days ago are
-    /// forgotten on the way.
+    /// Creates a token. Tokens that were used, withdrawn or expired more than 90 days ago are
+    /// deleted.
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::InvalidLabel`], [`Error::RandomnessUnavailable`],
@@ -85,7 +85,7 @@ impl SqlStore {
         self.database.read(async |connection| tokens::list(connection, open_only, limit, now()).await).await
     }
 
-    /// Takes a token back. `false` when there is none that can still be used.
+    /// Withdraws a token. Returns `false` if there is no usable one.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -93,9 +93,9 @@ impl SqlStore {
         self.database.write(&self.actor, 0, async |write| tokens::withdraw(write, id).await).await
     }
 
-    /// Enrols a key by a token, all at once or not at all. The caller has seen the proof of the
-    /// key. The same token with the same key again, while that identity is enrolled, gives the
-    /// identity once more and stores nothing.
+    /// Enrols a key with a token, atomically. The caller has verified the proof of the key. The
+    /// same token with the same key again, while that identity is enrolled, gives the identity once
+    /// more and stores nothing.
     ///
     /// A refusal leaves the token as it was. It is not in the audit log: the caller that answers
     /// the device knows more of it, and [records](Self::record) it.

@@ -4,16 +4,16 @@ use pssst_support::named_enum;
 use serde::{Deserialize, Serialize};
 
 named_enum! {
-    /// Whether a client is welcome.
+    /// State of a client.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     #[non_exhaustive]
     pub enum State {
         /// It is.
         Enrolled => "enrolled",
-        /// Not now: it is refused until it is enrolled again.
+        /// Refused until it is resumed.
         Suspended => "suspended",
-        /// Never again.
+        /// Refused permanently.
         Revoked => "revoked",
     }
 }

@@ -6,16 +6,16 @@ use pssst::PublicKey;
 
 use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, State, Update};
 
-/// How far a store has come: each change of an identity has a number, and later ones have larger
+/// Revision of a store: each change of an identity has a number, and later changes have larger
 /// ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number and no more")]
 pub struct Revision(pub u64);
 
-/// Where identities are kept.
+/// A store of identities.
 ///
-/// Every method either does all that it says, durably, or nothing. Methods may be called from many
-/// tasks and, but for [`MemoryStore`](crate::MemoryStore), from many processes at once.
+/// Every method is atomic and durable. Methods may be called from many tasks and, but for
+/// [`MemoryStore`](crate::MemoryStore), from many processes at once.
 #[async_trait]
 pub trait IdentityStore: Send + Sync {
     /// Adds all of these, or none.
@@ -27,29 +27,29 @@ pub trait IdentityStore: Send + Sync {
     /// Returns the identity with exactly this key.
     ///
     /// # Errors
-    /// The store's own failure.
+    /// The store's own error.
     async fn get(&self, key: &PublicKey) -> Result<Option<Identity>, Error>;
 
     /// Returns the identity with exactly this name.
     ///
     /// # Errors
-    /// The store's own failure.
+    /// The store's own error.
     async fn find_by_name(&self, name: &str) -> Result<Option<Identity>, Error>;
 
     /// Returns a page of identities, in the byte order of their names.
     ///
     /// # Errors
-    /// The store's own failure.
+    /// The store's own error.
     async fn list(&self, query: &ListQuery) -> Result<Page, Error>;
 
-    /// Changes an identity, and returns what it is now.
+    /// Changes an identity, and returns the result.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Revoked`], [`Error::NameTaken`], [`Error::InvalidName`],
     /// [`Error::InvalidLabel`], or the store's own failure.
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error>;
 
-    /// Forgets an identity. Its key and its name can be enrolled again.
+    /// Deletes an identity. Its key and its name can be enrolled again.
     ///
     /// # Errors
     /// [`Error::NotFound`], or the store's own failure.
@@ -59,7 +59,7 @@ pub trait IdentityStore: Send + Sync {
     /// identity only. After revision 0, that is every identity there is.
     ///
     /// # Errors
-    /// The store's own failure.
+    /// The store's own error.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error>;
 
     /// Returns a receiver that is notified soon after a change that the store notices. Changes that
@@ -76,13 +76,13 @@ pub trait IdentityStore: Send + Sync {
     }
 }
 
-/// What to list.
+/// A query for a list of identities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct ListQuery {
     /// Only names after this one: [`Page::next`] of the page before.
     pub after: Option<String>,
-    /// Identities of a page at most; above 1,000 counts as 1,000, and 0 as 1.
+    /// Most identities of a page, clamped to 1 to 1,000.
     pub limit: usize,
     /// Only those in this state.
     pub state: Option<State>,
@@ -110,7 +110,7 @@ impl ListQuery {
 pub struct Page {
     /// The identities, by name.
     pub identities: Vec<Identity>,
-    /// What [`ListQuery::after`] is for the next page; `None` when this is the last.
+    /// Value of [`ListQuery::after`] for the next page; `None` if this is the last.
     pub next: Option<String>,
 }
 
@@ -124,21 +124,20 @@ impl Page {
     }
 }
 
-/// Some of a store's changes.
+/// A part of a store's feed of changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Drawn at random when the store was made: with another one, all revisions seen before mean
-    /// nothing.
+    /// Random name of the store: under another name, revisions seen before are invalid.
     pub store: String,
-    /// The store's latest revision. One that is older than what was seen before means that the
-    /// store was set back, for instance from a backup: start from revision 0 again.
+    /// The store's latest revision. An older one than seen before means that the store was
+    /// restored, for instance from a backup: start again from revision 0.
     pub latest: Revision,
     /// The changes, oldest first.
     pub changes: Vec<Change>,
 }
 
-/// What became of one identity.
+/// A change of one identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
@@ -146,7 +145,7 @@ pub struct Change {
     pub revision: Revision,
     /// The client's key.
     pub key: PublicKey,
-    /// What it is now; `None` when it was removed.
+    /// The identity after the change; `None` if it was removed.
     pub status: Option<ClientStatus>,
 }
 

@@ -99,13 +99,13 @@ fn decode(digits: &str, bytes: &mut [u8]) -> Result<(), Error> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct TokenGrant {
-    /// The name that the device gets. With `None` it proposes one itself.
+    /// The client's name. With `None` the device proposes one.
     pub name: Option<String>,
-    /// The labels that the device gets.
+    /// The client's labels.
     pub labels: Labels,
-    /// Until when the token is good.
+    /// Expiry of the token.
     pub expires: Timestamp,
-    /// When the enrolled client expires, if ever.
+    /// Expiry of the enrolled client, if there is one.
     pub client_expires: Option<Timestamp>,
 }
 
@@ -123,24 +123,24 @@ pub struct TokenInfo {
     pub created_by: String,
     /// Time of its use, and the key that it enrolled.
     pub used: Option<(Timestamp, PublicKey)>,
-    /// When an operator took it back.
+    /// Time at which an operator withdrew it.
     pub withdrawn: Option<Timestamp>,
 }
 
-/// Why a device was not enrolled.
+/// Error of an enrolment.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EnrollError {
-    /// No such token. (Or a right id with a wrong secret.)
+    /// No such token, or a wrong secret for its id.
     UnknownToken,
     /// The token has expired.
     TokenExpired,
     /// An operator took the token back.
     TokenWithdrawn,
-    /// The token was used before, for another key; or for this one, which is not enrolled any more.
+    /// The token was used before, for another key, or for this one, which is no longer enrolled.
     TokenUsed,
-    /// The token leaves the name to the device, which proposed none; or it names the client, and
-    /// the device proposed another.
+    /// The device proposed no name although the token requires one, or another name than the
+    /// token's.
     NameMismatch,
     /// The key, the name or the store.
     Store(Error),

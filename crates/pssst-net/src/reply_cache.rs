@@ -38,7 +38,7 @@ pub(crate) struct ReplyCache {
     shards: Box<[Arc<Mutex<Shard>>]>,
 }
 
-/// What to do with a request.
+/// Decision of the cache about a request.
 pub(crate) enum Entry<R> {
     /// The request is new: handle it, and finish the entry with its reply.
     New(PendingEntry),

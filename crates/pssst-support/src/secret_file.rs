@@ -46,7 +46,7 @@ pub fn create(path: &Path) -> io::Result<File> {
 /// Creates an empty file as [`create`] does, unless there is a file already.
 ///
 /// # Errors
-/// Those of the system.
+/// The errors of the system.
 pub fn create_if_missing(path: &Path) -> io::Result<()> {
     match create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -57,7 +57,7 @@ pub fn create_if_missing(path: &Path) -> io::Result<()> {
 /// Opens a file for writing that is created, if it does not exist, as [`create`] does.
 ///
 /// # Errors
-/// Those of the system.
+/// The errors of the system.
 pub fn open_or_create(path: &Path) -> io::Result<File> {
     for_owner().create(true).truncate(false).open(path)
 }

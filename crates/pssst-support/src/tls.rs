@@ -12,7 +12,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, PeerIncompatible, RootCertStor
 /// How a client authenticates its server.
 #[expect(clippy::exhaustive_enums, reason = "callers make it, and never match it")]
 pub enum Trust {
-    /// By the authorities of the system.
+    /// The system's authorities.
     System,
     /// By these authorities only.
     Authorities(RootCertStore),

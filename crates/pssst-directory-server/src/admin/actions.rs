@@ -23,9 +23,9 @@ named_enum! {
         Suspend => "suspend",
         /// Serves it again.
         Resume => "resume",
-        /// Refuses it for good.
+        /// Refuses it permanently.
         Revoke => "revoke",
-        /// Forgets it.
+        /// Deletes it.
         Remove => "remove",
     }
 }

@@ -131,9 +131,9 @@ async fn withdraw(Extension(operator): Extension<Operator>, Path(id): Path<Strin
 #[derive(Serialize)]
 struct KeyList {
     keys: Vec<PublishedKey>,
-    /// When the state of a key changes next.
+    /// Returns the time of the next change of a key's state.
     next_change: Option<Timestamp>,
-    /// Seconds within which clients refresh their keys.
+    /// Refresh interval of clients in seconds.
     refresh_interval: u64,
 }
 
@@ -149,7 +149,7 @@ async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RotationOrder {
-    /// Seconds both.
+    /// Both in seconds.
     activation_delay: Option<u64>,
     grace_period: Option<u64>,
 }
@@ -177,7 +177,7 @@ struct AuditListing {
 #[derive(Serialize)]
 struct AuditPage {
     entries: Vec<AuditView>,
-    /// What `before` is for the next page; `null` when this may be the last.
+    /// Value of `before` for the next page; `null` if this may be the last.
     next: Option<u64>,
 }
 

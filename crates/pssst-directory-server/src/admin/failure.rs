@@ -1,4 +1,4 @@
-//! Why an operator's request is not done.
+//! Failures of operators' requests.
 
 use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection};
 use axum::http::StatusCode;

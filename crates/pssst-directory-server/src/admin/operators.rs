@@ -46,9 +46,9 @@ struct Operator {
 }
 
 impl Operators {
-    /// Reads the file for the first time. A [`Directory`](crate::Directory) looks at it each
-    /// second, and takes what two looks have found, but not a file that has been emptied: leave a
-    /// comment in it if there are to be no operators.
+    /// Opens the file. A [`Directory`](crate::Directory) polls it every second and loads contents
+    /// that two polls agree on, but not a file that has become empty: leave a comment in it if
+    /// there are to be no operators.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
@@ -56,7 +56,7 @@ impl Operators {
         Ok(Self { current: Arc::new(watched::open(vec![Source::new(path)], parse)?) })
     }
 
-    /// Draws a token for an operator: the line for the file, and the token itself.
+    /// Generates a token for an operator. Returns the line for the file, and the token.
     ///
     /// # Errors
     /// [`Error::Syntax`] for anything but a name of 1 to 64 letters, digits and `.`, `-`, `_`, `@`;

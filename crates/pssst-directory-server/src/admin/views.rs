@@ -1,4 +1,4 @@
-//! What operators are shown of the store and of the keys, in JSON and on the pages.
+//! Views of the store and the keys, for JSON and pages.
 
 use jiff::Timestamp;
 use pssst_identity::{AuditEntry, Identity, Labels, State, TokenInfo};

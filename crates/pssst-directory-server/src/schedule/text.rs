@@ -1,8 +1,8 @@
 //! The file of a schedule: JSON, with the secret keys in hexadecimal digits.
 //!
-//! Nothing of a secret is left behind: keys are read from where they stand in the text, which the
-//! caller wipes. (Hence no PEM: its line breaks would be written as escapes, which the parser
-//! resolves in memory of its own.)
+//! No copies of secrets are left: keys are parsed in place in the text, which the caller wipes.
+//! (Hence no PEM: its line breaks would be written as escapes, which the parser resolves in memory
+//! of its own.)
 
 use std::fs::File;
 use std::io::{self, Read};

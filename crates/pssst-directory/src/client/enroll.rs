@@ -1,4 +1,4 @@
-//! How a device has its key enrolled.
+//! Enrolment of a device's key.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::{EnrollmentRequest, EnrollmentResponse, Error, Problem, Refusal};
 const ATTEMPTS: u32 = 4;
 
 impl DirectoryClient {
-    /// Enrols the public key of `identity` by a token, under the name that the token gives or, if
-    /// it leaves that to the device, this one. The server's keys are fetched first.
+    /// Enrols the public key of `identity` with a token, under the token's name or, if the token
+    /// leaves it to the device, this one. The server's keys are fetched first.
     ///
-    /// While the directory cannot be reached, or cannot do it now, the same request is sent again,
-    /// up to three times. If no answer came in spite of all, call this again with the same token
-    /// and identity: it has the same outcome.
+    /// If the directory is unreachable or unavailable, the same request is sent again, up to three
+    /// times. If there is still no answer, call this again with the same token and identity: the
+    /// outcome is the same.
     ///
     /// # Errors
     /// The errors of [`DirectoryClient::fetch`]; [`Error::Refused`]; and [`Error::Protocol`] or

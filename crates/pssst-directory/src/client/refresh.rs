@@ -1,4 +1,4 @@
-//! When a client comes back to its directory.
+//! Times of a client's refreshes.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn max_backoff(interval: Option<Duration>) -> Duration {
     interval.map_or(MAX_BACKOFF, |interval| (interval / 4).clamp(MIN_PAUSE, MAX_BACKOFF))
 }
 
-/// Ends early when the time has come by the clock already: the machine may have been suspended.
+/// Ends early when the refresh is due by the clock: the machine may have been suspended.
 async fn rest(pause: Duration, is_due: impl Fn() -> bool) {
     let start = Instant::now();
     let end = start.checked_add(pause).unwrap_or(start + MAX_BACKOFF);

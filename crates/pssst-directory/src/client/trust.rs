@@ -10,13 +10,13 @@ use crate::{Error, Pin};
 /// How a client authenticates its directory.
 #[derive(Debug)]
 pub(super) enum Trust {
-    /// By the authorities of the system.
+    /// The system's authorities.
     System,
-    /// By the authorities in a PEM file.
+    /// The authorities in a PEM file.
     File(PathBuf),
-    /// By authorities in PEM.
+    /// These authorities, PEM.
     Pem(Vec<u8>),
-    /// By the key in its certificate.
+    /// A pin of its certificate's key.
     Pin(Pin),
 }
 

@@ -1,4 +1,4 @@
-//! What time it is where the keys are, whatever the clock shows here.
+//! The directory's time, which replaces a wrong system clock.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -10,8 +10,8 @@ use crate::{Clock, KeySet};
 pub(super) enum TrustedClock {
     /// The time by the system clock, which agrees with the document.
     Clock,
-    /// The clock is wrong, and may be set right at any time: by what has passed since it was this
-    /// time.
+    /// The clock is wrong, and may be corrected at any time: the time that has passed since this
+    /// one.
     Since { time: Timestamp, at: Instant },
 }
 

@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pssst_support::named_enum;
 
 named_enum! {
-    /// Why a datagram of a program got no answer. Each of them has at most one such cause.
+    /// Cause for which a datagram of a program got no reply. Each datagram has at most one.
     #[non_exhaustive]
     pub enum Drop {
-        /// It has no room in a request ([`pssst_net::Client::max_message_len`]).
+        /// It does not fit into a request ([`pssst_net::Client::max_message_len`]).
         RequestTooLarge => "request_too_large",
-        /// As many were under way as may be.
+        /// Too many datagrams were in flight.
         Overloaded => "overload",
         /// It came from another machine.
         NotLoopback => "not_loopback",
         /// No reply came in time.
         TimedOut => "timeout",
-        /// It could not be sent, the network or the client's key being of no use.
+        /// It could not be sent, because of the network or the client's key.
         Failed => "failed",
-        /// The reply could not be handed to the program.
+        /// The reply could not be sent to the program.
         SendFailed => "send_failed",
-        /// Given up, the proxy being stopped.
+        /// Cancelled because the proxy stopped.
         Cancelled => "cancelled",
     }
 }

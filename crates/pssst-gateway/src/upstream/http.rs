@@ -35,7 +35,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// The best that both sides speak over TLS, else HTTP/1.1.
+    /// The highest version that both sides support over TLS, else HTTP/1.1.
     #[default]
     Auto,
     /// HTTP/1.1.

@@ -1,4 +1,4 @@
-//! Upstreams that take messages over a connection, each with its length before it.
+//! Upstreams over a connection, with the length before each message.
 
 use std::io;
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ enum ExchangeError {
     Stale,
     /// It ended later.
     Broken,
-    /// The answer is longer than may be.
+    /// The answer is too long.
     TooLarge,
 }
 
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// As a machine is that has no power: a connection is neither accepted nor refused.
+    /// Like a machine without power: a connection is neither accepted nor refused.
     #[tokio::test]
     async fn an_address_that_says_nothing_is_left_for_another() {
         let socket = TcpSocket::new_v4().unwrap();

@@ -20,7 +20,7 @@ use crate::stats::ExchangeOutcome;
 #[derive(Debug)]
 pub(crate) struct UdpUpstream {
     addresses: Resolver,
-    /// One byte more than may be in an answer, which shows what is too long.
+    /// One byte longer than the longest answer, which reveals longer ones.
     buffer: Mutex<Box<[u8]>>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// As a machine is that has no power: no answer, and no word of the network's.
+    /// Like a machine without power: no answer, and no error of the network.
     #[tokio::test]
     async fn an_address_that_says_nothing_is_left_for_another() {
         let dead = UdpSocket::bind("127.0.0.1:0").await.unwrap();

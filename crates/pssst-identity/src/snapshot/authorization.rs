@@ -1,4 +1,4 @@
-//! What decides whether a client is served.
+//! Decision whether a client is served.
 
 use jiff::Timestamp;
 

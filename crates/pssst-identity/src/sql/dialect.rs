@@ -1,4 +1,4 @@
-//! What differs between databases.
+//! Differences between databases.
 
 /// The kind of a database.
 #[cfg_attr(

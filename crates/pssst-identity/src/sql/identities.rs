@@ -211,8 +211,8 @@ fn entry(action: Action, identity: &Identity, detail: String) -> NewAuditEntry {
     NewAuditEntry { action, client_key: Some(identity.key), detail }
 }
 
-/// Which of these could not be inserted, and why. The writers' lock is held, so the cause is still
-/// there.
+/// Finds the identity that could not be inserted, and the cause. The writers' lock is held, so the
+/// cause still exists.
 async fn conflict(
     connection: &mut AnyConnection,
     identities: &[Identity],

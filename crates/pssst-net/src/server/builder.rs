@@ -193,7 +193,7 @@ impl BoundServer {
     /// Starts the workers.
     ///
     /// # Errors
-    /// When the system has no thread or no event queue left.
+    /// If the system cannot start a thread or an event queue.
     pub fn serve(self, config: ServerConfig) -> io::Result<Server> {
         let Self { settings, sockets, is_inherited, local_addr, .. } = self;
         let kernel_drops = KernelDrops::of(&sockets)?;

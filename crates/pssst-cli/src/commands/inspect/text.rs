@@ -1,4 +1,4 @@
-//! A packet, for people.
+//! A packet as text.
 
 use std::fmt::{self, Write};
 

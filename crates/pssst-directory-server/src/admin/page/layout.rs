@@ -1,4 +1,4 @@
-//! What all pages have around them, and how they are shown.
+//! The frame of all pages, and their rendering.
 
 use askama::Template;
 use axum::http::StatusCode;

@@ -1,4 +1,4 @@
-//! Tokens: those there are, and new ones.
+//! Pages of tokens: the list, and the form for new ones.
 
 use std::time::Duration;
 
