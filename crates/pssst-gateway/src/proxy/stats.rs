@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pssst_support::named_enum;
 
 named_enum! {
-    /// Cause for which a datagram of a program got no reply. Each datagram has at most one.
+    /// Cause of a missing reply to a datagram of a program. Each datagram has at most one.
     #[non_exhaustive]
     pub enum Drop {
         /// It does not fit into a request ([`pssst_net::Client::max_message_len`]).
