@@ -173,7 +173,8 @@ impl HttpUpstream {
         let status = response.status();
         // Where the status does not reach the client, one that is not a success is not an answer.
         if (self.status_rule == StatusRule::Ok || is_one_way) && !status.is_success() {
-            return Ok(Answer::Status { is_failure: status.is_server_error() });
+            // A 500 may be the fault of one client's message, which must not open the circuit for all.
+            return Ok(Answer::Status { is_failure: matches!(status.as_u16(), 502..=504) });
         }
         if is_one_way {
             return Ok(Answer::Delivered);
