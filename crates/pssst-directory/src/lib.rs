@@ -11,7 +11,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let directory = DirectoryClient::builder("https://keys.example.com").cache("/var/lib/sensor/keys.json").build()?;
 //! let document = directory.fetch().await?;
-//! println!("the server's key is {}, good until {:?}", directory.server_key()?, document.keys[0].not_after);
+//! println!("the server's key is {}, valid until {:?}", directory.server_key()?, document.keys[0].not_after);
 //! # Ok(()) }
 //! ```
 //!

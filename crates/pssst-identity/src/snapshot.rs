@@ -65,7 +65,7 @@ impl IdentitySnapshot {
         self.table.apply(changes);
     }
 
-    /// Returns a table into which [`IdentitySnapshot::replace`] can be prepared.
+    /// Returns an empty table, to fill for [`IdentitySnapshot::replace`].
     pub(crate) fn empty_table(&self) -> Table {
         Table::new(self.table.hasher.clone())
     }

@@ -173,7 +173,7 @@ impl HttpUpstream {
         let status = response.status();
         // Where the status does not reach the client, one that is not a success is not an answer.
         if (self.status_rule == StatusRule::Ok || is_one_way) && !status.is_success() {
-            // A 500 may be the fault of one client's message, which must not open the circuit for all.
+            // One client's message may cause a 500, which must not open the circuit for all.
             return Ok(Answer::Status { is_failure: matches!(status.as_u16(), 502..=504) });
         }
         if is_one_way {

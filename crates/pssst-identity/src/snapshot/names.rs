@@ -14,8 +14,7 @@ impl Names {
         self.text.get(start..start + len).unwrap_or_default()
     }
 
-    /// Returns the names with these changed, for so many places. Names have 128 bytes at
-    /// most.
+    /// Returns a copy for this many places with these names changed. Names have at most 128 bytes.
     pub(super) fn with(&self, places: usize, changed: &[(usize, &str)]) -> Self {
         let mut names = vec![""; places];
         let mut rest = &*self.text;
