@@ -12,5 +12,3 @@ mod recorded;
 mod server;
 mod two_answers;
 mod vectors;
-#[cfg(target_os = "linux")]
-mod wiping;
