@@ -25,6 +25,7 @@ mod path;
 mod path_selector;
 mod pending;
 mod progress;
+mod sealed;
 mod settings;
 mod shared;
 mod stats;
@@ -41,7 +42,8 @@ mod transaction;
 ///
 /// # Repeated requests
 ///
-/// Until a reply arrives, the client sends the same bytes again ([`Retry`]), so a server may handle
+/// Until a reply arrives, the client sends the same bytes again ([`Retry`]), or, once its own IP
+/// address has changed, the same message sealed anew. So a server may handle
 /// a request several times, even after the client has given up. **A request must be safe to
 /// repeat**, and under suite 1 a server must give the same answer each time: see [the protocol's
 /// documentation](pssst#one-request-one-answer). Prefer
@@ -119,11 +121,10 @@ impl Client {
         let message = message.as_ref();
         let shared = &*self.shared;
         shared.check_size(message)?;
-        let (packet, _) = shared.seal(message)?;
         tokio::select! {
             biased;
             () = shared.closed.cancelled() => Err(Error::Closed),
-            outcome = timeout_at(after(shared.settings.timeout), shared.send_once(&packet)) => {
+            outcome = timeout_at(after(shared.settings.timeout), shared.send_once(message)) => {
                 outcome.unwrap_or_else(|_| Err(Progress::default().to_timeout()))
             }
         }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use rand_core::TryCryptoRng;
+use sha2::{Digest, Sha256};
 use x25519_batch::{Product, X25519};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
@@ -13,6 +14,11 @@ use crate::{Error, PublicKey, Refusal, SecretKey, Suite};
 pub use batch::UnsealedRequest;
 
 mod batch;
+
+/// Tells this hash from others of the protocol.
+const HEDGE_LABEL: [u8; 8] = *b"PSSSTv2\x05";
+/// Length of the label, 32 random bytes, the client's secret key, P and the message's hash.
+const HEDGE_LEN: usize = HEDGE_LABEL.len() + 4 * 32;
 
 /// Seals requests for one server, anonymously or as one client.
 ///
@@ -37,13 +43,17 @@ mod batch;
 pub struct Client {
     suite: Suite,
     server_key: PublicKey,
+    /// P, the SHA-256 of the server key.
+    key_hash: [u8; 32],
     identity: Option<Identity>,
     x25519: X25519,
 }
 
-/// Keys of an authenticated client: its public key C, and the inner value x25519(c, S).
+/// Keys of an authenticated client: C, c, and the inner value x25519(c, S).
 struct Identity {
     public_key: PublicKey,
+    /// Only for [`Client::ephemeral`].
+    secret_key: SecretKey,
     inner_value: Product,
 }
 
@@ -52,18 +62,19 @@ impl Client {
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] if the server key has low order, so that anyone could read the
-    /// requests.
+    /// requests. [R-10] [`Error::InvalidKey`] if it is not the canonical encoding of a point of the
+    /// prime-order subgroup: under suite 1 the server whose key it is an alias of would accept the
+    /// requests.
     pub fn new(server_key: PublicKey) -> Result<Self, Error> {
-        let x25519 = X25519::new();
-        // Any scalar reveals it: clamped, it is a multiple of the cofactor.
-        if x25519.multiply(&[0; 32], server_key.as_bytes()).is_zero().into() {
-            return Err(Refusal::WeakKey.into());
-        }
-        Ok(Self { suite: Suite::default(), server_key, identity: None, x25519 })
+        server_key.validate().map_err(|cause| match cause {
+            Refusal::WeakKey => cause.into(),
+            _ => Error::InvalidKey,
+        })?;
+        let key_hash = Sha256::digest(server_key.as_bytes()).into();
+        Ok(Self { suite: Suite::default(), server_key, key_hash, identity: None, x25519: X25519::new() })
     }
 
-    /// Returns the client with an identity: every request proves that it holds this secret key. The
-    /// key itself is not kept.
+    /// Returns the client with an identity: every request proves that it holds this secret key.
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] when the server key has low order.
@@ -72,7 +83,8 @@ impl Client {
         if inner_value.is_zero().into() {
             return Err(Refusal::WeakKey.into());
         }
-        Ok(Self { identity: Some(Identity { public_key: identity.public_key(), inner_value }), ..self })
+        let identity = Identity { public_key: identity.public_key(), secret_key: identity.clone(), inner_value };
+        Ok(Self { identity: Some(identity), ..self })
     }
 
     /// Returns the client with another suite. Prefer [`Suite::X25519Aes128GcmSiv`] when the server
@@ -112,14 +124,64 @@ impl Client {
     ) -> Result<(&'b mut [u8], PendingReply), Error> {
         let packet = packet::message_slot(buffer, self.overhead(), message.len())?;
         let mut ephemeral = Zeroizing::new([0; 32]);
-        fill_random(rng, &mut ephemeral)?;
+        self.draw_ephemeral(rng, message, &mut ephemeral)?;
+        self.seal_with(&ephemeral, message, packet)
+    }
+
+    /// Seals a message with a given ephemeral secret e, to compare with test vectors.
+    ///
+    /// The caller answers for e: two requests sealed with one e can be read and forged by anyone.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`].
+    #[cfg(feature = "hazmat")]
+    pub fn seal_request_with_ephemeral<'b>(
+        &self,
+        ephemeral: &SecretKey,
+        message: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<(&'b mut [u8], PendingReply), Error> {
+        let packet = packet::message_slot(buffer, self.overhead(), message.len())?;
+        self.seal_with(ephemeral.expose_bytes(), message, packet)
+    }
+
+    fn seal_with<'b>(
+        &self,
+        ephemeral: &[u8; 32],
+        message: &[u8],
+        packet: &'b mut [u8],
+    ) -> Result<(&'b mut [u8], PendingReply), Error> {
         // X = x25519(e, 9) or x25519(e, C)
         let exchange_value = match &self.identity {
-            None => self.x25519.multiply_base(&ephemeral),
-            Some(identity) => *self.x25519.multiply(&ephemeral, identity.public_key.as_bytes()).as_bytes(),
+            None => self.x25519.multiply_base(ephemeral),
+            Some(identity) => *self.x25519.multiply(ephemeral, identity.public_key.as_bytes()).as_bytes(),
         };
-        let shared_value = self.x25519.multiply(&ephemeral, self.shared_point());
-        self.seal_agreed(message, packet, &ephemeral, exchange_value, &shared_value)
+        let shared_value = self.x25519.multiply(ephemeral, self.shared_point());
+        self.seal_agreed(message, packet, ephemeral, exchange_value, &shared_value)
+    }
+
+    /// Draws e: fresh for every request, and hedged with the client's key, the server's and
+    /// the message, so that a poor generator repeats e only with its message.
+    fn draw_ephemeral<R: TryCryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        message: &[u8],
+        ephemeral: &mut [u8; 32],
+    ) -> Result<(), Error> {
+        let mut random = Zeroizing::new([0; 32]);
+        rng.try_fill_bytes(&mut *random).map_err(|_| Error::RandomnessUnavailable)?;
+        let client_secret = self.identity.as_ref().map_or(&[0; 32], |identity| identity.secret_key.expose_bytes());
+        let mut input = Zeroizing::new([0; HEDGE_LEN]);
+        let message_hash = Sha256::digest(message);
+        let fields = [&HEDGE_LABEL[..], &*random, client_secret, &self.key_hash, &message_hash];
+        let mut rest = &mut input[..];
+        for field in fields {
+            let (part, after) = rest.split_at_mut(field.len());
+            part.copy_from_slice(field);
+            rest = after;
+        }
+        ephemeral.copy_from_slice(&Sha256::digest(&input[..]));
+        Ok(())
     }
 
     /// Seals a message into a new packet.
@@ -179,11 +241,6 @@ impl Client {
 
         Ok((packet, PendingReply { suite: self.suite, request_header: header, exchange_value, secret }))
     }
-}
-
-/// e, fresh for every request.
-fn fill_random<R: TryCryptoRng + ?Sized>(rng: &mut R, ephemeral: &mut [u8; 32]) -> Result<(), Error> {
-    rng.try_fill_bytes(ephemeral).map_err(|_| Error::RandomnessUnavailable)
 }
 
 /// C, then e (specification, section 6).

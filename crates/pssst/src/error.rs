@@ -164,7 +164,8 @@ pub enum Error {
     },
     /// The text or PEM document is not a key of the expected kind. Keys are 64 hexadecimal digits
     /// or an RFC 8410 PEM document. Check that it is not a public key in place of a secret one, or
-    /// the reverse.
+    /// the reverse. A server key is also not a key when no secret key has it as its public key:
+    /// another encoding, or the sum with a point of low order.
     InvalidKey,
     /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that
     /// is not used any more.

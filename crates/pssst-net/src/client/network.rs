@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
 use pssst::SysRng;
@@ -31,6 +31,9 @@ pub(crate) trait ClientSocket: Send + Sync {
     /// one task only.
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>>;
 
+    /// Returns the IP address that it sends from, if the system tells.
+    fn local_ip(&self) -> Option<IpAddr>;
+
     /// Waits while the socket's buffer is full.
     fn send<'a>(&'a self, packet: &'a [u8]) -> BoxFuture<'a, io::Result<()>>;
 }
@@ -54,6 +57,10 @@ impl Network for Udp {
 }
 
 impl ClientSocket for UdpSocket {
+    fn local_ip(&self) -> Option<IpAddr> {
+        self.local_addr().ok().map(|address| address.ip())
+    }
+
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async move {
             loop {

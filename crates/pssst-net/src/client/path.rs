@@ -1,7 +1,7 @@
 //! A way to a server: a socket to one of its addresses, and the task that receives from it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(super) struct Path {
     /// Paths of a client are numbered as they are opened.
     pub(super) number: u64,
     pub(super) address: SocketAddr,
+    /// The IP address that it sends from.
+    pub(super) local_ip: Option<IpAddr>,
     link: Arc<Link>,
     receiving: AbortHandle,
 }
@@ -47,6 +49,7 @@ impl Path {
         pending: Arc<Pending>,
         counts: Arc<Counts>,
     ) -> Self {
+        let local_ip = datagrams.local_ip();
         let link = Arc::new(Link {
             datagrams,
             valid_replies: AtomicU64::new(0),
@@ -54,7 +57,7 @@ impl Path {
             network_errors: watch::Sender::new(None),
         });
         let receiving = tokio::spawn(receive(Arc::clone(&link), pending, counts)).abort_handle();
-        Self { number, address, link, receiving }
+        Self { number, address, local_ip, link, receiving }
     }
 
     /// Returns its number and address.

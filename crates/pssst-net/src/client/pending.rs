@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -16,34 +16,52 @@ use super::stats::Counts;
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Mutex<HashMap<[u8; 32], Waiting>>,
+    /// A request that was sealed twice has two exchange values.
+    in_flight: AtomicUsize,
 }
 
 struct Waiting {
-    pending: PendingReply,
+    /// In an allocation of its own: the table moves its entries, and a move leaves a copy.
+    pending: Box<PendingReply>,
+    caller: Arc<Caller>,
+}
+
+/// Who waits for a reply.
+struct Caller {
     /// Replies that were refused.
     refused: Arc<AtomicU32>,
-    reply: oneshot::Sender<Bytes>,
+    reply: Mutex<Option<oneshot::Sender<Bytes>>>,
 }
 
 /// A request under way. Dropped, it is forgotten.
 pub(super) struct Registered<'p> {
     table: &'p Pending,
-    exchange_value: [u8; 32],
-    /// Brings the reply's message.
-    pub(super) reply: oneshot::Receiver<Bytes>,
+    exchange_values: Vec<[u8; 32]>,
+    caller: Arc<Caller>,
+}
+
+impl Registered<'_> {
+    /// Takes replies to this sealed request too.
+    pub(super) fn add(&mut self, pending: Box<PendingReply>) {
+        let exchange_value = *pending.exchange_value();
+        self.exchange_values.push(exchange_value);
+        let waiting = Waiting { pending, caller: Arc::clone(&self.caller) };
+        lock(&self.table.requests).insert(exchange_value, waiting);
+    }
 }
 
 impl Pending {
-    pub(super) fn register(&self, pending: PendingReply, refused: Arc<AtomicU32>) -> Registered<'_> {
-        let exchange_value = *pending.exchange_value();
+    /// Registers a request that is not sealed yet. The receiver brings the reply's message.
+    pub(super) fn register(&self, refused: Arc<AtomicU32>) -> (Registered<'_>, oneshot::Receiver<Bytes>) {
         let (sender, reply) = oneshot::channel();
-        lock(&self.requests).insert(exchange_value, Waiting { pending, refused, reply: sender });
-        Registered { table: self, exchange_value, reply }
+        let caller = Arc::new(Caller { refused, reply: Mutex::new(Some(sender)) });
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        (Registered { table: self, exchange_values: Vec::new(), caller }, reply)
     }
 
     /// Requests under way.
     pub(super) fn len(&self) -> usize {
-        lock(&self.requests).len()
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Takes whatever arrived. True if it was the reply to a request; anything else changes
@@ -66,12 +84,13 @@ impl Pending {
             Ok(message) => {
                 let message = Bytes::copy_from_slice(message);
                 // If the caller no longer waits, the reply is dropped.
-                drop(entry.remove().reply.send(message));
+                let sender = lock(&entry.remove().caller.reply).take();
+                drop(sender.map(|sender| sender.send(message)));
                 counts.replies.add();
                 true
             }
             Err(cause) => {
-                entry.get().refused.fetch_add(1, Ordering::Relaxed);
+                entry.get().caller.refused.fetch_add(1, Ordering::Relaxed);
                 drop(requests);
                 counts.refused(cause);
                 tracing::debug!(cause = cause.name(), "a reply was refused");
@@ -83,6 +102,10 @@ impl Pending {
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        lock(&self.table.requests).remove(&self.exchange_value);
+        let mut requests = lock(&self.table.requests);
+        for exchange_value in &self.exchange_values {
+            requests.remove(exchange_value);
+        }
+        self.table.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +13,22 @@ use pssst::{PendingReply, SysRng};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use zeroize::zeroize_stack;
 
 use super::attempted_paths::AttemptedPaths;
 use super::network::Network;
 use super::path_selector::PathSelector;
 use super::pending::Pending;
 use super::progress::Progress;
+use super::sealed::SealedMessage;
 use super::settings::{Sealer, Settings};
 use super::stats::Counts;
 use super::transaction::{Action, Event, Timer, Transaction};
 use crate::Error;
 use crate::time::after;
+
+/// Stack that sealing one request uses, in bytes, with a margin.
+const SEAL_STACK_LEN: usize = 8 * 1024;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -60,18 +66,18 @@ impl Shared {
     /// Sends a request until its reply is there. Never ends otherwise, unless it cannot begin.
     pub(super) async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
-        let (packet, pending) = self.seal(message)?;
+        let (registered, reply) = self.pending.register(progress.refused());
+        let mut sealed = SealedMessage::new(self, message, Some(registered))?;
         self.counts.requests.add();
-        let mut registered = self.pending.register(pending, progress.refused());
         tokio::select! {
             biased;
-            reply = &mut registered.reply => reply.map_err(|_| Error::Closed),
-            never = self.drive(&packet, progress) => match never {},
+            reply = reply => reply.map_err(|_| Error::Closed),
+            never = self.drive(&mut sealed, progress) => match never {},
         }
     }
 
     /// Executes the decisions of the transaction. It never returns: the reply cancels it.
-    async fn drive(&self, packet: &[u8], progress: &Progress) -> Infallible {
+    async fn drive(&self, sealed: &mut SealedMessage<'_>, progress: &Progress) -> Infallible {
         let mut paths = AttemptedPaths::new(self.selector.current());
         let path = paths.last();
         let mut event = Event::Start { path: path.view(), is_suspect: path.is_suspect() };
@@ -106,19 +112,25 @@ impl Shared {
                         never = pending::<Infallible>(), if !timer_runs && !hears_network => match never {},
                     }
                 }
-                action => self.carry_out(action, packet, &mut paths, progress).await,
+                action => self.carry_out(action, sealed, &mut paths, progress).await,
             };
         }
     }
 
     /// Sends or opens a path, and returns the result.
-    async fn carry_out(&self, action: Action, packet: &[u8], paths: &mut AttemptedPaths, progress: &Progress) -> Event {
+    async fn carry_out(
+        &self,
+        action: Action,
+        sealed: &mut SealedMessage<'_>,
+        paths: &mut AttemptedPaths,
+        progress: &Progress,
+    ) -> Event {
         let opened = match action {
             Action::Send { resolves } => {
                 if resolves {
                     self.selector.resolve_again();
                 }
-                return self.send_packet(packet, paths, progress).await;
+                return self.send_packet(sealed, paths, progress).await;
             }
             Action::OpenNew { newest, from, keeps_address, resolves } => {
                 if resolves {
@@ -133,11 +145,16 @@ impl Shared {
         opened.map_or(Event::NotOpened, |path| Event::Opened(paths.push(path)))
     }
 
-    async fn send_packet(&self, packet: &[u8], paths: &AttemptedPaths, progress: &Progress) -> Event {
+    async fn send_packet(&self, sealed: &mut SealedMessage<'_>, paths: &AttemptedPaths, progress: &Progress) -> Event {
         let path = paths.last();
         let replies = path.valid_replies();
-        match path.send(packet, &self.counts).await {
+        let sent = match sealed.packet_from(path.local_ip) {
+            Ok(packet) => path.send(packet, &self.counts).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        match sent {
             Ok(()) => {
+                sealed.set_sent_from(path.local_ip);
                 if progress.count_sent(Arc::clone(path), replies) > 0 {
                     self.counts.retransmits.add();
                 }
@@ -151,7 +168,8 @@ impl Shared {
     }
 
     /// Sends to the first address that can be sent to.
-    pub(super) async fn send_once(&self, packet: &[u8]) -> Result<(), Error> {
+    pub(super) async fn send_once(&self, message: &[u8]) -> Result<(), Error> {
+        let mut sealed = SealedMessage::new(self, message, None)?;
         let progress = Progress::default();
         let mut paths = AttemptedPaths::new(self.selector.current());
         let mut transaction = Transaction::new(std::iter::empty(), paths.last().view());
@@ -159,7 +177,7 @@ impl Shared {
         loop {
             match transaction.next(event) {
                 Action::Wait { .. } => break,
-                action => event = self.carry_out(action, packet, &mut paths, &progress).await,
+                action => event = self.carry_out(action, &mut sealed, &mut paths, &progress).await,
             }
         }
         progress.into_sent().map_err(Error::Network)?;
@@ -167,8 +185,18 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, PendingReply), Error> {
-        Ok(self.sealer.load().client.seal_request_to_vec(&mut SysRng, message)?)
+    /// Seals a message. What opens the reply never moves in memory, and the stack keeps no copy of
+    /// it.
+    pub(super) fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
+        let sealed = self.seal_on_stack(message);
+        zeroize_stack::<SEAL_STACK_LEN>();
+        sealed
+    }
+
+    #[inline(never)]
+    fn seal_on_stack(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
+        let (packet, pending) = self.sealer.load().client.seal_request_to_vec(&mut SysRng, message)?;
+        Ok((packet, Box::new(pending)))
     }
 
     pub(super) fn check_size(&self, message: &[u8]) -> Result<(), Error> {

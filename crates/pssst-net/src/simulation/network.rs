@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl LinkConditions {
 #[derive(Clone)]
 pub(super) struct Net(Arc<Mutex<State>>);
 
-pub(super) const SERVICE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 1);
+pub(super) const SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 1);
 
 struct State {
     random: ChaCha20Rng,
@@ -254,6 +254,10 @@ impl ServerSocket for SimulatedServer {
 struct SimulatedClient(Socket);
 
 impl ClientSocket for SimulatedClient {
+    fn local_ip(&self) -> Option<IpAddr> {
+        Some(self.0.address.ip())
+    }
+
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async {
             let (from, packet) = std::future::poll_fn(|cx| self.0.poll_receive(cx)).await;

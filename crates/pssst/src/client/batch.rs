@@ -6,7 +6,7 @@ use rand_core::TryCryptoRng;
 use x25519_batch::X25519;
 use zeroize::{Zeroizing, zeroize_stack};
 
-use super::{Client, PendingReply, fill_random};
+use super::{Client, PendingReply};
 use crate::batch::{BATCH_LEN, Products, STACK_WIPE_LEN};
 use crate::{Error, X25519Backend, packet};
 
@@ -138,7 +138,7 @@ fn prepare<'m, 'b, R: TryCryptoRng + ?Sized>(
 ) -> Result<UnsealedRequest<'m, 'b>, Error> {
     let UnsealedRequest { client, message, buffer } = request;
     let buffer = packet::message_slot(buffer, client.overhead(), message.len())?;
-    fill_random(rng, ephemeral)?;
+    client.draw_ephemeral(rng, message, ephemeral)?;
     Ok(UnsealedRequest { client, message, buffer })
 }
 

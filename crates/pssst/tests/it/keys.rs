@@ -1,7 +1,10 @@
 //! Keys: their text forms, what is shown of them, and what is not.
 
 use pssst::rand_core::{TryCryptoRng, TryRng};
-use pssst::{Client, Error, PublicKey, SecretKey, Server, SysRng};
+use pssst::{Client, Error, PublicKey, Refusal, SecretKey, Server, SysRng};
+use sha2::{Digest, Sha256};
+
+use crate::common::aliases_of;
 use zeroize::ZeroizeOnDrop;
 
 /// Made by `openssl genpkey -algorithm X25519`, and read back by `openssl pkey -text`.
@@ -151,4 +154,69 @@ fn a_failing_generator_is_an_error() {
     assert_eq!(SecretKey::generate(&mut Broken).err(), Some(Error::RandomnessUnavailable));
     let client = Client::new(PUBLIC_HEX.parse().unwrap()).unwrap();
     assert_eq!(client.seal_request_to_vec(&mut Broken, b"").err(), Some(Error::RandomnessUnavailable));
+}
+
+/// Under suite 1 the packet for an alias of a server's key opens at that server.
+#[test]
+fn a_client_refuses_an_alias_of_a_server_key() {
+    let secret = SecretKey::generate(&mut SysRng).unwrap();
+    for alias in aliases_of(&secret.public_key()) {
+        assert_eq!(Client::new(PublicKey::from_bytes(alias)).err(), Some(Error::InvalidKey));
+    }
+    assert_eq!(Client::new(PublicKey::from_bytes([0; 32])).err(), Some(Error::Refused(Refusal::WeakKey)));
+}
+
+/// A generator that repeats itself, as that of a cloned machine does.
+struct Stuck;
+
+impl TryRng for Stuck {
+    type Error = core::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0x1111_1111)
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0x1111_1111_1111_1111)
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.fill(0x11);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Stuck {}
+
+/// The packet of a generator that repeats itself differs with the message, the client and the
+/// server, and its proof does not show what the generator gave.
+#[test]
+fn the_ephemeral_secret_is_hedged() {
+    let server = SecretKey::from_bytes([1; 32]);
+    let (one, other) = (SecretKey::from_bytes([2; 32]), SecretKey::from_bytes([3; 32]));
+    let client = |server: &SecretKey| Client::new(server.public_key()).unwrap();
+    let mut seen = std::collections::HashSet::new();
+    for client in [
+        client(&server),
+        client(&other),
+        client(&server).with_identity(&one).unwrap(),
+        client(&server).with_identity(&other).unwrap(),
+    ] {
+        for message in [&b""[..], b"a", b"b"] {
+            let (packet, _) = client.seal_request_to_vec(&mut Stuck, message).unwrap();
+            assert!(seen.insert(packet[4..36].to_vec()), "the exchange value is repeated");
+            let (again, _) = client.seal_request_to_vec(&mut Stuck, message).unwrap();
+            assert_eq!(packet, again);
+
+            let secret: &[u8; 32] = if client.overhead() == pssst::OVERHEAD { &[0; 32] } else { one.expose_bytes() };
+            let mut input = b"PSSSTv2\x05".to_vec();
+            input.extend([0x11; 32]);
+            input.extend(secret);
+            input.extend(Sha256::digest(server.public_key().as_bytes()));
+            input.extend(Sha256::digest(message));
+            let expected = SecretKey::from_bytes(Sha256::digest(&input).into());
+            let mut buffer = vec![0; client.overhead() + message.len()];
+            let (given, _) = client.seal_request_with_ephemeral(&expected, message, &mut buffer).unwrap();
+            let keys_are_those = format!("{client:?}").contains(&server.public_key().to_string())
+                && !format!("{client:?}").contains(&other.public_key().to_string());
+            assert_eq!(*given == packet[..], keys_are_those, "{client:?}");
+        }
+    }
 }

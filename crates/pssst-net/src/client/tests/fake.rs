@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::{pending, poll_fn, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) resolutions: VecDeque<Resolution>,
     /// Times that the name was resolved.
     pub(super) resolved: u32,
+    /// The IP address of sockets that are connected from here on.
+    pub(super) local_ip: IpAddr,
     /// Addresses that no socket can be connected to.
     pub(super) unreachable: HashSet<SocketAddr>,
     /// Times that a socket was to be connected.
@@ -80,6 +82,7 @@ impl Fake {
             start: Instant::now(),
             resolutions: [Resolution::To(addresses.to_vec())].into(),
             resolved: 0,
+            local_ip: Ipv4Addr::LOCALHOST.into(),
             unreachable: HashSet::new(),
             connects: 0,
             sending: HashMap::new(),
@@ -192,7 +195,7 @@ impl Network for Fake {
         }
         let (inbox, number) = (VecDeque::new(), state.sockets.len());
         state.sockets.push(Socket { inbox, storm: None, polls: 0, waker: None, is_open: true });
-        Ok(Box::new(Connected { net: self.clone(), number, server }))
+        Ok(Box::new(Connected { net: self.clone(), number, server, local_ip: state.local_ip }))
     }
 
     fn fraction(&self) -> f64 {
@@ -208,6 +211,7 @@ struct Connected {
     net: Fake,
     number: usize,
     server: SocketAddr,
+    local_ip: IpAddr,
 }
 
 impl Connected {
@@ -228,6 +232,10 @@ impl Connected {
 }
 
 impl ClientSocket for Connected {
+    fn local_ip(&self) -> Option<IpAddr> {
+        Some(self.local_ip)
+    }
+
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async move {
             let packet = poll_fn(|cx| self.poll_recv(cx)).await?;

@@ -32,6 +32,28 @@ async fn the_same_bytes_are_sent_again_on_schedule_until_the_deadline() {
     }
 }
 
+/// The same bytes from two addresses would tell that both are one client's.
+#[tokio::test(start_paused = true)]
+async fn another_ip_address_sends_other_bytes_and_takes_the_reply_to_either() {
+    for answered in [0, 3] {
+        let (net, client) = start(&[A]).await;
+        let request = begin(&client, "level?").await;
+        tokio::time::sleep(millis(1500)).await;
+        net.state().local_ip = [192, 0, 2, 7].into();
+        tokio::time::sleep(seconds(10)).await;
+        let sent = net.sent();
+        assert_eq!(net.sources(), [0, 0, 1, 2]);
+        assert_eq!(sent[0].packet, sent[1].packet);
+        assert_ne!(sent[1].packet[4..36], sent[2].packet[4..36]);
+        assert_eq!(sent[2].packet, sent[3].packet);
+        assert_eq!(client.in_flight(), 1);
+        let reply = answer(&server_secret(), &sent[answered].packet, Some(b"205"));
+        net.deliver(sent[answered].socket, reply.clone());
+        assert_eq!(request.await.unwrap().unwrap(), "205");
+        assert_eq!((client.in_flight(), client.stats().requests), (0, 1));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deadline_ends_the_schedule() {
     let (net, client) = start(&[A]).await;

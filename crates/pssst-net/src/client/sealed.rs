@@ -1,0 +1,54 @@
+//! One message, sealed for every IP address that it is sent from.
+
+use std::net::IpAddr;
+
+use super::pending::Registered;
+use super::shared::Shared;
+use crate::Error;
+
+/// A message and the packet that carries it.
+pub(super) struct SealedMessage<'s> {
+    shared: &'s Shared,
+    message: &'s [u8],
+    /// Takes the replies, if one is wanted.
+    registered: Option<Registered<'s>>,
+    packet: Vec<u8>,
+    /// The IP address that sent the packet.
+    sent_from: Option<IpAddr>,
+}
+
+impl<'s> SealedMessage<'s> {
+    pub(super) fn new(
+        shared: &'s Shared,
+        message: &'s [u8],
+        registered: Option<Registered<'s>>,
+    ) -> Result<Self, Error> {
+        let mut sealed = Self { shared, message, registered, packet: Vec::new(), sent_from: None };
+        sealed.seal()?;
+        Ok(sealed)
+    }
+
+    /// Returns the packet to send from a socket with this IP address: the same bytes as before, or,
+    /// if another address sent those, new ones.
+    pub(super) fn packet_from(&mut self, local: Option<IpAddr>) -> Result<&[u8], Error> {
+        if self.sent_from.is_some_and(|before| local != Some(before)) {
+            self.seal()?;
+            self.sent_from = None;
+        }
+        Ok(&self.packet)
+    }
+
+    /// Records that the packet was sent from this IP address.
+    pub(super) const fn set_sent_from(&mut self, local: Option<IpAddr>) {
+        self.sent_from = local;
+    }
+
+    fn seal(&mut self) -> Result<(), Error> {
+        let (packet, pending) = self.shared.seal(self.message)?;
+        self.packet = packet;
+        if let Some(registered) = &mut self.registered {
+            registered.add(pending);
+        }
+        Ok(())
+    }
+}
