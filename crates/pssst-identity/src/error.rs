@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use pssst::PublicKey;
 
@@ -35,6 +36,8 @@ pub enum Error {
     },
     /// The text is invalid; the field says what is expected.
     Syntax(&'static str),
+    /// The store is opened without being created, and its file does not exist.
+    Missing(PathBuf),
     /// The file of identities could not be read or written.
     File(io::Error),
     /// The database is unavailable or refuses the operation.
@@ -66,6 +69,7 @@ impl fmt::Display for Error {
             Self::Revoked(state) => write!(f, "the client is revoked permanently and cannot become {state}"),
             Self::Line { line, cause } => write!(f, "line {line}: {cause}"),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
+            Self::Missing(path) => write!(f, "{} does not exist", path.display()),
             Self::File(error) => write!(f, "file of identities: {error}"),
             Self::Database(error) => write!(f, "database: {error}"),
             Self::Corrupt(place) => write!(f, "the database has an unexpected value in {place}"),

@@ -78,8 +78,20 @@ impl FileStore {
     /// # Errors
     /// [`Error::File`], and [`Error::Line`] for a line that cannot be used.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::open_or_create(path.into(), true).await
+    }
+
+    /// Reads the file at this path as [`open`](Self::open) does, but does not create it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and the errors of [`open`](Self::open).
+    pub async fn open_existing(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::open_or_create(path.into(), false).await
+    }
+
+    async fn open_or_create(path: PathBuf, creates: bool) -> Result<Self, Error> {
         // A later change of the working directory must not mean another file.
-        let path = std::path::absolute(path.into())?;
+        let path = std::path::absolute(path)?;
         let watcher = FileWatcher::new(vec![Source::new(&path).max_len(disk::MAX_LEN)]);
         let known = Known { table: Table::new(random_store_name()?), watcher };
         let store = Self(Arc::new(Shared {
@@ -88,7 +100,7 @@ impl FileStore {
             known: Mutex::new(known),
             signal: ChangeSignal::default(),
         }));
-        store.blocking(Shared::open).await?;
+        store.blocking(move |shared| shared.open(creates)).await?;
         Ok(store)
     }
 
@@ -166,8 +178,12 @@ impl IdentityStore for FileStore {
 }
 
 impl Shared {
-    fn open(&self) -> Result<(), Error> {
-        secret_file::create_if_missing(&self.path)?;
+    fn open(&self, creates: bool) -> Result<(), Error> {
+        if creates {
+            secret_file::create_if_missing(&self.path)?;
+        } else if !self.path.try_exists()? {
+            return Err(Error::Missing(self.path.clone()));
+        }
         let mut known = self.known();
         let contents = known.watcher.read(Instant::now())?;
         self.take(&mut known, &contents)

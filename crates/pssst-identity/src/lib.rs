@@ -63,7 +63,7 @@ pub use follower::{Follower, FollowerStatus};
 pub use identity::{ClientStatus, Identity, Labels, NewIdentity, Update};
 pub use jiff;
 pub use memory::MemoryStore;
-pub use open::open;
+pub use open::{open, open_existing};
 pub use pssst;
 pub use snapshot::IdentitySnapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

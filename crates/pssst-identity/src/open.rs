@@ -28,18 +28,33 @@ use crate::{Error, IdentityStore, MemoryStore};
 /// [`Error::Syntax`] for another location, or one whose feature is not enabled, and what the store
 /// has against it. No error shows the location, which may hold a password.
 pub async fn open(location: &str, actor: &str) -> Result<Arc<dyn IdentityStore>, Error> {
+    open_store(location, actor, true).await
+}
+
+/// Opens the store at a location as [`open`] does, but never creates a file: a mistyped path or a
+/// volume that is not mounted must not become a store without clients.
+///
+/// # Errors
+/// [`Error::Missing`], and the errors of [`open`].
+pub async fn open_existing(location: &str, actor: &str) -> Result<Arc<dyn IdentityStore>, Error> {
+    open_store(location, actor, false).await
+}
+
+async fn open_store(location: &str, actor: &str, creates: bool) -> Result<Arc<dyn IdentityStore>, Error> {
     if location == "memory:" {
         return Ok(Arc::new(MemoryStore::new()));
     }
     #[cfg(feature = "file")]
     if let Some(path) = location.strip_prefix("file:").filter(|path| !path.is_empty()) {
-        return Ok(Arc::new(FileStore::open(path).await?));
+        let opened = if creates { FileStore::open(path).await } else { FileStore::open_existing(path).await };
+        return Ok(Arc::new(opened?));
     }
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| location.starts_with(scheme)) {
-        return Ok(Arc::new(SqlStore::open(location).await?.with_actor(actor)));
+        let opened = if creates { SqlStore::open(location).await } else { SqlStore::open_existing(location).await };
+        return Ok(Arc::new(opened?.with_actor(actor)));
     }
     #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-    let _ = actor;
+    let _ = (actor, creates);
     Err(Error::Syntax("memory:, file:PATH, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
 }

@@ -15,6 +15,7 @@ use database::Database;
 
 mod audit;
 mod connect;
+mod connections;
 mod database;
 mod dialect;
 mod identities;
@@ -52,8 +53,26 @@ impl SqlStore {
     /// # Errors
     /// [`Error::Syntax`] for another URL, and [`Error::Database`]. Neither shows the URL, which may
     /// hold a password.
+    ///
+    /// # A file that is replaced
+    ///
+    /// Before each call the file at the path is compared with the one that is open. If another one
+    /// has taken its place, such as a restored backup, it is opened instead, and followers read all
+    /// of it. While there is none, every call is an error.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        Ok(Self { database: Arc::new(connect::open(url).await?), actor: "pssst".into() })
+        Self::open_or_create(url, true).await
+    }
+
+    /// Opens the database as [`open`](Self::open) does, but does not create the file of SQLite.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and the errors of [`open`](Self::open).
+    pub async fn open_existing(url: &str) -> Result<Self, Error> {
+        Self::open_or_create(url, false).await
+    }
+
+    async fn open_or_create(url: &str, creates: bool) -> Result<Self, Error> {
+        Ok(Self { database: Arc::new(connect::open(url, creates).await?), actor: "pssst".into() })
     }
 
     /// Returns a handle whose changes the audit log ascribes to this actor. Up to 128 bytes of it
@@ -169,7 +188,13 @@ impl IdentityStore for SqlStore {
     }
 
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Error> {
-        self.database.read(async |connection| identities::changes(connection, after, limit).await).await
+        let read = async |connection: &mut _| identities::changes(connection, after, limit).await;
+        let (mut changes, replacements) = self.database.read_numbered(read).await?;
+        // A file that took the place of another is another store, even if it is a copy of it.
+        if replacements > 0 {
+            changes.store = format!("{} {replacements}", changes.store);
+        }
+        Ok(changes)
     }
 
     fn subscribe(&self) -> ChangeReceiver {

@@ -1,5 +1,6 @@
 //! Where the clients are kept.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pssst_identity::{Error, Identity, IdentityStore, SqlStore};
@@ -16,13 +17,25 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// Any store.
+    /// Opens any store that exists.
     pub(crate) async fn open(&self) -> Result<Arc<dyn IdentityStore>, Failure> {
         open(&self.store).await
     }
 
-    /// Opens a database: only databases have tokens and an audit log.
+    /// Opens any store, and creates its file if it is missing: for the commands that add clients.
+    pub(crate) async fn open_or_create(&self) -> Result<Arc<dyn IdentityStore>, Failure> {
+        pssst_identity::open(&self.store, &actor()).await.map_err(|error| failure(&error))
+    }
+
+    /// Opens a database that exists: only databases have tokens and an audit log.
     pub(crate) async fn open_database(&self) -> Result<SqlStore, Failure> {
+        self.check()?;
+        let store = SqlStore::open_existing(&self.store).await.map_err(|error| failure(&error))?;
+        Ok(store.with_actor(actor()))
+    }
+
+    /// Opens a database, and creates its file if it is missing.
+    pub(crate) async fn open_or_create_database(&self) -> Result<SqlStore, Failure> {
         self.check()?;
         let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
         Ok(store.with_actor(actor()))
@@ -41,9 +54,9 @@ impl Location {
     }
 }
 
-/// Opens `file:`, `sqlite:` or `postgres:`.
+/// Opens `file:`, `sqlite:` or `postgres:`. A file must exist.
 pub(crate) async fn open(location: &str) -> Result<Arc<dyn IdentityStore>, Failure> {
-    pssst_identity::open(location, &actor()).await.map_err(|error| failure(&error))
+    pssst_identity::open_existing(location, &actor()).await.map_err(|error| failure(&error))
 }
 
 /// Returns whether a location may be one, without opening it.
@@ -54,6 +67,16 @@ pub(crate) fn check(location: &str) -> Result<(), Failure> {
     }
     // It may hold a password, so it is not shown.
     Err(Failure::usage("this is not a location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
+}
+
+/// Returns whether a location may be one and, if it is a file, whether that exists.
+pub(crate) fn check_existing(location: &str) -> Result<(), Failure> {
+    check(location)?;
+    let file = ["file:", "sqlite://", "sqlite:"].iter().find_map(|scheme| location.strip_prefix(scheme));
+    match file.map(Path::new).filter(|path| path.try_exists().is_ok_and(|exists| !exists)) {
+        Some(path) => Err(failure(&Error::Missing(path.into()))),
+        None => Ok(()),
+    }
 }
 
 /// Returns a client by its name or its key.
@@ -71,8 +94,20 @@ pub(crate) async fn find(store: &dyn IdentityStore, client: &str) -> Result<Iden
 }
 
 /// Returns the actor for the audit log: the user that runs this program, as the system reports it.
+/// The environment is believed only where root could have written anything in its place.
+#[cfg(unix)]
 fn actor() -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let uid = nix::unistd::Uid::current();
+    let name = nix::unistd::User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name);
+    match std::env::var("SUDO_USER") {
+        Ok(by) if uid.is_root() && !by.is_empty() => format!("cli:{name} (sudo by {by})"),
+        _ => format!("cli:{name}"),
+    }
+}
+
+#[cfg(not(unix))]
+fn actor() -> String {
+    let user = std::env::var("USERNAME").ok();
     format!("cli:{}", user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into()))
 }
 
@@ -89,6 +124,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::NotFound(_) => "another operator removed it in the meantime",
         Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` deletes the old one",
         Error::Line { .. } | Error::Syntax(_) => "correct it and try again",
+        Error::Missing(_) => {
+            "check the path; `clients add`, `clients import`, `token create` and `directory` create a store"
+        }
         Error::File(_) => "check the path and its permissions",
         Error::Database(_) => "check that the database runs, its location, and that this user may change its tables",
         Error::Corrupt(_) => "another program may have changed the database: restore a backup",

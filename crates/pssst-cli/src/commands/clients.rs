@@ -122,7 +122,7 @@ async fn add(args: &Add) -> Result<(), Failure> {
         .and_then(|new| new.with_labels(args.label.iter().cloned().collect()))
         .map_err(|error| failure(&error))?
         .with_expiry(args.expires);
-    let identity = args.location.open().await?.add(new).await.map_err(|error| failure(&error))?;
+    let identity = args.location.open_or_create().await?.add(new).await.map_err(|error| failure(&error))?;
     print(|out| writeln!(out, "{} {}", identity.name, identity.key))
 }
 

@@ -87,7 +87,8 @@ async fn create(args: &Create) -> Result<(), Failure> {
         expires,
         client_expires: args.client_expires,
     };
-    let token = args.location.open_database().await?.create_token(grant).await.map_err(|error| failure(&error))?;
+    let token =
+        args.location.open_or_create_database().await?.create_token(grant).await.map_err(|error| failure(&error))?;
     notice(format_args!("token {} is valid for one device until {expires}; it is shown only now:", token.id()));
     writeln!(io::stdout(), "{}", *token.expose()).map_err(|error| Failure::output(&error))
 }

@@ -192,7 +192,7 @@ impl Service for DirectoryService {
 async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
     let schedule = schedule(args)?;
     let certificate = certificate(args)?;
-    let store = args.location.open_database().await?;
+    let store = args.location.open_or_create_database().await?;
 
     let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
     let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);

@@ -3,6 +3,7 @@
 use std::io;
 #[cfg(feature = "sqlite")]
 use std::path::Path;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, SqlSafeStr};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, SqlSafeStr};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connections::Connections;
 use super::database::Database;
 use super::dialect::Dialect;
 #[cfg(feature = "postgres")]
@@ -40,23 +42,11 @@ const POSTGRES_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout 
 /// The second of two processes waits for the first.
 const POSTGRES_MIGRATION_SETTINGS: &str = "SET statement_timeout = '300s'";
 
-pub(super) async fn open(url: &str) -> Result<Database, Error> {
+pub(super) async fn open(url: &str, creates: bool) -> Result<Database, Error> {
     sqlx::any::install_default_drivers();
     let signal = ChangeSignal::default();
-    let (dialect, options) = location(url)?;
-    let migration = timeout(MIGRATION_LIMIT, migrate(dialect, &options)).await;
-    migration.map_err(|_| database_io(io::ErrorKind::TimedOut.into()))??;
-    let settings = match dialect {
-        Dialect::Sqlite => SQLITE_SETTINGS,
-        Dialect::Postgres => POSTGRES_SETTINGS,
-    };
-    let pool = AnyPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_LIMIT)
-        .after_connect(move |connection, _| Box::pin(async move { connection.execute(settings).await.map(drop) }))
-        .connect_with(options)
-        .await
-        .map_err(Error::database)?;
+    let (dialect, options, file) = location(url, creates)?;
+    let connections = Connections::open(dialect, options, file).await?;
     #[cfg(feature = "postgres")]
     let listener = match dialect {
         Dialect::Sqlite => None,
@@ -66,7 +56,7 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
     };
     Ok(Database {
         dialect,
-        pool,
+        connections,
         signal,
         write_lock: Mutex::new(()),
         #[cfg(feature = "postgres")]
@@ -74,14 +64,35 @@ pub(super) async fn open(url: &str) -> Result<Database, Error> {
     })
 }
 
-fn location(url: &str) -> Result<(Dialect, AnyConnectOptions), Error> {
+/// Brings the tables up to date, and connects.
+pub(super) async fn connect(dialect: Dialect, options: &AnyConnectOptions) -> Result<AnyPool, Error> {
+    let migration = timeout(MIGRATION_LIMIT, migrate(dialect, options)).await;
+    migration.map_err(|_| database_io(io::ErrorKind::TimedOut.into()))??;
+    let settings = match dialect {
+        Dialect::Sqlite => SQLITE_SETTINGS,
+        Dialect::Postgres => POSTGRES_SETTINGS,
+    };
+    AnyPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_LIMIT)
+        .after_connect(move |connection, _| Box::pin(async move { connection.execute(settings).await.map(drop) }))
+        .connect_with(options.clone())
+        .await
+        .map_err(Error::database)
+}
+
+/// Returns how to connect, and the file of SQLite.
+fn location(url: &str, creates: bool) -> Result<(Dialect, AnyConnectOptions, Option<PathBuf>), Error> {
     #[cfg(feature = "sqlite")]
     if let Some(path) = url.strip_prefix("sqlite:") {
-        return Ok((Dialect::Sqlite, sqlite_options(path)?));
+        let (options, path) = sqlite_options(path, creates)?;
+        return Ok((Dialect::Sqlite, options, Some(path)));
     }
+    #[cfg(not(feature = "sqlite"))]
+    let _ = creates;
     #[cfg(feature = "postgres")]
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url).map_err(Error::database)?));
+        return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url).map_err(Error::database)?, None));
     }
     Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
 }
@@ -147,18 +158,22 @@ fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite_options(path: &str) -> Result<AnyConnectOptions, Error> {
+fn sqlite_options(path: &str, creates: bool) -> Result<(AnyConnectOptions, PathBuf), Error> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains(":memory:") {
         return Err(Error::Syntax("the path of a file after sqlite:"));
     }
     let path = std::path::absolute(path).map_err(database_io)?;
-    // SQLite gives the files that it puts beside this one the same permissions.
-    secret_file::create_if_missing(&path).map_err(database_io)?;
-    AnyConnectOptions::from_str(&sqlite_url(&path)).map_err(Error::database)
+    if creates {
+        // SQLite gives the files that it puts beside this one the same permissions.
+        secret_file::create_if_missing(&path).map_err(database_io)?;
+    } else if !path.try_exists().map_err(database_io)? {
+        return Err(Error::Missing(path));
+    }
+    Ok((AnyConnectOptions::from_str(&sqlite_url(&path)).map_err(Error::database)?, path))
 }
 
-fn database_io(error: io::Error) -> Error {
+pub(super) fn database_io(error: io::Error) -> Error {
     Error::database(sqlx::Error::Io(error))
 }
 

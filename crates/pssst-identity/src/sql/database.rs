@@ -4,10 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool};
+use sqlx::{Any, AnyConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::connections::Connections;
 use super::dialect::Dialect;
 #[cfg(feature = "postgres")]
 use super::listener::Listener;
@@ -21,7 +22,7 @@ const IDENTITIES_IN_TIME: usize = 5000;
 
 pub(super) struct Database {
     pub(super) dialect: Dialect,
-    pub(super) pool: AnyPool,
+    pub(super) connections: Connections,
     pub(super) signal: ChangeSignal,
     /// Writers get it in the order in which they came. Those that wait for it have no connection
     /// yet, so that readers find one; and SQLite by itself is not fair to waiting writers.
@@ -35,9 +36,21 @@ impl Database {
     where
         E: From<Error>,
     {
-        let mut connection = self.connection().await?;
+        self.read_numbered(work).await.map(|(result, _)| result)
+    }
+
+    /// Reads, and returns how often the database's file had been replaced by then.
+    pub(super) async fn read_numbered<T, E>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<(T, u64), E>
+    where
+        E: From<Error>,
+    {
+        let (pool, replacements) = self.connections.current().await?;
+        let mut connection = pool.acquire().await.map_err(Error::database)?;
         let outcome = timeout(TIME_LIMIT, work(&mut connection)).await;
-        settle(connection, outcome.ok())
+        settle(connection, outcome.ok()).map(|result| (result, replacements))
     }
 
     /// Does the work in a transaction that has the writers' lock and this many revisions, and
@@ -52,7 +65,8 @@ impl Database {
         E: From<Error>,
     {
         let _write_lock = timeout(TIME_LIMIT, self.write_lock.lock()).await.map_err(|_| too_slow())?;
-        let mut connection = self.connection().await?;
+        let (pool, _) = self.connections.current().await?;
+        let mut connection = pool.acquire().await.map_err(Error::database)?;
         let time_limit =
             TIME_LIMIT.saturating_mul(u32::try_from(1 + revisions / IDENTITIES_IN_TIME).unwrap_or(u32::MAX));
         let outcome = timeout(time_limit, async {
@@ -66,10 +80,6 @@ impl Database {
             self.signal.notify();
         }
         Ok(result)
-    }
-
-    async fn connection(&self) -> Result<PoolConnection<Any>, Error> {
-        self.pool.acquire().await.map_err(Error::database)
     }
 }
 

@@ -26,7 +26,7 @@ struct Waiting {
     caller: Arc<Caller>,
 }
 
-/// Who waits for a reply.
+/// The caller that waits for a reply.
 struct Caller {
     /// Replies that were refused.
     refused: Arc<AtomicU32>,

@@ -50,7 +50,7 @@ pub(super) async fn export(args: &Export) -> Result<(), Failure> {
 }
 
 pub(super) async fn import(args: &Import) -> Result<(), Failure> {
-    let store = args.location.open().await?;
+    let store = args.location.open_or_create().await?;
     let reader: Box<dyn Read> = if args.file == Path::new("-") {
         Box::new(io::stdin())
     } else {

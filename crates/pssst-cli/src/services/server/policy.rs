@@ -54,7 +54,7 @@ impl Policy {
     /// What can be checked without the store.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let Some(location) = &self.clients else { return Ok(()) };
-        store::check(location).map_err(|failure| failure.of_option("clients"))
+        store::check_existing(location).map_err(|failure| failure.of_option("clients"))
     }
 
     /// Reads who is enrolled, and follows that from here on; unless that is done already.

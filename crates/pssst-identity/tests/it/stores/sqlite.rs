@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pssst_identity::{Error, IdentityStore, Revision, SqlStore};
+use pssst_identity::{Error, Follower, IdentityStore, Revision, SqlStore, State, Update};
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::task::JoinSet;
 
@@ -89,4 +89,54 @@ async fn other_places_are_refused() {
     fs::write(&path, "This is not a database, however long it may be.\n".repeat(100)).expect("a file");
     let error = SqlStore::open(&format!("sqlite:{}", path.display())).await.expect_err("no database");
     assert!(matches!(error, Error::Database(_)), "{error}");
+}
+
+/// A follower of the file that was there before would serve clients that are revoked in the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_takes_the_place_of_another_is_followed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("clients.db");
+    let url = format!("sqlite:{}", path.display());
+    let store = SqlStore::open(&url).await.expect("it opens");
+    store.add(client(1, "one")).await.expect("it is new");
+    let backup = directory.path().join("backup.db");
+    let mut connection = AnyConnection::connect(&url).await.expect("it connects");
+    let statement = format!("VACUUM INTO '{}'", backup.display());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("a backup");
+    connection.close().await.expect("it closes");
+
+    let follower = Follower::start(Arc::new(store.clone())).await.expect("it starts");
+    for name in ["clients.db-wal", "clients.db-shm"] {
+        fs::remove_file(directory.path().join(name)).expect("it is there");
+    }
+    fs::rename(&backup, &path).expect("it is restored");
+    let other = SqlStore::open(&url).await.expect("it opens");
+    other.update(&key(1), Update::state(State::Revoked)).await.expect("it is revoked");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while follower.snapshot().get(&key(1)).expect("it is known").state != State::Revoked {
+        assert!(Instant::now() < deadline, "the file from before is still followed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Writers reach the new file too.
+    store.add(client(2, "two")).await.expect("it is new");
+    assert!(other.get(&key(2)).await.expect("get").is_some());
+
+    fs::remove_file(&path).expect("it is there");
+    let error = store.changes(Revision(0), 1).await.expect_err("there is no file");
+    assert!(matches!(error, Error::Missing(_)), "{error}");
+    assert!(!path.exists(), "reading creates nothing");
+}
+
+#[tokio::test]
+async fn only_who_asks_for_it_creates_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for scheme in ["file", "sqlite"] {
+        let path = directory.path().join(scheme);
+        let location = format!("{scheme}:{}", path.display());
+        let missing = pssst_identity::open_existing(&location, "test").await.err();
+        assert!(matches!(missing, Some(Error::Missing(at)) if at == path));
+        assert!(!path.exists());
+        pssst_identity::open(&location, "test").await.expect("it opens");
+        pssst_identity::open_existing(&location, "test").await.expect("it opens");
+    }
 }

@@ -32,7 +32,7 @@ async fn the_same_bytes_are_sent_again_on_schedule_until_the_deadline() {
     }
 }
 
-/// The same bytes from two addresses would tell that both are one client's.
+/// Equal bytes from two addresses would tell that both are one client's.
 #[tokio::test(start_paused = true)]
 async fn another_ip_address_sends_other_bytes_and_takes_the_reply_to_either() {
     for answered in [0, 3] {

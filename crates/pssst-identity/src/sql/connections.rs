@@ -1,0 +1,80 @@
+//! The connections to a database, which change when its file is replaced.
+
+use std::io;
+use std::path::PathBuf;
+
+use sqlx::AnyPool;
+use sqlx::any::AnyConnectOptions;
+use tokio::sync::Mutex;
+
+use super::connect::{connect, database_io};
+use super::dialect::Dialect;
+use crate::Error;
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+pub(super) struct Connections {
+    dialect: Dialect,
+    options: AnyConnectOptions,
+    /// The file of SQLite.
+    path: Option<PathBuf>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    pool: AnyPool,
+    file: Option<FileId>,
+    /// How often another file took the place of the one that was open.
+    replacements: u64,
+}
+
+impl Connections {
+    pub(super) async fn open(
+        dialect: Dialect,
+        options: AnyConnectOptions,
+        path: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let file = file_at(path.as_ref())?;
+        let pool = connect(dialect, &options).await?;
+        Ok(Self { dialect, options, path, current: Mutex::new(Current { pool, file, replacements: 0 }) })
+    }
+
+    /// Returns the pool, and how often the file was replaced. If another file is at the path now,
+    /// it is opened first.
+    pub(super) async fn current(&self) -> Result<(AnyPool, u64), Error> {
+        let file = file_at(self.path.as_ref())?;
+        let mut current = self.current.lock().await;
+        if current.file != file {
+            let pool = connect(self.dialect, &self.options).await?;
+            tracing::warn!(
+                path = self.path.as_deref().map(|path| tracing::field::display(path.display())),
+                "another file has taken the place of the database: it is read from the start"
+            );
+            *current = Current { pool, file, replacements: current.replacements + 1 };
+        }
+        Ok((current.pool.clone(), current.replacements))
+    }
+}
+
+/// Returns which file is at the path. If there is none, SQLite would create an empty one.
+fn file_at(path: Option<&PathBuf>) -> Result<Option<FileId>, Error> {
+    let Some(path) = path else { return Ok(None) };
+    match path.metadata() {
+        Ok(metadata) => Ok(id(&metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(path.clone())),
+        Err(error) => Err(database_io(error)),
+    }
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems do not tell")]
+fn id(metadata: &std::fs::Metadata) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn id(_: &std::fs::Metadata) -> Option<FileId> {
+    None
+}
