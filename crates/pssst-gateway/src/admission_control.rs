@@ -18,7 +18,9 @@ use tower::timeout::error::Elapsed;
 use tower::{BoxError, Layer, Service};
 use tracing::{Instrument, Span};
 
-use crate::circuit::Circuit;
+use crate::circuit::{Circuit, Verdict};
+use crate::client_id::{ClientId, Shares};
+use crate::failure_log::FailureLog;
 use crate::stats::{Counters, ExchangeOutcome, GatewayStats};
 use crate::upstream::{Answer, Failure};
 
@@ -26,13 +28,22 @@ use crate::upstream::{Answer, Failure};
 #[derive(Debug)]
 pub(crate) struct AdmissionControl {
     slots: Arc<Semaphore>,
+    shares: Arc<Shares>,
     circuit: Arc<Circuit>,
     counters: Arc<Counters>,
+    log: FailureLog,
 }
 
 impl AdmissionControl {
-    pub(crate) fn new(max_concurrency: usize, circuit: Circuit, counters: Arc<Counters>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(max_concurrency)), circuit: Arc::new(circuit), counters }
+    /// Controls the admission to this upstream.
+    pub(crate) fn new(upstream: String, max_concurrency: usize, circuit: Circuit, counters: Arc<Counters>) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(max_concurrency)),
+            shares: Arc::default(),
+            circuit: Arc::new(circuit),
+            counters,
+            log: FailureLog::new("upstream", upstream),
+        }
     }
 
     pub(crate) fn stats(&self) -> GatewayStats {
@@ -76,13 +87,16 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let admission = Arc::clone(&self.admission);
-        let Ok(slot) = Arc::clone(&admission.slots).try_acquire_owned() else {
+        let client = ClientId::of(&request);
+        let share = admission.shares.take(client, admission.slots.available_permits());
+        let Some((share, Ok(slot))) = share.map(|share| (share, Arc::clone(&admission.slots).try_acquire_owned()))
+        else {
             admission.counters.count(ExchangeOutcome::Overloaded);
             return Box::pin(std::future::ready(Err(Overloaded::new().into())));
         };
-        let Some(permit) = admission.circuit.enter() else {
+        let Some(permit) = admission.circuit.enter(client) else {
             admission.counters.count(ExchangeOutcome::CircuitOpen);
-            return Box::pin(std::future::ready(Err(Failure(ExchangeOutcome::CircuitOpen).into())));
+            return Box::pin(std::future::ready(Err(Failure::new(ExchangeOutcome::CircuitOpen).into())));
         };
         let span = tracing::debug_span!("upstream", otel.kind = "client", outcome = tracing::field::Empty);
         let answer = span.in_scope(|| self.upstream.call(request)).instrument(span.clone());
@@ -90,27 +104,30 @@ where
         let mut recorder =
             OutcomeRecorder { admission, span, outcome: ExchangeOutcome::Cancelled, start: Instant::now() };
         Box::pin(async move {
-            let _slot = slot;
+            let _taken = (slot, share);
             let recorder = &mut recorder;
-            let (outcome, is_failure, answer) = match answer.await {
-                Ok(Answer::Reply(reply)) => (ExchangeOutcome::Answered, false, Ok(Some(reply))),
-                Ok(Answer::Delivered) => (ExchangeOutcome::Delivered, false, Ok(None)),
+            let (outcome, verdict, answer) = match answer.await {
+                Ok(Answer::Reply(reply)) => (ExchangeOutcome::Answered, Verdict::Works, Ok(Some(reply))),
+                Ok(Answer::Delivered) => (ExchangeOutcome::Delivered, Verdict::Works, Ok(None)),
                 Ok(Answer::Status { is_failure }) => {
+                    let verdict = if is_failure { Verdict::Fails } else { Verdict::Works };
                     let refused = ExchangeOutcome::StatusRefused;
-                    (refused, is_failure, Err(Failure(refused).into()))
+                    (refused, verdict, Err(Failure::new(refused).into()))
                 }
                 Err(error) => {
                     let outcome = outcome_of(&error);
-                    // An answer that is too long shows that the upstream works.
-                    (outcome, outcome != ExchangeOutcome::TooLarge, Err(error))
+                    (outcome, Verdict::of(outcome), Err(error))
                 }
             };
             recorder.outcome = outcome;
-            if is_failure {
-                permit.failed();
-            } else {
-                permit.succeeded();
+            match verdict {
+                Verdict::Works => recorder.admission.log.succeeded(),
+                Verdict::Fails | Verdict::FailsThisClient | Verdict::Unknown => {
+                    let cause = answer.as_ref().err().map(ToString::to_string);
+                    recorder.admission.log.failed(cause.as_deref().unwrap_or_default());
+                }
             }
+            permit.report(verdict);
             answer
         })
     }
@@ -118,7 +135,7 @@ where
 
 fn outcome_of(error: &BoxError) -> ExchangeOutcome {
     match error.downcast_ref::<Failure>() {
-        Some(failure) => failure.0,
+        Some(failure) => failure.outcome,
         None if error.is::<Elapsed>() => ExchangeOutcome::TimedOut,
         None => ExchangeOutcome::Broken,
     }

@@ -7,6 +7,9 @@ use pssst_support::Backoff;
 use pssst_support::sync::lock;
 use tokio::time::Instant;
 
+use crate::client_id::ClientId;
+use crate::stats::ExchangeOutcome;
+
 /// How many times as long as at first the circuit stays open at most.
 const MAX_OPEN_FOR: u32 = 30;
 
@@ -46,6 +49,9 @@ pub(crate) struct Circuit {
 #[derive(Debug)]
 struct Inner {
     state: State,
+    /// The client whose call timed out last, since the upstream last answered. Its further timeouts
+    /// do not count, and others need not wait for the probe that it wasted.
+    blamed: Option<ClientId>,
     backoff: Backoff,
     /// How often it has opened. Calls from before the last time are ignored.
     openings: u64,
@@ -61,9 +67,42 @@ enum State {
     Probing,
 }
 
+/// Evidence that a call gives about the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It answers.
+    Works,
+    /// It does not answer anyone: it is unreachable, broken, malformed, or says so itself.
+    Fails,
+    /// It did not answer this client in time, which may be the fault of the client's message.
+    FailsThisClient,
+    /// Nothing.
+    Unknown,
+}
+
+impl Verdict {
+    /// Returns the verdict of a call without an answer.
+    pub(crate) const fn of(outcome: ExchangeOutcome) -> Self {
+        match outcome {
+            // An answer that is too long shows that the upstream works.
+            ExchangeOutcome::Answered
+            | ExchangeOutcome::Delivered
+            | ExchangeOutcome::StatusRefused
+            | ExchangeOutcome::TooLarge => Self::Works,
+            ExchangeOutcome::Unreachable | ExchangeOutcome::Broken | ExchangeOutcome::Malformed => Self::Fails,
+            ExchangeOutcome::TimedOut => Self::FailsThisClient,
+            ExchangeOutcome::LocalShortage
+            | ExchangeOutcome::CircuitOpen
+            | ExchangeOutcome::Overloaded
+            | ExchangeOutcome::Cancelled => Self::Unknown,
+        }
+    }
+}
+
 /// Permission for one call. Report its result; dropping it counts as neither.
 pub(crate) struct Permit {
     circuit: Arc<Circuit>,
+    client: ClientId,
     is_probe: bool,
     /// When it was given, by the openings so far.
     openings: u64,
@@ -73,22 +112,22 @@ impl Circuit {
     pub(crate) fn new(options: CircuitBreaker) -> Self {
         let CircuitBreaker { failures, open_for } = options;
         let backoff = Backoff::new(open_for, open_for.saturating_mul(MAX_OPEN_FOR));
-        let inner = Inner { state: State::Closed { failures: 0 }, backoff, openings: 0 };
+        let inner = Inner { state: State::Closed { failures: 0 }, blamed: None, backoff, openings: 0 };
         Self { max_failures: failures, inner: Mutex::new(inner) }
     }
 
-    /// Permits a call, unless the circuit is open.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<Permit> {
+    /// Permits a client's call, unless the circuit is open.
+    pub(crate) fn enter(self: &Arc<Self>, client: ClientId) -> Option<Permit> {
         let mut inner = lock(&self.inner);
         let is_probe = match inner.state {
             State::Closed { .. } => false,
-            State::Open { until } if Instant::now() >= until => {
+            State::Open { until } if Instant::now() >= until || inner.blamed.is_some_and(|blamed| blamed != client) => {
                 inner.state = State::Probing;
                 true
             }
             State::Open { .. } | State::Probing => return None,
         };
-        Some(Permit { circuit: Arc::clone(self), is_probe, openings: inner.openings })
+        Some(Permit { circuit: Arc::clone(self), client, is_probe, openings: inner.openings })
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -106,39 +145,55 @@ impl Inner {
 }
 
 impl Permit {
-    /// Reports that the upstream answered, whatever it said.
-    pub(crate) fn succeeded(mut self) {
-        let mut inner = lock(&self.circuit.inner);
-        match inner.state {
-            State::Probing if self.is_probe => {
-                tracing::warn!("the circuit closes: the upstream answers again");
-                inner.state = State::Closed { failures: 0 };
-                inner.backoff.reset();
-            }
-            State::Closed { .. } if self.openings == inner.openings => inner.state = State::Closed { failures: 0 },
-            State::Closed { .. } | State::Open { .. } | State::Probing => {}
+    /// Reports what the call has told.
+    pub(crate) fn report(mut self, verdict: Verdict) {
+        let circuit = Arc::clone(&self.circuit);
+        let mut inner = lock(&circuit.inner);
+        let is_current = match inner.state {
+            State::Closed { .. } => self.openings == inner.openings,
+            State::Probing => self.is_probe,
+            State::Open { .. } => false,
+        };
+        if !is_current || verdict == Verdict::Unknown {
+            return;
         }
-        drop(inner);
         self.is_probe = false;
-    }
-
-    /// Reports that it did not.
-    pub(crate) fn failed(mut self) {
-        let mut inner = lock(&self.circuit.inner);
-        match inner.state {
-            State::Probing if self.is_probe => inner.open(),
-            State::Closed { failures } if self.openings == inner.openings => {
+        let failures = match inner.state {
+            State::Closed { failures } => failures,
+            State::Open { .. } | State::Probing => circuit.max_failures,
+        };
+        let is_first_of_client = inner.blamed != Some(self.client);
+        match verdict {
+            Verdict::Works => {
+                if inner.state == State::Probing {
+                    tracing::warn!("the circuit closes: the upstream answers again");
+                    inner.backoff.reset();
+                }
+                inner.state = State::Closed { failures: 0 };
+                inner.blamed = None;
+            }
+            Verdict::FailsThisClient if inner.state == State::Probing => {
+                // A second client that times out clears the first one.
+                inner.blamed = inner.blamed.is_none().then_some(self.client);
+                inner.open();
+            }
+            Verdict::FailsThisClient if !is_first_of_client => {}
+            Verdict::Fails | Verdict::FailsThisClient => {
+                if verdict == Verdict::Fails {
+                    inner.blamed = None;
+                } else {
+                    inner.blamed = Some(self.client);
+                }
                 let failures = failures.saturating_add(1);
-                if self.circuit.max_failures > 0 && failures >= self.circuit.max_failures {
+                if circuit.max_failures > 0 && failures >= circuit.max_failures {
+                    inner.blamed = None;
                     inner.open();
                 } else {
                     inner.state = State::Closed { failures };
                 }
             }
-            State::Closed { .. } | State::Open { .. } | State::Probing => {}
+            Verdict::Unknown => {}
         }
-        drop(inner);
-        self.is_probe = false;
     }
 }
 
@@ -159,9 +214,11 @@ mod tests {
     use super::*;
 
     const PAUSE: Duration = Duration::from_secs(1);
+    const A: ClientId = ClientId::Address(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+    const B: ClientId = ClientId::Address(std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
 
     fn fail(circuit: &Arc<Circuit>, times: usize) {
-        (0..times).for_each(|_| circuit.enter().unwrap().failed());
+        (0..times).for_each(|_| circuit.enter(A).unwrap().report(Verdict::Fails));
     }
 
     #[tokio::test(start_paused = true)]
@@ -170,37 +227,39 @@ mod tests {
         // Not in a row.
         for _ in 0..5 {
             fail(&circuit, 2);
-            circuit.enter().unwrap().succeeded();
+            circuit.enter(A).unwrap().report(Verdict::Works);
         }
         assert!(!circuit.is_open());
         // One that was on its way before.
-        let early = [circuit.enter().unwrap(), circuit.enter().unwrap()];
+        let early = [circuit.enter(A).unwrap(), circuit.enter(A).unwrap()];
         fail(&circuit, 3);
-        assert!(circuit.is_open() && circuit.enter().is_none());
+        assert!(circuit.is_open() && circuit.enter(A).is_none());
         let [first, second] = early;
-        first.succeeded();
-        second.failed();
-        assert!(circuit.enter().is_none());
+        first.report(Verdict::Works);
+        second.report(Verdict::Fails);
+        assert!(circuit.enter(A).is_none());
 
         tokio::time::sleep(PAUSE).await;
-        let probe = circuit.enter().unwrap();
-        assert!(circuit.enter().is_none() && circuit.is_open());
-        probe.succeeded();
+        let probe = circuit.enter(A).unwrap();
+        assert!(circuit.enter(A).is_none() && circuit.is_open());
+        probe.report(Verdict::Works);
         assert!(!circuit.is_open());
         fail(&circuit, 2);
-        assert!(circuit.enter().is_some());
+        assert!(circuit.enter(A).is_some());
     }
 
     /// Slow calls that fail after the upstream has recovered.
     #[tokio::test(start_paused = true)]
     async fn failures_from_before_it_opened_open_it_no_second_time() {
         let circuit = Arc::new(Circuit::new(CircuitBreaker::new(3, PAUSE)));
-        let hanging: Vec<_> = (0..20).map(|_| circuit.enter().unwrap()).collect();
+        let hanging: Vec<_> = (0..20).map(|_| circuit.enter(A).unwrap()).collect();
         fail(&circuit, 3);
         tokio::time::sleep(PAUSE).await;
-        circuit.enter().unwrap().succeeded();
+        circuit.enter(A).unwrap().report(Verdict::Works);
         fail(&circuit, 2);
-        hanging.into_iter().for_each(Permit::failed);
+        for permit in hanging {
+            permit.report(Verdict::Fails);
+        }
         assert!(!circuit.is_open());
         fail(&circuit, 1);
         assert!(circuit.is_open());
@@ -213,16 +272,16 @@ mod tests {
         for pause in [1, 2, 4, 8, 16, 30, 30] {
             // Drawn from the upper half.
             tokio::time::sleep(Duration::from_millis(pause * 500 - 1)).await;
-            assert!(circuit.enter().is_none(), "{pause}");
+            assert!(circuit.enter(A).is_none(), "{pause}");
             tokio::time::sleep(Duration::from_millis(pause * 500 + 1)).await;
-            circuit.enter().unwrap().failed();
+            circuit.enter(A).unwrap().report(Verdict::Fails);
         }
         tokio::time::sleep(30 * PAUSE).await;
-        circuit.enter().unwrap().succeeded();
+        circuit.enter(A).unwrap().report(Verdict::Works);
         // And it begins anew.
         fail(&circuit, 1);
         tokio::time::sleep(PAUSE).await;
-        assert!(circuit.enter().is_some());
+        assert!(circuit.enter(A).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -230,8 +289,8 @@ mod tests {
         let circuit = Arc::new(Circuit::new(CircuitBreaker::new(1, PAUSE)));
         fail(&circuit, 1);
         tokio::time::sleep(PAUSE).await;
-        drop(circuit.enter().unwrap());
-        circuit.enter().unwrap().succeeded();
+        drop(circuit.enter(A).unwrap());
+        circuit.enter(A).unwrap().report(Verdict::Works);
         assert!(!circuit.is_open());
     }
 
@@ -239,6 +298,44 @@ mod tests {
     async fn it_can_be_switched_off() {
         let circuit = Arc::new(Circuit::new(CircuitBreaker::new(0, PAUSE)));
         fail(&circuit, 1000);
+        assert!(!circuit.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_that_times_out_does_not_open_it_for_others() {
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(3, PAUSE)));
+        for _ in 0..100 {
+            circuit.enter(A).unwrap().report(Verdict::FailsThisClient);
+        }
+        assert!(!circuit.is_open());
+        // Two clients are evidence.
+        for client in [B, A] {
+            circuit.enter(client).unwrap().report(Verdict::FailsThisClient);
+        }
+        assert!(circuit.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_one_client_wastes_is_made_up_for_by_another() {
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(1, PAUSE)));
+        fail(&circuit, 1);
+        tokio::time::sleep(PAUSE).await;
+        circuit.enter(A).unwrap().report(Verdict::FailsThisClient);
+        assert!(circuit.enter(A).is_none());
+        circuit.enter(B).unwrap().report(Verdict::Works);
+        assert!(!circuit.is_open());
+        // If the second one gets no answer either, all wait.
+        fail(&circuit, 1);
+        tokio::time::sleep(PAUSE).await;
+        circuit.enter(A).unwrap().report(Verdict::FailsThisClient);
+        circuit.enter(B).unwrap().report(Verdict::FailsThisClient);
+        assert!(circuit.enter(A).is_none() && circuit.enter(B).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_local_shortage_is_no_evidence() {
+        let circuit = Arc::new(Circuit::new(CircuitBreaker::new(1, PAUSE)));
+        circuit.enter(A).unwrap().report(Verdict::of(ExchangeOutcome::LocalShortage));
         assert!(!circuit.is_open());
     }
 }

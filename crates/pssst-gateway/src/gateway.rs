@@ -149,7 +149,7 @@ impl Shared {
             }
             (Connection::Udp(udp), _) => udp.call(&self.message(request), is_one_way).await,
             (Connection::Stream(stream), _) => stream.call(&self.message(request), max_reply, is_one_way).await,
-            (Connection::Http(_), _) => Err(Failure(ExchangeOutcome::Unreachable)),
+            (Connection::Http(_), _) => Err(Failure::new(ExchangeOutcome::Unreachable)),
         }
     }
 

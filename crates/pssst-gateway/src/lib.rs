@@ -67,7 +67,9 @@ pub use upstream::http::{HttpVersion, StatusRule};
 
 mod admission_control;
 mod circuit;
+mod client_id;
 mod error;
+mod failure_log;
 mod gateway;
 mod options;
 mod proxy;

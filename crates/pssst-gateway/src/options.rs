@@ -166,7 +166,12 @@ impl GatewayBuilder {
             Location::Tcp(address) => Endpoint::Tcp(Resolver::new(address.clone())),
             Location::Unix(path) => Endpoint::Unix(path.clone()),
         };
-        let admission = AdmissionControl::new(self.max_concurrency, Circuit::new(self.circuit), self.counters);
+        let admission = AdmissionControl::new(
+            self.upstream.to_string(),
+            self.max_concurrency,
+            Circuit::new(self.circuit),
+            self.counters,
+        );
         Ok(Gateway::new(self.upstream, endpoint, self.settings, self.names, admission))
     }
 }

@@ -10,6 +10,8 @@ use arc_swap::ArcSwap;
 use pssst_net::Client;
 use pssst_net::runtime::{Shutdown, Threads};
 
+use crate::failure_log::FailureLog;
+
 use forwarder::{Forwarder, Settings, Shared};
 use stats::Counters;
 pub use stats::{Drop as ProxyDrop, ProxyStats};
@@ -90,7 +92,9 @@ impl BoundProxy {
     /// If the system cannot start a thread or an event queue.
     pub fn serve(self) -> io::Result<Proxy> {
         let ProxyBuilder { client, settings } = self.builder;
+        let log = FailureLog::new("server", client.server());
         let shared = Arc::new(Shared {
+            log,
             client: ArcSwap::from_pointee(client),
             counters: Counters::default(),
             settings,

@@ -23,6 +23,8 @@ named_enum! {
         TooLarge => "too_large",
         /// Nothing accepts connections or datagrams at the upstream's address.
         Unreachable => "unreachable",
+        /// This machine has no descriptor, port or buffer left for a connection to the upstream.
+        LocalShortage => "local_shortage",
         /// The connection broke before the answer was complete.
         Broken => "broken",
         /// The upstream's answer violates its own protocol.

@@ -1,6 +1,7 @@
 //! Upstreams: locations of services, and the meaning of their answers.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -58,11 +59,44 @@ pub(crate) enum Answer {
 
 /// Why an upstream gave no answer.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) ExchangeOutcome);
+pub(crate) struct Failure {
+    pub(crate) outcome: ExchangeOutcome,
+    /// The cause in words.
+    pub(crate) cause: Option<String>,
+}
+
+impl Failure {
+    pub(crate) const fn new(outcome: ExchangeOutcome) -> Self {
+        Self { outcome, cause: None }
+    }
+
+    /// Returns the failure of an operation on a socket. What this machine lacks is not the fault of
+    /// the upstream.
+    pub(crate) fn of_io(error: &io::Error, otherwise: ExchangeOutcome) -> Self {
+        let outcome = if is_local_shortage(error) { ExchangeOutcome::LocalShortage } else { otherwise };
+        Self { outcome, cause: Some(error.to_string()) }
+    }
+}
+
+/// Returns whether this machine lacks descriptors, ports or buffers.
+#[cfg(unix)]
+pub(crate) fn is_local_shortage(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::EADDRNOTAVAIL | Errno::ENOBUFS | Errno::ENOMEM))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_local_shortage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory)
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "upstream: {}", self.0.name())
+        match &self.cause {
+            Some(cause) => write!(f, "{}: {cause}", self.outcome.name()),
+            None => f.write_str(self.outcome.name()),
+        }
     }
 }
 

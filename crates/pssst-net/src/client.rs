@@ -141,6 +141,11 @@ impl Client {
         Ok(())
     }
 
+    /// Returns the server's name or address, with its port, as it was connected to.
+    pub fn server(&self) -> &str {
+        &self.shared.server
+    }
+
     /// Returns the server's key that requests are sealed for.
     pub fn server_key(&self) -> PublicKey {
         self.shared.sealer.load().server_key

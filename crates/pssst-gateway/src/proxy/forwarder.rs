@@ -17,6 +17,7 @@ use pssst_net::{Client, Error};
 use tracing::Instrument;
 
 use super::stats::{Counters, Drop, add};
+use crate::failure_log::FailureLog;
 
 /// Datagrams that are received, or replies that are sent, at once.
 const BATCH_LEN: usize = 32;
@@ -27,6 +28,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Shared {
     pub(super) client: ArcSwap<Client>,
     pub(super) counters: Counters,
+    pub(super) log: FailureLog,
     pub(super) settings: Settings,
     pub(super) shutdown: Shutdown,
 }
@@ -135,13 +137,17 @@ impl Forwarder {
         let counters = &self.shared.counters;
         match forwarded.outcome {
             Ok(Some(reply)) => {
+                self.shared.log.succeeded();
                 self.replies.push(forwarded.peer, forwarded.local, reply.len(), ()).copy_from_slice(&reply);
             }
             Ok(None) => add(&counters.one_way),
-            Err(Error::Timeout { .. }) => counters.dropped(Drop::TimedOut),
+            Err(error @ Error::Timeout { .. }) => {
+                self.shared.log.failed(&error.to_string());
+                counters.dropped(Drop::TimedOut);
+            }
             Err(Error::TooLarge { .. }) => counters.dropped(Drop::RequestTooLarge),
             Err(error) => {
-                tracing::debug!(%error, "a datagram could not be forwarded");
+                self.shared.log.failed(&error.to_string());
                 counters.dropped(Drop::Failed);
             }
         }

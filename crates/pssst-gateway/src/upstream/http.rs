@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{Answer, Failure};
+use super::{Answer, Failure, is_local_shortage};
 use crate::error::Error;
 use crate::stats::ExchangeOutcome;
 
@@ -166,7 +166,7 @@ impl HttpUpstream {
         // connect.
         let guard = self.resolver.0.suspect(None);
         let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error));
-        if !matches!(response, Err(Failure(ExchangeOutcome::Unreachable))) {
+        if !matches!(response, Err(Failure { outcome: ExchangeOutcome::Unreachable, .. })) {
             guard.clear();
         }
         let response = response?;
@@ -191,27 +191,31 @@ impl HttpUpstream {
 async fn read(mut response: Response, mut reply: Vec<u8>, max_reply: usize) -> Result<Vec<u8>, Failure> {
     let room = max_reply.saturating_sub(reply.len()) as u64;
     if response.content_length().is_some_and(|len| len > room) {
-        return Err(Failure(ExchangeOutcome::TooLarge));
+        return Err(Failure::new(ExchangeOutcome::TooLarge));
     }
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
         if reply.len() + chunk.len() > max_reply {
-            return Err(Failure(ExchangeOutcome::TooLarge));
+            return Err(Failure::new(ExchangeOutcome::TooLarge));
         }
         reply.extend_from_slice(&chunk);
     }
-    if reply.len() > max_reply { Err(Failure(ExchangeOutcome::TooLarge)) } else { Ok(reply) }
+    if reply.len() > max_reply { Err(Failure::new(ExchangeOutcome::TooLarge)) } else { Ok(reply) }
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
     // Its own text has the URL, and its causes say more.
-    tracing::debug!(error = ?std::error::Error::source(error), "the upstream did not answer");
-    Failure(if error.is_connect() {
+    let causes = || std::iter::successors(std::error::Error::source(error), |error| error.source());
+    let is_shortage = causes().filter_map(|cause| cause.downcast_ref()).any(is_local_shortage);
+    let outcome = if is_shortage {
+        ExchangeOutcome::LocalShortage
+    } else if error.is_connect() {
         ExchangeOutcome::Unreachable
     } else if is_malformed(error) {
         ExchangeOutcome::Malformed
     } else {
         ExchangeOutcome::Broken
-    })
+    };
+    Failure { outcome, cause: causes().last().map(ToString::to_string) }
 }
 
 /// Returns whether the upstream sent something that is not HTTP.

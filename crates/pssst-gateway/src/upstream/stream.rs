@@ -48,7 +48,7 @@ impl StreamUpstream {
     }
 
     pub(crate) async fn call(&self, message: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
-        let Ok(len) = u16::try_from(message.len()) else { return Err(Failure(ExchangeOutcome::TooLarge)) };
+        let Ok(len) = u16::try_from(message.len()) else { return Err(Failure::new(ExchangeOutcome::TooLarge)) };
         let frame = [&len.to_be_bytes(), message].concat();
         if let Some(mut connection) = self.take_idle() {
             match connection.exchange(&frame, max_reply, is_one_way).await {
@@ -64,10 +64,7 @@ impl StreamUpstream {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let unreachable = |error: io::Error| {
-            tracing::debug!(%error, "cannot connect to the upstream");
-            Failure(ExchangeOutcome::Unreachable)
-        };
+        let unreachable = |error: io::Error| Failure::of_io(&error, ExchangeOutcome::Unreachable);
         match &self.address {
             StreamAddr::Tcp(addresses) => {
                 let address = addresses.address().await.map_err(unreachable)?;
@@ -94,8 +91,8 @@ impl StreamUpstream {
                 }
                 Ok(answer)
             }
-            Err(ExchangeError::TooLarge) => Err(Failure(ExchangeOutcome::TooLarge)),
-            Err(ExchangeError::Stale | ExchangeError::Broken) => Err(Failure(ExchangeOutcome::Broken)),
+            Err(ExchangeError::TooLarge) => Err(Failure::new(ExchangeOutcome::TooLarge)),
+            Err(ExchangeError::Stale | ExchangeError::Broken) => Err(Failure::new(ExchangeOutcome::Broken)),
         }
     }
 

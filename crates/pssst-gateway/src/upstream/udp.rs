@@ -30,13 +30,14 @@ impl UdpUpstream {
     }
 
     pub(crate) async fn call(&self, message: &[u8], is_one_way: bool) -> Result<Answer, Failure> {
-        let address = self.addresses.address().await.map_err(|_| Failure(ExchangeOutcome::Unreachable))?;
+        let address =
+            self.addresses.address().await.map_err(|error| Failure::of_io(&error, ExchangeOutcome::Unreachable))?;
         let guard = self.addresses.suspect(Some(address));
         let outcome = self.exchange(address, message, is_one_way).await.map_err(|error| failure(&error));
-        if !matches!(outcome, Err(Failure(ExchangeOutcome::Unreachable))) {
+        if !matches!(outcome, Err(Failure { outcome: ExchangeOutcome::Unreachable, .. })) {
             guard.clear();
         }
-        outcome?.ok_or(Failure(ExchangeOutcome::TooLarge))
+        outcome?.ok_or(Failure::new(ExchangeOutcome::TooLarge))
     }
 
     /// `None` if the answer is too long.
@@ -61,14 +62,14 @@ impl UdpUpstream {
 }
 
 fn failure(error: &io::Error) -> Failure {
-    tracing::debug!(%error, "the upstream's network reports");
-    match error.raw_os_error().map(|_| error.kind()) {
+    let outcome = match error.raw_os_error().map(|_| error.kind()) {
         Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-            Failure(ExchangeOutcome::Unreachable)
+            ExchangeOutcome::Unreachable
         }
-        _ if udp::is_too_large(error) => Failure(ExchangeOutcome::TooLarge),
-        _ => Failure(ExchangeOutcome::Broken),
-    }
+        _ if udp::is_too_large(error) => ExchangeOutcome::TooLarge,
+        _ => ExchangeOutcome::Broken,
+    };
+    Failure::of_io(error, outcome)
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ use crate::time::after;
 const SEAL_STACK_LEN: usize = 8 * 1024;
 
 pub(super) struct Shared {
+    /// The server's name and port.
+    pub(super) server: String,
     pub(super) settings: Settings,
     /// Replaced as a whole with the server's key.
     pub(super) sealer: ArcSwap<Sealer>,
@@ -53,6 +55,7 @@ impl Shared {
         let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let selector = selector.await.map_err(Error::Network)?;
         Ok(Self {
+            server: server.to_owned(),
             places: Semaphore::new(settings.max_in_flight),
             settings,
             sealer: ArcSwap::from_pointee(sealer),

@@ -300,6 +300,34 @@ fn reloads_are_counted() {
     server.stop();
 }
 
+/// Someone who looks at the log learns at once what does not answer, and why.
+#[test]
+fn the_first_failure_is_logged_with_address_and_cause() {
+    let fleet = Fleet::new();
+    fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
+    fleet.stdout(&["keygen", "--out", "client.key"]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let upstream = format!("http://{closed}/readings");
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
+    let mut gateway = fleet.start(&gateway, 2);
+    let address = gateway.value_of("listening on ");
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--server-key", "server.pub"];
+    let mut proxy = fleet.start(&[&proxy[..], &["--identity", "client.key", "--timeout", "2"]].concat(), 1);
+    let program = UdpSocket::bind("127.0.0.1:0").unwrap();
+    program.connect(proxy.value_of("listening on ")).unwrap();
+    for _ in 0..5 {
+        program.send(b"21.5").unwrap();
+    }
+    gateway.wait_for_stderr("no answer from the upstream", 1);
+    proxy.wait_for_stderr("no answer from the server", 1);
+    let logged = gateway.stop();
+    assert!(logged.contains(&upstream) && logged.contains("Connection refused"), "{logged}");
+    assert_eq!(logged.matches("no answer from the upstream").count(), 1, "{logged}");
+    let logged = proxy.stop();
+    assert!(logged.contains(&address) && logged.contains("packets sent"), "{logged}");
+    assert_eq!(logged.matches("no answer from the server").count(), 1, "{logged}");
+}
+
 /// Counters continue when an upstream or a client is replaced.
 #[test]
 fn counters_go_on_over_reloads() {

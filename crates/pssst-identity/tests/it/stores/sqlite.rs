@@ -91,7 +91,7 @@ async fn other_places_are_refused() {
     assert!(matches!(error, Error::Database(_)), "{error}");
 }
 
-/// A follower of the file that was there before would serve clients that are revoked in the new one.
+/// A follower of the file that was there before would serve clients that the new one revokes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_takes_the_place_of_another_is_followed() {
     let directory = tempfile::tempdir().expect("a directory");
