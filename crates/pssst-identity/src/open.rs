@@ -40,6 +40,10 @@ pub async fn open_existing(location: &str, actor: &str) -> Result<Arc<dyn Identi
     open_store(location, actor, false).await
 }
 
+#[cfg_attr(
+    not(any(feature = "file", feature = "sqlite", feature = "postgres")),
+    expect(clippy::unused_async, reason = "only stores outside the process are awaited")
+)]
 async fn open_store(location: &str, actor: &str, creates: bool) -> Result<Arc<dyn IdentityStore>, Error> {
     if location == "memory:" {
         return Ok(Arc::new(MemoryStore::new()));

@@ -72,7 +72,7 @@ impl SqlStore {
     }
 
     async fn open_or_create(url: &str, creates: bool) -> Result<Self, Error> {
-        Ok(Self { database: Arc::new(connect::open(url, creates).await?), actor: "pssst".into() })
+        Ok(Self { database: Arc::new(Database::open(url, creates).await?), actor: "pssst".into() })
     }
 
     /// Returns a handle whose changes the audit log ascribes to this actor. Up to 128 bytes of it

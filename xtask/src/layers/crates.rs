@@ -18,7 +18,8 @@ pub(crate) fn complaints(
         let name = dependency.name.as_str();
         is_ours(name)
             && layer(name).is_some_and(|layer| layer >= own)
-            && !(is_for_tests(dependency) && test_support.contains(&name))
+            // Tests may use a feature of their own crate.
+            && !(is_for_tests(dependency) && (test_support.contains(&name) || name == package.name))
     };
     let describe = |dependency: &Dependency| {
         let tests = if is_for_tests(dependency) { " for its tests" } else { "" };

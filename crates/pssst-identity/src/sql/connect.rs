@@ -11,19 +11,12 @@ use std::time::Duration;
 use pssst_support::secret_file;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-#[cfg(feature = "postgres")]
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, SqlSafeStr};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connections::Connections;
-use super::database::Database;
 use super::dialect::Dialect;
-#[cfg(feature = "postgres")]
-use super::listener::Listener;
+use crate::Error;
 use crate::store::random_store_name;
-use crate::{ChangeSignal, Error};
 
 const MAX_CONNECTIONS: u32 = 8;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
@@ -41,28 +34,6 @@ const POSTGRES_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout 
                                  SET idle_in_transaction_session_timeout = '15s'";
 /// The second of two processes waits for the first.
 const POSTGRES_MIGRATION_SETTINGS: &str = "SET statement_timeout = '300s'";
-
-pub(super) async fn open(url: &str, creates: bool) -> Result<Database, Error> {
-    sqlx::any::install_default_drivers();
-    let signal = ChangeSignal::default();
-    let (dialect, options, file) = location(url, creates)?;
-    let connections = Connections::open(dialect, options, file).await?;
-    #[cfg(feature = "postgres")]
-    let listener = match dialect {
-        Dialect::Sqlite => None,
-        Dialect::Postgres => {
-            Some(Listener::spawn(PgConnectOptions::from_str(url).map_err(Error::database)?, signal.clone()))
-        }
-    };
-    Ok(Database {
-        dialect,
-        connections,
-        signal,
-        write_lock: Mutex::new(()),
-        #[cfg(feature = "postgres")]
-        _listener: listener,
-    })
-}
 
 /// Brings the tables up to date, and connects.
 pub(super) async fn connect(dialect: Dialect, options: &AnyConnectOptions) -> Result<AnyPool, Error> {
@@ -82,7 +53,7 @@ pub(super) async fn connect(dialect: Dialect, options: &AnyConnectOptions) -> Re
 }
 
 /// Returns how to connect, and the file of SQLite.
-fn location(url: &str, creates: bool) -> Result<(Dialect, AnyConnectOptions, Option<PathBuf>), Error> {
+pub(super) fn location(url: &str, creates: bool) -> Result<(Dialect, AnyConnectOptions, Option<PathBuf>), Error> {
     #[cfg(feature = "sqlite")]
     if let Some(path) = url.strip_prefix("sqlite:") {
         let (options, path) = sqlite_options(path, creates)?;

@@ -1,13 +1,18 @@
 //! Connections, and what is done on them in bounded time.
 
 use std::io;
+#[cfg(feature = "postgres")]
+use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
+#[cfg(feature = "postgres")]
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Any, AnyConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::connect::location;
 use super::connections::Connections;
 use super::dialect::Dialect;
 #[cfg(feature = "postgres")]
@@ -32,6 +37,29 @@ pub(super) struct Database {
 }
 
 impl Database {
+    /// Opens the database at a URL.
+    pub(super) async fn open(url: &str, creates: bool) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let signal = ChangeSignal::default();
+        let (dialect, options, file) = location(url, creates)?;
+        let connections = Connections::open(dialect, options, file).await?;
+        #[cfg(feature = "postgres")]
+        let listener = match dialect {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => {
+                Some(Listener::spawn(PgConnectOptions::from_str(url).map_err(Error::database)?, signal.clone()))
+            }
+        };
+        Ok(Self {
+            dialect,
+            connections,
+            signal,
+            write_lock: Mutex::new(()),
+            #[cfg(feature = "postgres")]
+            _listener: listener,
+        })
+    }
+
     pub(super) async fn read<T, E>(&self, work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>) -> Result<T, E>
     where
         E: From<Error>,

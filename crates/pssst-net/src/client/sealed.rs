@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
+use arc_swap::ArcSwap;
+
 use super::pending::Registered;
-use super::shared::Shared;
+use super::settings::Sealer;
 use crate::Error;
 
 /// A message and the packet that carries it.
 pub(super) struct SealedMessage<'s> {
-    shared: &'s Shared,
+    sealer: &'s ArcSwap<Sealer>,
     message: &'s [u8],
     /// Takes the replies, if one is wanted.
     registered: Option<Registered<'s>>,
@@ -19,13 +21,13 @@ pub(super) struct SealedMessage<'s> {
 
 impl<'s> SealedMessage<'s> {
     pub(super) fn new(
-        shared: &'s Shared,
+        sealer: &'s ArcSwap<Sealer>,
         message: &'s [u8],
         registered: Option<Registered<'s>>,
     ) -> Result<Self, Error> {
-        let mut sealed = Self { shared, message, registered, packet: Vec::new(), sent_from: None };
-        sealed.seal()?;
-        Ok(sealed)
+        let mut this = Self { sealer, message, registered, packet: Vec::new(), sent_from: None };
+        this.seal()?;
+        Ok(this)
     }
 
     /// Returns the packet to send from a socket with this IP address: the same bytes as before, or,
@@ -44,7 +46,7 @@ impl<'s> SealedMessage<'s> {
     }
 
     fn seal(&mut self) -> Result<(), Error> {
-        let (packet, pending) = self.shared.seal(self.message)?;
+        let (packet, pending) = self.sealer.load().seal(self.message)?;
         self.packet = packet;
         if let Some(registered) = &mut self.registered {
             registered.add(pending);

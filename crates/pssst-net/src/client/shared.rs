@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use pssst::{PendingReply, SysRng};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use zeroize::zeroize_stack;
 
 use super::attempted_paths::AttemptedPaths;
 use super::network::Network;
@@ -26,9 +24,6 @@ use super::stats::Counts;
 use super::transaction::{Action, Event, Timer, Transaction};
 use crate::Error;
 use crate::time::after;
-
-/// Stack that sealing one request uses, in bytes, with a margin.
-const SEAL_STACK_LEN: usize = 8 * 1024;
 
 pub(super) struct Shared {
     /// The server's name and port.
@@ -70,7 +65,7 @@ impl Shared {
     pub(super) async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
         let (registered, reply) = self.pending.register(progress.refused());
-        let mut sealed = SealedMessage::new(self, message, Some(registered))?;
+        let mut sealed = SealedMessage::new(&self.sealer, message, Some(registered))?;
         self.counts.requests.add();
         tokio::select! {
             biased;
@@ -172,7 +167,7 @@ impl Shared {
 
     /// Sends to the first address that can be sent to.
     pub(super) async fn send_once(&self, message: &[u8]) -> Result<(), Error> {
-        let mut sealed = SealedMessage::new(self, message, None)?;
+        let mut sealed = SealedMessage::new(&self.sealer, message, None)?;
         let progress = Progress::default();
         let mut paths = AttemptedPaths::new(self.selector.current());
         let mut transaction = Transaction::new(std::iter::empty(), paths.last().view());
@@ -186,20 +181,6 @@ impl Shared {
         progress.into_sent().map_err(Error::Network)?;
         self.counts.one_way.add();
         Ok(())
-    }
-
-    /// Seals a message. What opens the reply never moves in memory, and the stack keeps no copy of
-    /// it.
-    pub(super) fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
-        let sealed = self.seal_on_stack(message);
-        zeroize_stack::<SEAL_STACK_LEN>();
-        sealed
-    }
-
-    #[inline(never)]
-    fn seal_on_stack(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
-        let (packet, pending) = self.sealer.load().client.seal_request_to_vec(&mut SysRng, message)?;
-        Ok((packet, Box::new(pending)))
     }
 
     pub(super) fn check_size(&self, message: &[u8]) -> Result<(), Error> {
