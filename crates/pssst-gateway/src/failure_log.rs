@@ -1,4 +1,4 @@
-//! Log of the failures of an upstream, or of a pool of servers: the first one at once, then a summary each minute.
+//! Log of failures of an upstream or a pool: the first one at once, then a summary each minute.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
