@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use pssst_net::Reply;
 use pssst_net::udp::Resolver;
@@ -11,12 +12,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::{Answer, Failure};
 use crate::stats::ExchangeOutcome;
 
 /// Connections that are kept for the next request.
 const MAX_IDLE: usize = 64;
+/// Reads of unwanted answers in a row, so that a service that never stops cannot hold a worker.
+const MAX_DISCARDS: usize = 64;
+/// Time that a service has to read the last one-way messages before a connection is closed.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The address of a service that takes connections.
 #[derive(Debug)]
@@ -50,17 +57,22 @@ impl StreamUpstream {
     pub(crate) async fn call(&self, message: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
         let Ok(len) = u16::try_from(message.len()) else { return Err(Failure::new(ExchangeOutcome::TooLarge)) };
         let frame = [&len.to_be_bytes(), message].concat();
-        if let Some(mut connection) = self.take_idle() {
-            match connection.exchange(&frame, max_reply, is_one_way).await {
+        if let Some(mut connection) = self.take_idle(is_one_way) {
+            let outcome = match connection.exchange(&frame, max_reply, is_one_way).await {
+                // Nothing tells whether the service read it before the connection ended.
+                Ok(Answer::Delivered) if !connection.discard_input() => Err(ExchangeError::Stale),
+                outcome => outcome,
+            };
+            match outcome {
                 // It was closed while it was idle, so the upstream has not seen the request. Or it
                 // closes connections because of this very message, so this happens once.
                 Err(ExchangeError::Stale) => {}
-                outcome => return self.settle(connection, outcome),
+                outcome => return self.settle(connection, outcome, is_one_way),
             }
         }
         let mut connection = self.connect().await?;
         let outcome = connection.exchange(&frame, max_reply, is_one_way).await;
-        self.settle(connection, outcome)
+        self.settle(connection, outcome, is_one_way)
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
@@ -82,12 +94,19 @@ impl StreamUpstream {
     }
 
     /// Keeps a connection that is as good as new.
-    fn settle(&self, connection: Connection, outcome: Result<Answer, ExchangeError>) -> Result<Answer, Failure> {
+    fn settle(
+        &self,
+        connection: Connection,
+        outcome: Result<Answer, ExchangeError>,
+        is_one_way: bool,
+    ) -> Result<Answer, Failure> {
         match outcome {
             Ok(answer) => {
                 let mut idle = lock(&self.idle);
                 if idle.len() < MAX_IDLE {
                     idle.push(connection);
+                } else if is_one_way {
+                    tokio::spawn(connection.linger());
                 }
                 Ok(answer)
             }
@@ -96,15 +115,26 @@ impl StreamUpstream {
         }
     }
 
-    /// Returns the connection that was used last and is still silent and open.
-    fn take_idle(&self) -> Option<Connection> {
+    /// Returns the connection that was used last and is still open, and silent unless answers do
+    /// not matter.
+    fn take_idle(&self, is_one_way: bool) -> Option<Connection> {
         let mut idle = lock(&self.idle);
         while let Some(connection) = idle.pop() {
-            if connection.is_silent() {
+            if if is_one_way { connection.discard_input() } else { connection.is_silent() } {
                 return Some(connection);
             }
         }
         None
+    }
+}
+
+/// The service may not have read all one-way messages yet.
+impl Drop for StreamUpstream {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        for connection in lock(&self.idle).drain(..) {
+            runtime.spawn(connection.linger());
+        }
     }
 }
 
@@ -122,13 +152,57 @@ enum ExchangeError {
 impl Connection {
     /// Returns whether there is neither unexpected data nor the end of the stream.
     fn is_silent(&self) -> bool {
-        let mut byte = [0];
-        let read = match self {
-            Self::Tcp(stream) => stream.try_read(&mut byte),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.try_read(&mut byte),
+        matches!(self.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Discards what has arrived, and returns whether the stream is open. The system resets a
+    /// connection that is closed with unread data, and the service then loses messages that it has
+    /// not read.
+    fn discard_input(&self) -> bool {
+        let mut discarded = [0; 4096];
+        for _ in 0..MAX_DISCARDS {
+            match self.try_read(&mut discarded) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+
+    /// Closes the connection once the service has read everything and closes it too, or in a while.
+    async fn linger(mut self) {
+        let closing = async {
+            self.shutdown().await?;
+            let mut discarded = [0; 4096];
+            while self.read(&mut discarded).await? > 0 {}
+            Ok::<_, io::Error>(())
         };
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        drop(timeout(LINGER, closing).await);
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer).await,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.read(buffer).await,
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown().await,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.shutdown().await,
+        }
     }
 
     async fn exchange(&mut self, frame: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, ExchangeError> {
@@ -167,10 +241,7 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::net::TcpSocket;
-    use tokio::time::timeout;
 
     use super::*;
 

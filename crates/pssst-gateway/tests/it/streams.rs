@@ -196,3 +196,34 @@ async fn one_way_messages_are_written_and_nothing_is_read() {
     assert_eq!(seen, (0..20_u8).map(|number| vec![number]).collect::<Vec<_>>());
     chain.outcomes(&[(Delivered, 20)]);
 }
+
+/// A service that answers although nobody asked, and reads slowly: unread answers must not reset
+/// the connections with what it has not read yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_one_way_messages_lose_none_of_them() {
+    let (sender, mut inbox) = tokio::sync::mpsc::unbounded_channel();
+    let address = tcp(move |mut connection| {
+        let sender = sender.clone();
+        async move {
+            while let Some(message) = read_frame(&mut connection).await {
+                sender.send(message).unwrap();
+                write_frame(&mut connection, b"thanks").await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    })
+    .await;
+    let chain = Chain::new(gateway_to(format!("tcp://{address}")).one_way(true)).await;
+    for number in 0..200_u8 {
+        chain.send(&[number]).await;
+        if number.is_multiple_of(16) {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 200 {
+        let message = tokio::time::timeout(pssst_test::PATIENCE, inbox.recv()).await;
+        seen.insert(message.unwrap_or_else(|_| panic!("{} of 200 arrived", seen.len())).unwrap());
+    }
+    chain.outcomes(&[(Delivered, 200)]);
+}
