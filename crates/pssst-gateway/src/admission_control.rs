@@ -106,26 +106,20 @@ where
         Box::pin(async move {
             let _taken = (slot, share);
             let recorder = &mut recorder;
-            let (outcome, verdict, answer) = match answer.await {
-                Ok(Answer::Reply(reply)) => (ExchangeOutcome::Answered, Verdict::Works, Ok(Some(reply))),
-                Ok(Answer::Delivered) => (ExchangeOutcome::Delivered, Verdict::Works, Ok(None)),
+            let (outcome, is_failure, answer) = match answer.await {
+                Ok(Answer::Reply(reply)) => (ExchangeOutcome::Answered, false, Ok(Some(reply))),
+                Ok(Answer::Delivered) => (ExchangeOutcome::Delivered, false, Ok(None)),
                 Ok(Answer::Status { is_failure }) => {
-                    let verdict = if is_failure { Verdict::Fails } else { Verdict::Works };
                     let refused = ExchangeOutcome::StatusRefused;
-                    (refused, verdict, Err(Failure::new(refused).into()))
+                    (refused, is_failure, Err(Failure::new(refused).into()))
                 }
-                Err(error) => {
-                    let outcome = outcome_of(&error);
-                    (outcome, Verdict::of(outcome), Err(error))
-                }
+                Err(error) => (outcome_of(&error), false, Err(error)),
             };
             recorder.outcome = outcome;
-            match verdict {
-                Verdict::Works => recorder.admission.log.succeeded(),
-                Verdict::Fails | Verdict::FailsThisClient | Verdict::Unknown => {
-                    let cause = answer.as_ref().err().map(ToString::to_string);
-                    recorder.admission.log.failed(cause.as_deref().unwrap_or_default());
-                }
+            let verdict = if is_failure { Verdict::Fails } else { Verdict::of(outcome) };
+            match &answer {
+                Err(cause) if verdict != Verdict::Works => recorder.admission.log.failed(cause),
+                _ => recorder.admission.log.succeeded(),
             }
             permit.report(verdict);
             answer

@@ -158,41 +158,36 @@ impl Permit {
             return;
         }
         self.is_probe = false;
-        let failures = match inner.state {
-            State::Closed { failures } => failures,
-            State::Open { .. } | State::Probing => circuit.max_failures,
-        };
-        let is_first_of_client = inner.blamed != Some(self.client);
-        match verdict {
-            Verdict::Works => {
-                if inner.state == State::Probing {
+        match (verdict, inner.state) {
+            (Verdict::Works, state) => {
+                if state == State::Probing {
                     tracing::warn!("the circuit closes: the upstream answers again");
                     inner.backoff.reset();
                 }
                 inner.state = State::Closed { failures: 0 };
                 inner.blamed = None;
             }
-            Verdict::FailsThisClient if inner.state == State::Probing => {
+            (Verdict::Fails, State::Probing) => {
+                inner.blamed = None;
+                inner.open();
+            }
+            (Verdict::FailsThisClient, State::Probing) => {
                 // A second client that times out clears the first one.
                 inner.blamed = inner.blamed.is_none().then_some(self.client);
                 inner.open();
             }
-            Verdict::FailsThisClient if !is_first_of_client => {}
-            Verdict::Fails | Verdict::FailsThisClient => {
-                if verdict == Verdict::Fails {
-                    inner.blamed = None;
-                } else {
-                    inner.blamed = Some(self.client);
-                }
+            (Verdict::FailsThisClient, State::Closed { .. }) if inner.blamed == Some(self.client) => {}
+            (Verdict::Fails | Verdict::FailsThisClient, State::Closed { failures }) => {
                 let failures = failures.saturating_add(1);
                 if circuit.max_failures > 0 && failures >= circuit.max_failures {
                     inner.blamed = None;
                     inner.open();
                 } else {
+                    inner.blamed = (verdict == Verdict::FailsThisClient).then_some(self.client);
                     inner.state = State::Closed { failures };
                 }
             }
-            Verdict::Unknown => {}
+            (Verdict::Unknown, _) | (_, State::Open { .. }) => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Log of failures of an upstream or a pool: the first one at once, then a summary each minute.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,7 +33,7 @@ impl FailureLog {
         Self { role, address: address.into(), is_failing: AtomicBool::new(false), pending: Mutex::default() }
     }
 
-    pub(crate) fn failed(&self, cause: &str) {
+    pub(crate) fn failed(&self, cause: &impl fmt::Display) {
         let now = Instant::now();
         let mut pending = lock(&self.pending);
         pending.failures += 1;
@@ -43,7 +44,7 @@ impl FailureLog {
         pending.next_line = Some(now + INTERVAL);
         drop(pending);
         self.is_failing.store(true, Ordering::Relaxed);
-        tracing::warn!(address = %self.address, cause, failures, "no answer from the {}", self.role);
+        tracing::warn!(address = %self.address, %cause, failures, "no answer from the {}", self.role);
     }
 
     /// Tells once that it answers again. Only a logged failure leads to this line, so

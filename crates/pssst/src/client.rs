@@ -17,8 +17,6 @@ mod batch;
 
 /// Tells this hash from others of the protocol.
 const HEDGE_LABEL: [u8; 8] = *b"PSSSTv2\x05";
-/// Length of the label, 32 random bytes, the client's secret key, P and the message's hash.
-const HEDGE_LEN: usize = HEDGE_LABEL.len() + 4 * 32;
 
 /// Seals requests for one server, anonymously or as one client.
 ///
@@ -52,7 +50,7 @@ pub struct Client {
 /// Keys of an authenticated client: C, c, and the inner value x25519(c, S).
 struct Identity {
     public_key: PublicKey,
-    /// Only for [`Client::ephemeral`].
+    /// Only for [`Client::draw_ephemeral`].
     secret_key: SecretKey,
     inner_value: Product,
 }
@@ -171,16 +169,13 @@ impl Client {
         let mut random = Zeroizing::new([0; 32]);
         rng.try_fill_bytes(&mut *random).map_err(|_| Error::RandomnessUnavailable)?;
         let client_secret = self.identity.as_ref().map_or(&[0; 32], |identity| identity.secret_key.expose_bytes());
-        let mut input = Zeroizing::new([0; HEDGE_LEN]);
-        let message_hash = Sha256::digest(message);
-        let fields = [&HEDGE_LABEL[..], &*random, client_secret, &self.key_hash, &message_hash];
-        let mut rest = &mut input[..];
-        for field in fields {
-            let (part, after) = rest.split_at_mut(field.len());
-            part.copy_from_slice(field);
-            rest = after;
-        }
-        ephemeral.copy_from_slice(&Sha256::digest(&input[..]));
+        let hedged = Sha256::new()
+            .chain_update(HEDGE_LABEL)
+            .chain_update(*random)
+            .chain_update(client_secret)
+            .chain_update(self.key_hash)
+            .chain_update(Sha256::digest(message));
+        hedged.finalize_into(ephemeral.into());
         Ok(())
     }
 

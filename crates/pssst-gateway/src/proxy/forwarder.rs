@@ -142,12 +142,12 @@ impl Forwarder {
             }
             Ok(None) => add(&counters.one_way),
             Err(error @ Error::Timeout { .. }) => {
-                self.shared.log.failed(&error.to_string());
+                self.shared.log.failed(&error);
                 counters.dropped(Drop::TimedOut);
             }
             Err(Error::TooLarge { .. }) => counters.dropped(Drop::RequestTooLarge),
             Err(error) => {
-                self.shared.log.failed(&error.to_string());
+                self.shared.log.failed(&error);
                 counters.dropped(Drop::Failed);
             }
         }

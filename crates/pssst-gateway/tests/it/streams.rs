@@ -1,5 +1,6 @@
 //! Upstreams of TCP and Unix sockets, which take messages with their lengths before them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use pssst_gateway::ExchangeOutcome::{Answered, Broken, Delivered, TimedOut, TooLarge};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::common::*;
 
@@ -172,18 +174,28 @@ async fn bad_lengths_and_broken_answers_cost_their_own_request() {
     chain.outcomes(&[(Answered, 3), (TooLarge, 1), (Broken, 2)]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_way_messages_are_written_and_nothing_is_read() {
-    let (sender, mut inbox) = tokio::sync::mpsc::unbounded_channel();
+/// Starts a service that hands over each message, and then answers it if there is an answer.
+async fn recorder(answer: Option<&'static [u8]>) -> (SocketAddr, UnboundedReceiver<Vec<u8>>) {
+    let (sender, inbox) = mpsc::unbounded_channel();
     let address = tcp(move |mut connection| {
         let sender = sender.clone();
         async move {
             while let Some(message) = read_frame(&mut connection).await {
                 sender.send(message).unwrap();
+                if let Some(answer) = answer {
+                    write_frame(&mut connection, answer).await;
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
             }
         }
     })
     .await;
+    (address, inbox)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_way_messages_are_written_and_nothing_is_read() {
+    let (address, mut inbox) = recorder(None).await;
     let chain = Chain::new(gateway_to(format!("tcp://{address}")).one_way(true)).await;
     for number in 0..20_u8 {
         chain.send(&[number]).await;
@@ -201,18 +213,7 @@ async fn one_way_messages_are_written_and_nothing_is_read() {
 /// the connections with what it has not read yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_to_one_way_messages_lose_none_of_them() {
-    let (sender, mut inbox) = tokio::sync::mpsc::unbounded_channel();
-    let address = tcp(move |mut connection| {
-        let sender = sender.clone();
-        async move {
-            while let Some(message) = read_frame(&mut connection).await {
-                sender.send(message).unwrap();
-                write_frame(&mut connection, b"thanks").await;
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-    })
-    .await;
+    let (address, mut inbox) = recorder(Some(b"thanks")).await;
     let chain = Chain::new(gateway_to(format!("tcp://{address}")).one_way(true)).await;
     for number in 0..200_u8 {
         chain.send(&[number]).await;

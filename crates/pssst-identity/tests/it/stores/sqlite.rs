@@ -122,13 +122,13 @@ async fn a_file_that_takes_the_place_of_another_is_followed() {
     assert!(other.get(&key(2)).await.expect("get").is_some());
 
     fs::remove_file(&path).expect("it is there");
-    let error = store.changes(Revision(0), 1).await.expect_err("there is no file");
+    let error = store.changes(Revision(0), 1).await.expect_err("the file is missing");
     assert!(matches!(error, Error::Missing(_)), "{error}");
     assert!(!path.exists(), "reading creates nothing");
 }
 
 #[tokio::test]
-async fn only_who_asks_for_it_creates_a_file() {
+async fn opening_an_existing_store_creates_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
     for scheme in ["file", "sqlite"] {
         let path = directory.path().join(scheme);
