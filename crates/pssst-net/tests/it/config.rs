@@ -15,7 +15,7 @@ use crate::common::{PATIENCE, builder, identity, sealed, socket};
 const V4: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Replacements at least, and requests served meanwhile.
 const REPLACEMENTS: u64 = 1000;
-const REQUESTS: u64 = 10_000;
+const REQUESTS: u64 = 2000;
 
 thread_local! {
     /// The generation of the client check that this worker asked last.

@@ -11,12 +11,12 @@ use crate::fleet::process::{Fleet, start_directory};
 
 /// Two servers and a directory follow one schedule, which is rotated three times. `pssst bench`
 /// keeps the first server busy and follows the directory meanwhile. `PSSST_ROTATION_SECONDS` is how
-/// long, at least 15, and `PSSST_ROTATION_RATE` how many requests a second.
+/// long, at least 24, and `PSSST_ROTATION_RATE` how many requests a second.
 #[test]
 #[ignore = "long: a step of `cargo xtask ci full`"]
 fn no_transaction_fails_while_keys_rotate() {
-    let seconds = std::env::var("PSSST_ROTATION_SECONDS").ok().map_or(16, |text| text.parse::<u32>().unwrap().max(15));
-    let rate = std::env::var("PSSST_ROTATION_RATE").unwrap_or_else(|_| "500".into());
+    let seconds = std::env::var("PSSST_ROTATION_SECONDS").ok().map_or(24, |text| text.parse::<u32>().unwrap().max(24));
+    let rate = std::env::var("PSSST_ROTATION_RATE").unwrap_or_else(|_| "250".into());
     let fleet = Fleet::new();
     let first_key = fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1s"]);
     fleet.stdout(&["keygen", "--out", "client.key"]);
@@ -55,9 +55,9 @@ fn no_transaction_fails_while_keys_rotate() {
         // The load begins, and each key is in force for a while.
         for _ in 0..3 {
             thread::sleep(Duration::from_secs((seconds / 5).into()));
-            fleet.stdout(&["keys", "rotate", "keys.json", "--activation-delay", "1500ms", "--grace-period", "1500ms"]);
+            fleet.stdout(&["keys", "rotate", "keys.json", "--activation-delay", "2500ms", "--grace-period", "2500ms"]);
             // The other server, by a client that has just come, before and after the change.
-            for pause in [0, 1700] {
+            for pause in [0, 2700] {
                 thread::sleep(Duration::from_millis(pause));
                 let request = ["request", "--server", &other_address, "--directory", &url, "--pin", &pin, "hello"];
                 assert_eq!(fleet.stdout(&request), "hello");
