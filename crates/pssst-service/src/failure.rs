@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use crate::stderr::report_error;
+use crate::stderr::{self, report_error};
 
 /// A failure, reported in two lines: what happened, and what to do next.
 #[derive(Debug)]
@@ -121,6 +121,7 @@ impl Failure {
             Kind::NoReply => ExitCode::from(3),
         };
         report_error(self);
+        stderr::flush();
         code
     }
 }

@@ -1,6 +1,7 @@
 //! The log on standard error.
 
-use std::io;
+use std::convert::Infallible;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -9,9 +10,12 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::failure::Failure;
 use crate::program::Program;
 use crate::stderr;
 use crate::traces::BoxedLayer;
+
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Options of a service's log.
 #[derive(clap::Args, Clone, Debug)]
@@ -53,15 +57,19 @@ impl From<Level> for LevelFilter {
 
 impl LogOptions {
     /// Starts the log of these crates; with the events of every packet when verbose.
-    pub(crate) fn start(&self, program: &Program, is_verbose: bool, traces: Option<BoxedLayer>) {
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(&self, program: &Program, is_verbose: bool, traces: Option<BoxedLayer>) -> Result<(), Failure> {
+        stderr::start_queue()
+            .map_err(|error| Failure::new(format!("cannot start the log: {error}"), "raise the limit of threads"))?;
         let level = LevelFilter::from(self.log_level);
         let mut filter = Targets::new().with_targets(program.logged_crates.iter().map(|target| (*target, level)));
         if is_verbose {
             filter = filter.with_target(program.verbose_crate, LevelFilter::TRACE);
         }
-        // If standard error is closed, the line is lost and nothing else changes.
         let lines = tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(stderr::LogWriter)
             .with_ansi(false)
             .with_target(false)
             .log_internal_errors(false);
@@ -73,6 +81,20 @@ impl LogOptions {
         let started = tracing_subscriber::registry().with(layers).try_init();
         if started.is_ok() && matches!(self.log_format, Format::Json) {
             stderr::use_log();
+        }
+        Ok(())
+    }
+}
+
+/// Tells each minute how many lines of the log were lost, if any, until it is dropped.
+pub(crate) async fn report_lost_lines() -> Infallible {
+    let mut told = 0;
+    loop {
+        tokio::time::sleep(REPORT_INTERVAL).await;
+        let lost = stderr::lost_lines();
+        if lost > told {
+            tracing::warn!(count = lost - told, "lines of this log were lost, since nobody read them");
+            told = lost;
         }
     }
 }

@@ -16,10 +16,10 @@ use crate::config::{ConfigFile, Configured, Invocation};
 use crate::durations;
 use crate::failure::Failure;
 use crate::file_watcher::FileWatcher;
-use crate::log::LogOptions;
+use crate::log::{LogOptions, report_lost_lines};
 use crate::runtime;
 use crate::signals::{Signal, Signals};
-use crate::stderr::{notice, report_error};
+use crate::stderr::{self, notice, report_error};
 use crate::systemd;
 use crate::telemetry::{self, Monitored, Status, Telemetry, report_drops};
 use crate::traces::{TraceOptions, Traces};
@@ -127,7 +127,7 @@ pub fn check<S: Service>(configured: &Configured) -> Result<(), Failure> {
 /// # Errors
 /// Why it did not start, or what made it end.
 pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Result<(), Failure> {
-    runtime::run(async {
+    let outcome = runtime::run(async {
         let args = args::<S>(&configured)?;
         let program = invocation.program();
         let mut watcher = FileWatcher::new(files::<S>(&configured, &args));
@@ -137,7 +137,7 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         }
         let (fixed, _) = S::options(&args);
         let traces = S::traces(&args).map(|traces| Traces::start(traces, program, S::NAME)).transpose()?.flatten();
-        fixed.log.start(program, S::is_verbose(&args), traces.as_ref().map(|traces| traces.layer(program)));
+        fixed.log.start(program, S::is_verbose(&args), traces.as_ref().map(|traces| traces.layer(program)))?;
         let locate = |failure| configured.locate(S::NAME, failure);
         S::check(&args).map_err(|failure| locate(failure).into_usage())?;
         // From here on signals are queued.
@@ -160,11 +160,14 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let log = |cause: &str, count| tracing::info!(cause, count, "refused in the last minute");
         tokio::select! {
             () = report_drops(Arc::clone(&monitored), log) => {}
+            never = report_lost_lines() => match never {},
             stopped = running.until_stop(&mut signals) => stopped?,
         }
         systemd::stopping();
         running.stop(&mut signals).await
-    })
+    });
+    stderr::flush();
+    outcome
 }
 
 fn announce<S: Service>(service: &S, server: Option<&Server>) -> io::Result<()> {

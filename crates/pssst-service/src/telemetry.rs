@@ -14,6 +14,7 @@ pub use status::seconds_since_1970;
 pub use writer::MetricsWriter;
 
 use crate::program::Program;
+use crate::stderr;
 
 mod drop_log;
 mod http;
@@ -83,6 +84,11 @@ impl Collector for MetricsCollector {
             is_ready.into(),
         )?;
         self.status.metrics(self.name, writer)?;
+        writer.counter(
+            &format!("{}_log_lines_lost", self.name),
+            "Lines of the log that were lost, since nobody read standard error",
+            stderr::lost_lines(),
+        )?;
         process::metrics(writer)?;
         self.service.metrics(writer)
     }

@@ -9,6 +9,7 @@ mod pool;
 mod process;
 mod reload;
 mod rotation;
+mod stalled_log;
 mod stores;
 #[cfg(feature = "otel")]
 mod traces;

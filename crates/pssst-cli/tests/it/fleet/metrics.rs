@@ -14,7 +14,7 @@ use pssst_test::{Process, wait_for};
 use crate::fleet::process::{Fleet, start_directory};
 
 /// Returns a service's response: the status, the head and the body.
-fn http(service: &mut Process, method: &str, path: &str) -> (u16, String, String) {
+pub(crate) fn http(service: &mut Process, method: &str, path: &str) -> (u16, String, String) {
     let url = service.value_of("metrics at http://");
     let address = url.strip_suffix("/metrics").unwrap();
     let mut connection = TcpStream::connect(address).unwrap();
@@ -27,7 +27,7 @@ fn http(service: &mut Process, method: &str, path: &str) -> (u16, String, String
 }
 
 /// The samples of /metrics, by their names with their labels.
-fn samples(service: &mut Process) -> BTreeMap<String, f64> {
+pub(crate) fn samples(service: &mut Process) -> BTreeMap<String, f64> {
     let (status, head, page) = http(service, "GET", "/metrics");
     assert!(status == 200 && head.contains("application/openmetrics-text"), "{head}");
     assert!(page.ends_with("# EOF\n"));
@@ -60,11 +60,12 @@ const PROCESS: [&str; 6] = [
     "process_start_time_seconds",
     "process_threads",
 ];
-const PROGRAM: [&str; 5] = [
+const PROGRAM: [&str; 6] = [
     "pssst_build_info version backend",
     "pssst_config_reload_refused",
     "pssst_config_reload_timestamp_seconds",
     "pssst_config_reloads_total result",
+    "pssst_log_lines_lost_total",
     "pssst_ready",
 ];
 const SERVER: [&str; 25] = [
@@ -134,7 +135,7 @@ fn assert_names(samples: &BTreeMap<String, f64>, groups: &[&[&str]]) {
 }
 
 /// An echo over plain UDP, which ends with the test.
-fn echo() -> String {
+pub(crate) fn echo() -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -146,7 +147,7 @@ fn echo() -> String {
     format!("udp://{address}")
 }
 
-const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
+pub(crate) const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
 #[test]
 fn every_service_shows_the_metrics_that_are_documented_and_no_others() {

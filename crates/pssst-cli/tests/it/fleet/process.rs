@@ -20,7 +20,7 @@ impl Fleet {
         self.folder.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
         command.args(args).current_dir(self.folder.path());
         // The arguments alone say what is tested.
