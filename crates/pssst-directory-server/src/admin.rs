@@ -8,12 +8,13 @@ use axum::middleware::{from_fn_with_state, map_response};
 use super::headers;
 use super::state::Shared;
 
-pub(super) use access::client_verifier;
+pub(super) use authorities::Authorities;
 pub use operators::Operators;
 
 mod access;
 mod actions;
 mod api;
+mod authorities;
 mod failure;
 mod operators;
 mod page;

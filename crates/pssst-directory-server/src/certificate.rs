@@ -3,24 +3,30 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use pssst_support::{Contents, Source, WatchedFile, atomic_file};
+use jiff::Timestamp;
+use pssst_support::{Contents, Source, WatchStatus, atomic_file};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rustls::CertificateError;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::watched::{self, Watched};
+use crate::watched::Watched;
 use pssst_directory::Pin;
 
 /// The certificate of a directory with its secret key, from files that may be replaced at any time.
 /// Cheap to clone; all clones share one state.
 ///
 /// While the files cannot be read, or do not go together because only one of them was replaced yet,
-/// the last good ones stay in use. A [`Directory`](crate::Directory) checks them every second.
+/// or hold a certificate that has expired, the last good ones stay in use. A
+/// [`Directory`](crate::Directory) checks them every second.
 ///
 /// ```
 /// use pssst_directory_server::ServerCertificate;
@@ -37,6 +43,7 @@ pub struct ServerCertificate {
 struct CertifiedPair {
     key: Arc<CertifiedKey>,
     pin: Pin,
+    expiry: Timestamp,
 }
 
 impl ServerCertificate {
@@ -48,7 +55,18 @@ impl ServerCertificate {
     /// [`Error::Certificate`].
     pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>, allow_exposed: bool) -> Result<Self, Error> {
         let sources = vec![Source::new(chain), Source::new(key).secret(!allow_exposed)];
-        Ok(Self { current: Arc::new(watched::open(sources, CertifiedPair::parse)?) })
+        // The first one may have expired: those who know its pin accept it. None takes its place.
+        let is_first = AtomicBool::new(true);
+        let parse = move |contents: &[Contents]| {
+            let pair = CertifiedPair::parse(contents)?;
+            match (pair.expired(), is_first.swap(false, Ordering::Relaxed)) {
+                (Some(error), true) => tracing::warn!(%error, "clients that know no pin refuse this directory"),
+                (Some(error), false) => return Err(error),
+                (None, _) => {}
+            }
+            Ok(pair)
+        };
+        Ok(Self { current: Arc::new(Watched::open(sources, parse)?) })
     }
 
     /// Creates a self-signed certificate for these names or addresses: clients know it by its
@@ -61,7 +79,7 @@ impl ServerCertificate {
         let certificate = self_sign(&key, names)?;
         let secret = PrivatePkcs8KeyDer::from(key.serialize_der());
         let current = CertifiedPair::new(vec![certificate.der().clone()], secret.into())?;
-        Ok(Self { current: Arc::new(WatchedFile::fixed(current, watched::now())) })
+        Ok(Self { current: Arc::new(Watched::fixed(current)) })
     }
 
     /// Opens a self-signed certificate in two PEM files, and creates them if they do not exist, so
@@ -93,23 +111,32 @@ impl ServerCertificate {
         self.current.load().pin
     }
 
+    /// Returns the time at which the certificate that is held expires.
+    pub fn expiry(&self) -> Timestamp {
+        self.current.load().expiry
+    }
+
     /// Reads the files again, takes what is in them at once, and returns whether that is new.
     /// Blocks.
     ///
     /// # Errors
     /// The errors of [`ServerCertificate::from_files`]; the last good certificate stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        watched::reload(&self.current)
+        self.current.reload()
+    }
+
+    pub(crate) fn status(&self) -> impl Iterator<Item = (PathBuf, WatchStatus)> {
+        self.current.status()
     }
 
     /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        watched::error(&self.current)
+        self.current.error()
     }
 
     /// Takes what two polls have read. Failures are logged. Blocks.
     pub(crate) fn poll(&self) {
-        drop(watched::poll(&self.current));
+        drop(self.current.poll());
     }
 
     /// What chooses the certificate for each handshake.
@@ -147,10 +174,27 @@ impl CertifiedPair {
     fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
         let pin = Pin::of(chain.first().ok_or(Error::Syntax("a certificate"))?)
             .map_err(|_| Error::Syntax("an X.509 certificate"))?;
+        let expiry =
+            chain.first().and_then(|certificate| expiry(certificate)).ok_or(Error::Syntax("an X.509 certificate"))?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let key = CertifiedKey::from_der(chain, key, &provider).map_err(Error::certificate)?;
-        Ok(Self { key: Arc::new(key), pin })
+        Ok(Self { key: Arc::new(key), pin, expiry })
     }
+
+    /// Returns the error that clients see, if the certificate has expired.
+    fn expired(&self) -> Option<Error> {
+        let seconds =
+            |time: Timestamp| UnixTime::since_unix_epoch(Duration::from_secs(time.as_second().unsigned_abs()));
+        let (time, not_after) = (Timestamp::now(), self.expiry);
+        let error = CertificateError::ExpiredContext { time: seconds(time), not_after: seconds(not_after) };
+        (time > not_after).then(|| Error::certificate(rustls::Error::InvalidCertificate(error)))
+    }
+}
+
+/// Returns the end of a certificate's validity.
+fn expiry(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }
 
 const NO_KEY: Error = Error::Syntax("the secret key of a certificate in PEM");
@@ -226,6 +270,26 @@ mod tests {
             std::fs::write(file, good).unwrap();
         }
         assert!(!served.reload().unwrap());
+    }
+
+    #[test]
+    fn no_expired_certificate_takes_the_place_of_a_good_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+        let served = ServerCertificate::self_signed_in_files(&certificate, &key, names()).unwrap();
+        let good = std::fs::read(&certificate).unwrap();
+        let pair = KeyPair::from_pem(&std::fs::read_to_string(&key).unwrap()).unwrap();
+        let mut params = CertificateParams::new(names()).unwrap();
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+        let error = served.reload().unwrap_err().to_string();
+        assert!(error.contains("expired"), "{error}");
+        assert!(served.expiry() > Timestamp::now());
+        // At the start it is better than nothing: pins do not expire.
+        let expired = ServerCertificate::from_files(&certificate, &key, false).unwrap();
+        assert_eq!(expired.expiry().to_string(), "2020-01-01T00:00:00Z");
+        std::fs::write(&certificate, good).unwrap();
+        assert!(expired.reload().unwrap() && expired.expiry() > Timestamp::now());
     }
 
     #[test]

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use pssst::Suite;
 use pssst_http::{HttpStats, Listener, Server, Tls};
 use pssst_identity::SqlStore;
 use pssst_net::RateLimit;
+use pssst_support::WatchStatus;
 use tokio::task::JoinHandle;
 
-use crate::admin::{self, Operators};
+use crate::admin::{self, Authorities, Operators};
 use crate::certificate::ServerCertificate;
 use crate::limits::Limits;
 use crate::peer;
@@ -102,6 +104,25 @@ impl Directory {
         self.shared.certificate.pin()
     }
 
+    /// Returns the time at which its certificate expires.
+    pub fn certificate_expiry(&self) -> Timestamp {
+        self.shared.certificate.expiry()
+    }
+
+    /// Returns the files that it follows, and how well: its schedule, certificate, operators and
+    /// authorities.
+    pub fn files(&self) -> Vec<(PathBuf, WatchStatus)> {
+        let Shared { schedule, certificate, operators, authorities, .. } = &*self.shared;
+        let optional =
+            operators.iter().flat_map(Operators::status).chain(authorities.iter().flat_map(Authorities::status));
+        schedule.status().chain(certificate.status()).chain(optional).collect()
+    }
+
+    /// Returns why devices should ask another directory, a reason each.
+    pub fn not_ready(&self) -> Vec<String> {
+        self.shared.schedule.overdue().into_iter().collect()
+    }
+
     /// Its counters.
     pub fn stats(&self) -> DirectoryStats {
         let admin = self.admin.as_ref().map_or_else(HttpStats::default, Server::stats);
@@ -153,8 +174,10 @@ impl DirectoryBuilder {
     /// Sets the authorities, in a PEM file, whose certificates let operators in at the admin
     /// listener. Without [`operators`](Self::operators), other TLS connections are refused.
     ///
-    /// Lists of revoked certificates are not supported: use short-lived certificates, or an
-    /// authority for this purpose only.
+    /// The file is polled every second. An authority that is no longer in it, or a certificate that
+    /// has expired, ends what its certificates may do at once, on open connections too. Lists of
+    /// revoked certificates are not supported: use short-lived certificates, or an authority for
+    /// this purpose only.
     pub fn client_ca(self, path: impl Into<PathBuf>) -> Self {
         Self { client_ca: Some(path.into()), ..self }
     }
@@ -165,7 +188,7 @@ impl DirectoryBuilder {
     /// # Errors
     /// [`Error::File`] and [`Error::Certificate`].
     pub fn check_client_ca(path: impl AsRef<Path>) -> Result<(), Error> {
-        admin::client_verifier(Some(path.as_ref()), false).map(drop)
+        Authorities::open(path.as_ref(), false).map(drop)
     }
 
     /// Sets the longest refresh interval of clients: from a second to the interval of the
@@ -210,11 +233,17 @@ impl DirectoryBuilder {
         let opener = open_enrollments(&self.schedule.load(), now)?;
         self.schedule.load().document(now, Duration::MAX, &self.suites)?;
         let public_tls = Tls::new(self.certificate.resolver()).map_err(Error::certificate)?;
+        let has_operators = self.operators.is_some();
+        let authorities = self.client_ca.map(|path| Authorities::open(&path, has_operators)).transpose()?;
         let admin = match admin {
+            Some(_) if authorities.is_none() && !has_operators => return Err(Error::NoOperators),
             Some(address) => {
-                let clients = admin::client_verifier(self.client_ca.as_deref(), self.operators.is_some())?;
-                let tls = Tls::with_clients(self.certificate.resolver(), clients).map_err(Error::certificate)?;
-                Some((address, tls))
+                let certificate = self.certificate.resolver();
+                let tls = match &authorities {
+                    Some(authorities) => Tls::with_clients(certificate, authorities.verifier()),
+                    None => Tls::new(certificate),
+                };
+                Some((address, tls.map_err(Error::certificate)?))
             }
             None => None,
         };
@@ -224,6 +253,7 @@ impl DirectoryBuilder {
             schedule: self.schedule,
             certificate: self.certificate,
             operators: self.operators,
+            authorities,
             opener: ArcSwap::from_pointee(opener),
             refresh_interval: self.refresh_interval,
             suites: self.suites,

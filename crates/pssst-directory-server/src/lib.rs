@@ -56,6 +56,7 @@ pub use certificate::ServerCertificate;
 pub use directory::{BoundDirectory, Directory, DirectoryBuilder};
 pub use error::Error;
 pub use pssst_directory::jiff;
+pub use pssst_support::WatchStatus;
 pub use schedule::Schedule;
 pub use schedule_file::ScheduleFile;
 pub use stats::{DirectoryEvent, DirectoryStats};

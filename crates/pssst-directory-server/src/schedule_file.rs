@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
-use pssst_support::{Change, Contents, SETTLE, Source, atomic_file};
+use pssst_support::{Change, Contents, SETTLE, Source, WatchStatus, atomic_file};
 
-use crate::watched::{self, Watched};
+use crate::watched::Watched;
 use crate::{Error, Schedule};
 use pssst_directory::Clock;
 
@@ -56,7 +56,7 @@ impl ScheduleFile {
         let path = path.into();
         let source = Source::new(&path).secret(!allow_exposed).max_len(Schedule::MAX_LEN as u64);
         let parse = |contents: &[Contents]| Schedule::parse(contents.first().map_or(&[], |contents| contents));
-        let current = watched::open(vec![source], parse)?;
+        let current = Watched::open(vec![source], parse)?;
         Ok(Self { path, allow_exposed, clock: Clock::default(), current })
     }
 
@@ -95,12 +95,30 @@ impl ScheduleFile {
     /// # Errors
     /// The errors of [`Schedule::read`]; the last good content stays.
     pub fn reload(&self) -> Result<bool, Error> {
-        watched::reload(&self.current)
+        self.current.reload()
+    }
+
+    /// Returns the file, and how well it is followed.
+    pub fn status(&self) -> impl Iterator<Item = (PathBuf, WatchStatus)> {
+        self.current.status()
+    }
+
+    /// Returns what is wrong with the file, once it has been so for the refresh interval: from then
+    /// on, clients may use a key that the file has and this process does not.
+    pub fn overdue(&self) -> Option<String> {
+        let refresh_interval = self.load().refresh_interval();
+        let overdue = self.current.status().find(|(_, status)| status.age >= refresh_interval);
+        let (path, status) = overdue?;
+        Some(format!(
+            "the keys are {} s old: {}",
+            status.age.as_secs(),
+            status.error.unwrap_or_else(|| format!("{} keeps changing", path.display()))
+        ))
     }
 
     /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        watched::error(&self.current)
+        self.current.error()
     }
 
     /// Generates a key and starts a rotation of the schedule in the file, as [`Schedule::rotate`]
@@ -167,7 +185,7 @@ impl ScheduleFile {
             tokio::time::sleep(until_change.map_or(interval, |pause| pause.min(interval))).await;
             let file = Arc::clone(self);
             // Failures are logged, and `error` returns them.
-            let polled = tokio::task::spawn_blocking(move || watched::poll(&file.current)).await;
+            let polled = tokio::task::spawn_blocking(move || file.current.poll()).await;
             interval = if matches!(polled, Ok(Ok(Change::Pending))) { SETTLE } else { POLL_INTERVAL };
         }
     }

@@ -10,7 +10,7 @@ use pssst::Suite;
 use pssst_identity::{NewAuditEntry, SqlStore};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::admin::Operators;
+use super::admin::{Authorities, Operators};
 use super::certificate::ServerCertificate;
 use super::limits::Limits;
 use super::stats::{Counters, DirectoryEvent};
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) schedule: Arc<ScheduleFile>,
     pub(crate) certificate: ServerCertificate,
     pub(crate) operators: Option<Operators>,
+    pub(crate) authorities: Option<Authorities>,
     /// Opens enrolments, with the keys of this moment.
     pub(crate) opener: ArcSwap<pssst::Server>,
     pub(crate) refresh_interval: Option<Duration>,
@@ -71,10 +72,11 @@ impl Shared {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                let (certificate, operators) = (self.certificate.clone(), self.operators.clone());
+                let shared = Arc::clone(&self);
                 let poll = move || {
-                    certificate.poll();
-                    operators.iter().for_each(Operators::poll);
+                    shared.certificate.poll();
+                    shared.operators.iter().for_each(Operators::poll);
+                    shared.authorities.iter().for_each(Authorities::poll);
                 };
                 drop(tokio::task::spawn_blocking(poll).await);
             }

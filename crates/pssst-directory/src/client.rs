@@ -12,6 +12,7 @@ use pssst::PublicKey;
 use pssst::rand_core::TryRng;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::{Clock, Error, KeySet, Pin};
 use http::Http;
@@ -72,6 +73,32 @@ struct Shared {
     documents: watch::Sender<Option<Arc<KeySet>>>,
     /// One at a time, so that documents and files are replaced in order.
     fetching: tokio::sync::Mutex<()>,
+    history: Mutex<History>,
+}
+
+/// What became of the fetches so far.
+#[derive(Default)]
+struct History {
+    fetched_at: Option<Instant>,
+    failures: u64,
+    cache_failures: u64,
+    cache_error: Option<String>,
+}
+
+/// How well a client follows its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchStatus {
+    /// The time since the directory last answered; `None` if it has not done so to this process.
+    pub age: Option<Duration>,
+    /// Whether the document should have been refreshed by now, or there is none.
+    pub is_overdue: bool,
+    /// How many fetches have failed so far.
+    pub failures: u64,
+    /// How many documents could not be written to the cache so far.
+    pub cache_failures: u64,
+    /// The file that could not be written last time, and the cause.
+    pub cache_error: Option<String>,
 }
 
 #[derive(Clone)]
@@ -112,6 +139,20 @@ impl DirectoryClient {
         current.document.current_key(current.clock.now(&self.shared.clock))
     }
 
+    /// Returns how well the directory is followed.
+    pub fn status(&self) -> FetchStatus {
+        let is_fresh = |current: Current| current.clock.now(&self.shared.clock) < current.document.refresh_at;
+        let is_overdue = !self.current().is_some_and(is_fresh);
+        let history = lock(&self.shared.history);
+        FetchStatus {
+            age: history.fetched_at.map(|time| time.elapsed()),
+            is_overdue,
+            failures: history.failures,
+            cache_failures: history.cache_failures,
+            cache_error: history.cache_error.clone(),
+        }
+    }
+
     /// Fetches the directory's document and stores it. If it has not changed, the answer is short.
     ///
     /// # Errors
@@ -122,6 +163,17 @@ impl DirectoryClient {
     pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
         let shared = &*self.shared;
         let _turn = shared.fetching.lock().await;
+        let outcome = self.fetch_document().await;
+        let mut history = lock(&shared.history);
+        match &outcome {
+            Ok(_) => history.fetched_at = Some(Instant::now()),
+            Err(_) => history.failures += 1,
+        }
+        outcome
+    }
+
+    async fn fetch_document(&self) -> Result<Arc<KeySet>, Error> {
+        let shared = &*self.shared;
         let current = self.current();
         let etag = current.as_ref().and_then(|current| current.etag.as_deref());
         let answer = shared.http.get("/.well-known/pssst/keys", etag, KeySet::MAX_LEN).await?;
@@ -231,11 +283,17 @@ impl DirectoryClient {
         if let Some(path) = shared.cache.clone() {
             let text = document.to_json();
             let write = move || {
-                if let Err(error) = pssst_support::atomic_file::replace(&path, 0o644, text.as_bytes()) {
-                    tracing::warn!(path = %path.display(), %error, "the keys could not be written to the cache");
-                }
+                let outcome = pssst_support::atomic_file::replace(&path, 0o644, text.as_bytes());
+                outcome.map_err(|error| format!("{}: {error}", path.display()))
             };
-            drop(tokio::task::spawn_blocking(write).await);
+            let outcome = tokio::task::spawn_blocking(write).await;
+            let error = outcome.map_err(|error| error.to_string()).flatten().err();
+            if let Some(error) = &error {
+                tracing::warn!(%error, "the keys could not be written to the cache");
+            }
+            let mut history = lock(&shared.history);
+            history.cache_failures += u64::from(error.is_some());
+            history.cache_error = error;
         }
         document
     }
@@ -311,7 +369,8 @@ impl DirectoryClientBuilder {
         });
         let (documents, _) = watch::channel(current.as_ref().map(|current| Arc::clone(&current.document)));
         let (current, fetching) = (Mutex::new(current), tokio::sync::Mutex::default());
-        let shared = Shared { http, cache: self.cache, clock: self.clock, current, documents, fetching };
+        let history = Mutex::default();
+        let shared = Shared { http, cache: self.cache, clock: self.clock, current, documents, fetching, history };
         Ok(DirectoryClient { shared: Arc::new(shared) })
     }
 }

@@ -29,7 +29,7 @@ mod key_set;
 mod pin;
 mod refusal;
 
-pub use client::{DirectoryClient, DirectoryClientBuilder};
+pub use client::{DirectoryClient, DirectoryClientBuilder, FetchStatus};
 pub use clock::Clock;
 pub use enrollment::{EnrollmentRequest, EnrollmentResponse, PURPOSE, Problem};
 pub use error::Error;

@@ -16,13 +16,13 @@ pub type RequestBody = Limited<Incoming>;
 pub struct Peer {
     /// Its address. IPv4 addresses are not mapped into IPv6.
     pub address: IpAddr,
-    /// The certificate with which it authenticated, DER.
-    pub certificate: Option<Vec<u8>>,
+    /// The certificates with which it authenticated, DER, its own first; empty without them.
+    pub certificates: Vec<Vec<u8>>,
 }
 
 impl Peer {
     pub(crate) fn new(address: IpAddr) -> Self {
-        Self { address: address.to_canonical(), certificate: None }
+        Self { address: address.to_canonical(), certificates: Vec::new() }
     }
 }
 

@@ -174,8 +174,8 @@ where
         let outcome = match &self.tls {
             None => connection::serve(stream, (self.connect)(peer), &self.context).await,
             Some(tls) => {
-                let Some((stream, certificate)) = tls.accept(stream, address, &self.context).await else { return };
-                let peer = Peer { certificate, ..peer };
+                let Some((stream, certificates)) = tls.accept(stream, address, &self.context).await else { return };
+                let peer = Peer { certificates, ..peer };
                 connection::serve(stream, (self.connect)(peer), &self.context).await
             }
         };

@@ -53,19 +53,19 @@ impl Tls {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Returns the encrypted stream, and the client's certificate.
+    /// Returns the encrypted stream, and the client's certificates.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
         address: IpAddr,
         context: &Context,
-    ) -> Option<(TlsStream<TcpStream>, Option<Vec<u8>>)> {
+    ) -> Option<(TlsStream<TcpStream>, Vec<Vec<u8>>)> {
         let handshake = timeout(HANDSHAKE_TIMEOUT, self.0.accept(stream));
         match context.stop.run_until_cancelled(handshake).await? {
             Ok(Ok(stream)) => {
-                let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                let certificate = certificate.map(|certificate| certificate.to_vec());
-                Some((stream, certificate))
+                let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
+                Some((stream, certificates))
             }
             Ok(Err(error)) => {
                 context.counters.add(HttpEvent::HandshakeFailed);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use pssst_support::{FileError, FileErrorCause, Polled, SETTLE, Source};
 use tokio::time::Instant;
 
+use crate::followed_file::FilesHealth;
+
 /// Length of a file at most, in bytes.
 const MAX_LEN: u64 = 64 << 20;
 
@@ -17,12 +19,15 @@ pub(crate) struct FileWatcher {
     is_owed: bool,
     is_pending: bool,
     polled: Instant,
+    health: FilesHealth,
 }
 
 impl FileWatcher {
     pub(crate) fn new(files: Vec<PathBuf>) -> Self {
-        let mut watcher =
-            Self { watcher: watch(&files), files, is_owed: false, is_pending: false, polled: Instant::now() };
+        let health = FilesHealth::default();
+        health.start(&files);
+        let watcher = watch(&files);
+        let mut watcher = Self { watcher, files, is_owed: false, is_pending: false, polled: Instant::now(), health };
         // What cannot be read now is a change when it can.
         drop(watcher.mark_seen());
         watcher
@@ -42,10 +47,13 @@ impl FileWatcher {
         Ok(())
     }
 
-    /// Replaces the files. It is not known what was in others when they were read, so they are read
-    /// once more.
-    pub(crate) fn set_files(&mut self, files: Vec<PathBuf>) {
-        if files != self.files {
+    /// The contents at the last mark are in use. If the files are others now, it is not known what
+    /// was in them when they were read, so they are read once more.
+    pub(crate) fn accept(&mut self, files: Vec<PathBuf>) {
+        if files == self.files {
+            self.health.all_good();
+        } else {
+            self.health.start(&files);
             self.watcher = watch(&files);
             self.files = files;
         }
@@ -54,6 +62,17 @@ impl FileWatcher {
     /// Makes the next poll report a change.
     pub(crate) fn force_reload(&mut self) {
         self.is_owed = true;
+    }
+
+    /// The contents cannot be used, none of them, since they count as a whole.
+    pub(crate) fn refuse(&mut self, cause: &str) {
+        self.force_reload();
+        self.health.all_failed(cause);
+    }
+
+    /// Returns the health of the files from here on.
+    pub(crate) fn health(&self) -> FilesHealth {
+        self.health.clone()
     }
 
     /// Looks every so often, and returns once two looks have found the same change. Dropped and
@@ -71,9 +90,11 @@ impl FileWatcher {
             match polled {
                 Ok(Polled::Settled(_)) => return Ok(()),
                 Ok(Polled::Same) if self.is_owed => return Ok(()),
-                Ok(Polled::Same | Polled::Pending) => {}
+                Ok(Polled::Same) => self.health.all_good(),
+                Ok(Polled::Pending) => {}
                 Err(error) => {
                     self.is_owed = true;
+                    self.health.failed(&error);
                     return Err(error);
                 }
             }
@@ -142,9 +163,9 @@ mod tests {
         watch.force_reload();
         assert!(is_changed(&mut watch).await);
         watch.mark_seen().unwrap();
-        watch.set_files(files.to_vec());
+        watch.accept(files.to_vec());
         assert!(!is_changed(&mut watch).await);
-        watch.set_files(vec![one.clone()]);
+        watch.accept(vec![one.clone()]);
         assert!(is_changed(&mut watch).await);
     }
 

@@ -30,6 +30,7 @@
 
 pub use config::{ConfigFile, Configured, Invocation};
 pub use failure::Failure;
+pub use followed_file::FollowedFile;
 pub use program::Program;
 pub use service::{FixedOptions, LiveOptions, Service, check, run};
 pub use telemetry::{MetricsWriter, Monitored, seconds_since_1970, stuck};
@@ -43,6 +44,7 @@ pub mod traces;
 mod config;
 mod failure;
 mod file_watcher;
+mod followed_file;
 mod log;
 mod program;
 mod service;

@@ -146,7 +146,7 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let status = Arc::new(Status::new());
         let server = match fixed.metrics {
             Some(address) => {
-                let shown = Telemetry::new(program, service.monitored(), Arc::clone(&status));
+                let shown = Telemetry::new(program, service.monitored(), Arc::clone(&status), watcher.health());
                 Some(telemetry::serve(address, shown).await.map_err(locate)?)
             }
             None => None,
@@ -202,7 +202,8 @@ impl<S: Service> Running<'_, S> {
                 never = self.watchdog.beat() => match never {},
             };
             if let Err(error) = usable {
-                self.refused(&unusable(&error));
+                self.report_refusal(&unusable(&error));
+                self.watcher.force_reload();
                 continue;
             }
             let reload = reload::<S>(self.invocation, &self.configured, &mut self.service, &mut self.watcher);
@@ -220,16 +221,18 @@ impl<S: Service> Running<'_, S> {
                     tracing::info!("reloaded the configuration");
                     (self.configured, self.args) = (configured, args);
                 }
-                Err(failure) => self.refused(&failure),
+                Err(failure) => {
+                    self.report_refusal(&failure);
+                    self.watcher.refuse(&failure.to_string());
+                }
             }
         }
     }
 
-    /// Keeps what was read before, and tries again later.
-    fn refused(&mut self, failure: &Failure) {
+    /// Reports that the files of before stay in use.
+    fn report_refusal(&self, failure: &Failure) {
         self.status.reloaded(false);
         report_error(format_args!("the reload was refused and nothing was changed\n{failure}"));
-        self.watcher.force_reload();
     }
 
     /// Serves on for a while as not ready; then ends.
@@ -269,7 +272,7 @@ async fn reload<S: Service>(
     let args = args::<S>(&newer)?;
     let outcome = service.reload(&args).await;
     outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
-    watcher.set_files(files::<S>(&newer, &args));
+    watcher.accept(files::<S>(&newer, &args));
     Ok((newer, args))
 }
 

@@ -13,10 +13,12 @@ pub(crate) use status::Status;
 pub use status::seconds_since_1970;
 pub use writer::MetricsWriter;
 
+use crate::followed_file::FilesHealth;
 use crate::program::Program;
 use crate::stderr;
 
 mod drop_log;
+mod files;
 mod http;
 mod monitored;
 mod process;
@@ -34,11 +36,11 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(crate) fn new(program: &Program, service: Arc<dyn Monitored>, status: Arc<Status>) -> Self {
+    pub(crate) fn new(program: &Program, service: Arc<dyn Monitored>, status: Arc<Status>, files: FilesHealth) -> Self {
         let mut registry = Registry::default();
         let facts = [("version", program.version.to_owned())].into_iter().chain(program.facts.clone()).collect();
         let (of_service, of_frame) = (Arc::clone(&service), Arc::clone(&status));
-        let collector = MetricsCollector { name: program.name, facts, service: of_service, status: of_frame };
+        let collector = MetricsCollector { name: program.name, facts, service: of_service, status: of_frame, files };
         registry.register_collector(Box::new(collector));
         Self { registry, service, status }
     }
@@ -70,6 +72,7 @@ struct MetricsCollector {
     facts: Vec<(&'static str, String)>,
     service: Arc<dyn Monitored>,
     status: Arc<Status>,
+    files: FilesHealth,
 }
 
 impl Collector for MetricsCollector {
@@ -89,6 +92,8 @@ impl Collector for MetricsCollector {
             "Lines of the log that were lost, since nobody read standard error",
             stderr::lost_lines(),
         )?;
+        let followed: Vec<_> = self.files.status().into_iter().chain(self.service.files()).collect();
+        files::metrics(self.name, &followed, writer)?;
         process::metrics(writer)?;
         self.service.metrics(writer)
     }

@@ -23,7 +23,8 @@ pub use backoff::Backoff;
 pub use contents::{Contents, Source};
 pub use file_error::{FileError, FileErrorCause};
 pub use file_watcher::{Candidate, FileWatcher, Polled, SETTLE};
-pub use watched_file::{Change, WatchError, WatchStatus, WatchedFile};
+pub use watch_health::{WatchHealth, WatchStatus};
+pub use watched_file::{Change, WatchError, WatchedFile};
 
 pub mod atomic_file;
 mod backoff;
@@ -35,4 +36,5 @@ pub mod secret_file;
 pub mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod watch_health;
 mod watched_file;

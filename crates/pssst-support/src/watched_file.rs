@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{error, fmt};
 
 use crate::sync::{lock, read, write};
-use crate::{Candidate, Contents, FileError, FileWatcher, Polled, Source};
+use crate::{Candidate, Contents, FileError, FileWatcher, Polled, Source, WatchHealth, WatchStatus};
 
 /// A value parsed from a file, or from several that count as a whole, which may change at any time.
 ///
@@ -38,16 +38,10 @@ pub struct WatchedFile<T, E> {
     parse: Option<Parse<T, E>>,
     value: RwLock<Arc<T>>,
     watcher: Mutex<FileWatcher>,
-    health: Mutex<Health>,
+    health: Mutex<WatchHealth>,
 }
 
 type Parse<T, E> = Box<dyn Fn(&[Contents]) -> Result<T, E> + Send + Sync>;
-
-struct Health {
-    good_at: Instant,
-    failures: u64,
-    error: Option<String>,
-}
 
 /// What became of a value at a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +55,6 @@ pub enum Change {
     New,
     /// After a failure, the files have what the value was parsed from again.
     Recovered,
-}
-
-/// How well a value follows its files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WatchStatus {
-    /// The time since the files last had what the value was parsed from.
-    pub age: Duration,
-    /// How many polls have failed so far.
-    pub failures: u64,
-    /// The file that cannot be used, and the cause; `None` while all is well.
-    pub error: Option<String>,
 }
 
 /// Why files give no value.
@@ -139,16 +121,11 @@ impl<T, E: fmt::Display> WatchedFile<T, E> {
 
     /// Returns how well the value follows its files. Never waits for a file.
     pub fn status(&self, now: Instant) -> WatchStatus {
-        let health = lock(&self.health);
-        WatchStatus {
-            age: now.saturating_duration_since(health.good_at),
-            failures: health.failures,
-            error: health.error.clone(),
-        }
+        lock(&self.health).status(now)
     }
 
     fn new(parse: Option<Parse<T, E>>, value: T, watcher: FileWatcher, now: Instant) -> Self {
-        let health = Mutex::new(Health { good_at: now, failures: 0, error: None });
+        let health = Mutex::new(WatchHealth::new(now));
         Self { parse, value: RwLock::new(Arc::new(value)), watcher: Mutex::new(watcher), health }
     }
 
@@ -166,16 +143,17 @@ impl<T, E: fmt::Display> WatchedFile<T, E> {
         let mut health = lock(&self.health);
         match &outcome {
             // Nothing is known of what is being written.
-            Ok(Change::Pending) => return outcome,
-            Ok(_) => health.good_at = now,
+            Ok(Change::Pending) => outcome,
+            Ok(Change::Same) if health.good(now) => Ok(Change::Recovered),
+            Ok(_) => {
+                health.good(now);
+                outcome
+            }
             Err(error) => {
-                health.failures += 1;
-                health.error = Some(error.to_string());
-                return outcome;
+                health.failed(error.to_string());
+                outcome
             }
         }
-        let has_recovered = health.error.take().is_some() && matches!(outcome, Ok(Change::Same));
-        if has_recovered { Ok(Change::Recovered) } else { outcome }
     }
 
     fn take(&self, watcher: &mut FileWatcher, candidate: &Candidate) -> Result<Change, WatchError<E>> {
@@ -228,6 +206,7 @@ impl<E: fmt::Debug + fmt::Display> error::Error for WatchError<E> {}
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use super::*;
 

@@ -9,6 +9,7 @@ use pssst_directory_server::Error as ServiceError;
 
 use pssst_service::Failure;
 use pssst_service::runtime;
+use pssst_service::stderr::notice;
 
 use crate::args::options;
 
@@ -61,6 +62,9 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
 impl DirectoryOptions<true> {
     /// Returns a client of the directory that neither reads nor writes a cache.
     pub(crate) fn without_cache(&self) -> Result<DirectoryClient, Failure> {
+        if let Some(file) = &self.key_cache {
+            notice(format_args!("{} is neither read nor written: this shows what the directory has", file.display()));
+        }
         Self { key_cache: None, ..self.clone() }.required()
     }
 
@@ -122,7 +126,15 @@ pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey
         // The keys from before may still be good.
         return directory.server_key().map_err(|_| failure(&error));
     }
+    report_cache(directory);
     directory.server_key().map_err(|error| failure(&error))
+}
+
+/// Tells if the last document could not be cached: without the directory it will be missed.
+pub(crate) fn report_cache(directory: &DirectoryClient) {
+    if let Some(error) = directory.status().cache_error {
+        notice(format_args!("warning: the keys are not cached: {error}"));
+    }
 }
 
 /// Returns the failure of a directory's client, and what to do.

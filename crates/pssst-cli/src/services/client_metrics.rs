@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pssst_directory::FetchStatus;
 use pssst_net::ClientStats;
 
 use pssst_service::MetricsWriter;
@@ -21,4 +22,21 @@ pub(super) fn metrics(page: &mut MetricsWriter<'_>, stats: &ClientStats) -> fmt:
     )?;
     page.counter("pssst_client_unmatched_replies", "Packets that match no request in flight", stats.unmatched_replies)?;
     page.counter("pssst_client_send_errors", "Errors of the system when sending", stats.send_errors)
+}
+
+pub(super) fn directory(page: &mut MetricsWriter<'_>, status: &FetchStatus) -> fmt::Result {
+    if let Some(age) = status.age {
+        page.gauge("pssst_client_keys_age_seconds", "Time since the directory last answered", age.as_secs_f64())?;
+    }
+    page.number(
+        "pssst_client_keys_overdue",
+        "Whether the directory's key document should have been refreshed by now (1)",
+        status.is_overdue.into(),
+    )?;
+    page.counter("pssst_client_keys_failures", "Fetches of the key document that failed", status.failures)?;
+    page.counter(
+        "pssst_client_keys_cache_failures",
+        "Key documents that could not be written to the cache",
+        status.cache_failures,
+    )
 }

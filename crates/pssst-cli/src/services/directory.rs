@@ -18,7 +18,7 @@ use crate::args::key_file::Access;
 use crate::args::options::SuiteOption;
 use crate::args::server_key;
 use crate::args::store::Location;
-use pssst_service::{Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, durations};
+use pssst_service::{Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, durations};
 
 /// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators
 /// manage both.
@@ -114,7 +114,20 @@ impl Monitored for View {
             "Requests that were refused",
             "cause",
             Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal))),
+        )?;
+        page.number(
+            "pssst_directory_certificate_expiry_timestamp_seconds",
+            "Time when the directory's certificate expires, in seconds since 1970",
+            self.0.certificate_expiry().as_second().unsigned_abs(),
         )
+    }
+
+    fn files(&self) -> Vec<FollowedFile> {
+        self.0.files().into_iter().map(|(path, status)| FollowedFile::new(&path, status)).collect()
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        self.0.not_ready()
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {

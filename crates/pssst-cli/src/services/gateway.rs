@@ -17,7 +17,8 @@ use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
 use pssst_service::{
-    Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, TraceOptions, durations, traces,
+    Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, TraceOptions, durations,
+    traces,
 };
 
 mod metrics;
@@ -253,6 +254,10 @@ impl Monitored for View {
     fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         self.server.metrics(page)?;
         metrics::metrics(page, &self.gateway.load().stats())
+    }
+
+    fn files(&self) -> Vec<FollowedFile> {
+        self.server.files()
     }
 
     fn not_live(&self) -> Vec<String> {

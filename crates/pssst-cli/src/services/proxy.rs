@@ -4,12 +4,14 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD, SecretKey};
+use pssst_directory::{DirectoryClient, FetchStatus};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Error, Retry};
+use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
 use super::client_metrics;
@@ -127,25 +129,41 @@ impl Args {
 pub(crate) struct ProxyService {
     proxy: Arc<Proxy>,
     addresses: Vec<SocketAddr>,
+    view: Arc<View>,
     /// Follows the directory.
     refresh_task: Option<JoinHandle<()>>,
 }
 
 /// Its metrics and health.
-struct View(Arc<Proxy>);
+struct View {
+    proxy: Arc<Proxy>,
+    directory: Mutex<Option<DirectoryClient>>,
+}
+
+impl View {
+    fn fetch_status(&self) -> Option<FetchStatus> {
+        lock(&self.directory).as_ref().map(DirectoryClient::status)
+    }
+}
 
 impl Monitored for View {
     fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
-        metrics::metrics(page, &self.0)?;
-        client_metrics::metrics(page, &self.0.client().stats())
+        metrics::metrics(page, &self.proxy)?;
+        client_metrics::metrics(page, &self.proxy.client().stats())?;
+        self.fetch_status().map_or(Ok(()), |status| client_metrics::directory(page, &status))
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        let overdue = self.fetch_status().filter(|status| status.is_overdue);
+        overdue.map(|_| "the directory's key document is overdue".to_owned()).into_iter().collect()
     }
 
     fn not_live(&self) -> Vec<String> {
-        stuck(self.0.worker_stall())
+        stuck(self.proxy.worker_stall())
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {
-        self.0.stats().drops().map(|(cause, count)| (cause.name(), count)).collect()
+        self.proxy.stats().drops().map(|(cause, count)| (cause.name(), count)).collect()
     }
 }
 
@@ -175,7 +193,7 @@ impl Service for ProxyService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let (client, refresh_task) = connect(args, None).await?;
+        let (client, directory) = connect(args, None).await?;
         let bound = Proxy::builder(client)
             .max_in_flight(args.fixed.max_in_flight as usize)
             .one_way(args.fixed.one_way)
@@ -192,12 +210,17 @@ impl Service for ProxyService {
         let proxy = bound.serve().map_err(|error| {
             Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
         })?;
-        Ok(Self { proxy: Arc::new(proxy), addresses, refresh_task })
+        let proxy = Arc::new(proxy);
+        let refresh_task = keep_current(directory.as_ref(), &proxy.client());
+        let view = Arc::new(View { proxy: Arc::clone(&proxy), directory: Mutex::new(directory) });
+        Ok(Self { proxy, addresses, view, refresh_task })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let (client, refresh_task) = connect(args, Some(&self.proxy.client())).await?;
+        let (client, directory) = connect(args, Some(&self.proxy.client())).await?;
+        let refresh_task = keep_current(directory.as_ref(), &client);
         self.proxy.replace_client(client);
+        *lock(&self.view.directory) = directory;
         if let Some(before) = std::mem::replace(&mut self.refresh_task, refresh_task) {
             before.abort();
         }
@@ -213,7 +236,7 @@ impl Service for ProxyService {
     }
 
     fn monitored(&self) -> Arc<dyn Monitored> {
-        Arc::new(View(Arc::clone(&self.proxy)))
+        Arc::<View>::clone(&self.view)
     }
 
     async fn stop(self, within: Duration) -> String {
@@ -223,9 +246,8 @@ impl Service for ProxyService {
     }
 }
 
-/// Returns a client of the pool and the task that keeps its key current. It can replace another
-/// client.
-async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Option<JoinHandle<()>>), Failure> {
+/// Returns a client of the pool, and the directory of its keys. It can replace another client.
+async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Option<DirectoryClient>), Failure> {
     args.refuse_streams()?;
     let directory = args.live.key_source.directory()?;
     let key = match &directory {
@@ -251,9 +273,11 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
         }
         .of_option("server")
     })?;
-    let refresh_task = directory.map(|directory| {
-        let client = client.clone();
-        tokio::spawn(async move { match directory.keep_current(&client).await {} })
-    });
-    Ok((client, refresh_task))
+    Ok((client, directory))
+}
+
+/// Starts the task that keeps a client's key current.
+fn keep_current(directory: Option<&DirectoryClient>, client: &Client) -> Option<JoinHandle<()>> {
+    let (directory, client) = (directory?.clone(), client.clone());
+    Some(tokio::spawn(async move { match directory.keep_current(&client).await {} }))
 }

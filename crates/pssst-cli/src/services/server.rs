@@ -19,7 +19,7 @@ use keys::{KeyOptions, Keys};
 pub(crate) use policy::Clients;
 use policy::Policy;
 use pssst_service::stderr::notice;
-use pssst_service::{Failure, MetricsWriter, Monitored, seconds_since_1970, stuck};
+use pssst_service::{Failure, FollowedFile, MetricsWriter, Monitored, seconds_since_1970, stuck};
 use summary::Summary;
 
 mod keys;
@@ -74,7 +74,7 @@ pub(crate) struct LiveServerOptions {
 
 /// Files and stores that a server's options name, read and checked before any is used.
 pub(crate) struct Prepared {
-    keys: Keys,
+    keys: Arc<Keys>,
     accepts: Accepts,
     server: pssst::Server,
     pub(crate) clients: Option<Arc<Clients>>,
@@ -105,10 +105,17 @@ pub(crate) struct RunningServer {
 /// A running server as its metrics and health checks see it.
 pub(crate) struct View {
     server: Server,
-    /// The clients of the configuration in use.
-    clients: Mutex<Option<Arc<Clients>>>,
+    /// Sources of changes of the configuration in use.
+    followed: Mutex<Followed>,
     /// When the keys last changed, in seconds since 1970.
     keyring_changed: AtomicU64,
+}
+
+/// Sources of changes of a configuration.
+#[derive(Clone)]
+struct Followed {
+    keys: Arc<Keys>,
+    clients: Option<Arc<Clients>>,
 }
 
 impl LiveServerOptions {
@@ -129,7 +136,7 @@ impl LiveServerOptions {
         let server = accepts.with_keys(keys.now()?);
         let previous = previous.and_then(|previous| previous.view.clients());
         let clients = self.policy.clients(previous.as_deref()).await?;
-        Ok(Prepared { keys, accepts, server, clients, bounds: self.bounds() })
+        Ok(Prepared { keys: Arc::new(keys), accepts, server, clients, bounds: self.bounds() })
     }
 
     /// Returns the files that hold what is read.
@@ -188,7 +195,7 @@ impl Accepts {
 
 impl Prepared {
     /// Returns the configuration of a server with this handler, and what keeps its keys up to date.
-    fn into_config(self, handler: Handler) -> (ServerConfig, Option<Arc<Clients>>, Keys, Accepts) {
+    fn into_config(self, handler: Handler) -> (ServerConfig, Followed, Accepts) {
         let Self { keys, accepts, server, clients, bounds } = self;
         let mut config = ServerConfig::new(server, handler)
             .rate_limit(bounds.rate)
@@ -197,31 +204,33 @@ impl Prepared {
         if let Some(clients) = clients.clone() {
             config = config.client_check(move |key| clients.check(key));
         }
-        (config, clients, keys, accepts)
+        (config, Followed { keys, clients }, accepts)
     }
 }
 
 impl RunningServer {
     /// Takes the port and starts the workers.
     pub(crate) fn start(options: &FixedServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
-        let (config, clients, keys, accepts) = prepared.into_config(handler);
+        let (config, followed, accepts) = prepared.into_config(handler);
+        let keys = Arc::clone(&followed.keys);
         let server = options.bind()?.serve(config).map_err(|error| {
             Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
         })?;
         let keyring_changed = AtomicU64::new(seconds_since_1970());
-        let view = Arc::new(View { server, clients: Mutex::new(clients), keyring_changed });
+        let view = Arc::new(View { server, followed: Mutex::new(followed), keyring_changed });
         Ok(Self { refresh_task: keep(keys, accepts, &view), view })
     }
 
     /// Replaces the configuration as one, without losing a packet.
     pub(crate) async fn apply(&mut self, prepared: Prepared, handler: Handler) {
-        let (config, clients, keys, accepts) = prepared.into_config(handler);
+        let (config, followed, accepts) = prepared.into_config(handler);
+        let keys = Arc::clone(&followed.keys);
         self.refresh_task.abort();
         // It may be at work on another thread, and must not put old keys into the new
         // configuration.
         drop((&mut self.refresh_task).await);
         self.view.update_config(|_| config);
-        *lock(&self.view.clients) = clients;
+        *lock(&self.view.followed) = followed;
         self.refresh_task = keep(keys, accepts, &self.view);
     }
 
@@ -246,7 +255,11 @@ impl RunningServer {
 
 impl View {
     fn clients(&self) -> Option<Arc<Clients>> {
-        lock(&self.clients).clone()
+        lock(&self.followed).clients.clone()
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&lock(&self.followed).keys)
     }
 
     /// Replaces the configuration, and notes when the keys changed.
@@ -271,12 +284,17 @@ impl Monitored for View {
         }
     }
 
+    fn files(&self) -> Vec<FollowedFile> {
+        self.keys().followed_files()
+    }
+
     fn not_live(&self) -> Vec<String> {
         stuck(self.server.worker_stall())
     }
 
     fn not_ready(&self) -> Vec<String> {
-        metrics::not_ready(&self.server, self.clients().as_deref())
+        let overdue = self.keys().overdue();
+        metrics::not_ready(&self.server, self.clients().as_deref()).into_iter().chain(overdue).collect()
     }
 
     fn refusals(&self) -> Vec<(&'static str, u64)> {
@@ -287,7 +305,7 @@ impl Monitored for View {
 }
 
 /// Changes the server's keys when their time comes.
-fn keep(keys: Keys, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
+fn keep(keys: Arc<Keys>, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
     let view = Arc::clone(view);
     tokio::spawn(async move {
         keys.follow(|keyring| view.update_config(|config| config.keys(accepts.with_keys(keyring)))).await;

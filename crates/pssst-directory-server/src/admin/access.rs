@@ -1,7 +1,6 @@
 //! Authentication of operators, and protection against forged forms.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -11,17 +10,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pssst_directory::Pin;
 use pssst_identity::{Action, NewAuditEntry, SqlStore};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 use zeroize::Zeroizing;
 
+use super::authorities::Authorities;
 use super::operators::Operators;
-use crate::Error;
 use crate::peer::Peer;
 use crate::state::Shared;
 use crate::stats::DirectoryEvent;
-use pssst_support::tls::{self, AuthoritiesError};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -34,22 +31,6 @@ pub(super) struct Operator {
     pub(super) store: SqlStore,
 }
 
-/// Requests client certificates if there is an authority for them, and requires them if there are
-/// no tokens.
-pub(crate) fn client_verifier(path: Option<&Path>, has_operators: bool) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let Some(path) = path else {
-        return if has_operators { Ok(WebPkiClientVerifier::no_client_auth()) } else { Err(Error::NoOperators) };
-    };
-    let roots = tls::authorities(&std::fs::read(path)?).map_err(|error| match error {
-        AuthoritiesError::Invalid(error) => Error::certificate(error),
-        AuthoritiesError::NoCertificates => Error::Syntax("certificates of authorities in PEM"),
-    })?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let verifier = if has_operators { verifier.allow_unauthenticated() } else { verifier };
-    verifier.build().map_err(Error::certificate)
-}
-
 /// Admits authenticated operators, and forms only from the directory's own pages.
 pub(super) async fn guard(
     State(shared): State<Arc<Shared>>,
@@ -57,7 +38,7 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let name = match identify(shared.operators.as_ref(), peer, request.headers()) {
+    let name = match identify(&shared, &peer, request.headers()) {
         Identified::Operator(name) => name,
         Identified::Nobody => {
             shared.counters.add(DirectoryEvent::OperatorUnknown);
@@ -84,15 +65,21 @@ enum Identified {
     Nobody,
 }
 
-fn identify(operators: Option<&Operators>, peer: Peer, headers: &HeaderMap) -> Identified {
+fn identify(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Identified {
     let mut credentials = headers.get_all(AUTHORIZATION).iter();
-    let name = match (credentials.next(), credentials.next(), peer.certificate) {
-        (None, _, Some(pin)) => Some(format!("cert:{pin}")),
-        (None, _, None) => return Identified::Nobody,
-        (Some(credential), None, _) => operators.and_then(|operators| by_token(operators, credential)),
+    let name = match (credentials.next(), credentials.next(), &*peer.certificates) {
+        (None, _, []) => return Identified::Nobody,
+        (None, _, chain) => shared.authorities.as_ref().and_then(|authorities| by_certificate(authorities, chain)),
+        (Some(credential), None, _) => shared.operators.as_ref().and_then(|operators| by_token(operators, credential)),
         (Some(_), Some(_), _) => None,
     };
     name.map_or(Identified::Stranger, Identified::Operator)
+}
+
+/// Returns `cert:` and the pin of the first certificate, if the authorities accept it now.
+fn by_certificate(authorities: &Authorities, chain: &[Vec<u8>]) -> Option<String> {
+    let pin = Pin::of(chain.first()?).ok()?;
+    authorities.accept(chain).then(|| format!("cert:{pin}"))
 }
 
 /// `Bearer TOKEN`, or `Basic` and base64 of `NAME:TOKEN`.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use pssst::SysRng;
 use pssst::rand_core::TryRng;
-use pssst_support::{Contents, Source, atomic_file, secret_file};
+use pssst_support::{Change, Contents, Source, WatchStatus, atomic_file, secret_file};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::watched::{self, Watched};
+use crate::watched::Watched;
 
 const PREFIX: &str = "pssst-operator-";
 const HASH_PREFIX: &str = "sha256:";
@@ -53,7 +53,7 @@ impl Operators {
     /// # Errors
     /// [`Error::File`], [`Error::TooLong`], and [`Error::Syntax`] for a file with any other line.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        Ok(Self { current: Arc::new(watched::open(vec![Source::new(path)], parse)?) })
+        Ok(Self { current: Arc::new(Watched::open(vec![Source::new(path)], parse)?) })
     }
 
     /// Generates a token for an operator. Returns the line for the file, and the token.
@@ -98,17 +98,28 @@ impl Operators {
     /// # Errors
     /// The errors of [`Operators::open`]; the previous contents stay in force.
     pub fn reload(&self) -> Result<bool, Error> {
-        watched::reload(&self.current)
+        self.current.reload()
+    }
+
+    pub(crate) fn status(&self) -> impl Iterator<Item = (PathBuf, WatchStatus)> {
+        self.current.status()
     }
 
     /// Returns the file that cannot be used and the cause; `None` while all is well.
     pub fn error(&self) -> Option<String> {
-        watched::error(&self.current)
+        self.current.error()
     }
 
     /// Takes what two polls have read. Failures are logged. Blocks.
     pub(crate) fn poll(&self) {
-        drop(watched::poll(&self.current));
+        let before = self.current.load().len();
+        if !matches!(self.current.poll(), Ok(Change::New)) {
+            return;
+        }
+        match self.current.load().len() {
+            now if now < before => tracing::warn!(before, now, "there are fewer operators' tokens"),
+            now => tracing::info!(before, now, "the operators' tokens have changed"),
+        }
     }
 
     /// Returns the name of the operator with this token. It takes the same time for every operator

@@ -193,6 +193,19 @@ async fn certificates_of_the_authority_are_credentials() {
     ] {
         assert!(http(&bad).get(fixture.admin("/")).send().await.is_err());
     }
+    // Another authority takes the place of this one: its certificates are worth nothing from then
+    // on, not even on connections that are open.
+    let open = http(&good);
+    assert_eq!(open.get(fixture.admin("/")).send().await.unwrap().status(), 200);
+    std::fs::write(fixture.file("ca.pem"), stranger.0.pem()).unwrap();
+    until("it is out", async || open.get(fixture.admin("/")).send().await.unwrap().status() == 401).await;
+    assert!(http(&good).get(fixture.admin("/")).send().await.is_err());
+    assert_eq!(http(&stranger.sign(|_| ())).get(fixture.admin("/")).send().await.unwrap().status(), 200);
+    // Other text is refused and changes nothing.
+    std::fs::write(fixture.file("ca.pem"), "none").unwrap();
+    let is_refused = async || fixture.directory.files().iter().any(|(_, status)| status.error.is_some());
+    until("the file is refused", is_refused).await;
+    assert_eq!(http(&stranger.sign(|_| ())).get(fixture.admin("/")).send().await.unwrap().status(), 200);
     // Tokens are as good as before, and devices are asked for nothing.
     fixture.get("/v1/clients").await;
     assert_eq!(fixture.http.get(fixture.public("/v1/keys")).send().await.unwrap().status(), 200);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::writer::MetricsWriter;
+use crate::followed_file::FollowedFile;
 
 /// A running service as its metrics and health checks see it, at any time and from any thread.
 pub trait Monitored: Send + Sync + 'static {
@@ -20,6 +21,11 @@ pub trait Monitored: Send + Sync + 'static {
 
     /// Returns why nothing should be sent to it, a reason each.
     fn not_ready(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns the files that it follows by itself, beside those of its reloads.
+    fn files(&self) -> Vec<FollowedFile> {
         Vec::new()
     }
 

@@ -45,6 +45,23 @@ impl<'a> MetricsWriter<'a> {
         self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
     }
 
+    /// Writes a gauge for each value of a label.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn gauges<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'v str, f64)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        values
+            .into_iter()
+            .try_for_each(|(value, number)| family.encode_family(&[(label, value)])?.encode_gauge(&number))
+    }
+
     /// Returns a whole number, far below 2^53.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use pssst_directory_server::ScheduleFile;
 
 use crate::args::key_file::{self, Access};
 use crate::args::server_key;
-use pssst_service::Failure;
 use pssst_service::stderr::notice;
+use pssst_service::{Failure, FollowedFile};
 
 /// The files that have the server's keys.
 #[derive(clap::Args, Debug)]
@@ -59,6 +59,22 @@ impl Keys {
                 .load()
                 .keyring(file.now())
                 .map_err(|error| server_key::of_file(file.path(), &error).of_option("keys")),
+        }
+    }
+
+    /// Returns the file that is followed, if one is.
+    pub(super) fn followed_files(&self) -> Vec<FollowedFile> {
+        match self {
+            Self::Fixed(_) => Vec::new(),
+            Self::Schedule(file) => file.status().map(|(path, status)| FollowedFile::new(&path, status)).collect(),
+        }
+    }
+
+    /// Returns what is wrong with the file, once clients may have keys that are not known here.
+    pub(super) fn overdue(&self) -> Option<String> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Schedule(file) => file.overdue(),
         }
     }
 

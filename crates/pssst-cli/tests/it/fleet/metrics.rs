@@ -1,9 +1,10 @@
 //! What services show of themselves over HTTP, and how they log.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -60,11 +61,14 @@ const PROCESS: [&str; 6] = [
     "process_start_time_seconds",
     "process_threads",
 ];
-const PROGRAM: [&str; 6] = [
+const PROGRAM: [&str; 9] = [
     "pssst_build_info version backend",
     "pssst_config_reload_refused",
     "pssst_config_reload_timestamp_seconds",
     "pssst_config_reloads_total result",
+    "pssst_file_age_seconds file",
+    "pssst_file_failures_total file",
+    "pssst_file_refused file",
     "pssst_log_lines_lost_total",
     "pssst_ready",
 ];
@@ -125,7 +129,11 @@ const PROXY: [&str; 14] = [
     "pssst_proxy_replies_total",
     "pssst_proxy_worker_stall_seconds",
 ];
-const DIRECTORY: [&str; 2] = ["pssst_directory_events_total event", "pssst_directory_refusals_total cause"];
+const DIRECTORY: [&str; 3] = [
+    "pssst_directory_certificate_expiry_timestamp_seconds",
+    "pssst_directory_events_total event",
+    "pssst_directory_refusals_total cause",
+];
 
 #[track_caller]
 fn assert_names(samples: &BTreeMap<String, f64>, groups: &[&[&str]]) {
@@ -436,4 +444,48 @@ fn logs_are_lines_of_text_or_json() {
     assert_eq!(lines.first().unwrap()["message"], "serving");
     assert_eq!(lines.last().unwrap()["message"], "received 0");
     assert!(lines.iter().all(|line| line["level"] == "INFO" && line["timestamp"].is_string()), "{json}");
+}
+
+/// Metrics and health tell of a file that cannot be used, and of a directory that does not answer.
+#[test]
+fn what_a_service_follows_shows_in_metrics_and_health() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "2s"]);
+    let (mut directory, url, pin) = start_directory(&fleet, &METRICS);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json"];
+    let mut server = fleet.start(&[&serve[..], &METRICS].concat(), 3);
+    let address = server.value_of("listening on ");
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--directory", &url, "--pin", &pin];
+    let mut proxy = fleet.start(&[&proxy[..], &METRICS].concat(), 2);
+    let is_ready = |service: &mut Process| http(service, "GET", "/readyz").0 == 200;
+
+    let set_mode = |mode| std::fs::set_permissions(fleet.path("keys.json"), Permissions::from_mode(mode)).unwrap();
+    set_mode(0o644);
+    for service in [&mut directory, &mut server] {
+        wait_for("the file is refused", || samples(service)["pssst_file_refused{file=\"keys.json\"}"] > 0.0);
+        wait_for("the service is not ready", || !is_ready(service));
+        let (status, _, reasons) = http(service, "GET", "/readyz");
+        assert!(status == 503 && reasons.contains("keys.json"), "{reasons}");
+        assert!(samples(service)["pssst_file_age_seconds{file=\"keys.json\"}"] >= 2.0);
+        service.wait_for_stderr("keys.json", 1);
+    }
+    set_mode(0o600);
+    for service in [&mut directory, &mut server] {
+        wait_for("the service is ready", || is_ready(service));
+        let samples = samples(service);
+        assert!(samples["pssst_file_refused{file=\"keys.json\"}"] == 0.0, "{samples:?}");
+        assert!(samples["pssst_file_failures_total{file=\"keys.json\"}"] > 0.0, "{samples:?}");
+    }
+
+    let cache = ["keys.json/cache", "--timeout", "30"];
+    let request = ["request", "--server", &address, "--directory", &url, "--pin", &pin, "hello", "--key-cache"];
+    let output = fleet.output(&[&request[..], &cache].concat(), "");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("the keys are not cached: keys.json/cache: "), "{said}");
+
+    assert!(is_ready(&mut proxy) && samples(&mut proxy)["pssst_client_keys_overdue"] == 0.0);
+    directory.stop();
+    wait_for("the proxy is not ready", || !is_ready(&mut proxy));
+    let samples = samples(&mut proxy);
+    assert!(samples["pssst_client_keys_overdue"] > 0.0 && samples["pssst_client_keys_failures_total"] > 0.0);
 }
