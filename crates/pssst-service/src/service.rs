@@ -86,6 +86,11 @@ pub trait Service: Sized {
     /// All that is wrong.
     fn check(args: &Self::Args) -> Result<(), Failure>;
 
+    /// Returns the options, by their names, that `after` lacks, so that the service would trust or
+    /// serve more than with `before`. Such a reload is refused: a file that has lost a line opens
+    /// nothing.
+    fn opened_by_lack(before: &Self::Args, after: &Self::Args) -> Vec<&'static str>;
+
     /// Starts it.
     ///
     /// # Errors
@@ -206,7 +211,8 @@ impl<S: Service> Running<'_, S> {
                 self.watcher.force_reload();
                 continue;
             }
-            let reload = reload::<S>(self.invocation, &self.configured, &mut self.service, &mut self.watcher);
+            let before = (&self.configured, &self.args);
+            let reload = reload::<S>(self.invocation, before, &mut self.service, &mut self.watcher);
             systemd::reloading();
             // What it waits for, a database for instance, may take long.
             let outcome = tokio::select! {
@@ -255,7 +261,7 @@ impl<S: Service> Running<'_, S> {
 /// Reloads everything, and applies it if all of it is valid.
 async fn reload<S: Service>(
     invocation: &Invocation,
-    configured: &Configured,
+    (configured, previous): (&Configured, &S::Args),
     service: &mut S,
     watcher: &mut FileWatcher,
 ) -> Result<(Configured, S::Args), Failure> {
@@ -270,6 +276,13 @@ async fn reload<S: Service>(
         ));
     }
     let args = args::<S>(&newer)?;
+    let lost = S::opened_by_lack(previous, &args);
+    if !lost.is_empty() {
+        return Err(Failure::new(
+            format!("{} is no longer in the configuration: the service would be more open without it", lost.join(", ")),
+            "put it back; or restart the service if that is intended",
+        ));
+    }
     let outcome = service.reload(&args).await;
     outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
     watcher.accept(files::<S>(&newer, &args));

@@ -98,6 +98,16 @@ impl KeySource {
         }
     }
 
+    /// Returns the options whose lack in `after` would trust more directories. (Another directory
+    /// is named, and so intended.)
+    pub(crate) fn opened_by_lack(&self, after: &Self) -> impl Iterator<Item = &'static str> {
+        let (before, after) = (&self.directory, &after.directory);
+        let trusts_system = after.directory.is_some() && after.pin.is_none() && after.directory_ca.is_none();
+        let has_lost_pin = trusts_system && before.pin.is_some();
+        let has_lost_ca = trusts_system && before.directory_ca.is_some();
+        has_lost_pin.then_some("pin").into_iter().chain(has_lost_ca.then_some("directory-ca"))
+    }
+
     /// Returns the files that are read.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
         let is_file = |key: &&String| key.parse::<PublicKey>().is_err();

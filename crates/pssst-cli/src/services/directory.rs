@@ -168,6 +168,10 @@ impl Service for DirectoryService {
         Failure::collect(checks.into_iter()).map(drop)
     }
 
+    fn opened_by_lack(_: &Args, _: &Args) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     async fn start(args: &Args) -> Result<Self, Failure> {
         let bound = bind(&args.fixed).await?;
         let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());

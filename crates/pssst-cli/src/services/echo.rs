@@ -89,6 +89,10 @@ impl Service for EchoService {
         args.live.server.check()
     }
 
+    fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
+        before.live.server.opened_by_lack(&after.live.server)
+    }
+
     async fn start(args: &Args) -> Result<Self, Failure> {
         let prepared = args.live.server.prepare(args.suites(), None).await?;
         let handler = args.handler(prepared.clients.clone());

@@ -293,7 +293,14 @@ impl Service for GatewayService {
 
     fn check(args: &Args) -> Result<(), Failure> {
         let gateway = args.gateway(None, None).map(drop);
-        Failure::collect([args.live.server.check(), gateway].into_iter()).map(drop)
+        let explicit = args.live.server.check_that_access_is_explicit();
+        Failure::collect([args.live.server.check(), explicit, gateway].into_iter()).map(drop)
+    }
+
+    fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
+        let has_lost_ca = before.live.upstream.upstream_ca.is_some() && after.live.upstream.upstream_ca.is_none();
+        let lost = before.live.server.opened_by_lack(&after.live.server);
+        lost.into_iter().chain(has_lost_ca.then_some("upstream-ca")).collect()
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {

@@ -192,6 +192,12 @@ impl Service for ProxyService {
         Failure::collect(checks.into_iter()).map(drop)
     }
 
+    fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
+        let has_lost_identity = before.live.identity.is_some() && after.live.identity.is_none();
+        let lost = before.live.key_source.opened_by_lack(&after.live.key_source);
+        has_lost_identity.then_some("identity").into_iter().chain(lost).collect()
+    }
+
     async fn start(args: &Args) -> Result<Self, Failure> {
         let (client, directory) = connect(args, None).await?;
         let bound = Proxy::builder(client)

@@ -125,6 +125,23 @@ impl LiveServerOptions {
         Failure::collect([keys, self.policy.check()].into_iter()).map(drop)
     }
 
+    /// Returns the options whose lack in `after` would serve more.
+    pub(crate) fn opened_by_lack(&self, after: &Self) -> Vec<&'static str> {
+        self.policy.opened_by_lack(&after.policy).collect()
+    }
+
+    /// Returns whether it is said who is served: a service that others rely on is not opened by the
+    /// lack of a line.
+    pub(crate) fn check_that_access_is_explicit(&self) -> Result<(), Failure> {
+        if self.policy.is_explicit() {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "nothing says which clients are served",
+            "give --clients LOCATION to serve the enrolled ones, or --anonymous allow to serve everyone",
+        ))
+    }
+
     /// Reads everything. Clients that `previous` follows already are not read again.
     pub(crate) async fn prepare(
         &self,
@@ -136,6 +153,7 @@ impl LiveServerOptions {
         let server = accepts.with_keys(keys.now()?);
         let previous = previous.and_then(|previous| previous.view.clients());
         let clients = self.policy.clients(previous.as_deref()).await?;
+        self.policy.report();
         Ok(Prepared { keys: Arc::new(keys), accepts, server, clients, bounds: self.bounds() })
     }
 

@@ -75,6 +75,31 @@ impl Policy {
         Ok(Some(Arc::new(Clients { location: location.clone(), policy, follower })))
     }
 
+    /// Returns whether an option says who is served.
+    pub(super) fn is_explicit(&self) -> bool {
+        self.clients.is_some() || self.anonymous.is_some()
+    }
+
+    /// Returns the options whose lack in `after` would serve more clients.
+    pub(super) fn opened_by_lack(&self, after: &Self) -> impl Iterator<Item = &'static str> {
+        let has_lost_clients = self.clients.is_some() && after.clients.is_none();
+        let admits_anonymous = self.refuses_anonymous() && !after.refuses_anonymous();
+        let has_lost_word = admits_anonymous && after.anonymous.is_none();
+        has_lost_clients.then_some("clients").into_iter().chain(has_lost_word.then_some("anonymous"))
+    }
+
+    /// Reports at each start and reload which clients are served without being enrolled.
+    pub(super) fn report(&self) {
+        if self.clients.is_none() {
+            tracing::warn!("all clients are served, whatever key they prove: there is no --clients");
+        } else if matches!(self.unknown_clients, Some(Unknown::Allow)) {
+            tracing::warn!("clients that are not enrolled are served: --unknown-clients allow");
+        }
+        if self.clients.is_some() && !self.refuses_anonymous() {
+            tracing::warn!("anonymous clients are served: --anonymous allow");
+        }
+    }
+
     pub(super) fn refuses_anonymous(&self) -> bool {
         match self.anonymous {
             Some(anonymous) => anonymous == Anonymous::Refuse,

@@ -46,13 +46,13 @@ const BAD: [Bad; 48] = [
     ("[gateway]\nupstream = \"http://localhost\"\nhttp-version = 3", 3, "http-version: \"3\" is refused", "VERSION"),
     // What fits only together, and what is named.
     (
-        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://user:secret@localhost\"",
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://user:secret@localhost\"\nanonymous = \"allow\"",
         3,
         "must not contain a user or password",
         "--authorization-file",
     ),
     (
-        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://localhost\"\nprefix-client-key = true",
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"http://localhost\"\nprefix-client-key = true\nanonymous = \"allow\"",
         4,
         "not put before messages over HTTP",
         "omit it",
@@ -88,7 +88,7 @@ const BAD: [Bad; 48] = [
         "",
     ),
     (
-        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"https://localhost\"\nupstream-ca = \"none.pem\"",
+        "[gateway]\nsecret-key = \"server.key\"\nupstream = \"https://localhost\"\nupstream-ca = \"none.pem\"\nanonymous = \"allow\"",
         4,
         "the authorities cannot be read",
         "PEM file",

@@ -317,7 +317,17 @@ fn the_first_failure_is_logged_with_address_and_cause() {
     fleet.stdout(&["keygen", "--out", "client.key"]);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let upstream = format!("http://{closed}/readings");
-    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
+    let gateway = [
+        "gateway",
+        "--listen",
+        "127.0.0.1:0",
+        "--secret-key",
+        "server.key",
+        "--anonymous",
+        "allow",
+        "--upstream",
+        &upstream,
+    ];
     let mut gateway = fleet.start(&gateway, 2);
     let address = gateway.value_of("listening on ");
     let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--server-key", "server.pub"];
@@ -344,7 +354,15 @@ fn counters_go_on_over_reloads() {
     fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
     let upstream = echo();
     fleet.write("clients", "");
-    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
+    let gateway = [
+        "gateway",
+        "--listen",
+        "127.0.0.1:0",
+        "--secret-key",
+        "server.key",
+        "--upstream",
+        &upstream,
+    ];
     let policy = ["--clients", "file:clients", "--unknown-clients", "allow", "--anonymous", "refuse"];
     let mut gateway = fleet.start(&[&gateway[..], &policy, &METRICS].concat(), 4);
     let keys_changed = samples(&mut gateway)["pssst_keyring_reload_timestamp_seconds"];
@@ -418,10 +436,12 @@ fn lines_for_the_journal_have_no_time() {
     command.stdout(Stdio::null()).stderr(std::fs::File::options().append(true).open(&journal).unwrap());
     let mut server = command.spawn().unwrap();
     let text = || std::fs::read_to_string(&journal).unwrap();
-    wait_for("a line", || text().contains('\n'));
+    wait_for("a line", || text().contains("serving") && text().ends_with('\n'));
     server.kill().unwrap();
     server.wait().unwrap();
-    assert!(text().trim_start().starts_with("INFO serving"), "{}", text());
+    let text = text();
+    let mut lines = text.lines().map(str::trim_start);
+    assert!(lines.all(|line| line.starts_with("WARN ") || line.starts_with("INFO serving")), "{text}");
 }
 
 #[test]
@@ -441,6 +461,10 @@ fn logs_are_lines_of_text_or_json() {
 
     let json = log(&[], &["--log-format", "json"]);
     let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let warning = lines.first().unwrap();
+    assert_eq!(warning["level"], "WARN");
+    assert!(warning["message"].as_str().unwrap().starts_with("all clients are served"), "{json}");
+    let lines = &lines[1..];
     assert_eq!(lines.first().unwrap()["message"], "serving");
     assert_eq!(lines.last().unwrap()["message"], "received 0");
     assert!(lines.iter().all(|line| line["level"] == "INFO" && line["timestamp"].is_string()), "{json}");

@@ -248,6 +248,60 @@ fn no_anonymous_request_reaches_the_upstream_of_enrolled_clients() {
     assert!(said.contains("anonymous_refused ") && !said.contains("nothing was changed"), "{said}");
 }
 
+/// Half of a file is a file too, with fewer lines.
+#[test]
+fn a_file_that_has_lost_a_line_opens_nothing() {
+    let (fleet, server, address) = start("1d");
+    let client = fleet.stdout(&["pubkey", "client.key"]);
+    fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "sqlite:clients.db"]);
+    let whole = "secret-key = \"one.key\"\nclients = \"sqlite:clients.db\"";
+    configure(&fleet, whole);
+    server.signal("HUP");
+    server.wait_for_stderr("reloaded the configuration", 1);
+    let losses = [
+        ("clients, anonymous is", "secret-key = \"one.key\""),
+        ("clients is", "secret-key = \"one.key\"\nanonymous = \"refuse\""),
+    ];
+    for (lost, contents) in losses {
+        configure(&fleet, contents);
+        server.signal("HUP");
+        server.wait_for_stderr(&format!("{lost} no longer in the configuration"), 1);
+        for stranger in [&[][..], &["--identity", "two.key"]] {
+            assert!(!answers(&fleet, &address, "one", stranger), "{lost}");
+        }
+    }
+    assert!(answers(&fleet, &address, "one", &["--identity", "client.key"]));
+
+    // With the word for it, it is an intention.
+    configure(&fleet, &format!("{whole}\nanonymous = \"allow\""));
+    server.signal("HUP");
+    wait_for("anonymous clients are served", || answers(&fleet, &address, "one", &[]));
+    let said = server.stop();
+    assert!(said.contains("WARN anonymous clients are served"), "{said}");
+    assert!(said.contains("WARN all clients are served"), "{said}");
+
+    // A gateway needs that word from the start.
+    let said = fleet.refusal_of_usage(&["gateway", "--secret-key", "one.key", "--upstream", "udp://127.0.0.1:1"]);
+    assert!(said.contains("nothing says which clients are served") && said.contains("--anonymous allow"), "{said}");
+}
+
+/// A proxy that has lost its identity would be anonymous, and without a pin it would trust others.
+#[test]
+fn a_proxy_that_has_lost_a_line_keeps_its_identity() {
+    let fleet = Fleet::new();
+    for key in ["server", "client"] {
+        let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
+        fleet.write(&format!("{key}.pub"), &public);
+    }
+    let server = "server = \"127.0.0.1:9\"\nserver-key = \"server.pub\"";
+    fleet.write("pssst.toml", &format!("[proxy]\n{server}\nidentity = \"client.key\"\n"));
+    let proxy = fleet.start(&["proxy", "--listen", "127.0.0.1:0", "--config", "pssst.toml"], 1);
+    fleet.write("pssst.toml", &format!("[proxy]\n{server}\n"));
+    proxy.signal("HUP");
+    proxy.wait_for_stderr("identity is no longer in the configuration", 1);
+    proxy.stop();
+}
+
 /// `--drain`: it keeps serving for a while, and a second signal ends that.
 #[test]
 fn a_server_that_drains_serves_on() {

@@ -89,7 +89,17 @@ fn ask(fleet: &Fleet, upstream: SocketAddr, collector: &str, sample: &str, times
     let client_key = fleet.stdout(&["keygen", "--out", "client.key"]);
     let traces = ["--otlp-endpoint", collector, "--trace-sample", sample];
     let upstream = format!("http://{upstream}/");
-    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
+    let gateway = [
+        "gateway",
+        "--listen",
+        "127.0.0.1:0",
+        "--secret-key",
+        "server.key",
+        "--anonymous",
+        "allow",
+        "--upstream",
+        &upstream,
+    ];
     let mut gateway = fleet.start(&[&gateway[..], &traces].concat(), 3);
     let server = gateway.value_of("listening on ");
     let proxy = [
