@@ -17,7 +17,7 @@ use commands::{
     bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator, pubkey,
     request, token,
 };
-use pssst_service::{Failure, Invocation, Program, Service, check, run as serve};
+use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
 use services::directory::{self, DirectoryService};
 use services::echo::{self, EchoService};
 use services::gateway::{self, GatewayService};
@@ -87,6 +87,9 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
     let configured = invocation.read()?;
     let cli = Cli::from_arg_matches(configured.matches()).unwrap_or_else(|error| error.exit());
     let program = invocation.program();
+    if !program.services.contains(&configured.command()) {
+        process::protect_memory();
+    }
     match &cli.command {
         Command::Keygen(args) => keygen::run(args),
         Command::Pubkey(args) => pubkey::run(args),

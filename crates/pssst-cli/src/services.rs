@@ -7,3 +7,6 @@ pub(crate) mod proxy;
 
 mod client_metrics;
 mod server;
+
+/// Files that any service may open beside what its options say: logs, metrics, a database.
+const OTHER_FILES: u64 = 256;

@@ -2,13 +2,13 @@
 //! each stronger than the one before. The options themselves are defined once, for the command
 //! line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::failure::Failure;
 use crate::program::Program;
@@ -49,7 +49,8 @@ impl Invocation {
     pub fn read(&self) -> Result<Configured, Failure> {
         let command = self.program.command_with_environment();
         let Some((service, given, path)) = self.config_file(&command) else {
-            let matches = command.try_get_matches_from(&self.args).unwrap_or_else(|error| error.exit());
+            let matches =
+                command.clone().try_get_matches_from(&self.args).unwrap_or_else(|error| self.exit(&command, error));
             return Ok(Configured { matches, file: None });
         };
         let file = ConfigFile::read(&path, self.program.services)?;
@@ -70,6 +71,29 @@ impl Invocation {
             )
             .with_context(format_args!("with {}", path.display()))),
         }
+    }
+
+    /// Ends the process with a fault of the command line, or of the variable that has the value.
+    fn exit(&self, command: &Command, mut error: clap::Error) -> ! {
+        let option = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default().to_owned(),
+            _ => error.exit(),
+        };
+        let is_given = self.args.iter().any(|arg| {
+            arg.to_str()
+                .and_then(|arg| arg.strip_prefix(&option))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        });
+        let named =
+            self.args.iter().skip(1).try_fold(command, |command, arg| command.find_subcommand(arg).ok_or(command));
+        let (Ok(command) | Err(command)) = named;
+        let its = |arg: &&Arg| arg.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long));
+        let variable = command.get_arguments().find(its).and_then(Arg::get_env).and_then(OsStr::to_str);
+        if let Some(variable) = variable.filter(|_| !is_given) {
+            let place = format!("{option} (from the environment: {variable})");
+            error.insert(ContextKind::InvalidArg, ContextValue::String(place));
+        }
+        error.exit()
     }
 
     /// Returns the command, what is given on the command line and in the environment, and the file,
@@ -108,6 +132,11 @@ impl Configured {
         &self.matches
     }
 
+    /// Returns the name of the command.
+    pub fn command(&self) -> &str {
+        self.matches.subcommand_name().unwrap_or_default()
+    }
+
     /// Returns the values of the command.
     pub(crate) fn values(&self) -> Option<&ArgMatches> {
         self.matches.subcommand().map(|(_, values)| values)
@@ -144,15 +173,23 @@ impl Configured {
 impl Program {
     /// Returns the whole command line, with the environment's names for the options of services.
     pub fn command_with_environment(&self) -> Command {
-        self.services.iter().fold(self.command.clone(), |program, service| {
+        let command = self.services.iter().fold(self.command.clone(), |program, service| {
             program.mut_subcommand(service, |service| with_environment(service, self.name))
-        })
+        });
+        without_empty_variables(command)
     }
 
     /// Returns the command line of a service. What is in the environment is another matter.
     fn service(&self, service: &str) -> Command {
         self.command.find_subcommand(service).cloned().unwrap_or_default()
     }
+}
+
+/// An empty variable counts as none: Compose and its like set those that have no value so.
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&str>) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 fn with_environment(service: Command, program: &str) -> Command {

@@ -37,6 +37,7 @@ pub use telemetry::{MetricsWriter, Monitored, seconds_since_1970, stuck};
 pub use traces::TraceOptions;
 
 pub mod durations;
+pub mod process;
 pub mod runtime;
 pub mod stderr;
 pub mod traces;

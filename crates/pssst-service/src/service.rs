@@ -17,6 +17,7 @@ use crate::durations;
 use crate::failure::Failure;
 use crate::file_watcher::FileWatcher;
 use crate::log::{LogOptions, report_lost_lines};
+use crate::process;
 use crate::runtime;
 use crate::signals::{Signal, Signals};
 use crate::stderr::{self, notice, report_error};
@@ -31,6 +32,9 @@ pub struct FixedOptions {
     /// /readyz [default: nowhere].
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
+    /// Allow core dumps and debuggers, for the search for a fault. They reveal the secret keys.
+    #[arg(long)]
+    allow_core_dumps: bool,
     #[command(flatten)]
     log: LogOptions,
 }
@@ -91,6 +95,9 @@ pub trait Service: Sized {
     /// nothing.
     fn opened_by_lack(before: &Self::Args, after: &Self::Args) -> Vec<&'static str>;
 
+    /// Returns how many files, sockets among them, it may open at once.
+    fn open_files(args: &Self::Args) -> u64;
+
     /// Starts it.
     ///
     /// # Errors
@@ -143,6 +150,11 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let (fixed, _) = S::options(&args);
         let traces = S::traces(&args).map(|traces| Traces::start(traces, program, S::NAME)).transpose()?.flatten();
         fixed.log.start(program, S::is_verbose(&args), traces.as_ref().map(|traces| traces.layer(program)))?;
+        if !fixed.allow_core_dumps {
+            process::protect_memory();
+        }
+        process::raise_file_limit();
+        process::check_file_limit(S::open_files(&args));
         let locate = |failure| configured.locate(S::NAME, failure);
         S::check(&args).map_err(|failure| locate(failure).into_usage())?;
         // From here on signals are queued.

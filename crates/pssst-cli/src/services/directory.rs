@@ -13,6 +13,7 @@ use pssst_directory_server::{
 };
 use pssst_net::RateLimit;
 
+use super::OTHER_FILES;
 use crate::args::format::nonzero_counts;
 use crate::args::key_file::Access;
 use crate::args::options::SuiteOption;
@@ -88,6 +89,9 @@ pub(crate) struct Fixed {
     #[command(flatten)]
     service: FixedOptions,
 }
+
+/// Most connections of each listener.
+const MAX_CONNECTIONS: usize = 4096;
 
 /// A directory that serves.
 pub(crate) struct DirectoryService {
@@ -172,6 +176,11 @@ impl Service for DirectoryService {
         Vec::new()
     }
 
+    fn open_files(_: &Args) -> u64 {
+        // Two listeners.
+        OTHER_FILES + 2 * MAX_CONNECTIONS as u64
+    }
+
     async fn start(args: &Args) -> Result<Self, Failure> {
         let bound = bind(&args.fixed).await?;
         let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());
@@ -214,6 +223,7 @@ async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
     let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
     let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);
     let mut builder = Directory::builder(store, Arc::new(schedule), certificate)
+        .max_connections(MAX_CONNECTIONS)
         .enrollment_limits(each, all)
         .rotation(args.activation_delay, args.grace_period);
     if let Some(operators) = operators(args)? {

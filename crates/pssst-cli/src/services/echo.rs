@@ -93,6 +93,10 @@ impl Service for EchoService {
         before.live.server.opened_by_lack(&after.live.server)
     }
 
+    fn open_files(args: &Args) -> u64 {
+        args.fixed.server.open_files()
+    }
+
     async fn start(args: &Args) -> Result<Self, Failure> {
         let prepared = args.live.server.prepare(args.suites(), None).await?;
         let handler = args.handler(prepared.clients.clone());

@@ -303,6 +303,10 @@ impl Service for GatewayService {
         lost.into_iter().chain(has_lost_ca.then_some("upstream-ca")).collect()
     }
 
+    fn open_files(args: &Args) -> u64 {
+        args.fixed.server.open_files() + u64::from(args.live.upstream.upstream_concurrency)
+    }
+
     async fn start(args: &Args) -> Result<Self, Failure> {
         let prepared = args.live.server.prepare(args.suites(), None).await?;
         let clients = prepared.clients.clone();

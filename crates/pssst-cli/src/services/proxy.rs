@@ -14,7 +14,7 @@ use pssst_net::{Client, Error, Retry};
 use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
-use super::client_metrics;
+use super::{OTHER_FILES, client_metrics};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
@@ -196,6 +196,11 @@ impl Service for ProxyService {
         let has_lost_identity = before.live.identity.is_some() && after.live.identity.is_none();
         let lost = before.live.key_source.opened_by_lack(&after.live.key_source);
         has_lost_identity.then_some("identity").into_iter().chain(lost).collect()
+    }
+
+    fn open_files(args: &Args) -> u64 {
+        // Each listening address has a client, which changes sockets now and then.
+        OTHER_FILES + 16 * args.fixed.listen.len() as u64
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {

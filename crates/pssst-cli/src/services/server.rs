@@ -13,6 +13,7 @@ use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, 
 use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
+use super::OTHER_FILES;
 use crate::args::format::sender;
 use crate::args::key_file;
 use keys::{KeyOptions, Keys};
@@ -173,6 +174,12 @@ impl LiveServerOptions {
 }
 
 impl FixedServerOptions {
+    /// Returns how many files it may open: a socket and an event queue for each worker.
+    pub(crate) fn open_files(&self) -> u64 {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        OTHER_FILES + 4 * self.workers.map_or_else(cores, u64::from)
+    }
+
     fn bind(&self) -> Result<BoundServer, Failure> {
         let mut builder = Server::builder()
             .max_datagram(self.max_datagram as usize)

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod crash;
+mod limits;
 mod manager;
 mod metrics;
 mod pool;

@@ -188,6 +188,30 @@ fn a_file_that_is_right_is_said_to_be() {
     assert_eq!(fleet.stdout(&["check-config", "good.toml"]), "good.toml is right: [serve]\n");
 }
 
+/// As Compose passes variables that have no value.
+#[test]
+fn empty_variables_count_as_none_and_others_are_named() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keygen", "--out", "server.key"]);
+    let serve = ["serve", "--secret-key", "server.key", "--listen", "127.0.0.1:0"];
+    let empty = ["CONFIG", "CLIENTS", "RATE_LIMIT", "METRICS", "VERBOSE", "OTLP_ENDPOINT", "WORKERS"];
+    let empty = empty.map(|name| format!("PSSST_{name}"));
+    let empty: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    fleet.start_in(&empty, &serve, 2).stop();
+    for (value, args, place) in [
+        ("garbage", &serve[..3], "'--workers (from the environment: PSSST_WORKERS)'"),
+        ("garbage", &[&serve[..], &["--workers", "0"]].concat(), "'--workers <N>'"),
+    ] {
+        let output = fleet.command(args).env("PSSST_WORKERS", value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(place), "{said}");
+    }
+    // Also where a command takes one.
+    let output = fleet.command(&["clients", "list"]).env("PSSST_STORE", "").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--store <LOCATION>"), "{said}");
+}
+
 #[test]
 fn flags_are_stronger_than_the_environment_and_that_is_stronger_than_the_file() {
     let fleet = Fleet::new();

@@ -354,15 +354,7 @@ fn counters_go_on_over_reloads() {
     fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
     let upstream = echo();
     fleet.write("clients", "");
-    let gateway = [
-        "gateway",
-        "--listen",
-        "127.0.0.1:0",
-        "--secret-key",
-        "server.key",
-        "--upstream",
-        &upstream,
-    ];
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
     let policy = ["--clients", "file:clients", "--unknown-clients", "allow", "--anonymous", "refuse"];
     let mut gateway = fleet.start(&[&gateway[..], &policy, &METRICS].concat(), 4);
     let keys_changed = samples(&mut gateway)["pssst_keyring_reload_timestamp_seconds"];
