@@ -158,9 +158,9 @@ impl Schedule {
     /// # Errors
     /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`]
     /// when activation delay and grace period together are less than twice the [refresh
-    /// interval](Schedule::refresh_interval), when servers would have to hold more than
-    /// [`Keyring::CAPACITY`] keys, for a key that is in it already, and beyond the end of time.
-    /// Nothing is changed then.
+    /// interval](Schedule::refresh_interval), when they are longer than 90 and 400 days, when
+    /// servers would have to hold more than [`Keyring::CAPACITY`] keys, and for a key that is in it
+    /// already. Nothing is changed then.
     pub fn rotate(
         &mut self,
         secret: SecretKey,
@@ -168,10 +168,14 @@ impl Schedule {
         activation_delay: Duration,
         grace_period: Duration,
     ) -> Result<PublicKey, Error> {
-        const TOO_LONG: Error = Error::InvalidSchedule("the times of the rotation are too far in the future");
+        const TOO_LONG: Error =
+            Error::InvalidSchedule("the activation delay is at most 90 days, and the grace period at most 400 days");
         let now = to_milliseconds(now);
         if self.keys.len() > self.current(now) + 1 {
             return Err(Error::RotationUnderWay);
+        }
+        if activation_delay > MAX_ACTIVATION_DELAY || grace_period > MAX_GRACE_PERIOD {
+            return Err(TOO_LONG);
         }
         let accepted = activation_delay.checked_add(grace_period).ok_or(TOO_LONG)?;
         if accepted < 2 * self.refresh_interval {
@@ -303,8 +307,13 @@ impl Entry {
     }
 }
 
-/// Seconds; as far as clients believe a document.
-const MAX_REFRESH_INTERVAL: u64 = 366 * 86_400;
+/// Longest time until a new key is used.
+const MAX_ACTIVATION_DELAY: Duration = Duration::from_hours(24 * 90);
+/// Longest use of an old key after a rotation: whatever was recorded until then falls with it.
+const MAX_GRACE_PERIOD: Duration = Duration::from_hours(24 * 400);
+
+/// Seconds; less than half of the longest rotation.
+const MAX_REFRESH_INTERVAL: u64 = 180 * 86_400;
 
 /// Largest integer that every JSON parser reads exactly (RFC 8259, section 6).
 const MAX_GENERATION: u64 = (1 << 53) - 1;

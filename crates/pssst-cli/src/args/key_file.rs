@@ -67,16 +67,25 @@ pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
     key.ok_or_else(|| no_key_in(path).with_remedy(remedy))
 }
 
-/// Writes a secret key to a new file that only its owner can read. Never overwrites one.
-pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut file = secret_file::create(path).map_err(|error| match error.kind() {
+/// Creates a file that only its owner can read. Never overwrites one.
+pub(crate) fn create(path: &Path) -> Result<File, Failure> {
+    secret_file::create(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             format!("{} exists already", path.display()),
-            "keys are never overwritten: choose another name, or remove the file first",
+            "secrets are never overwritten: choose another name, or remove the file first",
         ),
         _ => cannot("create", path, &error),
-    })?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| cannot("write", path, &error))
+    })
+}
+
+/// Writes a secret key to a new file that only its owner can read. Never overwrites one.
+pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut file = create(path)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a key is none, and would be in the way of the next.
+        drop(std::fs::remove_file(path));
+        cannot("write", path, &error)
+    })
 }
 
 fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<String>>, Failure> {

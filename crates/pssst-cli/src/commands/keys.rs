@@ -58,6 +58,9 @@ struct Init {
 struct Show {
     /// The schedule.
     schedule: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     access: Access,
 }
@@ -138,6 +141,14 @@ fn init(args: &Init) -> Result<(), Failure> {
 fn show(args: &Show) -> Result<(), Failure> {
     let schedule = Schedule::read(&args.schedule, args.access.allow_exposed_keys)
         .map_err(|error| of_file(&args.schedule, &error))?;
+    if args.json {
+        let object = serde_json::json!({
+            "generation": schedule.generation(),
+            "refresh_interval": schedule.refresh_interval().as_secs(),
+            "keys": schedule.keys(Timestamp::now()).collect::<Vec<_>>(),
+        });
+        return writeln!(io::stdout(), "{object}").map_err(|error| Failure::output(&error));
+    }
     let mut text = String::new();
     for PublishedKey { key, state, not_before, not_after, .. } in schedule.keys(Timestamp::now()) {
         let end = not_after.map_or_else(|| "its rotation".into(), |end| end.to_string());

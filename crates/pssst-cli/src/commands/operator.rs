@@ -1,14 +1,15 @@
-//! `pssst operator`: who may look after a directory.
+//! `pssst operator`: the operators of a directory.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pssst_directory_server::{Error, Operators};
 
+use crate::args::secret_out::SecretOut;
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
-/// Create credentials for operators of a directory.
+/// Create, list and remove the operators of a directory.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -18,33 +19,97 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Create(Create),
+    List(List),
+    Remove(Remove),
 }
 
-/// Create a token for an operator and print it. Its hash is added to the file; remove that line to
-/// revoke the token.
+/// Create a token for an operator and print it. Its hash is added to the file.
+///
+/// An operator may have several tokens, for a while when one takes the place of another.
 #[derive(clap::Args, Debug)]
 struct Create {
     /// The operator's name, for the audit log: letters, digits and `.`, `-`, `_`, `@`.
     name: String,
-    /// The file of operators, made if it is not there.
+    /// The file of operators, created if it does not exist.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    out: SecretOut,
+}
+
+/// List the names of the operators, one for each token.
+#[derive(clap::Args, Debug)]
+struct List {
+    /// The file of operators.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Remove all tokens of an operator.
+#[derive(clap::Args, Debug)]
+struct Remove {
+    /// The operator's name.
+    name: String,
+    /// The file of operators.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let Command::Create(Create { name, file }) = &args.command;
-    let token = Operators::add(file, name).map_err(|error| match error {
-        Error::Syntax(_) if Operators::new_credential(name).is_err() => Failure::new(
+    match &args.command {
+        Command::Create(args) => create(args),
+        Command::List(args) => list(args),
+        Command::Remove(args) => remove(args),
+    }
+}
+
+fn create(Create { name, file, out }: &Create) -> Result<(), Failure> {
+    if let Err(error) = Operators::new_credential(name) {
+        return Err(Failure::new(
             format!("no token for {name:?}: {error}"),
             "choose a name of up to 64 letters, digits and . - _ @",
-        ),
+        ));
+    }
+    let out = out.open()?;
+    let known =
+        if file.exists() { Operators::open(file).map_err(|error| of_file(file, &error))?.names() } else { Vec::new() };
+    let before = known.iter().filter(|known| *known == name).count();
+    if before > 0 {
+        notice(format_args!("{name} has {before} other tokens, which stay valid: `pssst operator remove` removes all"));
+    }
+    let mut undelivered = None;
+    let deliver = |token: &str| {
+        notice(format_args!("the token of {name}; it is shown only now"));
+        out.write(token).inspect_err(|error| undelivered = Some(Failure::output(error)))
+    };
+    let added = Operators::add(file, name, deliver);
+    added.map_err(|error| undelivered.unwrap_or_else(|| of_file(file, &error)))
+}
+
+fn list(List { file }: &List) -> Result<(), Failure> {
+    let operators = Operators::open(file).map_err(|error| of_file(file, &error))?;
+    let text: String = operators.names().into_iter().map(|name| name + "\n").collect();
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+}
+
+fn remove(Remove { name, file }: &Remove) -> Result<(), Failure> {
+    match Operators::remove(file, name).map_err(|error| of_file(file, &error))? {
+        0 => Err(Failure::new(
+            format!("{} has no operator {name:?}", file.display()),
+            "`pssst operator list` shows their names",
+        )),
+        removed => {
+            notice(format_args!("{name} is removed ({removed} tokens)"));
+            Ok(())
+        }
+    }
+}
+
+fn of_file(file: &Path, error: &Error) -> Failure {
+    match error {
         Error::Syntax(_) => {
             Failure::new(format!("{}: {error}", file.display()), "repair the file; it was left unchanged")
         }
-        error => {
-            Failure::new(format!("cannot write {}: {error}", file.display()), "check the path and its permissions")
-        }
-    })?;
-    notice(format_args!("the token of {name}; it is shown only now:"));
-    writeln!(io::stdout(), "{}", *token).map_err(|error| Failure::output(&error))
+        error => Failure::new(format!("cannot use {}: {error}", file.display()), "check the path and its permissions"),
+    }
 }

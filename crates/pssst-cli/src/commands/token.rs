@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use pssst_identity::TokenGrant;
-use pssst_identity::jiff::Timestamp;
+use pssst_identity::jiff::{Timestamp, Unit};
+use pssst_identity::{TokenGrant, TokenInfo};
+use zeroize::Zeroizing;
 
 use crate::args::options;
+use crate::args::secret_out::SecretOut;
 use crate::args::store::{Location, failure};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
@@ -41,6 +43,11 @@ struct Create {
     /// From when on the enrolled client is refused: a date, a time, or how long from now (`365d`).
     #[arg(long, value_name = "TIME", value_parser = options::time)]
     client_expires: Option<Timestamp>,
+    /// Print a JSON object: the token, its id and until when it is valid.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    out: SecretOut,
     #[command(flatten)]
     location: Location,
 }
@@ -51,9 +58,12 @@ struct List {
     /// Those that cannot be used any more as well.
     #[arg(long)]
     all: bool,
-    /// Most clients to print.
+    /// Most tokens to print.
     #[arg(long, value_name = "N", default_value = "1000")]
     limit: usize,
+    /// Print a JSON object per line, with all fields.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     location: Location,
 }
@@ -80,6 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 async fn create(args: &Create) -> Result<(), Failure> {
     let expires = Timestamp::now()
         .checked_add(args.valid)
+        .and_then(|time| time.round(Unit::Second))
         .map_err(|_| Failure::usage("the token would be valid for too long", "give a shorter time with --valid"))?;
     let grant = TokenGrant {
         name: args.name.clone(),
@@ -87,10 +98,24 @@ async fn create(args: &Create) -> Result<(), Failure> {
         expires,
         client_expires: args.client_expires,
     };
-    let token =
-        args.location.open_or_create_database().await?.create_token(grant).await.map_err(|error| failure(&error))?;
-    notice(format_args!("token {} is valid for one device until {expires}; it is shown only now:", token.id()));
-    writeln!(io::stdout(), "{}", *token.expose()).map_err(|error| Failure::output(&error))
+    let out = args.out.open()?;
+    let store = args.location.open_or_create_database().await?;
+    let token = store.create_token(grant).await.map_err(|error| failure(&error))?;
+    let (id, secret) = (token.id(), token.expose());
+    notice(format_args!("token {id} is valid for one device until {expires}; it is shown only now"));
+    let written = if args.json {
+        // None of these has a character that JSON escapes; no other copy of the secret is made.
+        let (open, close, secret) = ('{', '}', &*secret);
+        out.write(&Zeroizing::new(format!(r#"{open}"id":"{id}","token":"{secret}","expires":"{expires}"{close}"#)))
+    } else {
+        out.write(&secret)
+    };
+    if let Err(error) = written {
+        // Nobody has it, so nobody shall use it.
+        store.withdraw_token(id).await.map_err(|error| failure(&error))?;
+        return Err(Failure::output(&error).with_context(format_args!("token {id} is withdrawn")));
+    }
+    Ok(())
 }
 
 async fn list(args: &List) -> Result<(), Failure> {
@@ -99,6 +124,10 @@ async fn list(args: &List) -> Result<(), Failure> {
     let now = Timestamp::now();
     let mut text = String::new();
     for token in tokens {
+        if args.json {
+            text.extend([json(&token).to_string(), "\n".into()]);
+            continue;
+        }
         let state = match (&token.used, &token.withdrawn) {
             (Some((at, key)), _) => format!("used at {at} by {key}"),
             (None, Some(at)) => format!("withdrawn at {at}"),
@@ -109,6 +138,21 @@ async fn list(args: &List) -> Result<(), Failure> {
         text.extend([format!("{} {name} by {}, {state}\n", token.id, token.created_by)]);
     }
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+}
+
+fn json(token: &TokenInfo) -> serde_json::Value {
+    let (used, client) = token.used.map(|(at, key)| (at.to_string(), key.to_string())).unzip();
+    serde_json::json!({
+        "id": token.id.to_string(),
+        "name": token.grant.name,
+        "labels": token.grant.labels,
+        "expires": token.grant.expires.to_string(),
+        "client_expires": token.grant.client_expires.map(|time| time.to_string()),
+        "created_by": token.created_by,
+        "used": used,
+        "client": client,
+        "withdrawn": token.withdrawn.map(|time| time.to_string()),
+    })
 }
 
 async fn withdraw(args: &Withdraw) -> Result<(), Failure> {

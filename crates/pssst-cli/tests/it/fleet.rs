@@ -10,6 +10,7 @@ mod pool;
 mod process;
 mod reload;
 mod rotation;
+mod secrets;
 mod stalled_log;
 mod stores;
 #[cfg(feature = "otel")]

@@ -1,5 +1,6 @@
 //! The file of operators.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,26 +72,44 @@ impl Operators {
         Ok((format!("{name} {HASH_PREFIX}{hash}"), token))
     }
 
-    /// Creates a token for an operator, adds its line to a file, and returns the token. The file is
-    /// created if it does not exist, and keeps its comments. Blocks.
+    /// Creates a token for an operator, delivers it, and adds its line to a file: a token that was
+    /// not delivered admits nobody. The file is created if it does not exist, and keeps its
+    /// comments. Blocks.
     ///
     /// # Errors
-    /// The errors of [`Operators::new_credential`] and [`Operators::open`]. The file is unchanged
-    /// then.
-    pub fn add(path: &Path, name: &str) -> Result<Zeroizing<String>, Error> {
+    /// The errors of [`Operators::new_credential`], of [`Operators::open`] and of the delivery. The
+    /// file is unchanged then.
+    pub fn add(path: &Path, name: &str, deliver: impl FnOnce(&str) -> io::Result<()>) -> Result<(), Error> {
         let (line, token) = Self::new_credential(name)?;
         if !path.exists() {
             secret_file::create_if_missing(path)?;
         }
-        let _lock = atomic_file::lock(path)?;
-        let contents = Source::new(path).read()?;
-        parse(std::slice::from_ref(&contents))?;
-        let mut text = String::from_utf8_lossy(&contents).into_owned();
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        atomic_file::replace(path, 0o600, format!("{text}{line}\n").as_bytes())?;
-        Ok(token)
+        edit(path, |text| {
+            deliver(&token)?;
+            let separator = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            Ok(format!("{text}{separator}{line}\n"))
+        })
+    }
+
+    /// Removes all tokens of an operator from a file, and returns how many there were. Blocks.
+    ///
+    /// # Errors
+    /// The errors of [`Operators::open`]. The file is unchanged then.
+    pub fn remove(path: &Path, name: &str) -> Result<usize, Error> {
+        let mut removed = 0;
+        edit(path, |text| {
+            let is_other = |line: &&str| line.split_whitespace().next() != Some(name);
+            let kept: String = text.lines().filter(is_other).flat_map(|line| [line, "\n"]).collect();
+            removed = text.lines().count() - kept.lines().count();
+            // A file that has become empty would be refused.
+            Ok(if kept.is_empty() { "# No operators.\n".to_owned() } else { kept })
+        })?;
+        Ok(removed)
+    }
+
+    /// Returns the names of the operators, one for each token.
+    pub fn names(&self) -> Vec<String> {
+        self.current.load().iter().map(|operator| operator.name.clone()).collect()
     }
 
     /// Reads the file again, takes what is in it at once, and returns whether that is new. Blocks.
@@ -140,6 +159,19 @@ impl Operators {
         }
         found.map(|operator| operator.name.clone())
     }
+}
+
+/// Changes a file of operators that is right, as one.
+fn edit(path: &Path, change: impl FnOnce(&str) -> Result<String, Error>) -> Result<(), Error> {
+    let _lock = atomic_file::lock(path)?;
+    let contents = Source::new(path).read()?;
+    parse(std::slice::from_ref(&contents))?;
+    let text = String::from_utf8_lossy(&contents);
+    let changed = change(&text)?;
+    if changed != text {
+        atomic_file::replace(path, 0o600, changed.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn parse(contents: &[Contents]) -> Result<Vec<Operator>, Error> {
@@ -206,15 +238,53 @@ mod tests {
         assert_eq!(Operators::open(file.path()).unwrap().find("hunter2"), None);
     }
 
+    fn add(path: &Path, name: &str) -> Result<String, Error> {
+        let mut delivered = String::new();
+        let deliver = |token: &str| {
+            token.clone_into(&mut delivered);
+            Ok(())
+        };
+        Operators::add(path, name, deliver)?;
+        Ok(delivered)
+    }
+
+    #[test]
+    fn a_token_that_nobody_got_admits_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operators.txt");
+        add(&path, "alice").unwrap();
+        let before = std::fs::read_to_string(&path).unwrap();
+        let refused = Operators::add(&path, "bob", |_| Err(io::ErrorKind::StorageFull.into()));
+        assert!(matches!(refused, Err(Error::File(_))), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn removing_an_operator_removes_all_tokens_of_that_name_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operators.txt");
+        for name in ["alice", "bob", "alice", "alice2"] {
+            add(&path, name).unwrap();
+        }
+        assert_eq!(Operators::open(&path).unwrap().names(), ["alice", "bob", "alice", "alice2"]);
+        let followed = Operators::open(&path).unwrap();
+        for (name, removed, left) in [("alice", 2, 2), ("carol", 0, 2), ("bob", 1, 1), ("alice2", 1, 0)] {
+            assert_eq!(Operators::remove(&path, name).unwrap(), removed);
+            // Even when nobody is left the file is not empty, which would count as damage.
+            followed.reload().unwrap();
+            assert_eq!(followed.names().len(), left);
+        }
+    }
+
     #[test]
     fn an_operator_is_added_to_whole_files_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("operators.txt");
-        let alices = Operators::add(&path, "alice").unwrap();
+        let alices = add(&path, "alice").unwrap();
         // An editor left no newline at the end.
         let text = format!("# staff\n{}", std::fs::read_to_string(&path).unwrap().trim_end());
         std::fs::write(&path, &text).unwrap();
-        let bobs = Operators::add(&path, "bob").unwrap();
+        let bobs = add(&path, "bob").unwrap();
         let operators = Operators::open(&path).unwrap();
         for (token, name) in [(&alices, "alice"), (&bobs, "bob")] {
             assert_eq!(operators.find(token).as_deref(), Some(name));
@@ -223,7 +293,7 @@ mod tests {
         // Half a line, as an interrupted writer leaves it, is not joined with another.
         let broken = format!("{text}\ncarol sha256:00");
         std::fs::write(&path, &broken).unwrap();
-        assert!(matches!(Operators::add(&path, "dave"), Err(Error::Syntax(_))));
+        assert!(matches!(add(&path, "dave"), Err(Error::Syntax(_))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), broken);
     }
 

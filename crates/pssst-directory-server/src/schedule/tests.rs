@@ -85,8 +85,10 @@ fn rotations_that_would_lose_somebody_are_refused() {
     let tick = Duration::from_millis(1);
     assert!(refusal(&fresh, 2, start(), I, I.saturating_sub(tick)).contains("twice the refresh interval"));
     assert!(refusal(&fresh, 1, start(), I, I).contains("twice"));
-    assert!(refusal(&fresh, 2, start(), Duration::MAX, I).contains("too far"));
-    assert!(refusal(&fresh, 2, start(), Duration::from_secs(u64::MAX / 2), I).contains("too far"));
+    let day = Duration::from_hours(24);
+    for (delay, grace) in [(Duration::MAX, I), (I, Duration::MAX), (91 * day, I), (I, 401 * day)] {
+        assert!(refusal(&fresh, 2, start(), delay, grace).contains("at most 90 days"));
+    }
     assert!(refusal(&fresh, 2, start(), Duration::ZERO, 2 * I).contains("order"), "two keys cannot begin together");
 
     let mut schedule = fresh.clone().with_refresh_interval(Duration::from_millis(1500));

@@ -1,0 +1,92 @@
+//! Secrets that the program creates: where they go, and what becomes of those that get nowhere.
+
+use std::fs::{File, metadata, read_to_string};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::fleet::process::Fleet;
+
+const STORE: [&str; 2] = ["--store", "sqlite:clients.db"];
+
+/// Runs a command that must fail since its output finds no room.
+fn on_a_full_disk(fleet: &Fleet, args: &[&str]) -> String {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = fleet.command(args).stdin(Stdio::null()).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs a command whose files cannot grow.
+fn without_room_for_files(fleet: &Fleet, args: &[&str]) -> String {
+    let command = fleet.command(args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program()).args(args);
+    let output = shell.current_dir(fleet.path("")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_secret_goes_to_a_file_of_its_owner() {
+    let fleet = Fleet::new();
+    fleet.stdout(&[&["token", "create", "--out", "token"], &STORE[..]].concat());
+    fleet.stdout(&["operator", "create", "alice", "--file", "operators", "--out", "alice"]);
+    for (file, prefix) in [("token", "pssst-token-"), ("alice", "pssst-operator-")] {
+        let mode = metadata(fleet.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+        let secret = read_to_string(fleet.path(file)).unwrap();
+        assert!(secret.starts_with(prefix) && secret.ends_with('\n'), "{secret}");
+    }
+    // What is there is not overwritten, and no credential is made.
+    let said = fleet.refusal(&[&["token", "create", "--out", "token"], &STORE[..]].concat());
+    assert!(said.contains("token exists already"), "{said}");
+    let said = fleet.refusal(&["operator", "create", "bob", "--file", "operators", "--out", "alice"]);
+    assert!(said.contains("alice exists already"), "{said}");
+    assert_eq!(fleet.stdout(&["operator", "list", "--file", "operators"]), "alice\n");
+    assert_eq!(fleet.stdout(&[&["token", "list"], &STORE[..]].concat()).lines().count(), 1);
+    fleet.stdout(&["operator", "remove", "alice", "--file", "operators"]);
+    assert_eq!(fleet.stdout(&["operator", "list", "--file", "operators"]), "");
+    let said = fleet.refusal(&["operator", "remove", "alice", "--file", "operators"]);
+    assert!(said.contains("no operator \"alice\""), "{said}");
+}
+
+#[test]
+fn what_gets_nowhere_is_worth_nothing() {
+    let fleet = Fleet::new();
+    let said = on_a_full_disk(&fleet, &[&["token", "create"], &STORE[..]].concat());
+    assert!(said.contains("is withdrawn: cannot write the output: No space left on device"), "{said}");
+    let list = fleet.stdout(&[&["token", "list", "--all", "--json"], &STORE[..]].concat());
+    let token: Value = serde_json::from_str(list.trim()).unwrap();
+    assert!(token["withdrawn"].is_string() && token["used"].is_null(), "{token}");
+
+    let said = on_a_full_disk(&fleet, &["operator", "create", "alice", "--file", "operators"]);
+    assert!(said.contains("cannot write the output"), "{said}");
+    assert_eq!(fleet.stdout(&["operator", "list", "--file", "operators"]), "");
+
+    // Half a file would be in the way.
+    let said = without_room_for_files(&fleet, &["keygen", "--out", "client.key"]);
+    assert!(said.contains("cannot write client.key"), "{said}");
+    let said = without_room_for_files(&fleet, &["operator", "create", "bob", "--file", "operators", "--out", "bob"]);
+    assert!(said.contains("cannot write the output"), "{said}");
+    assert!(!fleet.path("client.key").exists() && !fleet.path("bob").exists());
+    assert_eq!(fleet.stdout(&["operator", "list", "--file", "operators"]), "");
+}
+
+/// For scripts.
+#[test]
+fn tokens_and_keys_are_shown_as_json() {
+    let fleet = Fleet::new();
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&fleet.stdout(args)).unwrap() };
+    let create = ["token", "create", "--json", "--name", "boiler-7", "--label", "site=north"];
+    let token = json(&[&create[..], &STORE].concat());
+    assert!(token["token"].as_str().unwrap().starts_with("pssst-token-"), "{token}");
+    let listed = json(&[&["token", "list", "--json"], &STORE[..]].concat());
+    assert_eq!((&listed["id"], &listed["expires"]), (&token["id"], &token["expires"]));
+    assert_eq!((&listed["name"], &listed["labels"]["site"]), (&"boiler-7".into(), &"north".into()));
+    let key = fleet.stdout(&["keys", "init", "keys.json"]);
+    let schedule = json(&["keys", "show", "keys.json", "--json"]);
+    assert_eq!((&schedule["keys"][0]["key"], &schedule["keys"][0]["state"]), (&key.trim().into(), &"current".into()));
+    assert_eq!((&schedule["generation"], &schedule["refresh_interval"]), (&0.into(), &3600.into()));
+}
