@@ -13,6 +13,8 @@ named_enum! {
     pub enum DirectoryEvent {
         /// A connection was accepted.
         Connected => "connected",
+        /// An idle connection gave way to a new one.
+        ConnectionEvicted => "connection_evicted",
         /// The system could not accept a connection, for instance for lack of file descriptors.
         AcceptFailed => "accept_failed",
         /// A TLS handshake failed: another version, another authority, or no TLS at all.
@@ -49,6 +51,7 @@ impl From<HttpEvent> for DirectoryEvent {
     fn from(event: HttpEvent) -> Self {
         match event {
             HttpEvent::Connected => Self::Connected,
+            HttpEvent::Evicted => Self::ConnectionEvicted,
             HttpEvent::AcceptFailed => Self::AcceptFailed,
             HttpEvent::HandshakeFailed => Self::HandshakeFailed,
             HttpEvent::HandshakeTimedOut => Self::HandshakeTimedOut,

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::Answer;
+use crate::slots::Slot;
 use crate::stats::{Counters, HttpEvent};
 
 /// For the head of a request, from the end of the one before: so an idle connection lives no
@@ -26,6 +27,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the connection as a whole: this also ends those that do not read their responses.
 const MAX_AGE: Duration = Duration::from_secs(120);
+/// The same two where health checks connect.
+const PROBE_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 /// For the request in flight when a connection ends.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest head of a request, in bytes, which is also the buffer of each connection.
@@ -35,27 +38,38 @@ const MAX_HEAD_LEN: usize = 16 * 1024;
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) max_body_len: usize,
+    pub(crate) is_for_probes: bool,
     pub(crate) counters: Arc<Counters>,
     /// Accepts no further request.
     pub(crate) stop: CancellationToken,
 }
 
 /// Serves the requests of one connection, until it ends or gets too old, or a stop.
-pub(crate) async fn serve<S, A>(stream: S, answer: A, context: &Context) -> Result<(), hyper::Error>
+pub(crate) async fn serve<S, A>(stream: S, answer: A, context: &Context, slot: &Slot) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answer,
 {
-    let service = service_fn(|request| in_time(&answer, request, context));
+    let (head_timeout, max_age) = if context.is_for_probes { PROBE_TIMEOUTS } else { (HEAD_TIMEOUT, MAX_AGE) };
+    let service = service_fn(|request| {
+        slot.set_busy();
+        let response = in_time(&answer, request, context);
+        async {
+            let response = response.await;
+            slot.set_idle();
+            response
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
+        .keep_alive(!context.is_for_probes)
         .max_buf_size(MAX_HEAD_LEN)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = async { drop(timeout(MAX_AGE, context.stop.cancelled()).await) } => {
+        () = async { drop(timeout(max_age, context.stop.cancelled()).await) } => {
             connection.as_mut().graceful_shutdown();
             timeout(LAST_REQUEST_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }

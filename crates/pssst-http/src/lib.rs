@@ -38,6 +38,7 @@ mod answer;
 mod connection;
 mod listener;
 mod server;
+mod slots;
 mod stats;
 #[cfg(feature = "tls")]
 mod tls;

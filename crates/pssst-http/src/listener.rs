@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use pssst_support::Backoff;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Peer};
 use crate::connection::{self, Context};
 use crate::server::Server;
+use crate::slots::{Slot, Slots};
 use crate::stats::HttpEvent;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -28,6 +28,7 @@ pub struct Listener {
     address: SocketAddr,
     max_connections: usize,
     max_body_len: usize,
+    is_for_probes: bool,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
@@ -44,6 +45,7 @@ impl Listener {
             socket,
             max_connections: 64,
             max_body_len: 8 * 1024,
+            is_for_probes: false,
             #[cfg(feature = "tls")]
             tls: None,
         })
@@ -54,9 +56,19 @@ impl Listener {
         self.address
     }
 
-    /// Sets the number of connections at a time: 64 by default, at least 1. More wait.
+    /// Sets the number of connections at a time: 64 by default, at least 1.
+    ///
+    /// A new one takes the place of the one that has been idle for the longest time, of the source
+    /// (IPv4 /24, IPv6 /56) with the most connections. It waits while all have a request in
+    /// progress.
     pub fn max_connections(self, max_connections: usize) -> Self {
-        Self { max_connections: max_connections.clamp(1, Semaphore::MAX_PERMITS), ..self }
+        Self { max_connections: max_connections.max(1), ..self }
+    }
+
+    /// Serves one request for each connection, within seconds: for health checks, which must be
+    /// answered whatever others hold open.
+    pub fn for_probes(self) -> Self {
+        Self { is_for_probes: true, ..self }
     }
 
     /// Sets the number of bytes of a request's body: 8 KiB by default.
@@ -83,13 +95,14 @@ impl Listener {
         let server = Server::new(self.address);
         let accept = Accept {
             socket: self.socket,
-            permits: Arc::new(Semaphore::new(self.max_connections)),
+            slots: Arc::new(Slots::new(self.max_connections)),
             connections: Arc::new(Connections {
                 connect,
                 #[cfg(feature = "tls")]
                 tls: self.tls,
                 context: Context {
                     max_body_len: self.max_body_len,
+                    is_for_probes: self.is_for_probes,
                     counters: Arc::clone(&server.counters),
                     stop: server.stop.clone(),
                 },
@@ -103,7 +116,7 @@ impl Listener {
 /// Accepts connections.
 struct Accept<C> {
     socket: TcpListener,
-    permits: Arc<Semaphore>,
+    slots: Arc<Slots>,
     connections: Arc<Connections<C>>,
 }
 
@@ -127,19 +140,26 @@ where
             let mut is_failing = false;
             loop {
                 let accepted = async {
-                    let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
-                    Ok::<_, io::Error>((permit, self.socket.accept().await?))
+                    let (stream, address) = self.socket.accept().await?;
+                    let address = address.ip().to_canonical();
+                    Ok::<_, io::Error>((stream, address, self.slots.take(address).await))
                 };
                 let Some(accepted) = stop.run_until_cancelled(accepted).await else { return };
                 match accepted {
-                    Ok((permit, (stream, address))) => {
+                    Ok((stream, address, (slot, has_evicted))) => {
                         is_failing = false;
                         backoff.reset();
                         self.connections.context.counters.add(HttpEvent::Connected);
+                        if has_evicted {
+                            self.connections.context.counters.add(HttpEvent::Evicted);
+                        }
                         let (connections, abort) = (Arc::clone(&self.connections), abort.clone());
                         tasks.spawn(async move {
-                            abort.run_until_cancelled(connections.serve(stream, address.ip())).await;
-                            drop(permit);
+                            tokio::select! {
+                                () = connections.serve(stream, address, &slot) => {}
+                                () = slot.evicted() => {}
+                                () = abort.cancelled() => {}
+                            }
                         });
                     }
                     Err(error) => {
@@ -165,22 +185,22 @@ where
     C: Fn(Peer) -> A + Send + Sync + 'static,
     A: Answer,
 {
-    async fn serve(&self, stream: TcpStream, address: IpAddr) {
+    async fn serve(&self, stream: TcpStream, address: IpAddr, slot: &Slot) {
         let peer = Peer::new(address);
         let address = peer.address;
         // Responses are small, and written at once.
         drop(stream.set_nodelay(true));
         #[cfg(feature = "tls")]
         let outcome = match &self.tls {
-            None => connection::serve(stream, (self.connect)(peer), &self.context).await,
+            None => connection::serve(stream, (self.connect)(peer), &self.context, slot).await,
             Some(tls) => {
                 let Some((stream, certificates)) = tls.accept(stream, address, &self.context).await else { return };
                 let peer = Peer { certificates, ..peer };
-                connection::serve(stream, (self.connect)(peer), &self.context).await
+                connection::serve(stream, (self.connect)(peer), &self.context, slot).await
             }
         };
         #[cfg(not(feature = "tls"))]
-        let outcome = connection::serve(stream, (self.connect)(peer), &self.context).await;
+        let outcome = connection::serve(stream, (self.connect)(peer), &self.context, slot).await;
         if let Err(error) = outcome {
             tracing::debug!(%address, %error, "a connection ended early");
         }

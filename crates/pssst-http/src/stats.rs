@@ -12,6 +12,8 @@ named_enum! {
     pub enum HttpEvent {
         /// A connection was accepted.
         Connected => "connected",
+        /// An idle connection gave way to a new one.
+        Evicted => "connection_evicted",
         /// The system could not accept a connection, for instance for lack of file descriptors.
         AcceptFailed => "accept_failed",
         /// A TLS handshake failed: another version, another authority, or no TLS at all.

@@ -39,6 +39,15 @@ async fn read_to_end(mut stream: TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let becomes_so = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, becomes_so).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 #[tokio::test]
 async fn requests_are_answered_up_to_their_limit() {
     let server = serve(|listener| listener.max_body_len(100)).await;
@@ -56,16 +65,63 @@ async fn requests_are_answered_up_to_their_limit() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait() {
-    let server = serve(|listener| listener.max_connections(1)).await;
+async fn a_new_connection_takes_the_place_of_the_longest_idle() {
+    let server = serve(|listener| listener.max_connections(2)).await;
     let first = connect(&server).await;
+    until("it is open", || server.stats().connections() == 1).await;
+    // Halfway through a request is in progress, and not idle.
+    let mut busy = connect(&server).await;
+    busy.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\no").await.unwrap();
+    until("they are open", || server.stats().connections() == 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..20 {
+        let mut newer = connect(&server).await;
+        send(&mut newer, "hello").await;
+        assert!(read_to_end(newer).await.ends_with("hello"));
+    }
+    assert_eq!(read_to_end(first).await, "");
+    assert_eq!(server.stats().count(HttpEvent::Evicted), 1);
+    busy.write_all(b"k").await.unwrap();
+    assert!(read_to_end(busy).await.ends_with("ok"));
+}
+
+#[tokio::test]
+async fn connections_wait_while_all_have_a_request_in_progress() {
+    let server = serve(|listener| listener.max_connections(1)).await;
+    let mut first = connect(&server).await;
+    first.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\no").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let mut second = connect(&server).await;
     send(&mut second, "hello").await;
     let mut waiting = Box::pin(read_to_end(second));
     assert!(timeout(Duration::from_millis(200), &mut waiting).await.is_err());
     assert_eq!(server.stats().connections(), 1);
-    drop(first);
+    first.write_all(b"k").await.unwrap();
     assert!(waiting.await.ends_with("hello"));
+    // The first one had its answer, and was idle.
+    assert!(read_to_end(first).await.ends_with("ok"));
+}
+
+/// Whatever is held open, from the same machine too.
+#[tokio::test]
+async fn probes_are_answered_under_attack() {
+    let server = serve(Listener::for_probes).await;
+    let mut held = Vec::new();
+    for number in 0..300 {
+        let mut slow = connect(&server).await;
+        if number & 1 == 0 {
+            slow.write_all(b"GET /livez HTT").await.unwrap();
+        }
+        held.push(slow);
+        if number % 10 == 0 {
+            let mut probe = connect(&server).await;
+            // It would keep the connection, and may not.
+            probe.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            assert!(read_to_end(probe).await.starts_with("HTTP/1.1 200"), "{number}");
+        }
+    }
+    assert!(server.stats().connections() <= 64);
+    until("the slow ones are cut", || server.stats().connections() == 0).await;
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ pub mod blocking;
 #[doc(hidden)]
 pub mod runtime;
 pub mod udp;
+mod wiping;
 
 mod client;
 mod error;

@@ -43,7 +43,7 @@ struct Create {
     /// From when on the enrolled client is refused: a date, a time, or how long from now (`365d`).
     #[arg(long, value_name = "TIME", value_parser = options::time)]
     client_expires: Option<Timestamp>,
-    /// Print a JSON object: the token, its id and until when it is valid.
+    /// Print a JSON object: the token, its id and its expiry.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -16,3 +16,4 @@ mod stores;
 #[cfg(feature = "otel")]
 mod traces;
 mod walkthrough;
+mod wiping;

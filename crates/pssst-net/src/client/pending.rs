@@ -11,6 +11,7 @@ use pssst_support::sync::lock;
 use tokio::sync::oneshot;
 
 use super::stats::Counts;
+use crate::wiping::on_wiped_stack;
 
 /// The requests under way, by their exchange values.
 #[derive(Default)]
@@ -80,7 +81,7 @@ impl Pending {
             counts.unmatched_replies.add();
             return false;
         };
-        match entry.get().pending.open(packet) {
+        match on_wiped_stack(|| entry.get().pending.open(packet)) {
             Ok(message) => {
                 let message = Bytes::copy_from_slice(message);
                 // If the caller no longer waits, the reply is dropped.

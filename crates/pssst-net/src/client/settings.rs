@@ -4,13 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use pssst::{PendingReply, PublicKey, SecretKey, Suite, SysRng};
-use zeroize::zeroize_stack;
 
 use super::backoff::Retry;
 use crate::Error;
-
-/// Stack that sealing one request uses, in bytes, with a margin.
-const SEAL_STACK_LEN: usize = 8 * 1024;
+use crate::wiping::on_wiped_stack;
 
 /// The options of a client, which stay as they are.
 #[derive(Clone)]
@@ -60,15 +57,10 @@ impl Sealer {
     /// Seals a message. What opens the reply never moves in memory, and the stack keeps no copy of
     /// it.
     pub(super) fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
-        let sealed = self.seal_on_stack(message);
-        zeroize_stack::<SEAL_STACK_LEN>();
-        sealed
-    }
-
-    #[inline(never)]
-    fn seal_on_stack(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
-        let (packet, pending) = self.client.seal_request_to_vec(&mut SysRng, message)?;
-        Ok((packet, Box::new(pending)))
+        on_wiped_stack(|| {
+            let (packet, pending) = self.client.seal_request_to_vec(&mut SysRng, message)?;
+            Ok((packet, Box::new(pending)))
+        })
     }
 }
 

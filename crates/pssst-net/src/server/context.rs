@@ -19,7 +19,8 @@ pub(super) struct Source {
 
 /// A worker's record of a request that a handler has, to answer it.
 pub(super) struct ReplyContext {
-    pub(super) sealer: ReplySealer,
+    /// It stays where it is, and so leaves no copy of its secret behind.
+    pub(super) sealer: Box<ReplySealer>,
     pub(super) source: Source,
     pub(super) received: Instant,
     /// When the handler got the request.

@@ -21,6 +21,7 @@ use crate::reply_cache::Entry;
 use crate::runtime::{Heartbeat, LogThrottle};
 use crate::time::nanos;
 use crate::udp::{BatchSocket, ReceiveBatch, SendBatch};
+use crate::wiping::on_wiped_stack;
 
 #[cfg(test)]
 mod tests;
@@ -111,7 +112,7 @@ impl<S: ServerSocket> Worker<S> {
                 biased;
                 () = shutdown.requested() => break,
                 finished = self.processor.handlers.next_finished(), if self.processor.in_flight > 0 => {
-                    self.processor.finish(finished);
+                    on_wiped_stack(|| self.processor.finish(finished));
                     self.socket.try_receive(&mut self.received)
                 }
                 received = self.socket.receive(&mut self.received) => received,
@@ -203,7 +204,7 @@ impl<S: ServerSocket> Worker<S> {
         }
         while self.processor.in_flight > 0 {
             match tokio::time::timeout_at(deadline, self.processor.handlers.next_finished()).await {
-                Ok(finished) => self.processor.finish(finished),
+                Ok(finished) => on_wiped_stack(|| self.processor.finish(finished)),
                 Err(_) => self.processor.abandon(),
             }
             self.answer().await;
@@ -224,8 +225,12 @@ impl RequestProcessor {
         self.handlers.configure(&self.shared.config.load(), &self.counts)
     }
 
-    /// Opens a batch and gives its requests to the handler.
+    /// Opens a batch and gives its requests to the handler. The stack keeps nothing of it.
     fn open(&mut self, batch: &mut ReceiveBatch) {
+        on_wiped_stack(|| self.open_each(batch));
+    }
+
+    fn open_each(&mut self, batch: &mut ReceiveBatch) {
         let received = Instant::now();
         self.counts.received.add(batch.len() as u64);
         self.counts.batch_size.record(batch.len() as u64);
@@ -300,7 +305,8 @@ impl RequestProcessor {
             suite,
             exchange_value: *sealer.exchange_value(),
         };
-        let context = ReplyContext { sealer, source, received, handed: Instant::now(), max_reply, pending };
+        let context =
+            ReplyContext { sealer: Box::new(sealer), source, received, handed: Instant::now(), max_reply, pending };
         self.in_flight += 1;
         if let Some(finished) = self.handlers.start(request, context) {
             self.finish(finished);
@@ -342,7 +348,7 @@ impl RequestProcessor {
         }
         let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
         let packet = self.replies.push(source.peer, source.local, len, sealed);
-        match (sealer.seal(reply.message(), packet), pending) {
+        match (sealer.seal_boxed(reply.message(), packet), pending) {
             (Ok(packet), Some(pending)) => pending.finish(packet),
             (Ok(_), None) => {}
             // It has all the room that it needs, so this is never reached.
@@ -355,6 +361,12 @@ impl RequestProcessor {
 
     /// Takes what handlers have finished by now, as much as is sent together.
     fn collect(&mut self) {
+        if self.in_flight > 0 {
+            on_wiped_stack(|| self.collect_finished());
+        }
+    }
+
+    fn collect_finished(&mut self) {
         while self.in_flight > 0 && self.replies.len() < BATCH_LEN {
             let Some(finished) = self.handlers.next_finished().now_or_never() else { break };
             self.finish(finished);

@@ -22,7 +22,7 @@ pub(crate) async fn serve(address: SocketAddr, telemetry: Telemetry) -> Result<S
         Failure::new(format!("cannot serve metrics at {address}: {error}"), "choose another port").of_option("metrics")
     })?;
     let telemetry = Arc::new(telemetry);
-    Ok(listener.serve(move |_| {
+    Ok(listener.for_probes().serve(move |_| {
         let telemetry = Arc::clone(&telemetry);
         move |request: Request<RequestBody>| ready(answer(&request, &telemetry))
     }))

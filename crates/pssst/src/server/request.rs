@@ -106,9 +106,22 @@ impl ReplySealer {
     /// # Errors
     /// [`Error::BufferTooSmall`]; the reply is then forgone.
     pub fn seal<'b>(self, message: &[u8], buffer: &'b mut [u8]) -> Result<&'b mut [u8], Error> {
-        let packet = packet::message_slot(buffer, OVERHEAD, message.len())?;
-        Parts::split(packet)?.body.copy_from_slice(message);
-        self.seal_in_place(packet)
+        self.seal_once(message, buffer)
+    }
+
+    /// Seals as [`seal`](Self::seal) does, without moving the secret: a sealer in a box leaves no
+    /// copy of it behind when it is handed from one place to another.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`]; the reply is then forgone.
+    #[cfg(feature = "alloc")]
+    #[expect(clippy::boxed_local, reason = "the box is what keeps the secret in its place")]
+    pub fn seal_boxed<'b>(
+        self: alloc::boxed::Box<Self>,
+        message: &[u8],
+        buffer: &'b mut [u8],
+    ) -> Result<&'b mut [u8], Error> {
+        self.seal_once(message, buffer)
     }
 
     /// Seals a message that is already where it belongs: `packet` is the whole reply, and its
@@ -133,6 +146,16 @@ impl ReplySealer {
     /// [`Error::BufferTooSmall`] when `packet` is shorter than [`OVERHEAD`]; the reply is then
     /// forgone.
     pub fn seal_in_place(self, packet: &mut [u8]) -> Result<&mut [u8], Error> {
+        self.seal_in_place_once(packet)
+    }
+
+    fn seal_once<'b>(&self, message: &[u8], buffer: &'b mut [u8]) -> Result<&'b mut [u8], Error> {
+        let packet = packet::message_slot(buffer, OVERHEAD, message.len())?;
+        Parts::split(packet)?.body.copy_from_slice(message);
+        self.seal_in_place_once(packet)
+    }
+
+    fn seal_in_place_once<'b>(&self, packet: &'b mut [u8]) -> Result<&'b mut [u8], Error> {
         let Ok(parts) = Parts::split(packet) else {
             return Err(Error::BufferTooSmall { needed: OVERHEAD });
         };

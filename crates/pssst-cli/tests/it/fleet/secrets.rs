@@ -39,7 +39,7 @@ fn a_secret_goes_to_a_file_of_its_owner() {
         let secret = read_to_string(fleet.path(file)).unwrap();
         assert!(secret.starts_with(prefix) && secret.ends_with('\n'), "{secret}");
     }
-    // What is there is not overwritten, and no credential is made.
+    // An existing file is not overwritten, and no credential is made.
     let said = fleet.refusal(&[&["token", "create", "--out", "token"], &STORE[..]].concat());
     assert!(said.contains("token exists already"), "{said}");
     let said = fleet.refusal(&["operator", "create", "bob", "--file", "operators", "--out", "alice"]);
