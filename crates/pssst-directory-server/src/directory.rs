@@ -215,8 +215,8 @@ impl DirectoryBuilder {
         Self { rotation: Rotation { activation_delay, grace_period }, ..self }
     }
 
-    /// Sets the most connections of each listener: 4,096 by default; 0 counts as 1. Operators have a
-    /// listener of their own, whose places no device takes. More connections take the places of
+    /// Sets the most connections of each listener: 4,096 by default; 0 counts as 1. Operators have
+    /// a listener of their own, whose places no device takes. More connections take the places of
     /// idle ones, of the source with the most.
     pub fn max_connections(self, max_connections: usize) -> Self {
         Self { max_connections: max_connections.max(1), ..self }

@@ -16,7 +16,7 @@ use tower::{Service, ServiceBuilder};
 
 use crate::admission_control::{AdmissionControl, AdmissionLayer};
 use crate::stats::{Counters, ExchangeOutcome, GatewayStats};
-use crate::upstream::http::HttpUpstream;
+use crate::upstream::http::{HttpConnections, HttpUpstream};
 use crate::upstream::stream::{StreamAddr, StreamUpstream};
 use crate::upstream::udp::UdpUpstream;
 use crate::upstream::{Answer, Failure, Upstream};
@@ -101,7 +101,7 @@ impl Gateway {
 
 /// A worker's connection to the upstream.
 enum Connection {
-    Http(Option<reqwest::Client>),
+    Http(Option<HttpConnections>),
     Udp(UdpUpstream),
     Stream(StreamUpstream),
 }
@@ -110,7 +110,7 @@ impl Connection {
     fn new(shared: &Shared) -> Self {
         match &shared.endpoint {
             // Building the gateway has shown that a client can be made.
-            Endpoint::Http(http) => Self::Http(http.client().ok()),
+            Endpoint::Http(http) => Self::Http(http.connections().ok()),
             Endpoint::Udp(addresses) => Self::Udp(UdpUpstream::new(addresses.clone(), shared.settings.max_reply)),
             Endpoint::Tcp(addresses) => Self::Stream(StreamUpstream::new(StreamAddr::Tcp(addresses.clone()))),
             Endpoint::Unix(path) => Self::Stream(StreamUpstream::new(StreamAddr::Unix(path.clone()))),
@@ -143,9 +143,9 @@ impl Shared {
     async fn call(&self, connection: &Connection, request: Request) -> Result<Answer, Failure> {
         let Settings { max_reply, is_one_way, .. } = self.settings;
         match (connection, &self.endpoint) {
-            (Connection::Http(Some(client)), Endpoint::Http(http)) => {
+            (Connection::Http(Some(connections)), Endpoint::Http(http)) => {
                 let name = request.client_key().and_then(|key| (self.names)(key));
-                http.call(client, request, name, max_reply, is_one_way).await
+                http.call(connections, request, name, max_reply, is_one_way).await
             }
             (Connection::Udp(udp), _) => udp.call(&self.message(request), is_one_way).await,
             (Connection::Stream(stream), _) => stream.call(&self.message(request), max_reply, is_one_way).await,

@@ -27,7 +27,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the connection as a whole: this also ends those that do not read their responses.
 const MAX_AGE: Duration = Duration::from_secs(120);
-/// The same two where health checks connect.
+/// Limits of a head and of a connection where health checks connect.
 const PROBE_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 /// For the request in flight when a connection ends.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

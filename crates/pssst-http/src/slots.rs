@@ -48,8 +48,8 @@ impl Slots {
         Self { max, table: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Takes a place, and returns whether another connection had to give way. Waits while all places
-    /// are in use.
+    /// Takes a place, and returns whether another connection had to give way. Waits while all
+    /// places are in use.
     pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> (Slot, bool) {
         loop {
             let changed = self.changed.notified();

@@ -1,17 +1,20 @@
 //! Upstreams that speak HTTP: a message is the body of a POST.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pssst_net::udp::Resolver;
 use pssst_net::{Reply, Request};
+use pssst_support::sync::lock;
 use pssst_support::tls::{self, Trust, client_config};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Client, ClientBuilder, Response, Url, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{Answer, Failure, is_local_shortage};
@@ -111,12 +114,13 @@ impl HttpUpstream {
         let resolver = Arc::new(HttpResolver(Resolver::new(host)));
         let http =
             Self { url, tls, version, content_type, authorization, status_rule, trace_parent, resolver, timeout };
-        http.client().map_err(|error| Error::HttpClient(error.into()))?;
+        http.client(MAX_IDLE).map_err(|error| Error::HttpClient(error.into()))?;
         Ok(http)
     }
 
-    /// Returns a client whose connections the worker's runtime drives.
-    pub(crate) fn client(&self) -> reqwest::Result<Client> {
+    /// Returns a client that keeps up to this many connections for its next requests. The worker's
+    /// runtime drives them.
+    fn client(&self, max_idle: usize) -> reqwest::Result<Client> {
         let builder =
             ClientBuilder::new().tls_backend_preconfigured(self.tls.clone()).https_only(self.url.scheme() == "https");
         let builder = match self.version {
@@ -130,22 +134,55 @@ impl HttpUpstream {
             .referer(false)
             .no_proxy()
             .connect_timeout(self.timeout)
-            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_max_idle_per_host(max_idle)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .user_agent(concat!("pssst/", env!("CARGO_PKG_VERSION")))
             .build()
     }
 
+    /// Returns a worker's connections.
+    pub(crate) fn connections(&self) -> reqwest::Result<HttpConnections> {
+        let kept = Kept { client: self.client(MAX_IDLE)?, addresses: Vec::new() };
+        Ok(HttpConnections { kept: Mutex::new(kept), unkept: self.client(0)? })
+    }
+
+    /// Returns a client that has connections to addresses of now alone.
+    async fn current_client(&self, connections: &HttpConnections) -> Client {
+        // This also has the name looked up again while kept connections serve all requests.
+        let addresses = self.resolver.0.addresses().await.unwrap_or_default();
+        let mut kept = lock(&connections.kept);
+        if kept.addresses.iter().any(|address| !addresses.contains(address))
+            && let Ok(client) = self.client(MAX_IDLE)
+        {
+            // The connections of the one before end with their requests.
+            kept.client = client;
+        }
+        kept.addresses = addresses;
+        kept.client.clone()
+    }
+
+    /// Sends a request, and once more on a new connection if the connection ended before an answer:
+    /// services close connections that they have kept, also while a request is on its way.
+    async fn execute(&self, connections: &HttpConnections, post: RequestBuilder) -> reqwest::Result<Response> {
+        let again = post.try_clone();
+        match (post.send().await, again) {
+            (Err(error), Some(again)) if has_ended_early(&error) => connections.unkept.execute(again.build()?).await,
+            (outcome, _) => outcome,
+        }
+    }
+
     /// Posts a message. The client decides the body and none of the headers.
     pub(crate) async fn call(
         &self,
-        client: &Client,
+        connections: &HttpConnections,
         request: Request,
         name: Option<String>,
         max_reply: usize,
         is_one_way: bool,
     ) -> Result<Answer, Failure> {
-        let mut post = client
+        let mut post = self
+            .current_client(connections)
+            .await
             .post(self.url.clone())
             .header(CONTENT_TYPE, self.content_type.clone())
             .header(REQUEST_ID, base16ct::lower::encode_string(request.exchange_value()));
@@ -165,7 +202,8 @@ impl HttpUpstream {
         // reqwest tries the preferred address first, and does not say to which one it could not
         // connect.
         let guard = self.resolver.0.suspect(None);
-        let response = post.body(request.into_message()).send().await.map_err(|error| failure(&error));
+        let post = post.body(request.into_message());
+        let response = self.execute(connections, post).await.map_err(|error| failure(&error));
         if !matches!(response, Err(Failure { outcome: ExchangeOutcome::Unreachable, .. })) {
             guard.clear();
         }
@@ -185,6 +223,35 @@ impl HttpUpstream {
         };
         read(response, head, max_reply).await.map(|reply| Answer::Reply(Reply::from(reply)))
     }
+}
+
+/// A worker's connections to an upstream.
+pub(crate) struct HttpConnections {
+    kept: Mutex<Kept>,
+    /// Makes a connection for each request.
+    unkept: Client,
+}
+
+struct Kept {
+    client: Client,
+    /// Addresses of the name, to which it may have connections.
+    addresses: Vec<SocketAddr>,
+}
+
+/// Returns whether the connection ended before the first byte of an answer.
+fn has_ended_early(error: &reqwest::Error) -> bool {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    let is_early = |cause: &(dyn std::error::Error + 'static)| {
+        let of_hyper = cause
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
+        of_hyper || cause.downcast_ref::<io::Error>().is_some_and(|error| is_end(error.kind()))
+    };
+    error.is_request() && !error.is_connect() && causes.any(is_early)
+}
+
+const fn is_end(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof)
 }
 
 /// Reads a body, up to the largest reply.
@@ -270,5 +337,63 @@ impl fmt::Debug for HttpUpstream {
             .field("version", &self.version)
             .field("status_rule", &self.status_rule)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Serves one connection after another, and reports its requests and their ends.
+    async fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (events, seen) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let events = events.clone();
+                tokio::spawn(async move {
+                    let mut request = [0; 1000];
+                    while connection.read(&mut request).await.is_ok_and(|len| len > 0) {
+                        events.send("request").unwrap();
+                        connection.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    }
+                    events.send("end").unwrap();
+                });
+            }
+        });
+        (address, seen)
+    }
+
+    #[tokio::test]
+    async fn connections_to_addresses_that_a_name_has_left_are_closed() {
+        let ((one, mut at_one), (two, mut at_two)) = (serve().await, serve().await);
+        let current = Arc::new(Mutex::new(one));
+        let lookup = Arc::clone(&current);
+        let resolver = Resolver::with_lookup(move || std::future::ready(Ok(vec![*lock(&lookup)])));
+        let url = Url::parse("http://service.example/").unwrap();
+        let mut http = HttpUpstream::new(url, HttpOptions::default(), Duration::from_secs(30)).unwrap();
+        http.resolver = Arc::new(HttpResolver(resolver.clone()));
+        let connections = http.connections().unwrap();
+        let ask = async || {
+            let post = http.current_client(&connections).await.post(http.url.clone());
+            assert_eq!(http.execute(&connections, post).await.unwrap().status(), 204);
+        };
+        for _ in 0..3 {
+            ask().await;
+            assert_eq!(at_one.recv().await, Some("request"));
+        }
+        *lock(&current) = two;
+        resolver.refresh();
+        while resolver.known() != [two] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ask().await;
+        assert_eq!(at_two.recv().await, Some("request"));
+        assert_eq!(at_one.recv().await, Some("end"));
     }
 }

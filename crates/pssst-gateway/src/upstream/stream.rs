@@ -1,6 +1,7 @@
 //! Upstreams over a connection, with the length before each message.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub(crate) struct StreamUpstream {
 
 #[derive(Debug)]
 enum Connection {
-    Tcp(TcpStream),
+    Tcp(TcpStream, SocketAddr),
     #[cfg(unix)]
     Unix(UnixStream),
 }
@@ -57,6 +58,7 @@ impl StreamUpstream {
     pub(crate) async fn call(&self, message: &[u8], max_reply: usize, is_one_way: bool) -> Result<Answer, Failure> {
         let Ok(len) = u16::try_from(message.len()) else { return Err(Failure::new(ExchangeOutcome::TooLarge)) };
         let frame = [&len.to_be_bytes(), message].concat();
+        self.leave_old_addresses().await;
         if let Some(mut connection) = self.take_idle(is_one_way) {
             let outcome = match connection.exchange(&frame, max_reply, is_one_way).await {
                 // Nothing tells whether the service read it before the connection ended.
@@ -75,6 +77,21 @@ impl StreamUpstream {
         self.settle(connection, outcome, is_one_way)
     }
 
+    /// Closes connections to addresses that the name has left, and has it looked up again while
+    /// kept connections serve all requests.
+    async fn leave_old_addresses(&self) {
+        let StreamAddr::Tcp(addresses) = &self.address else { return };
+        let Ok(current) = addresses.addresses().await else { return };
+        let is_old = |connection: &mut Connection| match connection {
+            Connection::Tcp(_, address) => !current.contains(address),
+            #[cfg(unix)]
+            Connection::Unix(_) => false,
+        };
+        for connection in lock(&self.idle).extract_if(.., is_old) {
+            tokio::spawn(connection.linger());
+        }
+    }
+
     async fn connect(&self) -> Result<Connection, Failure> {
         let unreachable = |error: io::Error| Failure::of_io(&error, ExchangeOutcome::Unreachable);
         match &self.address {
@@ -84,7 +101,7 @@ impl StreamUpstream {
                 let connection = TcpStream::connect(address).await.map_err(unreachable)?;
                 guard.clear();
                 connection.set_nodelay(true).map_err(unreachable)?;
-                Ok(Connection::Tcp(connection))
+                Ok(Connection::Tcp(connection, address))
             }
             #[cfg(unix)]
             StreamAddr::Unix(path) => UnixStream::connect(path).await.map(Connection::Unix).map_err(unreachable),
@@ -183,7 +200,7 @@ impl Connection {
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tcp(stream, _) => stream.try_read(buffer),
             #[cfg(unix)]
             Self::Unix(stream) => stream.try_read(buffer),
         }
@@ -191,7 +208,7 @@ impl Connection {
 
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read(buffer).await,
+            Self::Tcp(stream, _) => stream.read(buffer).await,
             #[cfg(unix)]
             Self::Unix(stream) => stream.read(buffer).await,
         }
@@ -199,7 +216,7 @@ impl Connection {
 
     async fn shutdown(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.shutdown().await,
+            Self::Tcp(stream, _) => stream.shutdown().await,
             #[cfg(unix)]
             Self::Unix(stream) => stream.shutdown().await,
         }
@@ -224,7 +241,7 @@ impl Connection {
 
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.write_all(bytes).await,
+            Self::Tcp(stream, _) => stream.write_all(bytes).await,
             #[cfg(unix)]
             Self::Unix(stream) => stream.write_all(bytes).await,
         }
@@ -232,7 +249,7 @@ impl Connection {
 
     async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read_exact(buffer).await,
+            Self::Tcp(stream, _) => stream.read_exact(buffer).await,
             #[cfg(unix)]
             Self::Unix(stream) => stream.read_exact(buffer).await,
         }
@@ -241,9 +258,37 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+
     use tokio::net::TcpSocket;
 
     use super::*;
+
+    #[tokio::test]
+    async fn connections_to_addresses_that_a_name_has_left_are_closed() {
+        let [one, two] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [&one, &two].map(|listener| listener.local_addr().unwrap());
+        let current = Arc::new(Mutex::new(addresses[0]));
+        let lookup = Arc::clone(&current);
+        let resolver = Resolver::with_lookup(move || std::future::ready(Ok(vec![*lock(&lookup)])));
+        let stream = StreamUpstream::new(StreamAddr::Tcp(resolver.clone()));
+        for _ in 0..3 {
+            stream.call(b"hello", 100, true).await.unwrap();
+        }
+        let (mut at_one, _) = one.accept().unwrap();
+        *lock(&current) = addresses[1];
+        resolver.refresh();
+        while resolver.known() != [addresses[1]] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stream.call(b"hello", 100, true).await.unwrap();
+        let mut received = Vec::new();
+        let read = tokio::task::spawn_blocking(move || at_one.read_to_end(&mut received).map(|_| received));
+        // All of it, and then the end.
+        assert_eq!(read.await.unwrap().unwrap(), b"\0\x05hello".repeat(3));
+        two.accept().unwrap();
+    }
 
     /// Like a machine without power: a connection is neither accepted nor refused.
     #[tokio::test]

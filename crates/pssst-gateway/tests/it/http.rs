@@ -11,8 +11,9 @@ use axum::http::{HeaderMap, StatusCode, Version};
 use axum::routing::post;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use pssst_gateway::ExchangeOutcome::{Answered, Delivered, StatusRefused, TooLarge};
+use pssst_gateway::ExchangeOutcome::{Answered, Broken, Delivered, StatusRefused, TooLarge};
 use pssst_gateway::{Error, Gateway, HttpVersion, StatusRule, Upstream};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -112,6 +113,54 @@ async fn connections_are_used_again() {
         }
         assert_eq!(connections.load(Ordering::Relaxed), 1, "{version:?}");
     }
+}
+
+/// As services do that close what they have kept for a while: at any moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_that_ends_costs_no_request() {
+    let address = tcp(|mut connection| async move {
+        for _ in 0..2 {
+            if read_http(&mut connection).await.is_none() {
+                return;
+            }
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+        // The third request is on its way.
+        read_http(&mut connection).await;
+    })
+    .await;
+    let chain = Chain::new(gateway_to(format!("http://{address}/"))).await;
+    for _ in 0..100 {
+        assert_eq!(chain.ask(b"hello").await.unwrap(), b"ok");
+    }
+    chain.outcomes(&[(Answered, 100)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_never_answers_is_asked_twice_at_most() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let address = tcp(move |mut connection| {
+        let count = Arc::clone(&count);
+        async move {
+            read_http(&mut connection).await;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    let chain = Chain::new(gateway_to(format!("http://{address}/"))).await;
+    assert!(chain.is_silent(b"hello").await);
+    chain.outcomes(&[(Broken, 1)]);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    // What has begun is not asked for again.
+    let address = tcp(|mut connection| async move {
+        read_http(&mut connection).await;
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no").await.unwrap();
+    })
+    .await;
+    let chain = Chain::new(gateway_to(format!("http://{address}/"))).await;
+    assert!(chain.is_silent(b"hello").await);
+    chain.outcomes(&[(Broken, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

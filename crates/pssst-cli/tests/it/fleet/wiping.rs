@@ -1,4 +1,4 @@
-//! What a transaction leaves in the memory of the processes that had part in it: nothing.
+//! Secrets of transactions in the memory of the processes that had part in them: there are none.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -55,8 +55,8 @@ fn found(process: &Process, secrets: &[Secret]) -> usize {
     found.len()
 }
 
-/// Returns the secrets of a transaction, D and Z of the specification: the owner of the server's key
-/// can compute them from the request.
+/// Returns the secrets of a transaction, D and Z of the specification: the owner of the server's
+/// key can compute them from the request.
 fn secrets(server: &SecretKey, packet: &[u8]) -> [Secret; 2] {
     let (header, exchange_value) = packet[..36].split_at(4);
     let z = x25519(hex(&server.expose_hex()), exchange_value.try_into().unwrap());
