@@ -21,6 +21,7 @@ use crate::peer;
 use crate::public;
 use crate::state::{Rotation, Shared, open_enrollments};
 use crate::stats::DirectoryStats;
+use crate::tally::Tally;
 use crate::{Error, ScheduleFile};
 use pssst_directory::Pin;
 
@@ -139,6 +140,7 @@ impl Directory {
         };
         tokio::join!(self.public.shutdown(within), admin);
         self.follower.abort();
+        self.shared.record_tallies().await;
         self.stats()
     }
 }
@@ -261,6 +263,8 @@ impl DirectoryBuilder {
             rotation: self.rotation,
             enrollments: Limits::new(self.enrollments.0, self.enrollments.1),
             failed_logins: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
+            stray_enrollments: Tally::default(),
+            wrong_credentials: Tally::default(),
             counters: Arc::default(),
         });
         let listen = async |address, tls| {

@@ -49,6 +49,7 @@ mod schedule;
 mod schedule_file;
 mod state;
 mod stats;
+mod tally;
 mod watched;
 
 pub use admin::Operators;

@@ -84,7 +84,7 @@ async fn enroll(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Pe
             shared.counters.add(DirectoryEvent::Enrolled);
             ([(CONTENT_TYPE, "application/octet-stream")], reply).into_response()
         }
-        Err(refused) => refused.answer(&shared, peer).await,
+        Err(refused) => refused.answer(&shared, &peer).await,
     }
 }
 
@@ -94,24 +94,22 @@ async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refuse
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             let status = Some(StatusCode::PAYLOAD_TOO_LARGE);
-            return Err(Refused { status, ..Refused::new(Refusal::InvalidRequest, "the request is too long") });
+            return Err(Refused { status, ..Refused::stray(Refusal::InvalidRequest) });
         }
-        Err(_) => return Err(Refused::new(Refusal::InvalidRequest, "the request did not arrive as a whole")),
+        Err(_) => return Err(Refused::stray(Refusal::InvalidRequest)),
     };
     // Once it is open, the token is in it.
     let mut packet = Zeroizing::new(Vec::from(body));
     let server = shared.opener.load_full();
     let opened = server.open_request(&mut packet);
-    let opened = opened.map_err(|error| Refused::new(Refusal::InvalidRequest, error.to_string()))?;
-    let Some(key) = opened.client_key().copied() else {
-        return Err(Refused::new(Refusal::InvalidRequest, "the request does not prove a client key"));
-    };
-    let request = EnrollmentRequest::parse(opened.message())
-        .map_err(|error| Refused::new(Refusal::InvalidRequest, error.to_string()).of_key(key))?;
+    let opened = opened.map_err(|_| Refused::stray(Refusal::InvalidRequest))?;
+    let Some(key) = opened.client_key().copied() else { return Err(Refused::stray(Refusal::InvalidRequest)) };
+    let request = EnrollmentRequest::parse(opened.message()).map_err(|_| Refused::stray(Refusal::InvalidRequest))?;
     let name = request.name.as_deref();
     let identity = match shared.store.with_actor(DEVICE).enroll(&request.token, &key, name).await {
         Ok(identity) => identity,
-        Err(error) => return Err(Refused::by_store(&error).of_key(key).with_token(&request.token)),
+        Err(EnrollError::UnknownToken) => return Err(Refused::stray(Refusal::UnknownToken)),
+        Err(error) => return Err(Refused::by_store(&error, key, &request.token)),
     };
     let reply = opened.into_reply_sealer().seal_to_vec(&EnrollmentResponse::new(identity).to_json());
     reply.map_err(|error| {
@@ -126,52 +124,55 @@ struct Refused {
     message: String,
     /// Instead of the refusal's own.
     status: Option<StatusCode>,
-    /// That was proved.
-    key: Option<PublicKey>,
-    /// Its name, never its secret.
-    token: Option<String>,
+    /// The key that was proved and the name of the token, never its secret. Without a known token
+    /// anyone could have sent the request, and nobody learns more of it than that.
+    known: Option<(PublicKey, String)>,
 }
 
 impl Refused {
-    fn new(refusal: Refusal, message: impl Into<String>) -> Self {
-        Self { refusal, message: message.into(), status: None, key: None, token: None }
+    /// One answer to all that names no known token: an answer for each cause would tell strangers
+    /// what is in packets that they have captured.
+    fn stray(counted: Refusal) -> Self {
+        let message = "the request is not an enrolment with a valid token, sealed for this pool".into();
+        Self { refusal: counted, message, status: None, known: None }
     }
 
     fn unavailable() -> Self {
-        Self::new(Refusal::Unavailable, "the directory is unavailable: try again later")
+        let message = "the directory is unavailable: try again later".into();
+        Self { refusal: Refusal::Unavailable, message, status: None, known: None }
     }
 
-    fn by_store(error: &EnrollError) -> Self {
+    fn by_store(error: &EnrollError, key: PublicKey, token: &Token) -> Self {
         match refusal_of(error) {
             Refusal::Unavailable => {
                 tracing::error!(%error, "an enrolment failed");
                 Self::unavailable()
             }
-            refusal => Self::new(refusal, error.to_string()),
+            refusal => {
+                let known = Some((key, token.id().to_string()));
+                Self { refusal, message: error.to_string(), status: None, known }
+            }
         }
-    }
-
-    fn of_key(self, key: PublicKey) -> Self {
-        Self { key: Some(key), ..self }
-    }
-
-    fn with_token(self, token: &Token) -> Self {
-        Self { token: Some(token.id().to_string()), ..self }
     }
 
     /// Counts the refusal, records it in the audit log, and answers the device.
-    async fn answer(self, shared: &Shared, peer: Peer) -> Response {
+    async fn answer(self, shared: &Shared, peer: &Peer) -> Response {
         shared.counters.add_refusal(self.refusal);
-        // A failure of the directory is not a refusal of the device.
-        if self.refusal != Refusal::Unavailable {
-            let mut detail = format!("{}: {}; from {}", self.refusal, self.message, peer.address);
-            if let Some(token) = &self.token {
-                detail.extend([", token ", token]);
+        let mut shown = self.refusal;
+        match self.known {
+            Some((key, token)) => {
+                let detail = format!("{}: {}; from {}, token {token}", self.refusal, self.message, peer.address);
+                let entry = NewAuditEntry { action: Action::EnrollmentRefused, client_key: Some(key), detail };
+                shared.record(&shared.store.with_actor(DEVICE), entry).await;
             }
-            let entry = NewAuditEntry { action: Action::EnrollmentRefused, client_key: self.key, detail };
-            shared.record(&shared.store.with_actor(DEVICE), entry).await;
+            // A failure of the directory is not a refusal of the device.
+            None if self.refusal == Refusal::Unavailable => {}
+            None => {
+                shared.stray_enrollments.add(peer.address);
+                shown = Refusal::InvalidRequest;
+            }
         }
-        let mut response = problem(self.refusal, self.message);
+        let mut response = problem(shown, self.message);
         if let Some(status) = self.status {
             *response.status_mut() = status;
         }

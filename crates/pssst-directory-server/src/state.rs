@@ -1,5 +1,6 @@
 //! The state that all requests of a directory share.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +8,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pssst::Suite;
-use pssst_identity::{NewAuditEntry, SqlStore};
+use pssst_identity::{Action, NewAuditEntry, SqlStore};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::admin::{Authorities, Operators};
 use super::certificate::ServerCertificate;
 use super::limits::Limits;
 use super::stats::{Counters, DirectoryEvent};
+use super::tally::{Counted, Tally};
 use crate::{Error, Schedule, ScheduleFile};
 
 /// Interval of the checks of all files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval of the audit log's entries about strangers.
+const TALLY_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The times of a rotation.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,10 @@ pub(crate) struct Shared {
     pub(crate) enrollments: Limits,
     /// Rate limits of failed logins at the admin listener.
     pub(crate) failed_logins: Limits,
+    /// Enrolments that named no known token.
+    pub(crate) stray_enrollments: Tally,
+    /// Requests to the admin listener with a wrong credential.
+    pub(crate) wrong_credentials: Tally,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -58,6 +67,30 @@ impl Shared {
         if let Err(error) = store.record(entry).await {
             self.counters.add(DirectoryEvent::AuditFailed);
             tracing::error!(%action, %error, "an entry could not be written to the audit log");
+        }
+    }
+
+    /// Writes into the audit log how many requests of strangers were refused since the last time.
+    pub(crate) async fn record_tallies(&self) {
+        if let Some(Counted { count, last }) = self.stray_enrollments.take() {
+            let detail = format!("{count} requests without a known token; the last from {last}");
+            let entry = NewAuditEntry { action: Action::EnrollmentRefused, client_key: None, detail };
+            self.record(&self.store.with_actor("device"), entry).await;
+        }
+        if let Some(Counted { count, last }) = self.wrong_credentials.take() {
+            let detail = format!("{count} requests; the last from {last}");
+            let entry = NewAuditEntry { action: Action::OperatorRefused, client_key: None, detail };
+            self.record(&self.store.with_actor("unknown"), entry).await;
+        }
+    }
+
+    /// Never ends.
+    pub(crate) async fn record_tallies_each_minute(&self) -> Infallible {
+        let mut ticks = interval(TALLY_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.record_tallies().await;
         }
     }
 
@@ -84,6 +117,7 @@ impl Shared {
         tokio::select! {
             never = self.schedule.follow(apply) => match never {},
             () = poll => {}
+            never = self.record_tallies_each_minute() => match never {},
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pssst_directory::Pin;
-use pssst_identity::{Action, NewAuditEntry, SqlStore};
+use pssst_identity::SqlStore;
 use zeroize::Zeroizing;
 
 use super::authorities::Authorities;
@@ -44,7 +44,7 @@ pub(super) async fn guard(
             shared.counters.add(DirectoryEvent::OperatorUnknown);
             return challenge(request.uri().path());
         }
-        Identified::Stranger => return refuse(&shared, peer.address, request.uri().path()).await,
+        Identified::Stranger => return refuse(&shared, peer.address, request.uri().path()),
     };
     if is_unsafe(request.method()) && !is_same_origin(request.headers()) {
         shared.counters.add(DirectoryEvent::CrossOriginRefused);
@@ -108,7 +108,7 @@ fn challenge(path: &str) -> Response {
     (StatusCode::UNAUTHORIZED, headers, "an operator's name and token are needed\n").into_response()
 }
 
-async fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
+fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
     // This never delays good credentials, even from the same address as bad ones.
     if !shared.failed_logins.admit(address) {
         shared.counters.add(DirectoryEvent::OperatorRateLimited);
@@ -116,9 +116,7 @@ async fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
         return (StatusCode::TOO_MANY_REQUESTS, headers, "too many failed logins from this address\n").into_response();
     }
     shared.counters.add(DirectoryEvent::OperatorRefused);
-    let detail = format!("from {address}");
-    let entry = NewAuditEntry { action: Action::OperatorRefused, client_key: None, detail };
-    shared.record(&shared.store.with_actor("unknown"), entry).await;
+    shared.wrong_credentials.add(address);
     challenge(path)
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use pssst_test::until;
 
-use crate::common::{Fixture, HOUR, tls};
+use crate::common::{Fixture, HOUR, PATIENCE, tls};
 
 fn key() -> PublicKey {
     SecretKey::generate(&mut SysRng).unwrap().public_key()
@@ -95,12 +95,9 @@ async fn only_good_credentials_are_let_in() {
     for credential in &wrong {
         let request = fixture.http.get(fixture.admin("/v1/clients")).header("authorization", credential);
         assert_eq!(request.send().await.unwrap().status(), 401, "{credential}");
-        let entry = fixture.last_entry().await;
-        assert_eq!(entry.entry.action, Action::OperatorRefused);
-        assert!(entry.entry.detail.contains("127.0.0.1"), "{entry:?}");
-        assert!(!format!("{entry:?}").contains(token));
     }
-    assert_eq!(fixture.last_entry().await.number, before + wrong.len() as u64);
+    // They are counted: strangers cannot fill the log.
+    assert_eq!(fixture.last_entry().await.number, before);
     assert_eq!(fixture.directory.stats().count(DirectoryEvent::OperatorRefused), wrong.len() as u64);
 
     for credential in [format!("Bearer {token}"), format!("basic {}", base64(format!("alice:{token}")))] {
@@ -129,9 +126,13 @@ async fn who_guesses_too_often_is_only_counted_and_holds_up_nobody() {
         limited += u64::from(response.status() == 429);
     }
     assert!(limited >= 10, "{limited}");
-    assert_eq!(fixture.last_entry().await.number, before + 100 - limited);
+    assert_eq!(fixture.last_entry().await.number, before);
     assert_eq!(fixture.directory.stats().count(DirectoryEvent::OperatorRateLimited), limited);
     fixture.get("/v1/clients").await;
+    fixture.directory.shutdown(PATIENCE).await;
+    let entry = fixture.last_entry().await;
+    assert_eq!((entry.number, entry.entry.action), (before + 1, Action::OperatorRefused));
+    assert_eq!(entry.entry.detail, format!("{} requests; the last from 127.0.0.1", 100 - limited));
 }
 
 #[tokio::test]
