@@ -38,6 +38,9 @@ pub enum Error {
     Syntax(&'static str),
     /// The store is opened without being created, and its file does not exist.
     Missing(PathBuf),
+    /// PostgreSQL on another machine, without a word about TLS: anyone in between could decide who
+    /// is enrolled. The field is the host.
+    UnprotectedDatabase(String),
     /// The file of identities could not be read or written.
     File(io::Error),
     /// The database is unavailable or refuses the operation.
@@ -70,6 +73,9 @@ impl fmt::Display for Error {
             Self::Line { line, cause } => write!(f, "line {line}: {cause}"),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::Missing(path) => write!(f, "{} does not exist", path.display()),
+            Self::UnprotectedDatabase(host) => {
+                write!(f, "the connection to PostgreSQL at {host} would not verify its server")
+            }
             Self::File(error) => write!(f, "file of identities: {error}"),
             Self::Database(error) => write!(f, "database: {error}"),
             Self::Corrupt(place) => write!(f, "the database has an unexpected value in {place}"),

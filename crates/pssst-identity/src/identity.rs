@@ -238,10 +238,43 @@ pub(crate) fn to_milliseconds(time: Timestamp) -> Timestamp {
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     // A name must not look like a key, which would name another client, nor like an option.
     let is_name = (1..=MAX_NAME_LEN).contains(&name.len())
-        && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
         && !name.starts_with('-')
         && name.parse::<PublicKey>().is_err();
     if is_name { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
+}
+
+/// Checks a name that a device chose: ASCII, so that it does not look like another client's.
+pub(crate) fn check_proposed_name(name: &str) -> Result<(), Error> {
+    check_name(name)?;
+    if name.is_ascii() { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
+}
+
+/// Returns whether a character has no width, or changes the direction of text: names that differ by
+/// such alone look the same. (Unicode 16, general category Cf, and the fillers that are letters.)
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 pub(crate) fn check_labels(labels: &Labels) -> Result<(), Error> {
@@ -249,7 +282,7 @@ pub(crate) fn check_labels(labels: &Labels) -> Result<(), Error> {
         let is_label = check_name(name).is_ok()
             && !name.contains('=')
             && value.len() <= MAX_LABEL_VALUE_LEN
-            && !value.chars().any(char::is_control);
+            && !value.chars().any(|c| c.is_control() || is_invisible(c));
         if !is_label {
             return Err(Error::InvalidLabel(shortened(&format!("{name}={value}"))));
         }

@@ -46,13 +46,16 @@ impl SqlStore {
     /// it does not exist. A database in memory would differ for each connection, so it is not
     /// supported: use [`MemoryStore`](crate::MemoryStore).
     ///
+    /// PostgreSQL on another machine needs a word about TLS, `sslmode=verify-full` for instance:
+    /// without it the store is not opened.
+    ///
     /// A URL for PostgreSQL supports everything that its own programs' URLs do, TLS included
     /// (`sslmode=verify-full`, `sslrootcert=...`); what it leaves out is taken from `PGHOST` and
     /// its like.
     ///
     /// # Errors
-    /// [`Error::Syntax`] for another URL, and [`Error::Database`]. Neither shows the URL, which may
-    /// hold a password.
+    /// [`Error::Syntax`] for another URL, [`Error::UnprotectedDatabase`], and [`Error::Database`].
+    /// Neither shows the URL, which may hold a password.
     ///
     /// # A file that is replaced
     ///

@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 
 use pssst_service::Failure;
 
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Far more than any key file has.
 const MAX_LEN: usize = 16 * 1024;
 
@@ -103,7 +105,13 @@ fn read(path: &Path, open: fn(&Path) -> Result<File, Failure>) -> Result<Option<
         open(path)?.take(limit).read_to_string(&mut text)
     };
     match read {
-        Ok(len) => Ok((len <= MAX_LEN).then_some(text)),
+        Ok(len) => {
+            if text.starts_with(BYTE_ORDER_MARK) {
+                // In place: no copy is left behind.
+                text.remove(0);
+            }
+            Ok((len <= MAX_LEN).then_some(text))
+        }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(error) => Err(cannot("read", path, &error)),
     }

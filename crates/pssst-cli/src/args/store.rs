@@ -127,6 +127,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Missing(_) => {
             "check the path; `clients add`, `clients import`, `token create` and `directory` create a store"
         }
+        Error::UnprotectedDatabase(_) => {
+            "add ?sslmode=verify-full&sslrootcert=FILE to its location; another sslmode leaves it to the network who is enrolled"
+        }
         Error::File(_) => "check the path and its permissions",
         Error::Database(_) => "check that the database runs, its location, and that this user may change its tables",
         Error::Corrupt(_) => "another program may have changed the database: restore a backup",

@@ -4,14 +4,13 @@
 //! (Hence no PEM: its line breaks would be written as escapes, which the parser resolves in memory
 //! of its own.)
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::SecretKey;
-use pssst_support::{atomic_file, secret_file};
+use pssst_support::{Source, atomic_file, secret_file};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -44,14 +43,8 @@ impl Schedule {
     /// [`Error::File`], [`Error::Exposed`], [`Error::TooLong`], [`Error::Syntax`],
     /// [`Error::InvalidSchedule`].
     pub fn read(path: &Path, allow_exposed: bool) -> Result<Self, Error> {
-        let file = if allow_exposed { File::open(path)? } else { secret_file::open(path)? };
-        // Sized at once: growing would leave copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN + 1));
-        let len = file.take(Self::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
-        if len > Self::MAX_LEN {
-            return Err(Error::TooLong { limit: Self::MAX_LEN });
-        }
-        Self::parse(&bytes)
+        let source = Source::new(path).secret(!allow_exposed).max_len(Self::MAX_LEN as u64);
+        Self::parse(&source.read()?)
     }
 
     /// Writes it to a file that only its owner can read, atomically: a reader sees the old

@@ -12,6 +12,7 @@ use pssst_net::udp::Resolver;
 use pssst_net::{Reply, Request};
 use pssst_support::sync::lock;
 use pssst_support::tls::{self, Trust, client_config};
+use pssst_support::without_byte_order_mark;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url, redirect};
@@ -323,7 +324,7 @@ fn authorities(path: PathBuf) -> Result<Trust, Error> {
         Ok(pem) => pem,
         Err(source) => return Err(Error::UnreadableAuthorities { path, source }),
     };
-    match tls::authorities(&pem) {
+    match tls::authorities(without_byte_order_mark(&pem)) {
         Ok(authorities) => Ok(Trust::Authorities(authorities)),
         Err(error) => Err(Error::InvalidAuthorities { path, source: error.into() }),
     }

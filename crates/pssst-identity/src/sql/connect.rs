@@ -1,6 +1,8 @@
 //! Opening a database, and bringing its tables up to date.
 
 use std::io;
+#[cfg(feature = "postgres")]
+use std::net::IpAddr;
 #[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use pssst_support::secret_file;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+#[cfg(feature = "postgres")]
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, SqlSafeStr};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -24,6 +28,8 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 /// For a SQLite file that another process has locked.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
+/// Version of the tables.
+const VERSION: i64 = 1;
 const MIGRATIONS_TABLE: &str = "pssst_migrations";
 
 /// For every connection. SQLite's time limit is [`BUSY_LIMIT`]; the file remembers that it is in
@@ -63,15 +69,33 @@ pub(super) fn location(url: &str, creates: bool) -> Result<(Dialect, AnyConnectO
     let _ = creates;
     #[cfg(feature = "postgres")]
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        refuse_unprotected(url)?;
         return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url).map_err(Error::database)?, None));
     }
     Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
+}
+
+/// Refuses a server on another machine unless the URL or `PGSSLMODE` says how the connection is
+/// protected: by default it would be TLS with any server, or none.
+#[cfg(feature = "postgres")]
+fn refuse_unprotected(url: &str) -> Result<(), Error> {
+    let options = PgConnectOptions::from_str(url).map_err(Error::database)?;
+    let host = options.get_host();
+    let is_address_of_this_machine = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_local = options.get_socket().is_some() || host == "localhost" || is_address_of_this_machine();
+    let is_explicit = url.contains("sslmode=") || !matches!(options.get_ssl_mode(), PgSslMode::Prefer);
+    if is_local || is_explicit { Ok(()) } else { Err(Error::UnprotectedDatabase(host.to_owned())) }
 }
 
 async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Error> {
     let connection = timeout(ACQUIRE_LIMIT, options.connect()).await;
     let mut connection =
         connection.map_err(|_| Error::database(sqlx::Error::PoolTimedOut))?.map_err(Error::database)?;
+    if is_current(&mut connection).await {
+        // Nothing to write: readers need neither the lock of writers nor their privileges.
+        connection.close().await.map_err(Error::database)?;
+        return Ok(());
+    }
     let store_name = random_store_name()?;
     match dialect {
         Dialect::Sqlite => {
@@ -93,12 +117,20 @@ async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Er
     Ok(())
 }
 
+/// Returns whether the tables are those of this version, and filled.
+async fn is_current(connection: &mut AnyConnection) -> bool {
+    let query = sqlx::query_scalar::<_, i64>(
+        "SELECT CAST(MAX(version) AS BIGINT) FROM pssst_migrations WHERE EXISTS (SELECT 1 FROM pssst_store)",
+    );
+    query.fetch_one(connection).await.is_ok_and(|version| version == VERSION)
+}
+
 async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_name: String) -> Result<(), Error> {
     let first = match dialect {
         Dialect::Sqlite => include_str!("../../migrations/sqlite/0001_identities.sql"),
         Dialect::Postgres => include_str!("../../migrations/postgres/0001_identities.sql"),
     };
-    let migration = Migration::new(1, "identities".into(), MigrationType::Simple, first.into_sql_str(), false);
+    let migration = Migration::new(VERSION, "identities".into(), MigrationType::Simple, first.into_sql_str(), false);
     let mut migrator = Migrator::with_migrations(vec![migration]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator.run_direct(None, &mut *connection, false).await.map_err(|error| Error::database(error.into()))?;

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::identities;
 use super::rows::{MAX_PAGE_LEN, column, key, labels, name, optional_time, signed, time, to_json};
 use super::write::WriteTransaction;
-use crate::identity::{check_labels, check_name};
+use crate::identity::{check_labels, check_name, check_proposed_name};
 use crate::{
     Action, EnrollError, Error, Identity, NewAuditEntry, NewIdentity, State, Token, TokenGrant, TokenId, TokenInfo,
 };
@@ -150,7 +150,10 @@ pub(super) async fn enroll(
     let name = match (grant.name, proposed_name) {
         (Some(granted), Some(proposed)) if granted != proposed => return Err(EnrollError::NameMismatch),
         (Some(granted), _) => granted,
-        (None, Some(proposed)) => proposed.to_owned(),
+        (None, Some(proposed)) => {
+            check_proposed_name(proposed)?;
+            proposed.to_owned()
+        }
         (None, None) => return Err(EnrollError::NameMismatch),
     };
     let new = NewIdentity::new(*key, name)?.with_labels(grant.labels)?.with_expiry(grant.client_expires);

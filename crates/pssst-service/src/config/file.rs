@@ -77,7 +77,7 @@ impl ConfigFile {
                 "check that this is a configuration file",
             ));
         }
-        Self::parse(path, text, services)
+        Self::parse(path, without_byte_order_mark(text), services)
     }
 
     /// Returns its path.
@@ -107,7 +107,7 @@ impl ConfigFile {
 
     /// Returns whether the file has other contents now, or none that can be read.
     pub(crate) fn has_changed(&self) -> bool {
-        std::fs::read_to_string(&self.path).ok().as_deref() != Some(self.text.as_str())
+        std::fs::read_to_string(&self.path).ok().map(without_byte_order_mark).as_ref() != Some(&self.text)
     }
 
     fn parse(path: &Path, text: String, known: &[&'static str]) -> Result<Self, Failure> {
@@ -136,6 +136,14 @@ impl ConfigFile {
         let line = 1 + self.text.bytes().take(place.start).filter(|&byte| byte == b'\n').count();
         failure.with_context(format_args!("{}:{line}", self.path.display()))
     }
+}
+
+/// Some editors put a byte-order mark before a text.
+fn without_byte_order_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    text
 }
 
 /// Returns a table of the file.

@@ -66,6 +66,9 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
             .take(MAX_LINE_LEN)
             .read_line(&mut line)
             .map_err(|error| at_line(cannot_read(&args.file, &error), number, added))?;
+        if number == 1 && line.starts_with('\u{feff}') {
+            line.remove(0);
+        }
         if len > 0 && !line.trim().is_empty() {
             let new = client(&line).map_err(|what| at_line(what, number, added))?;
             let is_known = args.skip_known && store.get(new.key()).await.map_err(|error| failure(&error))?.is_some();

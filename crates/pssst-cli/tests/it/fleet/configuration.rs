@@ -240,3 +240,35 @@ fn flags_are_stronger_than_the_environment_and_that_is_stronger_than_the_file() 
         "{output}"
     );
 }
+
+/// Some editors put a byte-order mark before a text.
+#[test]
+fn byte_order_marks_change_nothing() {
+    let fleet = Fleet::new();
+    let key = fleet.stdout(&["keygen", "--out", "server.key"]);
+    let client = fleet.stdout(&["keygen", "--out", "client.key"]);
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    fleet.write("server.pub", &key);
+    fleet.write(
+        "pssst.toml",
+        "[serve]\nsecret-key = \"server.key\"\nclients = \"file:clients\"\nlisten = \"127.0.0.1:0\"\n",
+    );
+    fleet.write("clients.jsonl", &format!("{{\"name\":\"boiler-7\",\"key\":\"{}\"}}\n", client.trim()));
+    let mark = |name: &str| {
+        let text = std::fs::read(fleet.path(name)).unwrap();
+        // Written into the file, which keeps its mode.
+        std::fs::write(fleet.path(name), [b"\xef\xbb\xbf", &text[..]].concat()).unwrap();
+    };
+    for name in ["server.key", "client.key", "keys.json", "server.pub", "pssst.toml", "clients.jsonl"] {
+        mark(name);
+    }
+    fleet.stdout(&["clients", "import", "clients.jsonl", "--store", "file:clients"]);
+    mark("clients");
+    assert_eq!(fleet.stdout(&["pubkey", "server.key"]), key);
+    fleet.stdout(&["keys", "show", "keys.json"]);
+    fleet.stdout(&["check-config", "pssst.toml"]);
+    let mut server = fleet.start(&["serve", "--config", "pssst.toml"], 2);
+    let address = server.value_of("listening on ");
+    let request = ["request", "--server", &address, "--server-key", "server.pub", "--identity", "client.key", "hello"];
+    assert_eq!(fleet.stdout(&request), "hello");
+}

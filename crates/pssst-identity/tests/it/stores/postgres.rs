@@ -161,6 +161,41 @@ async fn no_error_shows_the_password() {
     assert!(!format!("{store:?}").contains("hunter2"));
 }
 
+/// Servers only read: a stolen one changes nothing in the database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_only_reads_suffices_for_servers() {
+    let database = Database::postgres().await;
+    let (_, name) = database.url.rsplit_once('/').expect("the name of a database");
+    let role = format!("reader_of_{name}");
+    let (scheme, rest) = database.url.split_once("://").expect("a URL");
+    let (_, rest) = rest.split_once(':').expect("a user and a password");
+    let url = format!("{scheme}://{role}:{rest}");
+    let grant = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'hunter2-of-the-tests'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    );
+    block_in_place(|| Postgres::sql(&database.url, &grant));
+    database.store.add(client(1, "one")).await.expect("it is new");
+    let reader = SqlStore::open_existing(&url).await.expect("it opens");
+    assert_eq!(reader.get(&key(1)).await.expect("get").expect("it is there").name, "one");
+    let mut receiver = reader.subscribe();
+    database.store.remove(&key(1)).await.expect("remove");
+    hinted(&mut receiver, || async { reader.get(&key(1)).await.expect("get").is_none() }).await;
+    assert!(matches!(reader.add(client(2, "two")).await, Err(Error::Database(_))));
+}
+
+/// Anyone in between could enrol clients.
+#[tokio::test]
+async fn another_machine_needs_a_word_about_tls() {
+    for url in ["postgres://pssst@db.invalid/d", "postgres://pssst@192.0.2.1/d", "postgresql://[2001:db8::1]/d"] {
+        let refused = SqlStore::open(url).await;
+        assert!(matches!(refused, Err(Error::UnprotectedDatabase(_))), "{url}: {refused:?}");
+        // With it, it is not the word that is missing.
+        let told = format!("{url}?sslmode=disable");
+        let options = timeout(PATIENCE, SqlStore::open(&told)).await.expect("in bounded time");
+        assert!(matches!(options, Err(Error::Database(_))), "{told}: {options:?}");
+    }
+}
+
 /// Time passes at once here while nothing but a silent connection is waited for.
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_database_that_says_nothing() {

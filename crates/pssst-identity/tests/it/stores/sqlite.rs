@@ -69,6 +69,8 @@ async fn a_writer_waits_for_another_process() {
     let mut adding = tokio::spawn(async move { store.add(client(1, "one")).await });
     tokio::time::timeout(Duration::from_millis(200), &mut adding).await.expect_err("it waits");
     assert!(database.store.get(&key(1)).await.expect("reading does not wait").is_none());
+    let reader = SqlStore::open_existing(&database.url).await.expect("opening to read does not wait");
+    assert!(reader.get(&key(1)).await.expect("reading does not wait").is_none());
     other.execute("COMMIT").await.expect("commit");
     adding.await.expect("the task").expect("it is new");
 }
