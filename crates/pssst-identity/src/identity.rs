@@ -245,6 +245,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// Checks a name that a device chose: ASCII, so that it does not look like another client's.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn check_proposed_name(name: &str) -> Result<(), Error> {
     check_name(name)?;
     if name.is_ascii() { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
