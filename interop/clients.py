@@ -68,7 +68,9 @@ class Chain:
     def __enter__(self):
         gateway, proxy = self.more
         secret, key = (str(self.folder / name) for name in ("server.key", "server.pub"))
-        command = [OURS, "gateway", "--listen", "127.0.0.1:0", "--secret-key", secret, "--anonymous", "allow", "--workers", "1"]
+        command = [OURS, "gateway", "--listen", "127.0.0.1:0", "--secret-key", secret, "--workers", "1"]
+        if "--anonymous" not in gateway:
+            command += ["--anonymous", "allow"]
         self.gateway = self.start([*command, "--upstream", f"udp://127.0.0.1:{self.upstream}", *gateway])
         address = self.listening(self.gateway)
         command = [OURS, "proxy", "--listen", "127.0.0.1:0", "--server", address, "--server-key", key]
