@@ -238,7 +238,7 @@ pub(crate) fn to_milliseconds(time: Timestamp) -> Timestamp {
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     // A name must not look like a key, which would name another client, nor like an option.
     let is_name = (1..=MAX_NAME_LEN).contains(&name.len())
-        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
+        && !name.chars().any(|c| c.is_whitespace() || is_invisible(c))
         && !name.starts_with('-')
         && name.parse::<PublicKey>().is_err();
     if is_name { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
@@ -251,10 +251,11 @@ pub(crate) fn check_proposed_name(name: &str) -> Result<(), Error> {
     if name.is_ascii() { Ok(()) } else { Err(Error::InvalidName(shortened(name))) }
 }
 
-/// Returns whether a character has no width, or changes the direction of text: names that differ by
-/// such alone look the same. (Unicode 16, general category Cf, and the fillers that are letters.)
-const fn is_invisible(c: char) -> bool {
-    matches!(
+/// Returns whether a character controls a device, has no width, or changes the direction of text:
+/// names that differ by such alone look the same. (Unicode 16, general category Cf, and the fillers
+/// that are letters.)
+fn is_invisible(c: char) -> bool {
+    let has_no_shape = matches!(
         c,
         '\u{ad}'
             | '\u{34f}'
@@ -275,15 +276,17 @@ const fn is_invisible(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}'
             | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}'
-    )
+    );
+    c.is_control() || has_no_shape
+}
+
+pub(crate) fn is_label_value(value: &str) -> bool {
+    value.len() <= MAX_LABEL_VALUE_LEN && !value.chars().any(is_invisible)
 }
 
 pub(crate) fn check_labels(labels: &Labels) -> Result<(), Error> {
     for (name, value) in labels {
-        let is_label = check_name(name).is_ok()
-            && !name.contains('=')
-            && value.len() <= MAX_LABEL_VALUE_LEN
-            && !value.chars().any(|c| c.is_control() || is_invisible(c));
+        let is_label = check_name(name).is_ok() && !name.contains('=') && is_label_value(value);
         if !is_label {
             return Err(Error::InvalidLabel(shortened(&format!("{name}={value}"))));
         }

@@ -149,6 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identity::is_label_value;
 
     const HEX: &str = "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317";
 
@@ -206,7 +207,7 @@ mod tests {
 
     fn any_identity() -> impl Strategy<Value = Identity> {
         let name = || "[^\\s\\p{Cc}=]{1,20}".prop_filter("a name", |name| check_name(name).is_ok());
-        let value = "[^\\p{Cc}]{0,40}".prop_filter("a value", |value| value.len() <= 256);
+        let value = "[^\\p{Cc}]{0,40}".prop_filter("a value", |value| is_label_value(value));
         let time = || {
             (-3_000_000_000_000_i64..200_000_000_000_000)
                 .prop_map(|ms| Timestamp::from_millisecond(ms).expect("a time"))
