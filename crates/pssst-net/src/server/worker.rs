@@ -361,16 +361,19 @@ impl RequestProcessor {
 
     /// Takes what handlers have finished by now, as much as is sent together.
     fn collect(&mut self) {
-        if self.in_flight > 0 {
-            on_wiped_stack(|| self.collect_finished());
-        }
+        let Some(first) = self.next_finished() else { return };
+        on_wiped_stack(|| {
+            self.finish(first);
+            while let Some(finished) = self.next_finished() {
+                self.finish(finished);
+            }
+        });
     }
 
-    fn collect_finished(&mut self) {
-        while self.in_flight > 0 && self.replies.len() < BATCH_LEN {
-            let Some(finished) = self.handlers.next_finished().now_or_never() else { break };
-            self.finish(finished);
-        }
+    /// Returns what a handler has finished by now, if there is room for its reply.
+    fn next_finished(&mut self) -> Option<Finished> {
+        let has_room = self.in_flight > 0 && self.replies.len() < BATCH_LEN;
+        if has_room { self.handlers.next_finished().now_or_never() } else { None }
     }
 
     /// Gives up what handlers have not finished.
