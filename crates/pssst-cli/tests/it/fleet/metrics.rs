@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use pssst_test::{Process, wait_for};
 
-use crate::fleet::process::{Fleet, start_directory};
+use crate::fleet::process::{Fleet, gateway, start_directory};
 
 /// Returns a service's response: the status, the head and the body.
 pub(crate) fn http(service: &mut Process, method: &str, path: &str) -> (u16, String, String) {
@@ -160,10 +160,7 @@ pub(crate) const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 #[test]
 fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     let fleet = Fleet::new();
-    for key in ["server", "client"] {
-        let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
-        fleet.write(&format!("{key}.pub"), &public);
-    }
+    fleet.generate_keys(&["server", "client"]);
     let client = fleet.stdout(&["pubkey", "client.key"]);
     fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "sqlite:clients.db"]);
     fleet.stdout(&["keys", "init", "keys.json"]);
@@ -173,18 +170,8 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     assert_names(&samples(&mut plain), &[&PROCESS, &PROGRAM, &SERVER]);
 
     let upstream = echo();
-    let gateway = [
-        "gateway",
-        "--listen",
-        "127.0.0.1:0",
-        "--secret-key",
-        "server.key",
-        "--upstream",
-        &upstream,
-        "--clients",
-        "sqlite:clients.db",
-    ];
-    let mut gateway = fleet.start(&[&gateway[..], &METRICS].concat(), 4);
+    let clients = ["--clients", "sqlite:clients.db"];
+    let mut gateway = fleet.start(&gateway(&upstream, &[&clients[..], &METRICS].concat()), 4);
     let address = gateway.value_of("listening on ");
     let proxy = [
         "proxy",
@@ -317,18 +304,7 @@ fn the_first_failure_is_logged_with_address_and_cause() {
     fleet.stdout(&["keygen", "--out", "client.key"]);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let upstream = format!("http://{closed}/readings");
-    let gateway = [
-        "gateway",
-        "--listen",
-        "127.0.0.1:0",
-        "--secret-key",
-        "server.key",
-        "--anonymous",
-        "allow",
-        "--upstream",
-        &upstream,
-    ];
-    let mut gateway = fleet.start(&gateway, 2);
+    let mut gateway = fleet.start(&gateway(&upstream, &["--anonymous", "allow"]), 2);
     let address = gateway.value_of("listening on ");
     let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--server-key", "server.pub"];
     let mut proxy = fleet.start(&[&proxy[..], &["--identity", "client.key", "--timeout", "2"]].concat(), 1);
@@ -354,9 +330,8 @@ fn counters_go_on_over_reloads() {
     fleet.write("server.pub", &fleet.stdout(&["keygen", "--out", "server.key"]));
     let upstream = echo();
     fleet.write("clients", "");
-    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", &upstream];
     let policy = ["--clients", "file:clients", "--unknown-clients", "allow", "--anonymous", "refuse"];
-    let mut gateway = fleet.start(&[&gateway[..], &policy, &METRICS].concat(), 4);
+    let mut gateway = fleet.start(&gateway(&upstream, &[&policy[..], &METRICS].concat()), 4);
     let keys_changed = samples(&mut gateway)["pssst_keyring_reload_timestamp_seconds"];
     let address = gateway.value_of("listening on ");
     fleet.stdout(&["keygen", "--out", "client.key"]);

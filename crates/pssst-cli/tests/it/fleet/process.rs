@@ -30,6 +30,15 @@ impl Fleet {
         command
     }
 
+    /// Generates keys: for each name, `NAME.key` and `NAME.pub`.
+    #[track_caller]
+    pub(crate) fn generate_keys(&self, names: &[&str]) {
+        for name in names {
+            let public = self.stdout(&["keygen", "--out", &format!("{name}.key")]);
+            self.write(&format!("{name}.pub"), &public);
+        }
+    }
+
     /// Writes a file, in one step.
     pub(crate) fn write(&self, name: &str, contents: &str) {
         let new = self.path("new");
@@ -88,6 +97,12 @@ impl Fleet {
         (0..lines).map_while(|_| process.next_line()).for_each(drop);
         process
     }
+}
+
+/// Returns the arguments of a gateway on a free port, with the key `server.key`.
+pub(crate) fn gateway<'a>(upstream: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let gateway = ["gateway", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--upstream", upstream];
+    [&gateway[..], more].concat()
 }
 
 /// A directory with SQLite, a schedule and a certificate that stay in the fleet's folder.

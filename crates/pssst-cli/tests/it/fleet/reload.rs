@@ -12,10 +12,7 @@ use crate::fleet::process::Fleet;
 /// A server whose configuration is in a file, its address, and a fleet with two keys.
 fn start(every: &str) -> (Fleet, Process, String) {
     let fleet = Fleet::new();
-    for key in ["one", "two", "client"] {
-        let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
-        fleet.write(&format!("{key}.pub"), &public);
-    }
+    fleet.generate_keys(&["one", "two", "client"]);
     configure(&fleet, "secret-key = \"one.key\"");
     let serve = ["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml", "--reload-interval", every];
     let mut server = fleet.start(&serve, 2);
@@ -289,10 +286,7 @@ fn a_file_that_has_lost_a_line_opens_nothing() {
 #[test]
 fn a_proxy_that_has_lost_a_line_keeps_its_identity() {
     let fleet = Fleet::new();
-    for key in ["server", "client"] {
-        let public = fleet.stdout(&["keygen", "--out", &format!("{key}.key")]);
-        fleet.write(&format!("{key}.pub"), &public);
-    }
+    fleet.generate_keys(&["server", "client"]);
     let server = "server = \"127.0.0.1:9\"\nserver-key = \"server.pub\"";
     fleet.write("pssst.toml", &format!("[proxy]\n{server}\nidentity = \"client.key\"\n"));
     let proxy = fleet.start(&["proxy", "--listen", "127.0.0.1:0", "--config", "pssst.toml"], 1);

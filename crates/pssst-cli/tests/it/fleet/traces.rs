@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 
-use crate::fleet::process::Fleet;
+use crate::fleet::process::{Fleet, gateway};
 
 const MESSAGE: &str = "nobody else may read this";
 
@@ -89,18 +89,8 @@ fn ask(fleet: &Fleet, upstream: SocketAddr, collector: &str, sample: &str, times
     let client_key = fleet.stdout(&["keygen", "--out", "client.key"]);
     let traces = ["--otlp-endpoint", collector, "--trace-sample", sample];
     let upstream = format!("http://{upstream}/");
-    let gateway = [
-        "gateway",
-        "--listen",
-        "127.0.0.1:0",
-        "--secret-key",
-        "server.key",
-        "--anonymous",
-        "allow",
-        "--upstream",
-        &upstream,
-    ];
-    let mut gateway = fleet.start(&[&gateway[..], &traces].concat(), 3);
+    let access = ["--anonymous", "allow"];
+    let mut gateway = fleet.start(&gateway(&upstream, &[&access[..], &traces].concat()), 3);
     let server = gateway.value_of("listening on ");
     let proxy = [
         "proxy",
