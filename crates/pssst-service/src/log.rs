@@ -1,8 +1,5 @@
 //! The log on standard error.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use clap::ValueEnum;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
@@ -14,8 +11,6 @@ use crate::failure::Failure;
 use crate::program::Program;
 use crate::stderr;
 use crate::traces::BoxedLayer;
-
-const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Options of a service's log.
 #[derive(clap::Args, Clone, Debug)]
@@ -83,19 +78,6 @@ impl LogOptions {
             stderr::use_log();
         }
         Ok(())
-    }
-}
-
-/// Tells each minute how many lines of the log were lost, if any, until it is dropped.
-pub(crate) async fn report_lost_lines() -> Infallible {
-    let mut told = 0;
-    loop {
-        tokio::time::sleep(REPORT_INTERVAL).await;
-        let lost = stderr::lost_lines();
-        if lost > told {
-            tracing::warn!(count = lost - told, "lines of this log were lost, since nobody read them");
-            told = lost;
-        }
     }
 }
 

@@ -17,35 +17,28 @@ pub fn protect_memory() {
     }
 }
 
-/// Raises the limit on open files as far as the system allows. The default leaves room for programs
-/// with `select`, which this is not.
-pub(crate) fn raise_file_limit() {
-    #[cfg(unix)]
-    {
-        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+/// Raises the limit on open files as far as the system allows, and warns if a service may need more
+/// than that. The default leaves room for programs with `select`, which this is not.
+#[cfg(unix)]
+pub(crate) fn raise_file_limit(needed: u64) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-        let raised = getrlimit(Resource::RLIMIT_NOFILE)
-            .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
-        if let Err(error) = raised {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
             tracing::warn!(%error, "the limit on open files cannot be raised");
+            soft
         }
+    };
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            "the limit on open files is lower than the options may need: raise LimitNOFILE= or `ulimit -n`"
+        );
     }
 }
 
-/// Warns if a service may need more open files than it is allowed.
-pub(crate) fn check_file_limit(needed: u64) {
-    #[cfg(unix)]
-    {
-        use nix::sys::resource::{Resource, getrlimit};
-
-        if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE)
-            && limit < needed
-        {
-            tracing::warn!(
-                limit,
-                needed,
-                "the limit on open files is lower than the options may need: raise LimitNOFILE= or `ulimit -n`"
-            );
-        }
-    }
-}
+#[cfg(not(unix))]
+pub(crate) fn raise_file_limit(_: u64) {}

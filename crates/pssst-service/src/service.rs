@@ -16,7 +16,7 @@ use crate::config::{ConfigFile, Configured, Invocation};
 use crate::durations;
 use crate::failure::Failure;
 use crate::file_watcher::FileWatcher;
-use crate::log::{LogOptions, report_lost_lines};
+use crate::log::LogOptions;
 use crate::process;
 use crate::runtime;
 use crate::signals::{Signal, Signals};
@@ -93,7 +93,9 @@ pub trait Service: Sized {
     /// Returns the options, by their names, that `after` lacks, so that the service would trust or
     /// serve more than with `before`. Such a reload is refused: a file that has lost a line opens
     /// nothing.
-    fn opened_by_lack(before: &Self::Args, after: &Self::Args) -> Vec<&'static str>;
+    fn opened_by_lack(_before: &Self::Args, _after: &Self::Args) -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// Returns how many files, sockets among them, it may open at once.
     fn open_files(args: &Self::Args) -> u64;
@@ -153,8 +155,7 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         if !fixed.allow_core_dumps {
             process::protect_memory();
         }
-        process::raise_file_limit();
-        process::check_file_limit(S::open_files(&args));
+        process::raise_file_limit(S::open_files(&args));
         let locate = |failure| configured.locate(S::NAME, failure);
         S::check(&args).map_err(|failure| locate(failure).into_usage())?;
         // From here on signals are queued.
@@ -174,10 +175,11 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let monitored = service.monitored();
         let watchdog = Watchdog::new(&*monitored);
         let mut running = Running { invocation, configured, args, service, status, watcher, watchdog };
-        let log = |cause: &str, count| tracing::info!(cause, count, "refused in the last minute");
+        let refused = |cause: &str, count| tracing::info!(cause, count, "refused in the last minute");
+        let lost = |_: &str, count| tracing::warn!(count, "lines of this log were lost, since nobody read them");
         tokio::select! {
-            () = report_drops(Arc::clone(&monitored), log) => {}
-            never = report_lost_lines() => match never {},
+            never = report_drops(|| monitored.refusals(), refused) => match never {},
+            never = report_drops(|| vec![("log", stderr::lost_lines())], lost) => match never {},
             stopped = running.until_stop(&mut signals) => stopped?,
         }
         systemd::stopping();
@@ -220,7 +222,6 @@ impl<S: Service> Running<'_, S> {
             };
             if let Err(error) = usable {
                 self.report_refusal(&unusable(&error));
-                self.watcher.force_reload();
                 continue;
             }
             let before = (&self.configured, &self.args);

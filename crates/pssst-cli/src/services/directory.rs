@@ -172,10 +172,6 @@ impl Service for DirectoryService {
         Failure::collect(checks.into_iter()).map(drop)
     }
 
-    fn opened_by_lack(_: &Args, _: &Args) -> Vec<&'static str> {
-        Vec::new()
-    }
-
     fn open_files(_: &Args) -> u64 {
         // Two listeners.
         OTHER_FILES + 2 * MAX_CONNECTIONS as u64

@@ -1,19 +1,20 @@
-//! A line a minute for each cause of refusals, however much is sent.
+//! A line a minute for each cause of losses, however many there are.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::time::Duration;
-
-use super::monitored::Monitored;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Tells what was refused since it last did, until it is dropped.
-pub(crate) async fn report(service: Arc<dyn Monitored>, mut say: impl FnMut(&str, u64)) {
-    let mut told: HashMap<&'static str, u64> = service.refusals().into_iter().collect();
+/// Tells what was lost since it last did, until it is dropped.
+pub(crate) async fn report(
+    counts: impl Fn() -> Vec<(&'static str, u64)>,
+    mut say: impl FnMut(&str, u64),
+) -> Infallible {
+    let mut told: HashMap<&'static str, u64> = counts().into_iter().collect();
     loop {
         tokio::time::sleep(INTERVAL).await;
-        for (cause, count) in service.refusals() {
+        for (cause, count) in counts() {
             let before = told.insert(cause, count).unwrap_or_default();
             if count > before {
                 say(cause, count - before);
@@ -28,7 +29,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::telemetry::MetricsWriter;
+    use crate::telemetry::{MetricsWriter, Monitored};
 
     struct Flooded(AtomicU64);
 
@@ -44,7 +45,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_a_line_a_minute() {
-        let service = Arc::new(Flooded(AtomicU64::new(5)));
+        let service = Flooded(AtomicU64::new(5));
         let mut said = Vec::new();
         let flood = async {
             for _ in 0..3000 {
@@ -57,7 +58,7 @@ mod tests {
         tokio::select! {
             // The report begins before the flood.
             biased;
-            () = report(service.clone(), |cause, count| said.push((cause.to_owned(), count))) => {}
+            never = report(|| service.refusals(), |cause, count| said.push((cause.to_owned(), count))) => match never {},
             () = flood => {}
         }
         assert!((5..=6).contains(&said.len()), "{said:?}");
