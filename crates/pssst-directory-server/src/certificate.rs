@@ -172,10 +172,10 @@ impl CertifiedPair {
     }
 
     fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
-        let pin = Pin::of(chain.first().ok_or(Error::Syntax("a certificate"))?)
-            .map_err(|_| Error::Syntax("an X.509 certificate"))?;
-        let expiry =
-            chain.first().and_then(|certificate| expiry(certificate)).ok_or(Error::Syntax("an X.509 certificate"))?;
+        const NOT_X509: Error = Error::Syntax("an X.509 certificate");
+        let certificate = chain.first().ok_or(Error::Syntax("a certificate"))?;
+        let pin = Pin::of(certificate).map_err(|_| NOT_X509)?;
+        let expiry = expiry(certificate).ok_or(NOT_X509)?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let key = CertifiedKey::from_der(chain, key, &provider).map_err(Error::certificate)?;
         Ok(Self { key: Arc::new(key), pin, expiry })
@@ -186,8 +186,10 @@ impl CertifiedPair {
         let seconds =
             |time: Timestamp| UnixTime::since_unix_epoch(Duration::from_secs(time.as_second().unsigned_abs()));
         let (time, not_after) = (Timestamp::now(), self.expiry);
-        let error = CertificateError::ExpiredContext { time: seconds(time), not_after: seconds(not_after) };
-        (time > not_after).then(|| Error::certificate(rustls::Error::InvalidCertificate(error)))
+        (time > not_after).then(|| {
+            let error = CertificateError::ExpiredContext { time: seconds(time), not_after: seconds(not_after) };
+            Error::certificate(rustls::Error::InvalidCertificate(error))
+        })
     }
 }
 

@@ -17,13 +17,10 @@ use zeroize::Zeroizing;
 
 use super::headers;
 use super::peer::Peer;
-use super::state::Shared;
+use super::state::{DEVICE, Shared};
 use super::stats::DirectoryEvent;
 use crate::Error;
 use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeySet, Problem, Refusal};
-
-/// The actor of enrolments, in the audit log.
-const DEVICE: &str = "device";
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()

@@ -24,6 +24,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of the audit log's entries about strangers.
 const TALLY_INTERVAL: Duration = Duration::from_mins(1);
 
+/// The actor of enrolments, in the audit log.
+pub(crate) const DEVICE: &str = "device";
+
 /// The times of a rotation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rotation {
@@ -72,20 +75,20 @@ impl Shared {
 
     /// Writes into the audit log how many requests of strangers were refused since the last time.
     pub(crate) async fn record_tallies(&self) {
-        if let Some(Counted { count, last }) = self.stray_enrollments.take() {
-            let detail = format!("{count} requests without a known token; the last from {last}");
-            let entry = NewAuditEntry { action: Action::EnrollmentRefused, client_key: None, detail };
-            self.record(&self.store.with_actor("device"), entry).await;
-        }
-        if let Some(Counted { count, last }) = self.wrong_credentials.take() {
-            let detail = format!("{count} requests; the last from {last}");
-            let entry = NewAuditEntry { action: Action::OperatorRefused, client_key: None, detail };
-            self.record(&self.store.with_actor("unknown"), entry).await;
+        for (tally, action, actor, what) in [
+            (&self.stray_enrollments, Action::EnrollmentRefused, DEVICE, "requests without a known token"),
+            (&self.wrong_credentials, Action::OperatorRefused, "unknown", "requests"),
+        ] {
+            if let Some(Counted { count, last }) = tally.take() {
+                let detail = format!("{count} {what}; the last from {last}");
+                let entry = NewAuditEntry { action, client_key: None, detail };
+                self.record(&self.store.with_actor(actor), entry).await;
+            }
         }
     }
 
     /// Never ends.
-    pub(crate) async fn record_tallies_each_minute(&self) -> Infallible {
+    async fn record_tallies_each_minute(&self) -> Infallible {
         let mut ticks = interval(TALLY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -91,16 +91,28 @@ async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Er
     let connection = timeout(ACQUIRE_LIMIT, options.connect()).await;
     let mut connection =
         connection.map_err(|_| Error::database(sqlx::Error::PoolTimedOut))?.map_err(Error::database)?;
-    if is_current(&mut connection).await {
-        // Nothing to write: readers need neither the lock of writers nor their privileges.
-        connection.close().await.map_err(Error::database)?;
-        return Ok(());
+    if !is_current(&mut connection).await {
+        update_tables(dialect, &mut connection).await?;
     }
+    connection.close().await.map_err(Error::database)?;
+    Ok(())
+}
+
+/// Returns whether the tables are those of this version, and filled. Then there is nothing to
+/// write: readers need neither the lock of writers nor their privileges.
+async fn is_current(connection: &mut AnyConnection) -> bool {
+    let query = sqlx::query_scalar::<_, i64>(
+        "SELECT CAST(MAX(version) AS BIGINT) FROM pssst_migrations WHERE EXISTS (SELECT 1 FROM pssst_store)",
+    );
+    query.fetch_one(connection).await.is_ok_and(|version| version == VERSION)
+}
+
+async fn update_tables(dialect: Dialect, connection: &mut AnyConnection) -> Result<(), Error> {
     let store_name = random_store_name()?;
     match dialect {
         Dialect::Sqlite => {
             connection.execute(SQLITE_SETTINGS).await.map_err(Error::database)?;
-            enter_wal_mode(&mut connection).await?;
+            enter_wal_mode(connection).await?;
             // Another process that opens the file at the same time waits.
             let mut transaction =
                 connection.begin_with(dialect.begin_write().into_sql_str()).await.map_err(Error::database)?;
@@ -110,19 +122,10 @@ async fn migrate(dialect: Dialect, options: &AnyConnectOptions) -> Result<(), Er
         Dialect::Postgres => {
             connection.execute(POSTGRES_MIGRATION_SETTINGS).await.map_err(Error::database)?;
             // The migrator takes a lock of its own, and a transaction for each migration.
-            run_migrations(dialect, &mut connection, store_name).await?;
+            run_migrations(dialect, connection, store_name).await?;
         }
     }
-    connection.close().await.map_err(Error::database)?;
     Ok(())
-}
-
-/// Returns whether the tables are those of this version, and filled.
-async fn is_current(connection: &mut AnyConnection) -> bool {
-    let query = sqlx::query_scalar::<_, i64>(
-        "SELECT CAST(MAX(version) AS BIGINT) FROM pssst_migrations WHERE EXISTS (SELECT 1 FROM pssst_store)",
-    );
-    query.fetch_one(connection).await.is_ok_and(|version| version == VERSION)
 }
 
 async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_name: String) -> Result<(), Error> {
