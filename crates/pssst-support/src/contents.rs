@@ -9,21 +9,13 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use crate::{FileError, FileErrorCause, secret_file};
+use crate::{FileError, FileErrorCause, byte_order_mark, secret_file};
 
 /// Length of a file at most, in bytes, unless its source says otherwise.
 const MAX_LEN: u64 = 1 << 20;
 
 /// With less room than this, `read_to_end` reads into memory of its own first.
 const PROBE_LEN: usize = 32;
-
-/// What some editors put before a text in UTF-8. It belongs to no text.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Returns a text in UTF-8 without the byte-order mark that some editors put before it.
-pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
-}
 
 /// A file to read, and what is refused in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +95,7 @@ impl Source {
         if u64::try_from(bytes.len()).is_ok_and(|len| len > self.max_len) {
             return Err(FileErrorCause::TooLong(self.max_len));
         }
-        if bytes.starts_with(BYTE_ORDER_MARK) {
-            // In place: no copy is left behind.
-            bytes.drain(..BYTE_ORDER_MARK.len());
-        }
+        byte_order_mark::remove_from_bytes(&mut bytes);
         Ok(Contents { bytes, id })
     }
 

@@ -20,7 +20,7 @@
 //! * **Not the protocol**: it does not depend on the crate `pssst`.
 
 pub use backoff::Backoff;
-pub use contents::{Contents, Source, without_byte_order_mark};
+pub use contents::{Contents, Source};
 pub use file_error::{FileError, FileErrorCause};
 pub use file_watcher::{Candidate, FileWatcher, Polled, SETTLE};
 pub use watch_health::{WatchHealth, WatchStatus};
@@ -28,6 +28,7 @@ pub use watched_file::{Change, WatchError, WatchedFile};
 
 pub mod atomic_file;
 mod backoff;
+pub mod byte_order_mark;
 mod contents;
 mod file_error;
 mod file_watcher;

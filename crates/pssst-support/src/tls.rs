@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, PeerIncompatible, RootCertStore, SignatureScheme};
 
+use crate::byte_order_mark;
+
 /// How a client authenticates its server.
 #[expect(clippy::exhaustive_enums, reason = "callers make it, and never match it")]
 pub enum Trust {
@@ -60,13 +62,13 @@ fn with_protocols(mut config: ClientConfig, protocols: &[&str]) -> ClientConfig 
     config
 }
 
-/// Reads authorities in PEM, at least one.
+/// Reads authorities in PEM, at least one. A byte-order mark before them is passed over.
 ///
 /// # Errors
 /// [`AuthoritiesError`].
 pub fn authorities(pem: &[u8]) -> Result<RootCertStore, AuthoritiesError> {
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
+    for certificate in CertificateDer::pem_slice_iter(byte_order_mark::strip(pem)) {
         let certificate = certificate.map_err(|_| AuthoritiesError::NoCertificates)?;
         store.add(certificate).map_err(AuthoritiesError::Invalid)?;
     }

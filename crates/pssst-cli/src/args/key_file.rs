@@ -1,17 +1,16 @@
 //! Key files: created with mode 0600, and refused if other users can read them.
 
-use std::fs::File;
+use std::fmt;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use pssst::{PublicKey, SecretKey};
-use pssst_support::{FileError, FileErrorCause, secret_file};
+use pssst_support::{FileError, FileErrorCause, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
 
 use pssst_service::Failure;
 
-/// What some editors put before a text.
-const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Far more than any key file has.
 const MAX_LEN: usize = 16 * 1024;
 
@@ -83,11 +82,14 @@ pub(crate) fn create(path: &Path) -> Result<File, Failure> {
 /// Writes a secret key to a new file that only its owner can read. Never overwrites one.
 pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
     let mut file = create(path)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
-        // Half a key is none, and would be in the way of the next.
-        drop(std::fs::remove_file(path));
-        cannot("write", path, &error)
-    })
+    write_or_remove(path, &mut file, format_args!("{text}")).map_err(|error| cannot("write", path, &error))
+}
+
+/// Writes a secret to its new file. Half of one is none, and would be in the way of the next: the
+/// file is removed then.
+pub(super) fn write_or_remove(path: &Path, file: &mut File, text: fmt::Arguments<'_>) -> io::Result<()> {
+    let written = file.write_fmt(text).and_then(|()| file.sync_all());
+    written.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<String>>, Failure> {
@@ -106,10 +108,7 @@ fn read(path: &Path, open: fn(&Path) -> Result<File, Failure>) -> Result<Option<
     };
     match read {
         Ok(len) => {
-            if text.starts_with(BYTE_ORDER_MARK) {
-                // In place: no copy is left behind.
-                text.remove(0);
-            }
+            byte_order_mark::remove(&mut text);
             Ok((len <= MAX_LEN).then_some(text))
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),

@@ -32,20 +32,15 @@ impl SecretOut {
 impl Output {
     /// Writes the secret as a line. A file that cannot be written is removed.
     pub(crate) fn write(mut self, secret: &str) -> io::Result<()> {
-        let written = if let Some((_, file)) = &mut self.0 {
-            writeln!(file, "{secret}").and_then(|()| file.sync_all())
-        } else {
-            let mut stdout = io::stdout();
-            writeln!(stdout, "{secret}").and_then(|()| stdout.flush())
-        };
-        if written.is_ok() {
-            self.0 = None;
+        if let Some((path, mut file)) = self.0.take() {
+            return key_file::write_or_remove(&path, &mut file, format_args!("{secret}\n"));
         }
-        written
+        let mut stdout = io::stdout();
+        writeln!(stdout, "{secret}").and_then(|()| stdout.flush())
     }
 }
 
-/// Removes a file that holds no secret.
+/// Removes a file to which no secret was written.
 impl Drop for Output {
     fn drop(&mut self) {
         if let Some((path, _)) = &self.0 {

@@ -141,7 +141,7 @@ pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey
 }
 
 /// Tells if the last document could not be cached: without the directory it will be missed.
-pub(crate) fn report_cache(directory: &DirectoryClient) {
+fn report_cache(directory: &DirectoryClient) {
     if let Some(error) = directory.status().cache_error {
         notice(format_args!("warning: the keys are not cached: {error}"));
     }

@@ -105,8 +105,8 @@ async fn create(args: &Create) -> Result<(), Failure> {
     notice(format_args!("token {id} is valid for one device until {expires}; it is shown only now"));
     let written = if args.json {
         // None of these has a character that JSON escapes; no other copy of the secret is made.
-        let (open, close, secret) = ('{', '}', &*secret);
-        out.write(&Zeroizing::new(format!(r#"{open}"id":"{id}","token":"{secret}","expires":"{expires}"{close}"#)))
+        let secret = &*secret;
+        out.write(&Zeroizing::new(format!(r#"{{"id":"{id}","token":"{secret}","expires":"{expires}"}}"#)))
     } else {
         out.write(&secret)
     };

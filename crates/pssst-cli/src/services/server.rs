@@ -113,7 +113,6 @@ pub(crate) struct View {
 }
 
 /// Sources of changes of a configuration.
-#[derive(Clone)]
 struct Followed {
     keys: Arc<Keys>,
     clients: Option<Arc<Clients>>,

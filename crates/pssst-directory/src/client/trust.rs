@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use pssst_support::tls::{self, AuthoritiesError, KeyCheck, client_config};
-use pssst_support::without_byte_order_mark;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::{Error, Pin};
@@ -25,7 +24,7 @@ impl Trust {
     pub(super) fn config(self) -> Result<ClientConfig, Error> {
         let trust = match self {
             Self::System => tls::Trust::System,
-            Self::File(path) => tls::Trust::Authorities(authorities(without_byte_order_mark(&std::fs::read(path)?))?),
+            Self::File(path) => tls::Trust::Authorities(authorities(&std::fs::read(path)?)?),
             Self::Pem(pem) => tls::Trust::Authorities(authorities(&pem)?),
             Self::Pin(pin) => tls::Trust::Key(key_check(pin)),
         };

@@ -12,7 +12,6 @@ use pssst_net::udp::Resolver;
 use pssst_net::{Reply, Request};
 use pssst_support::sync::lock;
 use pssst_support::tls::{self, Trust, client_config};
-use pssst_support::without_byte_order_mark;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url, redirect};
@@ -241,14 +240,13 @@ struct Kept {
 
 /// Returns whether the connection ended before the first byte of an answer.
 fn has_ended_early(error: &reqwest::Error) -> bool {
-    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
     let is_early = |cause: &(dyn std::error::Error + 'static)| {
         let of_hyper = cause
             .downcast_ref::<hyper::Error>()
             .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
         of_hyper || cause.downcast_ref::<io::Error>().is_some_and(|error| is_end(error.kind()))
     };
-    error.is_request() && !error.is_connect() && causes.any(is_early)
+    error.is_request() && !error.is_connect() && causes(error).any(is_early)
 }
 
 const fn is_end(kind: io::ErrorKind) -> bool {
@@ -271,9 +269,7 @@ async fn read(mut response: Response, mut reply: Vec<u8>, max_reply: usize) -> R
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
-    // Its own text has the URL, and its causes say more.
-    let causes = || std::iter::successors(std::error::Error::source(error), |error| error.source());
-    let is_shortage = causes().filter_map(|cause| cause.downcast_ref()).any(is_local_shortage);
+    let is_shortage = causes(error).filter_map(|cause| cause.downcast_ref()).any(is_local_shortage);
     let outcome = if is_shortage {
         ExchangeOutcome::LocalShortage
     } else if error.is_connect() {
@@ -283,19 +279,18 @@ fn failure(error: &reqwest::Error) -> Failure {
     } else {
         ExchangeOutcome::Broken
     };
-    Failure { outcome, cause: causes().last().map(ToString::to_string) }
+    Failure { outcome, cause: causes(error).last().map(ToString::to_string) }
 }
 
 /// Returns whether the upstream sent something that is not HTTP.
 fn is_malformed(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            return error.is_parse() || error.is_parse_too_large() || error.is_parse_status();
-        }
-        cause = error.source();
-    }
-    false
+    let of_hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    of_hyper.is_some_and(|error| error.is_parse() || error.is_parse_too_large() || error.is_parse_status())
+}
+
+/// Returns the causes of an error. Its own text has the URL, and these say more.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |error| error.source())
 }
 
 /// The resolver of one upstream for reqwest, which is asked only for the host of its URL.
@@ -324,7 +319,7 @@ fn authorities(path: PathBuf) -> Result<Trust, Error> {
         Ok(pem) => pem,
         Err(source) => return Err(Error::UnreadableAuthorities { path, source }),
     };
-    match tls::authorities(without_byte_order_mark(&pem)) {
+    match tls::authorities(&pem) {
         Ok(authorities) => Ok(Trust::Authorities(authorities)),
         Err(error) => Err(Error::InvalidAuthorities { path, source: error.into() }),
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
+use pssst_support::byte_order_mark;
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::Failure;
@@ -77,7 +78,8 @@ impl ConfigFile {
                 "check that this is a configuration file",
             ));
         }
-        Self::parse(path, without_byte_order_mark(text), services)
+        byte_order_mark::remove(&mut text);
+        Self::parse(path, text, services)
     }
 
     /// Returns its path.
@@ -107,7 +109,9 @@ impl ConfigFile {
 
     /// Returns whether the file has other contents now, or none that can be read.
     pub(crate) fn has_changed(&self) -> bool {
-        std::fs::read_to_string(&self.path).ok().map(without_byte_order_mark).as_ref() != Some(&self.text)
+        let Ok(mut text) = std::fs::read_to_string(&self.path) else { return true };
+        byte_order_mark::remove(&mut text);
+        text != self.text
     }
 
     fn parse(path: &Path, text: String, known: &[&'static str]) -> Result<Self, Failure> {
@@ -136,14 +140,6 @@ impl ConfigFile {
         let line = 1 + self.text.bytes().take(place.start).filter(|&byte| byte == b'\n').count();
         failure.with_context(format_args!("{}:{line}", self.path.display()))
     }
-}
-
-/// Some editors put a byte-order mark before a text.
-fn without_byte_order_mark(mut text: String) -> String {
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    text
 }
 
 /// Returns a table of the file.

@@ -12,6 +12,7 @@ use super::output::{as_json, for_each_page, print};
 use crate::args::store::{Location, failure};
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
+use pssst_support::byte_order_mark;
 
 /// Clients that are added at once.
 const PIECE: usize = 10_000;
@@ -66,8 +67,8 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
             .take(MAX_LINE_LEN)
             .read_line(&mut line)
             .map_err(|error| at_line(cannot_read(&args.file, &error), number, added))?;
-        if number == 1 && line.starts_with('\u{feff}') {
-            line.remove(0);
+        if number == 1 {
+            byte_order_mark::remove(&mut line);
         }
         if len > 0 && !line.trim().is_empty() {
             let new = client(&line).map_err(|what| at_line(what, number, added))?;
