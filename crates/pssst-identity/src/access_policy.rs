@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use pssst::{KeyCheck, PublicKey};
 
-use crate::{IdentitySnapshot, State};
+use crate::{IdentitySnapshot, RefusedCause, RefusedClients, State};
 
 /// Treatment of clients that prove a key which is not enrolled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,6 +47,7 @@ struct Counts {
     suspended: AtomicU64,
     revoked: AtomicU64,
     expired: AtomicU64,
+    refused: RefusedClients,
 }
 
 /// Counters of requests that a policy saw.
@@ -75,8 +76,8 @@ impl AccessPolicy {
         Self { counts: Arc::clone(&policy.counts), ..self }
     }
 
-    /// Decides about a request of the client that proved this key. It takes no lock and does not
-    /// allocate.
+    /// Decides about a request of the client that proved this key. For a client that is served, it
+    /// takes no lock and does not allocate.
     pub fn check(&self, key: &PublicKey) -> KeyCheck {
         self.check_at(key, Timestamp::now)
     }
@@ -86,9 +87,14 @@ impl AccessPolicy {
         &self.snapshot
     }
 
+    /// Returns the clients that were refused.
+    pub fn refused(&self) -> &RefusedClients {
+        &self.counts.refused
+    }
+
     /// Returns the counts of refused requests, by cause.
     pub fn stats(&self) -> AccessStats {
-        let Counts { unknown, suspended, revoked, expired } = &*self.counts;
+        let Counts { unknown, suspended, revoked, expired, refused: _ } = &*self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         AccessStats {
             unknown: read(unknown),
@@ -98,22 +104,26 @@ impl AccessPolicy {
         }
     }
 
-    /// The clock is read only for a client that expires.
-    fn check_at(&self, key: &PublicKey, now: impl FnOnce() -> Timestamp) -> KeyCheck {
-        let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
+    /// The clock is read only for a client that expires or is refused.
+    fn check_at(&self, key: &PublicKey, now: impl Fn() -> Timestamp) -> KeyCheck {
+        let refuse = |count: &AtomicU64, cause| {
+            count.fetch_add(1, Ordering::Relaxed);
+            self.counts.refused.add(key, cause, now());
+        };
         let Some(client) = self.snapshot.authorization(key) else {
-            count(&self.counts.unknown);
-            return match self.unknown_clients {
-                UnknownClients::Refuse => KeyCheck::RejectUnknown,
-                UnknownClients::Allow => KeyCheck::Validate,
-            };
+            if self.unknown_clients == UnknownClients::Allow {
+                self.counts.unknown.fetch_add(1, Ordering::Relaxed);
+                return KeyCheck::Validate;
+            }
+            refuse(&self.counts.unknown, RefusedCause::Unknown);
+            return KeyCheck::RejectUnknown;
         };
         match client.state {
             State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => return KeyCheck::Accept,
-            State::Enrolled => count(&self.counts.expired),
-            State::Suspended => count(&self.counts.suspended),
-            State::Revoked => count(&self.counts.revoked),
-        };
+            State::Enrolled => refuse(&self.counts.expired, RefusedCause::Expired),
+            State::Suspended => refuse(&self.counts.suspended, RefusedCause::Suspended),
+            State::Revoked => refuse(&self.counts.revoked, RefusedCause::Revoked),
+        }
         KeyCheck::RejectInactive
     }
 }
@@ -147,6 +157,10 @@ mod tests {
         }
         assert_eq!(refusing.check(&key(6)), KeyCheck::RejectUnknown);
         assert_eq!(refusing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
+        let mut refused = refusing.refused().report(Timestamp::now(), |_| None).clients;
+        refused.sort_by_key(|client| *client.key.as_bytes());
+        let refused: Vec<_> = refused.iter().map(|client| client.cause.name()).collect();
+        assert_eq!(refused, ["expired", "suspended", "revoked", "unknown"]);
 
         let passing = AccessPolicy::new(snapshot, UnknownClients::Allow);
         assert_eq!(passing.check(&key(6)), KeyCheck::Validate);

@@ -46,6 +46,7 @@ mod follower;
 mod identity;
 mod memory;
 mod open;
+mod refused;
 mod snapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
@@ -65,6 +66,7 @@ pub use jiff;
 pub use memory::MemoryStore;
 pub use open::{open, open_existing};
 pub use pssst;
+pub use refused::{RefusedCause, RefusedClient, RefusedClients, RefusedReport};
 pub use snapshot::IdentitySnapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;

@@ -9,7 +9,7 @@ use pssst::PublicKey;
 use crate::store::now;
 use crate::{
     AuditEntry, ChangeReceiver, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry,
-    NewIdentity, Page, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
+    NewIdentity, Page, RefusedClient, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
 };
 use database::Database;
 
@@ -21,6 +21,7 @@ mod dialect;
 mod identities;
 #[cfg(feature = "postgres")]
 mod listener;
+mod refused;
 mod rows;
 mod tokens;
 mod write;
@@ -133,6 +134,15 @@ impl SqlStore {
         self.database.write(&self.actor, 0, async |write| tokens::enroll(write, token, key, name).await).await
     }
 
+    /// Returns the clients that servers have refused and that are not served since, those seen last
+    /// first, up to 1,000.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn refused(&self, limit: usize) -> Result<Vec<RefusedClient>, Error> {
+        self.database.read(async |connection| refused::list(connection, limit).await).await
+    }
+
     /// Writes an entry into the audit log.
     ///
     /// # Errors
@@ -198,6 +208,10 @@ impl IdentityStore for SqlStore {
             changes.store = format!("{} {replacements}", changes.store);
         }
         Ok(changes)
+    }
+
+    async fn record_refused(&self, clients: &[RefusedClient]) -> Result<(), Error> {
+        self.database.read(async |connection| refused::record(connection, clients).await).await
     }
 
     fn subscribe(&self) -> ChangeReceiver {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
 
-use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, State, Update};
+use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, RefusedClient, State, Update};
 
 /// Revision of a store: each change of an identity has a number, and later changes have larger
 /// ones.
@@ -66,6 +66,15 @@ pub trait IdentityStore: Send + Sync {
     /// it does not notice (another process changed a file) are found only by calling
     /// [`changes`](Self::changes).
     fn subscribe(&self) -> ChangeReceiver;
+
+    /// Keeps what a server reports of refused clients, for operators to see: the requests are added
+    /// to those that were reported before. A store that is read by servers only does nothing.
+    ///
+    /// # Errors
+    /// The store's own error.
+    async fn record_refused(&self, _clients: &[RefusedClient]) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Adds one identity.
     ///

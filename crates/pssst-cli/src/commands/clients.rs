@@ -11,7 +11,7 @@ use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
-use output::{as_json, as_line, for_each_page, in_full, print};
+use output::{as_json, as_line, for_each_page, in_full, print, refused_as_json, refused_as_line};
 
 mod output;
 mod transfer;
@@ -29,6 +29,7 @@ pub(crate) struct Args {
 enum Command {
     Add(Add),
     List(List),
+    Refused(Refused),
     Show(Show),
     /// Refuse clients until they are resumed.
     Suspend(Change),
@@ -79,6 +80,23 @@ struct List {
     location: Location,
 }
 
+/// List the clients that servers refused, those seen last first: name or `-`, cause, requests, time
+/// of the last one, and key.
+///
+/// Servers report them to their database once a minute. A client that was enrolled or resumed since
+/// is left out.
+#[derive(clap::Args, Debug)]
+struct Refused {
+    /// Most clients to print, up to 1,000.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Print one JSON object per line, with all fields.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    location: Location,
+}
+
 /// Show everything stored about a client.
 #[derive(clap::Args, Debug)]
 struct Show {
@@ -105,6 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         match &args.command {
             Command::Add(args) => add(args).await,
             Command::List(args) => list(args).await,
+            Command::Refused(args) => refused(args).await,
             Command::Show(args) => show(args).await,
             Command::Suspend(args) => change(args, State::Suspended).await,
             Command::Resume(args) => change(args, State::Enrolled).await,
@@ -139,6 +158,16 @@ async fn list(args: &List) -> Result<(), Failure> {
         Ok(left > 0)
     })
     .await
+}
+
+async fn refused(args: &Refused) -> Result<(), Failure> {
+    let store = args.location.open_database().await?;
+    let clients = store.refused(args.limit.into()).await.map_err(|error| failure(&error))?;
+    print(|out| {
+        clients
+            .iter()
+            .try_for_each(|client| if args.json { refused_as_json(out, client) } else { refused_as_line(out, client) })
+    })
 }
 
 async fn show(args: &Show) -> Result<(), Failure> {

@@ -26,6 +26,7 @@ use summary::Summary;
 mod keys;
 mod metrics;
 mod policy;
+mod refused;
 mod summary;
 
 /// Options of a server that stay as they are while it runs.
@@ -110,6 +111,8 @@ pub(crate) struct View {
     followed: Mutex<Followed>,
     /// When the keys last changed, in seconds since 1970.
     keyring_changed: AtomicU64,
+    /// Reports of refused clients that the store did not take.
+    refused_unsaved: Arc<AtomicU64>,
 }
 
 /// Sources of changes of a configuration.
@@ -236,26 +239,27 @@ impl RunningServer {
     /// Takes the port and starts the workers.
     pub(crate) fn start(options: &FixedServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
         let (config, followed, accepts) = prepared.into_config(handler);
-        let keys = Arc::clone(&followed.keys);
+        let (keys, clients) = (Arc::clone(&followed.keys), followed.clients.clone());
         let server = options.bind()?.serve(config).map_err(|error| {
             Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
         })?;
         let keyring_changed = AtomicU64::new(seconds_since_1970());
-        let view = Arc::new(View { server, followed: Mutex::new(followed), keyring_changed });
-        Ok(Self { refresh_task: keep(keys, accepts, &view), view })
+        let refused_unsaved = Arc::default();
+        let view = Arc::new(View { server, followed: Mutex::new(followed), keyring_changed, refused_unsaved });
+        Ok(Self { refresh_task: keep(keys, clients, accepts, &view), view })
     }
 
     /// Replaces the configuration as one, without losing a packet.
     pub(crate) async fn apply(&mut self, prepared: Prepared, handler: Handler) {
         let (config, followed, accepts) = prepared.into_config(handler);
-        let keys = Arc::clone(&followed.keys);
+        let (keys, clients) = (Arc::clone(&followed.keys), followed.clients.clone());
         self.refresh_task.abort();
         // It may be at work on another thread, and must not put old keys into the new
         // configuration.
         drop((&mut self.refresh_task).await);
         self.view.update_config(|_| config);
         *lock(&self.view.followed) = followed;
-        self.refresh_task = keep(keys, accepts, &self.view);
+        self.refresh_task = keep(keys, clients, accepts, &self.view);
     }
 
     /// Prints the addresses that it serves at, and its public keys.
@@ -303,7 +307,7 @@ impl Monitored for View {
     fn metrics(&self, page: &mut MetricsWriter<'_>) -> fmt::Result {
         metrics::metrics(page, &self.server, &self.keyring_changed)?;
         match self.clients() {
-            Some(clients) => metrics::identities(page, &clients),
+            Some(clients) => metrics::identities(page, &clients, self.refused_unsaved.load(Ordering::Relaxed)),
             None => Ok(()),
         }
     }
@@ -328,11 +332,18 @@ impl Monitored for View {
     }
 }
 
-/// Changes the server's keys when their time comes.
-fn keep(keys: Arc<Keys>, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
+/// Changes the server's keys when their time comes, and reports refused clients.
+fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
     let view = Arc::clone(view);
     tokio::spawn(async move {
-        keys.follow(|keyring| view.update_config(|config| config.keys(accepts.with_keys(keyring)))).await;
+        let follow = keys.follow(|keyring| view.update_config(|config| config.keys(accepts.with_keys(keyring))));
+        let report = async {
+            match clients {
+                Some(clients) => match refused::report(clients, Arc::clone(&view.refused_unsaved)).await {},
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(follow, report);
     })
 }
 

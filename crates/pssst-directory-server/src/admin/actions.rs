@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::PublicKey;
-use pssst_identity::{Action, Identity, IdentityStore, NewAuditEntry, State, Token, TokenGrant, TokenId, Update};
+use pssst_identity::{
+    Action, Identity, IdentityStore, Labels, NewAuditEntry, NewIdentity, State, Token, TokenGrant, TokenId, Update,
+};
 use pssst_support::named_enum;
 
 use super::access::Operator;
@@ -69,6 +71,18 @@ pub(super) fn parse_key(text: &str) -> Result<PublicKey, Failure> {
 pub(super) async fn find_client(operator: &Operator, key: &str) -> Result<Identity, Failure> {
     let key = parse_key(key)?;
     Ok(operator.store.get(&key).await?.ok_or(pssst_identity::Error::NotFound(key))?)
+}
+
+/// Enrols a key that an operator trusts.
+pub(super) async fn enroll(
+    operator: &Operator,
+    key: PublicKey,
+    name: &str,
+    labels: Labels,
+    expires: Option<Timestamp>,
+) -> Result<Identity, Failure> {
+    let new = NewIdentity::new(key, name)?.with_labels(labels)?.with_expiry(expires);
+    Ok(operator.store.add(new).await?)
 }
 
 /// Creates a token that is valid for this long from now.

@@ -10,15 +10,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
+use pssst::PublicKey;
 use pssst_directory::PublishedKey;
 use pssst_identity::{IdentityStore, Labels, ListQuery, TokenGrant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::access::Operator;
-use super::actions::{ClientAction, create_token, find_client, parse_key, rotate, withdraw_token};
+use super::actions::{ClientAction, create_token, enroll, find_client, parse_key, rotate, withdraw_token};
 use super::failure::Failure;
-use super::views::{AuditView, ClientView, TokenView};
+use super::views::{AuditView, ClientView, RefusedView, TokenView};
 use crate::state::{Rotation, Shared};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -26,9 +27,10 @@ const MAX_LIMIT: usize = 1000;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/clients", get(list_clients))
+        .route("/clients", get(list_clients).post(add_client))
         .route("/clients/{key}", get(show_client))
         .route("/clients/{key}/{action}", post(change_client))
+        .route("/refused", get(list_refused))
         .route("/tokens", get(list_tokens).post(make_token))
         .route("/tokens/{id}/withdraw", post(withdraw))
         .route("/keys", get(list_keys))
@@ -62,6 +64,44 @@ async fn list_clients(
     let query = ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, search };
     let page = operator.store.list(&query).await?;
     Ok(Json(ClientList { clients: page.identities.into_iter().map(Into::into).collect(), next: page.next }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientOrder {
+    key: PublicKey,
+    name: String,
+    #[serde(default)]
+    labels: Labels,
+    expires: Option<Timestamp>,
+}
+
+async fn add_client(
+    Extension(operator): Extension<Operator>,
+    order: Result<Json<ClientOrder>, JsonRejection>,
+) -> Outcome<Response> {
+    let Json(ClientOrder { key, name, labels, expires }) = order?;
+    let client = enroll(&operator, key, &name, labels, expires).await?;
+    Ok((StatusCode::CREATED, Json(ClientView::from(client))).into_response())
+}
+
+#[derive(Deserialize)]
+struct RefusedListing {
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct RefusedList {
+    clients: Vec<RefusedView>,
+}
+
+async fn list_refused(
+    Extension(operator): Extension<Operator>,
+    query: Result<Query<RefusedListing>, QueryRejection>,
+) -> Outcome<Json<RefusedList>> {
+    let Query(RefusedListing { limit }) = query?;
+    let clients = operator.store.refused(limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)).await?;
+    Ok(Json(RefusedList { clients: clients.into_iter().map(Into::into).collect() }))
 }
 
 async fn show_client(Extension(operator): Extension<Operator>, Path(key): Path<String>) -> Outcome<Json<ClientView>> {

@@ -15,6 +15,7 @@ mod audit;
 mod clients;
 mod keys;
 mod layout;
+mod refused;
 mod tokens;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
@@ -22,6 +23,8 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/", get(clients::list))
         .route("/clients/{key}", get(clients::show))
         .route("/clients/{key}/{action}", get(clients::confirm).post(clients::change))
+        .route("/refused", get(refused::list))
+        .route("/refused/{key}/enrol", get(refused::ask).post(refused::enroll))
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}/withdraw", get(tokens::confirm).post(tokens::withdraw))
         .route("/keys", get(keys::list))

@@ -1,7 +1,7 @@
 //! Views of the store and the keys, for JSON and pages.
 
 use jiff::Timestamp;
-use pssst_identity::{AuditEntry, Identity, Labels, State, TokenInfo};
+use pssst_identity::{AuditEntry, Identity, Labels, RefusedClient, State, TokenInfo};
 use serde::Serialize;
 
 /// A client.
@@ -20,6 +20,24 @@ impl From<Identity> for ClientView {
     fn from(identity: Identity) -> Self {
         let Identity { key, name, labels, state, created, changed, expires, .. } = identity;
         Self { key: key.to_string(), name, labels, state, created, changed, expires }
+    }
+}
+
+/// A client that servers refused.
+#[derive(Debug, Serialize)]
+pub(super) struct RefusedView {
+    pub(super) key: String,
+    pub(super) name: Option<String>,
+    pub(super) cause: &'static str,
+    pub(super) requests: u64,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+}
+
+impl From<RefusedClient> for RefusedView {
+    fn from(client: RefusedClient) -> Self {
+        let RefusedClient { key, name, cause, requests, first, last, .. } = client;
+        Self { key: key.to_string(), name, cause: cause.name(), requests, first, last }
     }
 }
 

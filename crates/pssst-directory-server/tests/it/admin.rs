@@ -3,7 +3,8 @@
 use base64::Engine;
 use pssst::{PublicKey, SecretKey, SysRng};
 use pssst_directory_server::{Directory, DirectoryEvent, Error, Operators};
-use pssst_identity::{Action, IdentityStore, NewIdentity, State};
+use pssst_identity::jiff::Timestamp;
+use pssst_identity::{AccessPolicy, Action, IdentityStore, NewIdentity, State, UnknownClients};
 use pssst_net::pssst;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use reqwest::{Method, RequestBuilder, Response};
@@ -478,4 +479,45 @@ async fn pages_change_what_they_say() {
     for path in ["/clients/x", "/nowhere", "/tokens/x/withdraw"] {
         assert_eq!(fixture.ask(Method::GET, path).send().await.unwrap().status(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_refused_key_is_shown_and_enrolled() {
+    let fixture = Fixture::new().await;
+    let (stranger, time) = (key(), Timestamp::from_second(1_800_000_000).unwrap());
+    let policy = AccessPolicy::new(std::sync::Arc::default(), UnknownClients::Refuse);
+    policy.check(&stranger);
+    let report = policy.refused().report(Timestamp::now(), |_| None);
+    fixture.store.record_refused(&report.clients).await.unwrap();
+
+    let listed = fixture.get("/v1/refused").await;
+    assert_eq!(listed["clients"][0]["key"], stranger.to_string());
+    assert_eq!((&listed["clients"][0]["cause"], &listed["clients"][0]["requests"]), (&json!("unknown"), &json!(1)));
+    let page = fixture.page("/refused").await;
+    let form = format!("/refused/{stranger}/enrol");
+    assert!(page.contains(&form) && page.contains("Enrol this key"), "{page}");
+    assert!(fixture.page(&form).await.contains(&stranger.to_string()));
+
+    // A wrong name is refused on the form, and a weak key is never enrolled.
+    fixture.add("boiler-7").await;
+    let response = fixture.send_form(&form, "name=boiler-7").await;
+    assert_eq!(response.status(), 409);
+    assert!(response.text().await.unwrap().contains("another client has the name"));
+    assert_eq!(fixture.send_form(&form, "name=").await.status(), 422);
+    let weak = format!("/refused/{}/enrol", PublicKey::from_bytes([0; 32]));
+    assert_eq!(fixture.send_form(&weak, "name=weak").await.status(), 422);
+
+    let response = fixture.send_form(&form, "name=boiler-8").await;
+    assert_eq!(response.status(), 303, "it leads to the client");
+    let client = fixture.store.get(&stranger).await.unwrap().unwrap();
+    assert_eq!((client.name.as_str(), client.state), ("boiler-8", State::Enrolled));
+    assert_eq!(fixture.last_entry().await.actor, "alice");
+    assert_eq!(fixture.get("/v1/refused").await["clients"], json!([]));
+
+    // The API does it, too.
+    let order =
+        json!({ "key": key().to_string(), "name": "boiler-9", "labels": { "site": "berlin" }, "expires": time });
+    let (status, added) = fixture.post("/v1/clients", Some(order.clone())).await;
+    assert_eq!((status, &added["name"], &added["state"]), (201, &json!("boiler-9"), &json!("enrolled")));
+    assert_eq!(fixture.post("/v1/clients", Some(order)).await.0, 409);
 }

@@ -41,6 +41,15 @@ CREATE TABLE pssst_tokens (
 
 CREATE INDEX pssst_tokens_created ON pssst_tokens (created);
 
+-- Clients that servers refused lately. Servers write here, and nowhere else.
+CREATE TABLE pssst_refused (
+    key BYTEA PRIMARY KEY CHECK (octet_length(key) = 32),
+    cause TEXT COLLATE "C" NOT NULL,
+    requests BIGINT NOT NULL,
+    first_seen BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL
+);
+
 CREATE TABLE pssst_audit (
     number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at BIGINT NOT NULL,

@@ -41,6 +41,15 @@ CREATE TABLE pssst_tokens (
 
 CREATE INDEX pssst_tokens_created ON pssst_tokens (created);
 
+-- Clients that servers refused lately. Servers write here, and nowhere else.
+CREATE TABLE pssst_refused (
+    key BLOB PRIMARY KEY NOT NULL CHECK (length(key) = 32),
+    cause TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    first_seen INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE pssst_audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,

@@ -86,5 +86,6 @@ mod databases {
         every_change_is_in_the_audit_log
         the_audit_log_refuses_to_forget
         corrupt_rows_are_errors
+        refused_clients_are_kept_until_they_are_served
     }
 }

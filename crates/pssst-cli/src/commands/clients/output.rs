@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pssst_identity::{Identity, IdentityStore, ListQuery};
+use pssst_identity::{Identity, IdentityStore, ListQuery, RefusedClient};
 use pssst_service::Failure;
 
 use crate::args::store::failure;
@@ -43,6 +43,21 @@ pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<(
         None => writeln!(out, "expires  never")?,
     }
     labels.iter().try_for_each(|(name, value)| writeln!(out, "label    {name}={value}"))
+}
+
+pub(super) fn refused_as_line(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {
+    let RefusedClient { key, name, cause, requests, last, .. } = client;
+    let (name, last) = (name.as_deref().unwrap_or("-"), last.strftime("%Y-%m-%dT%H:%M:%SZ"));
+    writeln!(out, "{name:<24} {cause:<9} {requests:>8} {last} {key}")
+}
+
+pub(super) fn refused_as_json(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {
+    let RefusedClient { key, name, cause, requests, first, last, .. } = client;
+    let (key, cause) = (key.to_string(), cause.name());
+    let fields = serde_json::json!({
+        "key": key, "name": name, "cause": cause, "requests": requests, "first": first, "last": last
+    });
+    writeln!(out, "{fields}")
 }
 
 /// Writes to standard output, at once.

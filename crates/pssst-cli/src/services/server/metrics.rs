@@ -104,7 +104,7 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
 }
 
 /// Writes the metrics of the store of clients.
-pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients) -> fmt::Result {
+pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients, refused_unsaved: u64) -> fmt::Result {
     let (refusals, status) = (clients.stats(), clients.follower().status());
     page.number("pssst_identity_clients", "Clients in the snapshot", clients.follower().snapshot().len() as u64)?;
     page.gauge("pssst_identity_snapshot_age_seconds", "Age of the snapshot of clients", status.age.as_secs_f64())?;
@@ -119,6 +119,11 @@ pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients) -> fmt
             ("revoked", refusals.revoked),
             ("expired", refusals.expired),
         ],
+    )?;
+    page.counter(
+        "pssst_identity_refused_unsaved",
+        "Reports of refused clients that the store did not take, so that operators do not see them",
+        refused_unsaved,
     )
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use pssst::{KeyCheck, PublicKey};
-use pssst_identity::{AccessPolicy, AccessStats, Follower, UnknownClients};
+use pssst_identity::jiff::Timestamp;
+use pssst_identity::{AccessPolicy, AccessStats, Follower, IdentityStore, RefusedReport, UnknownClients};
 
 use crate::args::store::{self, failure};
 use pssst_service::Failure;
@@ -47,6 +48,7 @@ enum Anonymous {
 pub(crate) struct Clients {
     location: String,
     policy: AccessPolicy,
+    store: Arc<dyn IdentityStore>,
     follower: Arc<Follower>,
 }
 
@@ -60,9 +62,9 @@ impl Policy {
     /// Reads who is enrolled, and follows that from here on; unless that is done already.
     pub(super) async fn clients(&self, before: Option<&Clients>) -> Result<Option<Arc<Clients>>, Failure> {
         let Some(location) = &self.clients else { return Ok(None) };
-        let follower = match before.filter(|before| before.location == *location) {
-            Some(before) => Arc::clone(&before.follower),
-            None => Arc::new(follow(location).await.map_err(|failure| failure.of_option("clients"))?),
+        let (store, follower) = match before.filter(|before| before.location == *location) {
+            Some(before) => (Arc::clone(&before.store), Arc::clone(&before.follower)),
+            None => follow(location).await.map_err(|failure| failure.of_option("clients"))?,
         };
         let unknown = match self.unknown_clients {
             Some(Unknown::Allow) => UnknownClients::Allow,
@@ -72,7 +74,7 @@ impl Policy {
         if let Some(before) = before {
             policy = policy.replacing(&before.policy);
         }
-        Ok(Some(Arc::new(Clients { location: location.clone(), policy, follower })))
+        Ok(Some(Arc::new(Clients { location: location.clone(), policy, store, follower })))
     }
 
     /// Returns whether an option says who is served.
@@ -108,11 +110,11 @@ impl Policy {
     }
 }
 
-async fn follow(location: &str) -> Result<Follower, Failure> {
+async fn follow(location: &str) -> Result<(Arc<dyn IdentityStore>, Arc<Follower>), Failure> {
     let store = store::open(location).await?;
-    let follower = Follower::start(store).await.map_err(|error| failure(&error))?;
+    let follower = Follower::start(Arc::clone(&store)).await.map_err(|error| failure(&error))?;
     notice(format_args!("{} clients are known", follower.snapshot().len()));
-    Ok(follower)
+    Ok((store, Arc::new(follower)))
 }
 
 impl Clients {
@@ -127,6 +129,15 @@ impl Clients {
 
     pub(crate) fn stats(&self) -> AccessStats {
         self.policy.stats()
+    }
+
+    /// Returns the refused clients that are due to be reported.
+    pub(super) fn take_refused(&self, now: Timestamp) -> RefusedReport {
+        self.policy.refused().report(now, |key| self.name(key))
+    }
+
+    pub(super) fn store(&self) -> &dyn IdentityStore {
+        &*self.store
     }
 
     pub(crate) fn follower(&self) -> &Follower {

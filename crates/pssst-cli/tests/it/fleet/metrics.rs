@@ -99,8 +99,9 @@ const SERVER: [&str; 25] = [
     "pssst_server_worker_stall_seconds",
     "pssst_server_workers",
 ];
-const IDENTITY: [&str; 4] = [
+const IDENTITY: [&str; 5] = [
     "pssst_identity_clients",
+    "pssst_identity_refused_unsaved_total",
     "pssst_identity_refusals_total cause",
     "pssst_identity_revision",
     "pssst_identity_snapshot_age_seconds",
@@ -199,6 +200,15 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     let stranger =
         ["request", "--server", &address, "--server-key", "server.pub", "--identity", "server.key", "--suite", "f001"];
     assert_eq!(fleet.output(&[&stranger[..], &["--timeout", "0.3", "hello"]].concat(), "").status.code(), Some(3));
+
+    // The operator sees which client it was, in the log and in the store.
+    let key = fleet.stdout(&["pubkey", "server.key"]);
+    let key = key.trim();
+    gateway.wait_for_stderr("refused a client", 1);
+    gateway.wait_for_stderr(key, 1);
+    let refused = || fleet.stdout(&["clients", "refused", "--json", "--store", "sqlite:clients.db"]);
+    wait_for("the store has the refused client", || refused().contains(key));
+    assert!(refused().contains("\"cause\":\"unknown\"") && refused().contains("\"name\":null"), "{}", refused());
 
     let shown = samples(&mut gateway);
     assert_names(&shown, &[&PROCESS, &PROGRAM, &SERVER, &IDENTITY, &GATEWAY]);

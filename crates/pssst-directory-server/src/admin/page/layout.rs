@@ -17,8 +17,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) const PAGES: [(&'static str, &'static str); 4] =
-        [("/", "Clients"), ("/tokens", "Tokens"), ("/keys", "Server keys"), ("/audit", "Audit log")];
+    pub(super) const PAGES: [(&'static str, &'static str); 5] = [
+        ("/", "Clients"),
+        ("/refused", "Refused"),
+        ("/tokens", "Tokens"),
+        ("/keys", "Server keys"),
+        ("/audit", "Audit log"),
+    ];
 
     pub(super) fn new(operator: &Operator, page: &'static str) -> Self {
         Self { operator: Some(operator.name.clone()), page }
@@ -30,6 +35,7 @@ impl Layout {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Done {
+    Enrol,
     Suspend,
     Resume,
     Revoke,
@@ -41,6 +47,7 @@ pub(super) enum Done {
 impl Done {
     pub(super) const fn text(self) -> &'static str {
         match self {
+            Self::Enrol => "The client is enrolled.",
             Self::Suspend => "The client is suspended.",
             Self::Resume => "The client is enrolled again.",
             Self::Revoke => "The client is revoked.",

@@ -4,7 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst_identity::{ChangeReceiver, Error, IdentityStore, Revision, SqlStore, State, Update};
+use pssst_identity::jiff::Timestamp;
+use pssst_identity::{
+    AccessPolicy, ChangeReceiver, Error, IdentityStore, Revision, SqlStore, State, UnknownClients, Update,
+};
 use pssst_test::{PATIENCE, Postgres, until};
 use sqlx::{AnyConnection, Connection, Executor};
 use tokio::io::copy_bidirectional;
@@ -161,7 +164,7 @@ async fn no_error_shows_the_password() {
     assert!(!format!("{store:?}").contains("hunter2"));
 }
 
-/// Servers only read: a stolen one changes nothing in the database.
+/// A stolen server enrols nobody: beside reading, it only reports refused clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_only_reads_suffices_for_servers() {
     let database = Database::postgres().await;
@@ -171,7 +174,9 @@ async fn a_role_that_only_reads_suffices_for_servers() {
     let (_, rest) = rest.split_once(':').expect("a user and a password");
     let url = format!("{scheme}://{role}:{rest}");
     let grant = format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'hunter2-of-the-tests'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+        "CREATE ROLE {role} LOGIN PASSWORD 'hunter2-of-the-tests'; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
+         GRANT INSERT, UPDATE, DELETE ON pssst_refused TO {role}"
     );
     block_in_place(|| Postgres::sql(&database.url, &grant));
     database.store.add(client(1, "one")).await.expect("it is new");
@@ -181,6 +186,11 @@ async fn a_role_that_only_reads_suffices_for_servers() {
     database.store.remove(&key(1)).await.expect("remove");
     hinted(&mut receiver, || async { reader.get(&key(1)).await.expect("get").is_none() }).await;
     assert!(matches!(reader.add(client(2, "two")).await, Err(Error::Database(_))));
+    let policy = AccessPolicy::new(Arc::default(), UnknownClients::Refuse);
+    policy.check(&key(3));
+    let report = policy.refused().report(Timestamp::now(), |_| None);
+    reader.record_refused(&report.clients).await.expect("the role may do this");
+    assert_eq!(database.store.refused(10).await.expect("they are read")[0].key, key(3));
 }
 
 /// Anyone in between could enrol clients.

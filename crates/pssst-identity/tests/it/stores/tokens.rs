@@ -3,7 +3,8 @@
 use pssst_identity::jiff::{SignedDuration, Timestamp};
 use pssst_identity::pssst::PublicKey;
 use pssst_identity::{
-    Action, EnrollError, Error, IdentityStore, Labels, NewAuditEntry, Revision, State, Token, TokenGrant, Update,
+    AccessPolicy, Action, EnrollError, Error, Follower, IdentityStore, Labels, NewAuditEntry, RefusedCause, Revision,
+    State, Token, TokenGrant, UnknownClients, Update,
 };
 use tokio::task::JoinSet;
 
@@ -321,4 +322,36 @@ pub(crate) async fn corrupt_rows_are_errors(database: &Database) {
     database.meddle("DELETE FROM pssst_store").await.expect("meddling");
     assert!(matches!(store.changes(Revision(0), 10).await, Err(Error::Corrupt(_))));
     assert!(matches!(store.add(client(2, "two")).await, Err(Error::Corrupt(_))));
+}
+
+pub(crate) async fn refused_clients_are_kept_until_they_are_served(database: &Database) {
+    let store = std::sync::Arc::new(database.store.clone());
+    store.add(client(1, "one")).await.expect("it is new");
+    store.update(&key(1), Update::state(State::Suspended)).await.expect("it is there");
+    let follower = Follower::start(store.clone()).await.expect("it starts");
+    let policy = AccessPolicy::new(std::sync::Arc::clone(follower.snapshot()), UnknownClients::Refuse);
+    let record = async |minute: i64| {
+        policy.check(&key(1));
+        policy.check(&key(2));
+        let now = Timestamp::now() + SignedDuration::from_mins(minute);
+        let report = policy.refused().report(now, |_| None);
+        store.record_refused(&report.clients).await.expect("it is taken");
+        assert_eq!(report.clients.len(), 2);
+    };
+    record(0).await;
+    record(2).await;
+    let refused = async || {
+        let clients = store.refused(10).await.expect("they are read");
+        let mut clients: Vec<_> =
+            clients.into_iter().map(|client| (client.key, client.name, client.cause, client.requests)).collect();
+        clients.sort_by_key(|(key, ..)| *key.as_bytes());
+        clients
+    };
+    let mut expected =
+        vec![(key(1), Some("one".to_owned()), RefusedCause::Suspended, 2), (key(2), None, RefusedCause::Unknown, 2)];
+    expected.sort_by_key(|(key, ..)| *key.as_bytes());
+    assert_eq!(refused().await, expected);
+    store.update(&key(1), Update::state(State::Enrolled)).await.expect("it is there");
+    store.add(client(2, "two")).await.expect("it is new");
+    assert_eq!(refused().await, []);
 }
