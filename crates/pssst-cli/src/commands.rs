@@ -1,5 +1,6 @@
 //! Commands that do one thing and end.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod check_config;
 pub(crate) mod clients;

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
-    bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator, pubkey,
-    request, token,
+    audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator,
+    pubkey, request, token,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
 use services::directory::{self, DirectoryService};
@@ -47,6 +47,7 @@ enum Command {
     Inspect(inspect::Args),
     Clients(clients::Args),
     Token(token::Args),
+    Audit(audit::Args),
     Keys(keys::Args),
     Enroll(enroll::Args),
     Directory(Box<directory::Args>),
@@ -102,6 +103,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Clients(args) => clients::run(args),
         Command::Token(args) => token::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Enroll(args) => enroll::run(args),
         Command::Directory(_) => serve::<DirectoryService>(invocation, configured),

@@ -1,8 +1,14 @@
-//! The audit log. The store refuses to change or delete its entries.
+//! The audit log. The store refuses to change its entries, and deletes only those that were exported.
+
+use std::io::BufRead;
 
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_support::named_enum;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::Error;
 
 named_enum! {
     /// The action.
@@ -30,6 +36,8 @@ named_enum! {
         TokenWithdrawn => "token_withdrawn",
         /// A rotation of the server's keys was started.
         RotationStarted => "rotation_started",
+        /// Old entries of the audit log were exported and deleted.
+        Archived => "archived",
         /// A request to the admin API had a wrong credential.
         OperatorRefused => "operator_refused",
     }
@@ -60,4 +68,100 @@ pub struct AuditEntry {
     pub actor: String,
     /// What.
     pub entry: NewAuditEntry,
+}
+
+/// Length of a line of an archive at most, in bytes: far more than an entry takes.
+const MAX_LINE_LEN: u64 = 64 * 1024;
+
+impl AuditEntry {
+    /// Returns the entry as a line of JSON, as archives have it. It ends with a newline.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            number: u64,
+            at: Timestamp,
+            actor: &'a str,
+            action: &'static str,
+            client_key: Option<PublicKey>,
+            detail: &'a str,
+        }
+        let Self { number, at, actor, entry: NewAuditEntry { action, client_key, detail } } = self;
+        let (number, at, action, client_key) = (*number, *at, action.name(), *client_key);
+        // Text, numbers and times are always JSON.
+        let line = serde_json::to_string(&Line { number, at, actor, action, client_key, detail });
+        line.unwrap_or_default() + "\n"
+    }
+}
+
+/// A part of the audit log that was exported, and may be deleted from the store. Its hash covers
+/// the archive before: no archive can be changed or left out without notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditArchive {
+    /// Number of its first entry.
+    pub first: u64,
+    /// Number of its last entry.
+    pub last: u64,
+    /// How many entries it has.
+    pub entries: u64,
+    /// SHA-256 of the hash of the archive before (32 zero bytes for the first) and the lines.
+    pub hash: [u8; 32],
+}
+
+/// Computes what an archive of these lines is.
+pub(crate) struct ArchiveBuilder {
+    archive: Option<AuditArchive>,
+    hash: Sha256,
+}
+
+impl ArchiveBuilder {
+    pub(crate) fn after(previous: Option<&AuditArchive>) -> Self {
+        let hash = Sha256::new_with_prefix(previous.map_or([0; 32], |previous| previous.hash));
+        Self { archive: None, hash }
+    }
+
+    pub(crate) fn add(&mut self, number: u64, line: &str) {
+        self.hash.update(line);
+        let first = AuditArchive { first: number, last: number, entries: 0, hash: [0; 32] };
+        let archive = self.archive.get_or_insert(first);
+        archive.last = number;
+        archive.entries += 1;
+    }
+
+    /// `None` without any line.
+    pub(crate) fn finish(self) -> Option<AuditArchive> {
+        let hash = self.hash.finalize().into();
+        self.archive.map(|archive| AuditArchive { hash, ..archive })
+    }
+}
+
+impl AuditArchive {
+    /// Reads an exported file that follows this archive, the first of all if it is `None`, and
+    /// returns what the store should know about it. `None`: there is no line.
+    ///
+    /// # Errors
+    /// [`Error::File`], and [`Error::Line`] for a line that is not an entry.
+    pub fn read(file: impl BufRead, previous: Option<&Self>) -> Result<Option<Self>, Error> {
+        let mut builder = ArchiveBuilder::after(previous);
+        let (mut file, mut line) = (file.take(0), String::new());
+        for place in 1.. {
+            line.clear();
+            file.set_limit(MAX_LINE_LEN);
+            if file.read_line(&mut line)? == 0 {
+                break;
+            }
+            let number = number_of(&line).ok_or_else(|| Error::Line {
+                line: place,
+                cause: Box::new(Error::Syntax("an entry of the audit log")),
+            })?;
+            builder.add(number, &line);
+        }
+        Ok(builder.finish())
+    }
+}
+
+fn number_of(line: &str) -> Option<u64> {
+    let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+    entry.get("number")?.as_u64()
 }

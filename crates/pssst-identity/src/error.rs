@@ -47,6 +47,8 @@ pub enum Error {
     Database(DatabaseError),
     /// The database has a value that this program does not write; the field says where.
     Corrupt(&'static str),
+    /// The audit log does not begin with the entries of the archive: they were deleted already.
+    ArchiveMismatch,
     /// The random number generator failed.
     RandomnessUnavailable,
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Error {
             Self::File(error) => write!(f, "file of identities: {error}"),
             Self::Database(error) => write!(f, "database: {error}"),
             Self::Corrupt(place) => write!(f, "the database has an unexpected value in {place}"),
+            Self::ArchiveMismatch => f.write_str("the audit log does not begin with these entries"),
             Self::RandomnessUnavailable => f.write_str("random number generator failed"),
         }
     }

@@ -55,7 +55,7 @@ mod store;
 mod token;
 
 pub use access_policy::{AccessPolicy, AccessStats, UnknownClients};
-pub use audit::{Action, AuditEntry, NewAuditEntry};
+pub use audit::{Action, AuditArchive, AuditEntry, NewAuditEntry};
 pub use change_signal::{ChangeReceiver, ChangeSignal};
 pub use error::{DatabaseError, Error};
 #[cfg(feature = "file")]

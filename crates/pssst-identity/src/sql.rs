@@ -1,15 +1,18 @@
 //! SQLite, and PostgreSQL for a pool of servers.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use pssst::PublicKey;
 
+use crate::audit::ArchiveBuilder;
 use crate::store::now;
 use crate::{
-    AuditEntry, ChangeReceiver, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery, NewAuditEntry,
-    NewIdentity, Page, RefusedClient, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
+    AuditArchive, AuditEntry, ChangeReceiver, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery,
+    NewAuditEntry, NewIdentity, Page, RefusedClient, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
 };
 use database::Database;
 
@@ -158,6 +161,50 @@ impl SqlStore {
     /// [`Error::Database`], [`Error::Corrupt`].
     pub async fn audit_log(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
         self.database.read(async |connection| audit::list(connection, before, limit).await).await
+    }
+
+    /// Writes the entries from before this time as lines of JSON, oldest first, and returns what
+    /// was written; `None` if there are none. Then make sure that the lines are on the disk, and
+    /// [delete](Self::prune_audit_log) the entries.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`], and [`Error::File`] if the writer fails.
+    pub async fn export_audit_log(
+        &self,
+        before: Timestamp,
+        out: &mut (dyn Write + Send),
+    ) -> Result<Option<AuditArchive>, Error> {
+        let mut builder = ArchiveBuilder::after(self.audit_archives().await?.last());
+        let mut after = 0;
+        loop {
+            let page = self.database.read(async |connection| audit::oldest(connection, after, before).await).await?;
+            let Some(last) = page.last() else { return Ok(builder.finish()) };
+            after = last.number;
+            for entry in page {
+                let line = entry.to_line();
+                out.write_all(line.as_bytes())?;
+                builder.add(entry.number, &line);
+            }
+        }
+    }
+
+    /// Deletes the entries of an archive, and keeps its hash. The audit log has an entry about it.
+    ///
+    /// # Errors
+    /// [`Error::ArchiveMismatch`] if the entries are not those of the archive: another operator has
+    /// deleted them. [`Error::Database`].
+    pub async fn prune_audit_log(&self, archive: &AuditArchive) -> Result<(), Error> {
+        // As much time as for as many identities.
+        let rows = usize::try_from(archive.entries).unwrap_or(usize::MAX);
+        self.database.write_rows(&self.actor, 0, rows, async |write| audit::prune(write, archive).await).await
+    }
+
+    /// Returns what was exported and deleted, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn audit_archives(&self) -> Result<Vec<AuditArchive>, Error> {
+        self.database.read(async |connection| audit::archives(connection).await).await
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn create(path: &Path) -> Result<File, Failure> {
     secret_file::create(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
             format!("{} exists already", path.display()),
-            "secrets are never overwritten: choose another name, or remove the file first",
+            "nothing is overwritten: choose another name, or remove the file first",
         ),
         _ => cannot("create", path, &error),
     })

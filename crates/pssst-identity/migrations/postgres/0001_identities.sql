@@ -59,13 +59,36 @@ CREATE TABLE pssst_audit (
     detail TEXT NOT NULL
 );
 
+-- Entries that were exported and deleted. Each hash covers the one before.
+CREATE TABLE pssst_audit_archives (
+    last BIGINT PRIMARY KEY,
+    first BIGINT NOT NULL UNIQUE CHECK (first <= last),
+    entries BIGINT NOT NULL,
+    hash BYTEA NOT NULL CHECK (octet_length(hash) = 32)
+);
+
 CREATE FUNCTION pssst_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the audit log is append-only';
 END
 $$;
 
-CREATE TRIGGER pssst_audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON pssst_audit
+CREATE FUNCTION pssst_refuse_unless_archived() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pssst_audit_archives WHERE first <= OLD.number AND OLD.number <= last) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only';
+END
+$$;
+
+CREATE TRIGGER pssst_audit_is_append_only BEFORE UPDATE OR TRUNCATE ON pssst_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION pssst_refuse();
+
+CREATE TRIGGER pssst_audit_keeps_all BEFORE DELETE ON pssst_audit
+    FOR EACH ROW EXECUTE FUNCTION pssst_refuse_unless_archived();
+
+CREATE TRIGGER pssst_audit_archives_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON pssst_audit_archives
     FOR EACH STATEMENT EXECUTE FUNCTION pssst_refuse();
 
 CREATE FUNCTION pssst_notify() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -59,12 +59,21 @@ CREATE TABLE pssst_audit (
     detail TEXT NOT NULL
 ) STRICT;
 
+-- Entries that were exported and deleted. Each hash covers the one before.
+CREATE TABLE pssst_audit_archives (
+    last INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL UNIQUE CHECK (first <= last),
+    entries INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
 CREATE TRIGGER pssst_audit_keeps_what_it_says BEFORE UPDATE ON pssst_audit
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
 
 CREATE TRIGGER pssst_audit_keeps_all BEFORE DELETE ON pssst_audit
+WHEN NOT EXISTS (SELECT 1 FROM pssst_audit_archives WHERE first <= OLD.number AND OLD.number <= last)
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;
@@ -72,6 +81,22 @@ END;
 -- INSERT OR REPLACE deletes without asking the trigger above.
 CREATE TRIGGER pssst_audit_replaces_nothing BEFORE INSERT ON pssst_audit
 WHEN EXISTS (SELECT 1 FROM pssst_audit WHERE number = NEW.number)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER pssst_audit_archives_keep_what_they_say BEFORE UPDATE ON pssst_audit_archives
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER pssst_audit_archives_keep_all BEFORE DELETE ON pssst_audit_archives
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER pssst_audit_archives_replace_nothing BEFORE INSERT ON pssst_audit_archives
+WHEN EXISTS (SELECT 1 FROM pssst_audit_archives WHERE last >= NEW.first)
 BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only');
 END;

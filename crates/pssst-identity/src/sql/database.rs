@@ -22,8 +22,8 @@ use crate::{ChangeSignal, Error};
 
 /// For one call, once it has a connection. The database itself gives up on a statement earlier.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
-/// Identities that are written within one time limit, even by a slow disk.
-const IDENTITIES_IN_TIME: usize = 5000;
+/// Rows that are written within one time limit, even by a slow disk.
+const ROWS_IN_TIME: usize = 5000;
 
 pub(super) struct Database {
     pub(super) dialect: Dialect,
@@ -92,11 +92,24 @@ impl Database {
     where
         E: From<Error>,
     {
+        self.write_rows(actor, revisions, revisions, work).await
+    }
+
+    /// [`write`](Self::write), with as much time as this many rows need.
+    pub(super) async fn write_rows<T, E>(
+        &self,
+        actor: &str,
+        revisions: usize,
+        rows: usize,
+        work: impl AsyncFnOnce(&mut WriteTransaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
         let _write_lock = timeout(TIME_LIMIT, self.write_lock.lock()).await.map_err(|_| too_slow())?;
         let (pool, _) = self.connections.current().await?;
         let mut connection = pool.acquire().await.map_err(Error::database)?;
-        let time_limit =
-            TIME_LIMIT.saturating_mul(u32::try_from(1 + revisions / IDENTITIES_IN_TIME).unwrap_or(u32::MAX));
+        let time_limit = TIME_LIMIT.saturating_mul(u32::try_from(1 + rows / ROWS_IN_TIME).unwrap_or(u32::MAX));
         let outcome = timeout(time_limit, async {
             let mut write = WriteTransaction::begin(&mut connection, self.dialect, actor, revisions).await?;
             let result = work(&mut write).await?;

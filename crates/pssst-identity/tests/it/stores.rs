@@ -85,6 +85,7 @@ mod databases {
         old_tokens_are_forgotten
         every_change_is_in_the_audit_log
         the_audit_log_refuses_to_forget
+        what_is_archived_may_be_forgotten
         corrupt_rows_are_errors
         refused_clients_are_kept_until_they_are_served
     }

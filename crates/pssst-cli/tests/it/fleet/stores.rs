@@ -105,3 +105,31 @@ fn locations_that_are_none() {
     let said = fleet.refusal(&["clients", "list", "--store", "postgres://pssst:hunter2@127.0.0.1:1/pssst"]);
     assert!(!said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn old_entries_of_the_audit_log_are_archived_and_verified() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["one", "two"]);
+    fn audit<'a>(args: &[&'a str]) -> Vec<&'a str> {
+        [&["audit"][..], args, &["--store", "sqlite:clients.db"]].concat()
+    }
+    for name in ["one", "two"] {
+        fleet.stdout(&["clients", "add", name, &format!("{name}.pub"), "--store", "sqlite:clients.db"]);
+    }
+    assert_eq!(fleet.stdout(&audit(&["list"])).lines().count(), 2);
+    let archive = |file| fleet.output(&audit(&["archive", "--before", "2030-01-01", "--out", file]), "");
+    let said = archive("first.log");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("entries 1 to 2 (2) are in first.log"));
+    assert!(archive("second.log").status.success());
+    // Nothing is lost by a name that is taken, and an archive of nothing is none.
+    assert!(fleet.refusal(&audit(&["archive", "--before", "2030-01-01", "--out", "first.log"])).contains("first.log"));
+    fleet.stdout(&audit(&["archive", "--before", "2020-01-01", "--out", "none.log"]));
+    assert!(!fleet.path("none.log").exists());
+    fleet.stdout(&audit(&["verify", "first.log", "second.log"]));
+    assert!(fleet.refusal(&audit(&["verify", "first.log"])).contains("1 of 2 archives"));
+    assert!(fleet.refusal(&audit(&["verify", "second.log"])).contains("second.log: not what was archived"));
+    let forged = std::fs::read_to_string(fleet.path("first.log")).unwrap().replace("\"two\"", "\"too\"");
+    fleet.write("first.log", &forged);
+    assert!(fleet.refusal(&audit(&["verify", "first.log", "second.log"])).contains("first.log: not what was archived"));
+}

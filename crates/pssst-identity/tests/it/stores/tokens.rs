@@ -3,8 +3,8 @@
 use pssst_identity::jiff::{SignedDuration, Timestamp};
 use pssst_identity::pssst::PublicKey;
 use pssst_identity::{
-    AccessPolicy, Action, EnrollError, Error, Follower, IdentityStore, Labels, NewAuditEntry, RefusedCause, Revision,
-    State, Token, TokenGrant, UnknownClients, Update,
+    AccessPolicy, Action, AuditArchive, EnrollError, Error, Follower, IdentityStore, Labels, NewAuditEntry,
+    RefusedCause, Revision, State, Token, TokenGrant, UnknownClients, Update,
 };
 use tokio::task::JoinSet;
 
@@ -283,6 +283,48 @@ pub(crate) async fn the_audit_log_refuses_to_forget(database: &Database) {
         assert!(error.to_string().contains("the audit log is append-only"), "{sql}: {error}");
     }
     assert_eq!(database.store.audit_log(None, 10).await.expect("the log"), log);
+}
+
+pub(crate) async fn what_is_archived_may_be_forgotten(database: &Database) {
+    let store = database.store.with_actor("alice");
+    let export = async || {
+        let mut file = Vec::new();
+        let archive = store.export_audit_log(in_hours(1), &mut file).await.expect("it is exported");
+        (file, archive.expect("there are entries"))
+    };
+    store.add_all((1..=3).map(|number| client(number, &format!("client-{number}"))).collect()).await.expect("new");
+    let log = store.audit_log(None, 10).await.expect("the log");
+    let (first_file, first) = export().await;
+    assert_eq!(first.entries, 3);
+    assert_eq!(AuditArchive::read(&first_file[..], None).expect("lines"), Some(first.clone()));
+    assert!(store.export_audit_log(Timestamp::UNIX_EPOCH, &mut Vec::new()).await.expect("none").is_none());
+
+    // What comes after the export stays.
+    store.remove(&key(3)).await.expect("it is there");
+    store.prune_audit_log(&first).await.expect("the entries are there");
+    let kept = store.audit_log(None, 10).await.expect("the log");
+    let actions: Vec<_> = kept.iter().map(|entry| entry.entry.action).collect();
+    assert_eq!(actions, [Action::Archived, Action::Removed]);
+    assert!(kept.iter().all(|entry| entry.number > log[0].number));
+    // Once is enough, and the marker stays.
+    assert!(matches!(store.prune_audit_log(&first).await, Err(Error::ArchiveMismatch)));
+    for sql in
+        ["DELETE FROM pssst_audit_archives", "UPDATE pssst_audit_archives SET entries = 1", "DELETE FROM pssst_audit"]
+    {
+        let error = database.meddle(sql).await.expect_err(sql);
+        assert!(error.to_string().contains("the audit log is append-only"), "{sql}: {error}");
+    }
+
+    // The second covers the first.
+    let (second_file, second) = export().await;
+    store.prune_audit_log(&second).await.expect("the entries are there");
+    assert_eq!(store.audit_archives().await.expect("archives"), [first.clone(), second.clone()]);
+    assert_eq!(AuditArchive::read(&second_file[..], Some(&first)).expect("lines"), Some(second.clone()));
+    let forged = String::from_utf8(first_file).expect("text").replace("client-2", "client-4");
+    let forged = AuditArchive::read(forged.as_bytes(), None).expect("lines").expect("entries");
+    assert_ne!(forged.hash, first.hash);
+    assert_ne!(AuditArchive::read(&second_file[..], Some(&forged)).expect("lines"), Some(second));
+    assert!(AuditArchive::read(&b"nonsense\n"[..], None).is_err());
 }
 
 pub(crate) async fn corrupt_rows_are_errors(database: &Database) {
