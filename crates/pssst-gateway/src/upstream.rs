@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use pssst_net::Reply;
+use pssst_support::host_port;
 use reqwest::Url;
 
 use crate::error::Error;
@@ -115,23 +116,20 @@ impl FromStr for Upstream {
                 Err(refused())
             };
         }
+        if let Some((scheme @ ("udp" | "tcp"), address)) = text.split_once("://") {
+            let address = address.strip_suffix('/').unwrap_or(address);
+            host_port::split(address).ok().filter(|(_, port)| *port > 0).ok_or_else(refused)?;
+            let address = address.to_owned();
+            return Ok(Self(if scheme == "udp" { Location::Udp(address) } else { Location::Tcp(address) }));
+        }
         let url = Url::parse(text).map_err(|_| refused())?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Error::Credentials);
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refused)?;
-        let kind = match url.scheme() {
-            "http" | "https" if url.fragment().is_none() => Location::Http(url),
-            scheme @ ("udp" | "tcp")
-                if matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() =>
-            {
-                let port = url.port().filter(|port| *port > 0).ok_or_else(refused)?;
-                let address = format!("{host}:{port}");
-                if scheme == "udp" { Location::Udp(address) } else { Location::Tcp(address) }
-            }
-            _ => return Err(refused()),
-        };
-        Ok(Self(kind))
+        // The parser takes `http:/HOST` as well.
+        let is_http = text.contains("://") && matches!(url.scheme(), "http" | "https") && url.fragment().is_none();
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        if is_http && has_host { Ok(Self(Location::Http(url))) } else { Err(refused()) }
     }
 }
 
@@ -159,6 +157,8 @@ mod tests {
             "udp://127.0.0.1:53",
             "tcp://[::1]:9",
             "udp://dns.example:53",
+            "udp://[fe80::1%eth0]:53",
+            "tcp://[fe80::1%2]:53",
             "unix:/run/service",
         ] {
             assert_eq!(text.parse::<Upstream>().unwrap().to_string(), text);
@@ -172,6 +172,8 @@ mod tests {
             "localhost:53",
             "ftp://localhost",
             "http://",
+            "http:/127.0.0.1",
+            "http:localhost",
             "http://localhost/#part",
             "udp://localhost",
             "udp://localhost:0",
@@ -179,6 +181,9 @@ mod tests {
             "udp://localhost:53/path",
             "udp://localhost:53?query",
             "tcp://:53",
+            "udp://::1:53",
+            "udp://[fe80::1%]:53",
+            "http://[fe80::1%eth0]:8080/",
             "unix:",
             "unix:relative",
             &format!("unix:/{}", "a".repeat(107)),

@@ -1,4 +1,5 @@
-//! The audit log. The store refuses to change its entries, and deletes only those that were exported.
+//! The audit log. The store refuses to change its entries, and deletes only those that were
+//! exported.
 
 use std::io::BufRead;
 

@@ -78,7 +78,7 @@ impl fmt::Display for Error {
             Self::UnprotectedDatabase(host) => {
                 write!(f, "the connection to PostgreSQL at {host} would not verify its server")
             }
-            Self::File(error) => write!(f, "file of identities: {error}"),
+            Self::File(error) => error.fmt(f),
             Self::Database(error) => write!(f, "database: {error}"),
             Self::Corrupt(place) => write!(f, "the database has an unexpected value in {place}"),
             Self::ArchiveMismatch => f.write_str("the audit log does not begin with these entries"),

@@ -1,7 +1,8 @@
 //! A text file of identities, in the spirit of `authorized_keys`.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
@@ -111,7 +112,7 @@ impl FileStore {
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.0);
         let done = spawn_blocking(move || work(&shared)).await;
-        done.map_err(|error| Error::File(std::io::Error::other(error)))?
+        done.map_err(|error| Error::File(io::Error::other(error)))?
     }
 
     /// Reads the last good contents, even if the file is invalid now.
@@ -180,8 +181,8 @@ impl IdentityStore for FileStore {
 impl Shared {
     fn open(&self, creates: bool) -> Result<(), Error> {
         if creates {
-            secret_file::create_if_missing(&self.path)?;
-        } else if !self.path.try_exists()? {
+            secret_file::create_if_missing(&self.path).map_err(|error| named(&self.path, &error))?;
+        } else if !self.path.try_exists().map_err(|error| named(&self.path, &error))? {
             return Err(Error::Missing(self.path.clone()));
         }
         let mut known = self.known();
@@ -226,7 +227,7 @@ impl Shared {
 
     fn edit<T>(&self, edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error>) -> Result<T, Error> {
         let _write_lock = lock(&self.write_lock);
-        let _lock = atomic_file::lock(&self.path)?;
+        let _lock = atomic_file::lock(&self.path).map_err(|error| named(&self.path, &error))?;
         let mut known = self.known();
         let old = known.watcher.read(Instant::now())?;
         if !known.watcher.is_accepted(&old) {
@@ -243,7 +244,7 @@ impl Shared {
             let identities = identities(&old, &known.table)?;
             known.table.replace_all(identities);
             known.watcher.accept(&old);
-            return Err(error.into());
+            return Err(named(&self.path, &error));
         }
         known.watcher.accept_written(text.as_bytes());
         self.signal.notify();
@@ -257,8 +258,13 @@ impl Shared {
 
 impl From<FileError> for Error {
     fn from(error: FileError) -> Self {
-        Self::File(error.cause.into())
+        named(&error.path, &error.cause.into())
     }
+}
+
+/// Adds the name of the file.
+fn named(path: &Path, error: &io::Error) -> Error {
+    Error::File(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn text_of(candidate: &Candidate) -> Result<&str, Error> {

@@ -64,7 +64,7 @@ pub use follower::{Follower, FollowerStatus};
 pub use identity::{ClientStatus, Identity, Labels, NewIdentity, Update};
 pub use jiff;
 pub use memory::MemoryStore;
-pub use open::{open, open_existing};
+pub use open::{check_location, open, open_existing};
 pub use pssst;
 pub use refused::{RefusedCause, RefusedClient, RefusedClients, RefusedReport};
 pub use snapshot::IdentitySnapshot;

@@ -1,5 +1,6 @@
 //! Stores by their location.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[cfg(feature = "file")]
@@ -40,6 +41,40 @@ pub async fn open_existing(location: &str, actor: &str) -> Result<Arc<dyn Identi
     open_store(location, actor, false).await
 }
 
+/// Checks a location as far as that is possible without opening the store, and returns the file
+/// that it names. `memory:` is refused: it cannot be shared with another process.
+///
+/// ```
+/// use pssst_identity::check_location;
+///
+/// # #[cfg(feature = "sqlite")]
+/// assert_eq!(check_location("sqlite:clients.db")?.as_deref(), Some("clients.db".as_ref()));
+/// assert!(check_location("clients.db").is_err());
+/// # Ok::<(), pssst_identity::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Syntax`], and the errors of a location of PostgreSQL ([`Error::UnprotectedDatabase`]).
+pub fn check_location(location: &str) -> Result<Option<PathBuf>, Error> {
+    #[cfg(feature = "file")]
+    if let Some(path) = location.strip_prefix("file:").filter(|path| !path.is_empty()) {
+        return Ok(Some(path.into()));
+    }
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    if is_database(location) {
+        return crate::sql::check_location(location);
+    }
+    let _ = location;
+    Err(EXPECTED)
+}
+
+const EXPECTED: Error = Error::Syntax("file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE");
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn is_database(location: &str) -> bool {
+    ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| location.starts_with(scheme))
+}
+
 #[cfg_attr(
     not(any(feature = "file", feature = "sqlite", feature = "postgres")),
     expect(clippy::unused_async, reason = "only stores outside the process are awaited")
@@ -54,11 +89,11 @@ async fn open_store(location: &str, actor: &str, creates: bool) -> Result<Arc<dy
         return Ok(Arc::new(opened?));
     }
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| location.starts_with(scheme)) {
+    if is_database(location) {
         let opened = if creates { SqlStore::open(location).await } else { SqlStore::open_existing(location).await };
         return Ok(Arc::new(opened?.with_actor(actor)));
     }
     #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
     let _ = (actor, creates);
-    Err(Error::Syntax("memory:, file:PATH, sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
+    Err(EXPECTED)
 }

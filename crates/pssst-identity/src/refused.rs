@@ -50,13 +50,13 @@ pub struct RefusedClient {
     pub last: Timestamp,
 }
 
-/// What is to be reported of refused clients.
+/// A report about refused clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedReport {
     /// Clients with the requests since their last report.
     pub clients: Vec<RefusedClient>,
-    /// Requests of further clients, for which there was no room.
+    /// Requests of further clients: there was no room for their names.
     pub others: u64,
 }
 

@@ -14,8 +14,10 @@ use crate::{
     AuditArchive, AuditEntry, ChangeReceiver, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery,
     NewAuditEntry, NewIdentity, Page, RefusedClient, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
 };
+pub(crate) use connect::check_location;
 use database::Database;
 
+mod archive;
 mod audit;
 mod connect;
 mod connections;
@@ -196,7 +198,7 @@ impl SqlStore {
     pub async fn prune_audit_log(&self, archive: &AuditArchive) -> Result<(), Error> {
         // As much time as for as many identities.
         let rows = usize::try_from(archive.entries).unwrap_or(usize::MAX);
-        self.database.write_rows(&self.actor, 0, rows, async |write| audit::prune(write, archive).await).await
+        self.database.write_rows(&self.actor, 0, rows, async |write| archive::prune(write, archive).await).await
     }
 
     /// Returns what was exported and deleted, oldest first.
@@ -204,7 +206,7 @@ impl SqlStore {
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].
     pub async fn audit_archives(&self) -> Result<Vec<AuditArchive>, Error> {
-        self.database.read(async |connection| audit::archives(connection).await).await
+        self.database.read(async |connection| archive::list(connection).await).await
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) use bind::{bind, max_waiting, shortfall, spread};
 pub use connect::{connect, connect_async, is_too_large, readable, try_receive};
 pub(crate) use drops::KernelDrops;
 use options::disable_offloads;
+pub(crate) use resolver::lookup;
 pub use resolver::{FailureGuard, Resolver};
 
 mod batch;

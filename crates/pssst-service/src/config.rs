@@ -23,6 +23,12 @@ pub struct Invocation {
     args: Vec<OsString>,
 }
 
+/// Options that are required, one instead of another, by their names; and an argument that takes
+/// their place while a file is checked.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a table of constants")]
+pub struct StandIn(pub &'static [&'static str], pub &'static str);
+
 /// All options with their values, wherever these are from.
 pub struct Configured {
     matches: ArgMatches,
@@ -111,20 +117,70 @@ impl Invocation {
 }
 
 impl Configured {
-    /// Reads a service's options as if it was called with nothing but the file.
+    /// Checks what a file says for a service, as if it was called with nothing but the file: first
+    /// each value, then whether all required options are there, and then, with `check`, the values
+    /// together and what they name.
+    ///
+    /// So that one fault hides no other, `stand_ins` take the places of required options that are
+    /// missing or wrong. Faults of stand-ins are passed over.
     ///
     /// # Errors
-    /// The faults of the file.
-    pub fn of_file(program: &Program, file: ConfigFile, service: &str) -> Result<Self, Failure> {
-        let options = file.options(service, &program.service(service))?;
-        let args = [program.name.into(), service.into()].into_iter();
-        let args = args.chain(options.into_iter().flat_map(|option| option.args));
-        let context = format!("{} [{service}]", file.path().display());
-        let remedy = "put it in the file: values from the environment and the command line cannot be checked here";
-        match program.command.clone().try_get_matches_from(args) {
-            Ok(matches) => Ok(Self { matches, file: Some(file) }),
-            Err(error) => Err(file::of_clap(&error, remedy).with_context(context)),
+    /// All faults.
+    pub(crate) fn check_file(
+        program: &Program,
+        file: &ConfigFile,
+        service: &str,
+        stand_ins: &[StandIn],
+        check: impl Fn(&Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let (mut args, mut given, mut faults) = (vec![program.name.into(), service.into()], Vec::new(), Vec::new());
+        let mut refused = Vec::new();
+        for (key, option) in file.each_option(service, &program.service(service)) {
+            match option {
+                Ok(option) => {
+                    args.extend(option.args);
+                    given.push(key);
+                }
+                Err(failure) => {
+                    faults.push(failure);
+                    refused.push(format!("--{key} "));
+                }
+            }
         }
+        let read = |args: &[OsString]| {
+            let matches = program.command.clone().try_get_matches_from(args)?;
+            Ok::<_, clap::Error>(Self { matches, file: Some(file.clone()) })
+        };
+        let table = || format!("{} [{service}]", file.path().display());
+        let mut stood_in = Vec::new();
+        let configured = read(&args).or_else(|error| {
+            let missing = file::missing(&error);
+            let is_refused = |option: &String| refused.iter().any(|refused| format!("{option} ").contains(refused));
+            if missing.is_empty() || !missing.iter().all(is_refused) {
+                let remedy =
+                    "put it in the file: values from the environment and the command line cannot be checked here";
+                faults.push(file::of_clap(&error, remedy).with_context(table()));
+            }
+            for StandIn(options, argument) in stand_ins {
+                if !options.iter().any(|option| given.contains(option)) {
+                    args.push(argument.into());
+                    stood_in.extend(*options);
+                }
+            }
+            read(&args)
+        });
+        if let Ok(configured) = configured {
+            let found = check(&configured).err().into_iter().flat_map(Failure::into_each);
+            let found = found.filter(|failure| !failure.option().is_some_and(|option| stood_in.contains(&option)));
+            faults.extend(found.map(|failure| {
+                let place = failure.option().and_then(|option| given.iter().find(|key| **key == option));
+                match place {
+                    Some(_) => file.locate(service, failure).into_usage(),
+                    None => failure.with_context(table()).into_usage(),
+                }
+            }));
+        }
+        Failure::collect(faults.into_iter().map(Err::<(), _>)).map(drop)
     }
 
     /// Returns the values of the whole command line, from which the program finds the command.

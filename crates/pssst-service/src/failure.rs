@@ -77,6 +77,12 @@ impl Failure {
         Self { others, ..change(self) }
     }
 
+    /// Returns each of the things that are wrong by itself.
+    pub(crate) fn into_each(mut self) -> Vec<Self> {
+        let others = std::mem::take(&mut self.others);
+        [self].into_iter().chain(others).collect()
+    }
+
     /// Returns the option that it is about.
     pub const fn option(&self) -> Option<&'static str> {
         self.option

@@ -28,7 +28,7 @@
 // They panic when nobody reads: write to standard output and handle the error, or use `stderr`.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-pub use config::{ConfigFile, Configured, Invocation};
+pub use config::{ConfigFile, Configured, Invocation, StandIn};
 pub use failure::Failure;
 pub use followed_file::FollowedFile;
 pub use program::Program;
@@ -36,6 +36,7 @@ pub use service::{FixedOptions, LiveOptions, Service, check, run};
 pub use telemetry::{MetricsWriter, Monitored, seconds_since_1970, stuck};
 pub use traces::TraceOptions;
 
+pub mod addresses;
 pub mod durations;
 pub mod process;
 pub mod runtime;

@@ -12,12 +12,14 @@ use pssst_http::Server;
 use pssst_support::{FileError, FileErrorCause};
 use tokio::time::Interval;
 
-use crate::config::{ConfigFile, Configured, Invocation};
+use crate::addresses;
+use crate::config::{ConfigFile, Configured, Invocation, StandIn};
 use crate::durations;
 use crate::failure::Failure;
 use crate::file_watcher::FileWatcher;
 use crate::log::LogOptions;
 use crate::process;
+use crate::program::Program;
 use crate::runtime;
 use crate::signals::{Signal, Signals};
 use crate::stderr::{self, notice, report_error};
@@ -30,7 +32,7 @@ use crate::traces::{TraceOptions, Traces};
 pub struct FixedOptions {
     /// Serve metrics and health checks over HTTP at this address and port: /metrics, /livez and
     /// /readyz [default: nowhere].
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = addresses::listen)]
     metrics: Option<SocketAddr>,
     /// Allow core dumps and debuggers, for the search for a fault. They reveal the secret keys.
     #[arg(long)]
@@ -72,6 +74,9 @@ pub trait Service: Sized {
 
     /// The command's name.
     const NAME: &'static str;
+
+    /// Required options, for the check of a file that lacks some.
+    const STAND_INS: &[StandIn];
 
     /// Returns the options that every service has.
     fn options(args: &Self::Args) -> (&FixedOptions, &LiveOptions);
@@ -128,12 +133,13 @@ pub trait Service: Sized {
     async fn stop(self, within: Duration) -> String;
 }
 
-/// Checks the options of a service without starting it.
+/// Checks what a configuration file says for a service, without starting it.
 ///
 /// # Errors
 /// All that is wrong.
-pub fn check<S: Service>(configured: &Configured) -> Result<(), Failure> {
-    S::check(&args::<S>(configured)?)
+pub fn check<S: Service>(program: &Program, file: &ConfigFile) -> Result<(), Failure> {
+    let check = |configured: &Configured| S::check(&args::<S>(configured)?);
+    Configured::check_file(program, file, S::NAME, S::STAND_INS, check)
 }
 
 /// Runs a service to its end.

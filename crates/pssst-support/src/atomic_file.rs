@@ -13,8 +13,9 @@ const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Replaces a file: a reader, even after a loss of power, finds the old content or the new one.
 ///
-/// An existing file keeps its owner, group and mode; a new one gets `mode`, less what the process
-/// masks, on systems with modes. A symbolic link stays, and the file that it names is replaced.
+/// An existing file keeps its owner, group, mode and, on Linux, its access list; a new one gets
+/// `mode`, less what the process masks, on systems with modes. A symbolic link stays, and the file
+/// that it names is replaced.
 ///
 /// # Errors
 /// Those of the system, also when the owner cannot be kept. The old content stays, and no other
@@ -118,10 +119,37 @@ fn keep_owner_and_mode(file: &File, target: &Path) -> io::Result<()> {
 
     let Ok(old) = fs::metadata(target) else { return Ok(()) };
     let new = file.metadata()?;
-    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    let (uid, gid) = (old.uid(), old.gid());
+    if (uid, gid) != (new.uid(), new.gid()) {
+        fchown(file, Some(uid), Some(gid)).map_err(|error| {
+            let text =
+                format!("cannot be replaced, since the new file would not keep owner {uid} and group {gid}: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
     }
-    file.set_permissions(old.permissions())
+    file.set_permissions(old.permissions())?;
+    #[cfg(target_os = "linux")]
+    keep_access_list(file, target)?;
+    Ok(())
+}
+
+/// Copies the access list (acl(5)), where there is one.
+#[cfg(target_os = "linux")]
+fn keep_access_list(file: &File, target: &Path) -> io::Result<()> {
+    use rustix::fs::{XattrFlags, fsetxattr, getxattr};
+    use rustix::io::Errno;
+
+    const ACCESS_LIST: &str = "system.posix_acl_access";
+    let mut list = Vec::with_capacity(4096);
+    match getxattr(target, ACCESS_LIST, rustix::buffer::spare_capacity(&mut list)) {
+        Ok(_) => {}
+        // It has none, or the file system has none.
+        Err(Errno::NODATA | Errno::NOTSUP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    fsetxattr(file, ACCESS_LIST, &list, XattrFlags::empty()).map_err(|error| {
+        io::Error::new(io::Error::from(error).kind(), format!("its access list cannot be kept: {error}"))
+    })
 }
 
 #[cfg(not(unix))]
@@ -185,6 +213,32 @@ mod tests {
         let after = fs::metadata(&path).unwrap();
         assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
         assert_ne!(after.ino(), before.ino());
+    }
+
+    /// The file system of temporary files may have no access lists.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_access_list_stays() {
+        use rustix::fs::{XattrFlags, getxattr, setxattr};
+
+        const NAME: &str = "system.posix_acl_access";
+        /// A version, then tag, permissions and id of each entry: the owner reads and writes, user
+        /// 65,534 and the mask read.
+        const LIST: [u8; 44] = [
+            2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 254, 255, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255, 16,
+            0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+        ];
+        let folder = Folder::new("acl");
+        let path = folder.0.join("keys");
+        replace(&path, 0o600, b"one").unwrap();
+        let supported = setxattr(&path, NAME, &LIST, XattrFlags::empty());
+        assert!(matches!(supported, Ok(()) | Err(rustix::io::Errno::NOTSUP)), "{supported:?}");
+        replace(&path, 0o600, b"two").unwrap();
+        if supported.is_ok() {
+            let mut kept = [0; 100];
+            let len = getxattr(&path, NAME, &mut kept).unwrap();
+            assert_eq!(kept[..len], LIST);
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod byte_order_mark;
 mod contents;
 mod file_error;
 mod file_watcher;
+pub mod host_port;
 mod named_enum;
 pub mod secret_file;
 pub mod sync;

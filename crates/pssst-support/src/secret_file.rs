@@ -20,8 +20,12 @@ pub fn open(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
+/// Checks an open file as [`open`] does.
+///
+/// # Errors
+/// [`FileErrorCause::Exposed`], and those of the system.
 #[cfg(unix)]
-pub(crate) fn check(file: &File) -> Result<(), FileErrorCause> {
+pub fn check(file: &File) -> Result<(), FileErrorCause> {
     use std::os::unix::fs::MetadataExt;
 
     let metadata = file.metadata()?;
@@ -29,8 +33,12 @@ pub(crate) fn check(file: &File) -> Result<(), FileErrorCause> {
     if metadata.is_file() && mode & 0o077 != 0 { Err(FileErrorCause::Exposed(mode)) } else { Ok(()) }
 }
 
+/// Passes every file.
+///
+/// # Errors
+/// None.
 #[cfg(not(unix))]
-pub(crate) fn check(_: &File) -> Result<(), FileErrorCause> {
+pub fn check(_: &File) -> Result<(), FileErrorCause> {
     Ok(())
 }
 

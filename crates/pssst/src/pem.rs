@@ -31,14 +31,15 @@ impl SecretKey {
     }
 
     /// Reads a PKCS#8 document that holds an unencrypted X25519 key, as
-    /// `openssl genpkey -algorithm X25519` writes it.
+    /// `openssl genpkey -algorithm X25519` writes it. Text around the document is passed over.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] for anything else, and when the document names a public key that is
     /// not this key's.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         fn decode(pem: &str) -> Option<SecretKey> {
-            let (label, document) = SecretDocument::from_pem(pem.trim()).ok()?;
+            let pem = tidy(pem)?;
+            let (label, document) = SecretDocument::from_pem(&pem).ok()?;
             let info = PrivateKeyInfoRef::from_der(document.as_bytes()).ok()?;
             let inner = <&OctetStringRef>::from_der(info.private_key.as_bytes()).ok()?;
             if label != PrivateKeyInfoRef::PEM_LABEL || info.algorithm != X25519 {
@@ -78,7 +79,8 @@ impl PublicKey {
     /// [`Error::InvalidKey`] for anything else.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         fn decode(pem: &str) -> Option<[u8; KEY_LEN]> {
-            let (label, document) = Document::from_pem(pem.trim()).ok()?;
+            let pem = tidy(pem)?;
+            let (label, document) = Document::from_pem(&pem).ok()?;
             let info = SubjectPublicKeyInfoRef::from_der(document.as_bytes()).ok()?;
             if label != SubjectPublicKeyInfoRef::PEM_LABEL || info.algorithm != X25519 {
                 return None;
@@ -95,6 +97,30 @@ impl PublicKey {
     pub fn from_text(text: &str) -> Result<Self, Error> {
         if is_pem(text) { Self::from_pem(text) } else { text.parse() }
     }
+}
+
+/// Returns the first document alone, in lines of 64 characters: what RFC 7468 has generators write.
+/// Parsers of other programs also take text around it, other lines and white space (section 2).
+fn tidy(text: &str) -> Option<Zeroizing<String>> {
+    const DASHES: &str = "-----";
+    let (_, rest) = text.split_once("-----BEGIN ")?;
+    let (label, rest) = rest.split_once(DASHES)?;
+    let (body, rest) = rest.split_once("-----END ")?;
+    rest.strip_prefix(label)?.strip_prefix(DASHES)?;
+    // Sized at once: growing would leave copies behind.
+    let mut pem = Zeroizing::new(String::with_capacity(2 * (text.len() + 64)));
+    pem.extend(["-----BEGIN ", label, DASHES, "\n"]);
+    let mut column = 0;
+    for c in body.chars().filter(|c| !c.is_ascii_whitespace()) {
+        if column == 64 {
+            pem.push('\n');
+            column = 0;
+        }
+        pem.push(c);
+        column += 1;
+    }
+    pem.extend(["\n-----END ", label, DASHES, "\n"]);
+    Some(pem)
 }
 
 fn is_pem(text: &str) -> bool {

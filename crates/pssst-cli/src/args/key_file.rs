@@ -6,9 +6,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use pssst::{PublicKey, SecretKey};
-use pssst_support::{FileError, FileErrorCause, byte_order_mark, secret_file};
+use pssst_support::{FileErrorCause, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
 
+use super::mistaken_key::{self, Wanted};
 use pssst_service::Failure;
 
 /// Far more than any key file has.
@@ -25,27 +26,31 @@ pub(crate) struct Access {
 
 /// Reads a secret key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
-    let text = read_unexposed(path, access)?.ok_or_else(|| no_key_in(path))?;
-    SecretKey::from_text(&text).map_err(|_| {
-        if PublicKey::from_pem(&text).is_ok() {
-            Failure::new(
-                format!("{} holds a public key", path.display()),
-                "give the file that `pssst keygen --out` wrote: a secret key is needed here",
-            )
-        } else {
-            no_key_in(path)
-        }
-    })
+    let (text, exposed) = read(path)?;
+    let key = SecretKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Secret))?;
+    match exposed.filter(|_| !access.allow_exposed_keys) {
+        None => Ok(key),
+        // Only now: other files may well be for all to read.
+        Some(mode) => Err(Failure::new(
+            format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
+            format!(
+                "treat the secret as exposed and make a new one; or, if no other user had access: chmod 600 {}",
+                path.display()
+            ),
+        )),
+    }
 }
 
 /// Reads a file that only its owner may read.
 pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing<String>, Failure> {
-    read_unexposed(path, access)?.ok_or_else(|| {
-        Failure::new(
-            format!("{} is not a text file, or is too long", path.display()),
-            "check that this is the right file",
-        )
-    })
+    match read(path)? {
+        (text, None) => Ok(text),
+        (text, Some(_)) if access.allow_exposed_keys => Ok(text),
+        (_, Some(mode)) => Err(Failure::new(
+            format!("other users can read {} (mode {mode:04o})", path.display()),
+            "check that this is the right file; if it is, treat the secret as exposed, and write the new one with umask 077",
+        )),
+    }
 }
 
 /// Services read their files again at every reload. A pipe would be empty then, or would block.
@@ -62,10 +67,8 @@ pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
 
 /// Reads a public key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
-    let remedy = "--server-key takes 64 hexadecimal digits, or a file that holds a public key";
-    let text = read(path, open).map_err(|failure| failure.with_remedy(remedy))?;
-    let key = text.and_then(|text| PublicKey::from_text(&text).ok());
-    key.ok_or_else(|| no_key_in(path).with_remedy(remedy))
+    let (text, _) = read(path)?;
+    PublicKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Public))
 }
 
 /// Creates a file that only its owner can read. Never overwrites one.
@@ -92,45 +95,34 @@ pub(super) fn write_or_remove(path: &Path, file: &mut File, text: fmt::Arguments
     written.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
-fn read_unexposed(path: &Path, access: &Access) -> Result<Option<Zeroizing<String>>, Failure> {
-    read(path, if access.allow_exposed_keys { open } else { open_unexposed })
-}
-
-/// `None` if the file is not text, or is too long.
-fn read(path: &Path, open: fn(&Path) -> Result<File, Failure>) -> Result<Option<Zeroizing<String>>, Failure> {
+/// Reads a file, and returns its mode as well if other users can read or change it.
+fn read(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), Failure> {
     // Sized at once: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));
     let limit = MAX_LEN as u64 + 1;
+    let mut exposed = None;
     let read = if path == Path::new("-") {
         io::stdin().take(limit).read_to_string(&mut text)
     } else {
-        open(path)?.take(limit).read_to_string(&mut text)
+        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+        match secret_file::check(&file) {
+            Ok(()) => {}
+            Err(FileErrorCause::Exposed(mode)) => exposed = Some(mode),
+            Err(cause) => return Err(cannot("read", path, &cause.into())),
+        }
+        file.take(limit).read_to_string(&mut text)
     };
     match read {
-        Ok(len) => {
+        Ok(len) if len <= MAX_LEN => {
             byte_order_mark::remove(&mut text);
-            Ok((len <= MAX_LEN).then_some(text))
+            Ok((text, exposed))
         }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-        Err(error) => Err(cannot("read", path, &error)),
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(cannot("read", path, &error)),
+        Ok(_) | Err(_) => Err(Failure::new(
+            format!("{} is not a text file, or is too long for a key", path.display()),
+            "check that this is the right file",
+        )),
     }
-}
-
-fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path).map_err(|error| cannot_open(path, &error))
-}
-
-fn open_unexposed(path: &Path) -> Result<File, Failure> {
-    secret_file::open(path).map_err(|FileError { cause, .. }| match cause {
-        FileErrorCause::Exposed(mode) => Failure::new(
-            format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
-            format!(
-                "treat the secret as exposed and make a new one; or, if no other user had access: chmod 600 {}",
-                path.display()
-            ),
-        ),
-        cause => cannot_open(path, &cause.into()),
-    })
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Failure {
@@ -143,6 +135,12 @@ fn cannot_open(path: &Path, error: &io::Error) -> Failure {
              `pssst keygen --out FILE`, and give the file's name",
         );
     }
+    if let Some(what) = path.to_str().and_then(mistaken_key::digits) {
+        return Failure::usage(
+            format!("{} {what}", path.display()),
+            "copy the whole key again: `pssst pubkey FILE` prints the public one",
+        );
+    }
     cannot("open", path, error)
 }
 
@@ -150,9 +148,7 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("cannot {verb} {}: {error}", path.display()), "check the path and its permissions")
 }
 
-fn no_key_in(path: &Path) -> Failure {
-    Failure::new(
-        format!("{} has no key that can be used here", path.display()),
-        "a key file is a PEM document of an X25519 key, or 64 hexadecimal digits; `pssst keygen --out FILE` makes one",
-    )
+fn no_key_in(path: &Path, text: &str, wanted: Wanted) -> Failure {
+    let (what, remedy) = mistaken_key::explain(text, wanted);
+    Failure::new(format!("{} {what}", path.display()), remedy)
 }

@@ -12,6 +12,7 @@ use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
 use crate::args::options;
+use crate::args::udp::listen_remedy;
 
 /// Where the server's key is from.
 #[derive(clap::Args, Clone, Debug)]
@@ -174,10 +175,13 @@ const ASK_OPERATOR: &str = "try again; if it fails again, ask the directory's op
 /// Returns the failure of a directory's service or of a schedule, and what to do.
 pub(crate) fn service_failure(error: &ServiceError) -> Failure {
     let remedy = match error {
+        ServiceError::Listen(_, error) => listen_remedy(error),
         ServiceError::NoCurrentKey => "ask the directory's operator: its keys have expired",
         ServiceError::File(_) => CHECK_PATH,
         ServiceError::Syntax(_) => "check that this is the right file",
-        ServiceError::Exposed(_) => "treat the keys as exposed; or, if no other user had access, chmod 600 the file",
+        ServiceError::Exposed(_) => {
+            "check that this is the right file; if it is, treat the keys as exposed, and let only the owner read it"
+        }
         ServiceError::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
         ServiceError::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the refresh interval",
         _ => ASK_OPERATOR,

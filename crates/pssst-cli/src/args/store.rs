@@ -1,6 +1,5 @@
 //! Where the clients are kept.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use pssst_identity::{Error, Identity, IdentityStore, SqlStore};
@@ -24,7 +23,7 @@ impl Location {
 
     /// Opens any store, and creates its file if it is missing: for the commands that add clients.
     pub(crate) async fn open_or_create(&self) -> Result<Arc<dyn IdentityStore>, Failure> {
-        pssst_identity::open(&self.store, &actor()).await.map_err(|error| failure(&error))
+        pssst_identity::open(&self.store, &actor()).await.map_err(|error| location_failure(&error))
     }
 
     /// Opens a database that exists: only databases have tokens and an audit log.
@@ -50,31 +49,22 @@ impl Location {
             )
             .of_option("store"));
         }
-        check(&self.store).map_err(|failure| failure.of_option("store"))
+        let checked = pssst_identity::check_location(&self.store).map(drop);
+        checked.map_err(|error| location_failure(&error).of_option("store"))
     }
 }
 
 /// Opens `file:`, `sqlite:` or `postgres:`. A file must exist.
 pub(crate) async fn open(location: &str) -> Result<Arc<dyn IdentityStore>, Failure> {
-    pssst_identity::open_existing(location, &actor()).await.map_err(|error| failure(&error))
+    pssst_identity::open_existing(location, &actor()).await.map_err(|error| location_failure(&error))
 }
 
-/// Returns whether a location may be one, without opening it.
-pub(crate) fn check(location: &str) -> Result<(), Failure> {
-    let schemes = ["file:", "sqlite:", "postgres:", "postgresql:"];
-    if schemes.iter().any(|scheme| location.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) {
-        return Ok(());
-    }
-    // It may hold a password, so it is not shown.
-    Err(Failure::usage("this is not a location of clients", "file:PATH, sqlite:PATH or postgres://USER@HOST/DATABASE"))
-}
-
-/// Returns whether a location may be one and, if it is a file, whether that exists.
+/// Returns whether a location may be one and, if it is a file, whether that exists. Nothing is
+/// opened.
 pub(crate) fn check_existing(location: &str) -> Result<(), Failure> {
-    check(location)?;
-    let file = ["file:", "sqlite://", "sqlite:"].iter().find_map(|scheme| location.strip_prefix(scheme));
-    match file.map(Path::new).filter(|path| path.try_exists().is_ok_and(|exists| !exists)) {
-        Some(path) => Err(failure(&Error::Missing(path.into()))),
+    let file = pssst_identity::check_location(location).map_err(|error| location_failure(&error))?;
+    match file.filter(|path| path.try_exists().is_ok_and(|exists| !exists)) {
+        Some(path) => Err(failure(&Error::Missing(path))),
         None => Ok(()),
     }
 }
@@ -111,6 +101,17 @@ fn actor() -> String {
     format!("cli:{}", user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into()))
 }
 
+/// Returns the failure of a store. Its location may hold a password, and is not shown.
+fn location_failure(error: &Error) -> Failure {
+    match error {
+        Error::Syntax(_) => Failure::usage(
+            format!("this is not a location of clients: {error}"),
+            "say what it is: file:clients.txt, sqlite:clients.db or postgres://pssst@localhost/pssst",
+        ),
+        _ => failure(error),
+    }
+}
+
 /// What went wrong, and what to do.
 pub(crate) fn failure(error: &Error) -> Failure {
     let remedy = match error {
@@ -123,7 +124,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         }
         Error::NotFound(_) => "another operator removed it in the meantime",
         Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` deletes the old one",
-        Error::Line { .. } | Error::Syntax(_) => "correct it and try again",
+        Error::Line { .. } => "correct the line and try again",
+        Error::Syntax(_) => {
+            "a location says what it is: file:clients.txt, sqlite:clients.db, postgres://pssst@localhost/pssst"
+        }
         Error::Missing(_) => {
             "check the path; `clients add`, `clients import`, `token create` and `directory` create a store"
         }

@@ -1,33 +1,39 @@
 //! Addresses and plain sockets.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use pssst_service::Failure;
+use pssst_support::host_port;
 
 pub(crate) fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let addresses: Vec<_> = server.to_socket_addrs().map_err(|error| cannot_find(server, &error))?.collect();
-    if addresses.is_empty() {
-        return Err(cannot_find(server, &io::Error::new(io::ErrorKind::NotFound, "it has no address")));
-    }
-    Ok(addresses)
+    host_port::resolve(server).map_err(|error| cannot_find(server, &error))
 }
 
 /// Returns whether this may be a server's name and port. Name servers are not asked.
 pub(crate) fn check_server(server: &str) -> Result<(), Failure> {
-    let is_one = server.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "expected a host, a colon and a port");
-    if is_one { Ok(()) } else { Err(cannot_find(server, &wrong()).of_option("server")) }
+    host_port::split(server).map(drop).map_err(|error| cannot_find(server, &error).of_option("server"))
 }
 
 /// Why a server's name is of no use.
 pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
-    let remedy =
-        "--server takes a name or address and a port, as in localhost:45678, 192.0.2.7:45678 or [2001:db8::7]:45678";
     if error.kind() == io::ErrorKind::InvalidInput {
+        let remedy = "give a name or address and a port, as in localhost:45678, 192.0.2.7:45678 or [2001:db8::7]:45678";
         Failure::usage(format!("{server} is not a server address: {error}"), remedy)
     } else {
+        let remedy =
+            "check the spelling of the name, and that this machine's name servers know it (`getent hosts NAME`)";
         Failure::new(format!("cannot find {server}: {error}"), remedy)
+    }
+}
+
+/// Returns what to do when an address cannot be listened at.
+pub(crate) fn listen_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "choose another port; `ss -lnptu` shows which process has this one",
+        io::ErrorKind::AddrNotAvailable => "choose an address of this machine; `ip address` shows those that it has",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need root, or CAP_NET_BIND_SERVICE in the unit",
+        _ => "check the address and the port",
     }
 }
 

@@ -110,7 +110,8 @@ async fn archive(args: &Archive) -> Result<(), Failure> {
         notice(format_args!("there are no entries from before {}", args.before));
         return Ok(());
     };
-    // The file stays, whatever comes now: a lost connection does not tell what became of the entries.
+    // The file stays, whatever comes now: a lost connection does not tell what became of the
+    // entries.
     store.prune_audit_log(&archive).await.map_err(|error| {
         let name = args.out.display();
         Failure::new(

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use pssst_service::{ConfigFile, Configured, Failure, Program};
+use pssst_service::{ConfigFile, Failure, Program};
 
 /// The check of a service's options.
-pub(crate) type Check = fn(&Configured) -> Result<(), Failure>;
+pub(crate) type Check = fn(&Program, &ConfigFile) -> Result<(), Failure>;
 
 /// Check a configuration file: every option, and the keys and other files that it names.
 ///
@@ -20,22 +20,18 @@ pub(crate) struct Args {
 
 /// Checks with the program's services and the check of each.
 pub(crate) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> Result<(), Failure> {
-    let file = ConfigFile::read(&args.file, program.services)?;
-    let check = |service: &&'static str| -> Result<&'static str, Failure> {
-        let configured = Configured::of_file(program, file.clone(), service)?;
-        let mut checks = checks.iter().filter(|(name, _)| name == service);
-        let outcome = checks.try_for_each(|(_, check)| check(&configured));
-        outcome.map_err(|failure| configured.locate(service, failure).into_usage())?;
-        Ok(service)
+    let (file, tables) = ConfigFile::read_each(&args.file, program.services)?;
+    let check = |service: &&'static str| {
+        checks.iter().filter(|(name, _)| name == service).try_for_each(|(_, check)| check(program, &file))
     };
-    let checked = Failure::collect(file.services().iter().map(check))?;
-    if checked.is_empty() {
+    Failure::collect([tables].into_iter().chain(file.services().iter().map(check)))?;
+    if file.services().is_empty() {
         return Err(Failure::usage(
             format!("{} configures no service", args.file.display()),
             "put options below a line with their command, such as [gateway]",
         ));
     }
-    let tables: Vec<_> = checked.into_iter().map(|service| format!("[{service}]")).collect();
+    let tables: Vec<_> = file.services().iter().map(|service| format!("[{service}]")).collect();
     writeln!(io::stdout(), "{} is right: {}", args.file.display(), tables.join(", "))
         .map_err(|error| Failure::output(&error))
 }

@@ -19,7 +19,10 @@ use crate::args::key_file::Access;
 use crate::args::options::SuiteOption;
 use crate::args::server_key;
 use crate::args::store::Location;
-use pssst_service::{Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, durations};
+use pssst_service::addresses;
+use pssst_service::{
+    Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, durations,
+};
 
 /// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators
 /// manage both.
@@ -39,10 +42,10 @@ pub(crate) struct Args {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
     /// The address and port for clients and devices; [::] serves IPv4 as well as IPv6.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443", value_parser = addresses::listen)]
     listen: SocketAddr,
     /// The address and port for operators, if there are any.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444", value_parser = addresses::listen)]
     admin_listen: SocketAddr,
     /// The schedule of the pool's secret keys (`pssst keys init`).
     #[arg(long, value_name = "FILE")]
@@ -145,6 +148,11 @@ impl Service for DirectoryService {
     type Fixed = Fixed;
 
     const NAME: &'static str = "directory";
+    const STAND_INS: &[StandIn] = &[
+        StandIn(&["keys"], "--keys=stand-in"),
+        StandIn(&["store"], "--store=sqlite:stand-in"),
+        StandIn(&["certificate", "certificate-key", "self-signed"], "--self-signed"),
+    ];
 
     fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
         (&args.fixed.service, &args.live)

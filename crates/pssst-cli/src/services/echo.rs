@@ -10,7 +10,7 @@ use pssst_net::{Handler, Reply, Request};
 
 use super::server::{Clients, FixedServerOptions, LiveServerOptions, RunningServer, describe};
 use crate::args::options::SuiteOption;
-use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service};
+use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service, StandIn};
 
 /// Answer every request with its own message.
 ///
@@ -76,6 +76,7 @@ impl Service for EchoService {
     type Fixed = Fixed;
 
     const NAME: &'static str = "serve";
+    const STAND_INS: &[StandIn] = &[StandIn(&["secret-key", "keys"], "--secret-key=stand-in")];
 
     fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
         (&args.fixed.service, &args.live.service)

@@ -17,8 +17,8 @@ use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
 use pssst_service::{
-    Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, TraceOptions, durations,
-    traces,
+    Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, TraceOptions,
+    durations, traces,
 };
 
 mod metrics;
@@ -278,6 +278,10 @@ impl Service for GatewayService {
     type Fixed = Fixed;
 
     const NAME: &'static str = "gateway";
+    const STAND_INS: &[StandIn] = &[
+        StandIn(&["secret-key", "keys"], "--secret-key=stand-in"),
+        StandIn(&["upstream"], "--upstream=unix:/stand-in"),
+    ];
 
     fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
         (&args.fixed.service, &args.live.service)

@@ -19,9 +19,10 @@ use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
 use crate::args::server_key::{KeySource, current_key};
-use crate::args::udp::{cannot_find, check_server};
+use crate::args::udp::{cannot_find, check_server, listen_remedy};
+use pssst_service::addresses;
 use pssst_service::{
-    Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, TraceOptions, durations, stuck,
+    Failure, FixedOptions, LiveOptions, MetricsWriter, Monitored, Service, StandIn, TraceOptions, durations, stuck,
 };
 
 mod metrics;
@@ -42,7 +43,7 @@ pub(crate) struct Args {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Fixed {
     /// Address and port to receive datagrams at; repeat for more. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45679")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45679", value_parser = addresses::listen)]
     listen: Vec<SocketAddr>,
     /// Also accept datagrams from other machines. Nothing protects them on their way to the proxy.
     #[arg(long)]
@@ -172,6 +173,8 @@ impl Service for ProxyService {
     type Fixed = Fixed;
 
     const NAME: &'static str = "proxy";
+    const STAND_INS: &[StandIn] =
+        &[StandIn(&["server"], "--server=stand-in:1"), StandIn(&["server-key", "directory"], "--server-key=stand-in")];
 
     fn options(args: &Args) -> (&FixedOptions, &LiveOptions) {
         (&args.fixed.service, &args.live.service)
@@ -211,11 +214,7 @@ impl Service for ProxyService {
             .allow_other_hosts(args.fixed.allow_other_hosts)
             .bind(&args.fixed.listen)
             .map_err(|error| {
-                Failure::new(
-                    format!("cannot listen: {error}"),
-                    "choose a free port of an address of this machine; addresses other than 127.0.0.1 and [::1] need --allow-other-hosts",
-                )
-                .of_option("listen")
+                Failure::new(format!("cannot listen at {error}"), listen_remedy(&error)).of_option("listen")
             })?;
         let addresses = bound.local_addrs().to_vec();
         let proxy = bound.serve().map_err(|error| {

@@ -16,9 +16,11 @@ use tokio::task::JoinHandle;
 use super::OTHER_FILES;
 use crate::args::format::sender;
 use crate::args::key_file;
+use crate::args::udp::listen_remedy;
 use keys::{KeyOptions, Keys};
 pub(crate) use policy::Clients;
 use policy::Policy;
+use pssst_service::addresses;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, FollowedFile, MetricsWriter, Monitored, seconds_since_1970, stuck};
 use summary::Summary;
@@ -35,7 +37,7 @@ pub(crate) struct FixedServerOptions {
     /// The address and port to serve; port 0 takes a free one, and [::] serves IPv4 as well as
     /// IPv6. Sockets that the service manager passes (systemd's socket activation) are served
     /// instead.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678", value_parser = addresses::listen)]
     listen: SocketAddr,
     /// Number of worker threads, each with its own socket [default: one per core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -191,11 +193,7 @@ impl FixedServerOptions {
         }
         let bound = match udp::inherited_sockets() {
             Ok(sockets) if sockets.is_empty() => builder.bind(self.listen).map_err(|error| {
-                Failure::new(
-                    format!("cannot serve {error}"),
-                    "choose another port; `ss -lnup` shows which process has this one",
-                )
-                .of_option("listen")
+                Failure::new(format!("cannot serve {error}"), listen_remedy(&error)).of_option("listen")
             })?,
             sockets => sockets.and_then(|sockets| builder.bind_sockets(sockets)).map_err(|error| {
                 Failure::new(

@@ -58,21 +58,37 @@ pub(super) async fn connect(dialect: Dialect, options: &AnyConnectOptions) -> Re
         .map_err(Error::database)
 }
 
-/// Returns how to connect, and the file of SQLite.
-pub(super) fn location(url: &str, creates: bool) -> Result<(Dialect, AnyConnectOptions, Option<PathBuf>), Error> {
+const EXPECTED: Error = Error::Syntax("sqlite:PATH or postgres://USER@HOST/DATABASE");
+
+/// Checks a location without touching anything, and returns the file of SQLite.
+pub(crate) fn check_location(url: &str) -> Result<Option<PathBuf>, Error> {
     #[cfg(feature = "sqlite")]
     if let Some(path) = url.strip_prefix("sqlite:") {
-        let (options, path) = sqlite_options(path, creates)?;
-        return Ok((Dialect::Sqlite, options, Some(path)));
+        return sqlite_path(path).map(Some);
     }
-    #[cfg(not(feature = "sqlite"))]
-    let _ = creates;
     #[cfg(feature = "postgres")]
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        refuse_unprotected(url)?;
-        return Ok((Dialect::Postgres, AnyConnectOptions::from_str(url).map_err(Error::database)?, None));
+        return refuse_unprotected(url).map(|()| None);
     }
-    Err(Error::Syntax("sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"))
+    Err(EXPECTED)
+}
+
+/// Returns how to connect, and the file of SQLite.
+pub(super) fn location(url: &str, creates: bool) -> Result<(Dialect, AnyConnectOptions, Option<PathBuf>), Error> {
+    match check_location(url)? {
+        #[cfg(feature = "sqlite")]
+        Some(path) => {
+            let (options, path) = sqlite_options(&path, creates)?;
+            Ok((Dialect::Sqlite, options, Some(path)))
+        }
+        #[cfg(feature = "postgres")]
+        None => Ok((Dialect::Postgres, AnyConnectOptions::from_str(url).map_err(Error::database)?, None)),
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        _ => {
+            let _ = creates;
+            Err(EXPECTED)
+        }
+    }
 }
 
 /// Refuses a server on another machine unless the URL or `PGSSLMODE` says how the connection is
@@ -164,11 +180,16 @@ fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite_options(path: &str, creates: bool) -> Result<(AnyConnectOptions, PathBuf), Error> {
+fn sqlite_path(path: &str) -> Result<PathBuf, Error> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains(":memory:") {
         return Err(Error::Syntax("the path of a file after sqlite:"));
     }
+    Ok(path.into())
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite_options(path: &Path, creates: bool) -> Result<(AnyConnectOptions, PathBuf), Error> {
     let path = std::path::absolute(path).map_err(database_io)?;
     if creates {
         // SQLite gives the files that it puts beside this one the same permissions.

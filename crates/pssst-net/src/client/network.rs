@@ -43,7 +43,7 @@ pub(super) struct Udp;
 
 impl Network for Udp {
     fn resolve<'a>(&'a self, server: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host(server).await?.collect()) })
+        Box::pin(udp::lookup(server))
     }
 
     fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn ClientSocket>> {

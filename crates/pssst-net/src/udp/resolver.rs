@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pssst_support::host_port;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -55,13 +56,19 @@ struct Known {
     looked: Option<Instant>,
 }
 
+/// Asks the system for the addresses of `HOST:PORT`.
+pub(crate) async fn lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host(host_port::split(name)?).await?.collect())
+}
+
 impl Resolver {
-    /// Resolves `HOST:PORT` by the system.
+    /// Resolves `HOST:PORT` by the system. An IPv6 address is in brackets and may have a zone:
+    /// `[fe80::7%eth0]:45678`.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self::with_lookup(move || {
             let name = name.clone();
-            async move { Ok(tokio::net::lookup_host(name).await?.collect()) }
+            async move { lookup(&name).await }
         })
     }
 

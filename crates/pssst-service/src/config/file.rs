@@ -27,6 +27,9 @@ pub struct ConfigFile {
     entries: Vec<Entry>,
 }
 
+/// A service, and what the file says for it.
+type Table = (&'static str, Vec<Entry>);
+
 /// A key and its value.
 #[derive(Clone, Debug)]
 struct Entry {
@@ -57,6 +60,15 @@ impl ConfigFile {
     /// # Errors
     /// When it cannot be read, is not TOML, or has tables other than for these services.
     pub fn read(path: &Path, services: &[&'static str]) -> Result<Self, Failure> {
+        let (file, tables) = Self::read_each(path, services)?;
+        tables.map(|()| file)
+    }
+
+    /// Reads it, and returns what is wrong with its tables beside those that are right.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not TOML.
+    pub fn read_each(path: &Path, services: &[&'static str]) -> Result<(Self, Result<(), Failure>), Failure> {
         // Opening a pipe would block until another process writes.
         if path.metadata().is_ok_and(|it| !it.is_file()) {
             return Err(Failure::usage(
@@ -94,8 +106,19 @@ impl ConfigFile {
 
     /// What it says for a service, each entry checked by itself.
     pub(crate) fn options(&self, service: &str, command: &Command) -> Result<Vec<FileOption>, Failure> {
-        let entries = self.entries.iter().filter(|entry| entry.service == service);
-        Failure::collect(entries.map(|entry| entry.option(command).map_err(|failure| self.at(&entry.at, failure))))
+        Failure::collect(self.each_option(service, command).map(|(_, option)| option))
+    }
+
+    /// Returns the keys of a service, and what each says.
+    pub(crate) fn each_option(
+        &self,
+        service: &str,
+        command: &Command,
+    ) -> impl Iterator<Item = (&str, Result<FileOption, Failure>)> {
+        let entries = self.entries.iter().filter(move |entry| entry.service == service);
+        entries.map(move |entry| {
+            (entry.key.as_str(), entry.option(command).map_err(|failure| self.at(&entry.at, failure)))
+        })
     }
 
     /// Returns the failure with the line that has its option.
@@ -114,15 +137,17 @@ impl ConfigFile {
         text != self.text
     }
 
-    fn parse(path: &Path, text: String, known: &[&'static str]) -> Result<Self, Failure> {
-        let file = Self { path: path.into(), text, services: Vec::new(), entries: Vec::new() };
-        let tables = file.tables(known)?;
-        let services = tables.iter().map(|(service, _)| *service).collect();
-        let entries = tables.into_iter().flat_map(|(_, entries)| entries).collect();
-        Ok(Self { services, entries, ..file })
+    fn parse(path: &Path, text: String, known: &[&'static str]) -> Result<(Self, Result<(), Failure>), Failure> {
+        let mut file = Self { path: path.into(), text, services: Vec::new(), entries: Vec::new() };
+        let (good, bad): (Vec<_>, Vec<_>) = file.tables(known)?.into_iter().partition(Result::is_ok);
+        for (service, entries) in good.into_iter().flatten() {
+            file.services.push(service);
+            file.entries.extend(entries);
+        }
+        Ok((file, Failure::collect(bad.into_iter()).map(drop)))
     }
 
-    fn tables(&self, known: &[&'static str]) -> Result<Vec<(&'static str, Vec<Entry>)>, Failure> {
+    fn tables(&self, known: &[&'static str]) -> Result<Vec<Result<Table, Failure>>, Failure> {
         let tables = DeTable::parse(&self.text).map_err(|error| {
             let what = error.message().lines().collect::<Vec<_>>().join(", ");
             let remedy =
@@ -131,9 +156,10 @@ impl ConfigFile {
         })?;
         let mut tables: Vec<_> = tables.into_inner().into_iter().collect();
         tables.sort_by_key(|(name, _)| name.span().start);
-        Failure::collect(tables.into_iter().map(|(name, value)| {
+        let tables = tables.into_iter().map(|(name, value)| {
             table_of(name.get_ref(), value.into_inner(), known).map_err(|failure| self.at(&name.span(), failure))
-        }))
+        });
+        Ok(tables.collect())
     }
 
     fn at(&self, place: &Range<usize>, failure: Failure) -> Failure {
@@ -143,7 +169,7 @@ impl ConfigFile {
 }
 
 /// Returns a table of the file.
-fn table_of(name: &str, value: DeValue<'_>, known: &[&'static str]) -> Result<(&'static str, Vec<Entry>), Failure> {
+fn table_of(name: &str, value: DeValue<'_>, known: &[&'static str]) -> Result<Table, Failure> {
     let DeValue::Table(table) = value else {
         return Err(Failure::usage(
             format!("{name:?} is not in a table"),
@@ -283,6 +309,14 @@ pub(crate) fn of_clap(error: &clap::Error, remedy: &str) -> Failure {
     let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let what = what.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     Failure::usage(what, if error.kind() == ErrorKind::ArgumentConflict { "give one of them" } else { remedy })
+}
+
+/// Returns the required options that clap misses, as it shows them.
+pub(crate) fn missing(error: &clap::Error) -> Vec<String> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) => missing.clone(),
+        _ => Vec::new(),
+    }
 }
 
 /// Returns the help text of an option.

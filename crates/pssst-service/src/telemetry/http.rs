@@ -19,7 +19,11 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Shows a service at this address until the server is dropped.
 pub(crate) async fn serve(address: SocketAddr, telemetry: Telemetry) -> Result<Server, Failure> {
     let listener = Listener::bind(address).await.map_err(|error| {
-        Failure::new(format!("cannot serve metrics at {address}: {error}"), "choose another port").of_option("metrics")
+        Failure::new(
+            format!("cannot serve metrics at {address}: {error}"),
+            "choose another port, of an address of this machine; `ss -lntp` shows which process has one",
+        )
+        .of_option("metrics")
     })?;
     let telemetry = Arc::new(telemetry);
     Ok(listener.for_probes().serve(move |_| {

@@ -38,7 +38,18 @@ fn secret_keys_read_and_write_what_openssl_does() {
     {
         assert_eq!(SecretKey::from_text(text), Ok(key.clone()), "{text}");
     }
-    assert_eq!(SecretKey::from_pem(&SECRET_PEM.replace('\n', "\r\n")), Ok(key));
+    // What OpenSSL takes, too: other line ends and lengths, white space, text before and after.
+    let body = "MC4CAQAwBQYDK2VuBCIEIFh8i6r8RHQFQ8qkfV8fXF/r/i7Ri/kyjXiODcWmL8pD";
+    for text in [
+        SECRET_PEM.replace('\n', "\r\n"),
+        SECRET_PEM.replace('\n', " \n"),
+        SECRET_PEM.replace(body, &format!("{}\n{}\n", &body[..20], &body[20..])),
+        SECRET_PEM_WITH_PUBLIC.replace("8pD\n", "8pD"),
+        format!("\n\n{SECRET_PEM}\n"),
+        format!("X25519 Private-Key:\npriv:\n    58:7c\n{SECRET_PEM}X25519 Private-Key:\npriv:\n    58:7c\n"),
+    ] {
+        assert_eq!(SecretKey::from_text(&text).as_ref(), Ok(&key), "{text}");
+    }
 }
 
 #[test]

@@ -37,7 +37,12 @@ const BAD: [Bad; 48] = [
     ("[serve]\nsecret-key = [[\"a\"]]", 2, "secret-key cannot be a list with elements that are not texts", "FILE"),
     ("[serve]\nverbose = \"yes\"", 2, "verbose must be true or false", "true or false"),
     // Values.
-    ("[serve]\nlisten = \"127.0.0.1\"", 2, "listen: \"127.0.0.1\" is refused: invalid socket address", "ADDR:PORT"),
+    (
+        "[serve]\nlisten = \"127.0.0.1\"",
+        2,
+        "listen: \"127.0.0.1\" is refused: give an address of this machine and a port",
+        "ADDR:PORT",
+    ),
     ("[serve]\nworkers = 0", 2, "workers: \"0\" is refused: 0 is not in 1..=1024", "N"),
     ("[serve]\nmax-datagram = 51", 2, "51 is not in 52..=65507", "BYTES"),
     ("[serve]\nsuite = [\"f001\", \"2\"]", 2, "suite: \"2\" is refused: it is none of 1, f001", "SUITE"),
@@ -134,12 +139,26 @@ fn what_is_wrong_with_a_file_is_told_with_its_line_and_its_remedy() {
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let fleet = Fleet::new();
-    fleet.write("bad.toml", "[serve]\nlisten = 1\nworkers = 1\nmemo = -1\n[directory]\nstore = \"file:a\"\nlead = 7");
+    let contents = "[serve]\nlisten = 1\nworkers = 1\nmemo = -1\nclients = \"clients.db\"\n\
+                    [directory]\nstore = \"file:a\"\nlead = 7\noperators = \"none\"\n\
+                    [gatway]\nupstream = \"http://localhost\"\n\
+                    [proxy]\nserver = \"pool.example\"\nidentity = \"none.key\"\n\
+                    [gateway]\nsecret-key = \"none.key\"\nupstream = \"http:/127.0.0.1\"";
+    fleet.write("bad.toml", contents);
     let said = fleet.refusal_of_usage(&["check-config", "bad.toml"]);
     let lines: Vec<_> =
         said.lines().filter_map(|line| line.strip_prefix("error: bad.toml:")?.split(':').next()).collect();
-    assert_eq!(lines, ["2", "4", "7"], "{said}");
-    // A service says the same of its own table, and does not start.
+    assert_eq!(lines, ["10", "2", "4", "5", "8", "9", "7", "13", "14", "17", "16"], "{said}");
+    for expected in [
+        "bad.toml [serve]: the following required arguments were not provided: --secret-key",
+        "bad.toml [directory]: the following required arguments were not provided: --keys <FILE> --certificate",
+        "bad.toml [proxy]: the following required arguments were not provided: --server-key",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!said.contains("stand-in") && said.matches("error: bad.toml").count() == lines.len() + 4, "{said}");
+    // A service says its own part, and does not start.
+    fleet.write("bad.toml", "[serve]\nlisten = 1\nworkers = 1\nmemo = -1\n");
     let said = fleet.refusal_of_usage(&["serve", "--config", "bad.toml"]);
     assert_eq!(said.matches("error: ").count(), 2, "{said}");
 }

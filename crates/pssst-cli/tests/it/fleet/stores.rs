@@ -106,13 +106,14 @@ fn locations_that_are_none() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
+fn audit<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["audit"][..], args, &["--store", "sqlite:clients.db"]].concat()
+}
+
 #[test]
 fn old_entries_of_the_audit_log_are_archived_and_verified() {
     let fleet = Fleet::new();
     fleet.generate_keys(&["one", "two"]);
-    fn audit<'a>(args: &[&'a str]) -> Vec<&'a str> {
-        [&["audit"][..], args, &["--store", "sqlite:clients.db"]].concat()
-    }
     for name in ["one", "two"] {
         fleet.stdout(&["clients", "add", name, &format!("{name}.pub"), "--store", "sqlite:clients.db"]);
     }
