@@ -93,9 +93,11 @@ impl From<FileError> for Error {
         match error.cause {
             FileErrorCause::Exposed(mode) => Self::Exposed(mode),
             FileErrorCause::TooLong(limit) => Self::TooLong { limit: usize::try_from(limit).unwrap_or(usize::MAX) },
-            cause @ (FileErrorCause::Io(_) | FileErrorCause::NotRegular | FileErrorCause::Emptied) => {
-                Self::File(cause.into())
-            }
+            cause @ (FileErrorCause::Io(_)
+            | FileErrorCause::NotRegular
+            | FileErrorCause::Changeable { .. }
+            | FileErrorCause::OtherOwner(_)
+            | FileErrorCause::Emptied) => Self::File(cause.into()),
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::PublicKey;
 use pssst::rand_core::TryRng;
+use pssst_support::strict_modes;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -377,13 +378,14 @@ impl DirectoryClientBuilder {
 
 fn read_cache(path: &Path) -> Option<KeySet> {
     let read = || {
+        strict_modes::check(path).map_err(|error| io::Error::from(error.cause))?;
         let mut bytes = Vec::new();
         File::open(path)?.take(KeySet::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
         KeySet::parse(&bytes)
     };
     match read() {
         Ok(document) => Some(document),
-        Err(Error::File(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(Error::File(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "the stored keys cannot be used");
             None

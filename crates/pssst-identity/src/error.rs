@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pssst::PublicKey;
+use pssst_support::FileError;
 
 use crate::state::State;
 
@@ -120,6 +121,19 @@ impl Error {
     /// Not a `From`, which would make sqlx part of the public interface.
     pub(crate) fn database(error: sqlx::Error) -> Self {
         Self::Database(DatabaseError(error.into()))
+    }
+}
+
+impl Error {
+    /// Adds the name of the file.
+    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
+        Self::File(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::of_file(&error.path, &error.cause.into())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_support::sync::lock;
-use pssst_support::{Candidate, Contents, FileError, FileWatcher, Polled, SETTLE, Source, atomic_file, secret_file};
+use pssst_support::{Candidate, Contents, FileWatcher, Polled, SETTLE, Source, atomic_file, secret_file};
 use tokio::task::spawn_blocking;
 
 use crate::identity::to_milliseconds;
@@ -181,8 +181,8 @@ impl IdentityStore for FileStore {
 impl Shared {
     fn open(&self, creates: bool) -> Result<(), Error> {
         if creates {
-            secret_file::create_if_missing(&self.path).map_err(|error| named(&self.path, &error))?;
-        } else if !self.path.try_exists().map_err(|error| named(&self.path, &error))? {
+            secret_file::create_if_missing(&self.path).map_err(|error| Error::of_file(&self.path, &error))?;
+        } else if !self.path.try_exists().map_err(|error| Error::of_file(&self.path, &error))? {
             return Err(Error::Missing(self.path.clone()));
         }
         let mut known = self.known();
@@ -227,7 +227,7 @@ impl Shared {
 
     fn edit<T>(&self, edit: impl FnOnce(&mut Table) -> Result<(T, Vec<PublicKey>), Error>) -> Result<T, Error> {
         let _write_lock = lock(&self.write_lock);
-        let _lock = atomic_file::lock(&self.path).map_err(|error| named(&self.path, &error))?;
+        let _lock = atomic_file::lock(&self.path).map_err(|error| Error::of_file(&self.path, &error))?;
         let mut known = self.known();
         let old = known.watcher.read(Instant::now())?;
         if !known.watcher.is_accepted(&old) {
@@ -244,7 +244,7 @@ impl Shared {
             let identities = identities(&old, &known.table)?;
             known.table.replace_all(identities);
             known.watcher.accept(&old);
-            return Err(named(&self.path, &error));
+            return Err(Error::of_file(&self.path, &error));
         }
         known.watcher.accept_written(text.as_bytes());
         self.signal.notify();
@@ -254,17 +254,6 @@ impl Shared {
     fn known(&self) -> MutexGuard<'_, Known> {
         lock(&self.known)
     }
-}
-
-impl From<FileError> for Error {
-    fn from(error: FileError) -> Self {
-        named(&error.path, &error.cause.into())
-    }
-}
-
-/// Adds the name of the file.
-fn named(path: &Path, error: &io::Error) -> Error {
-    Error::File(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn text_of(candidate: &Candidate) -> Result<&str, Error> {

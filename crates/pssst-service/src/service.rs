@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use pssst_http::Server;
-use pssst_support::{FileError, FileErrorCause};
+use pssst_support::{FileError, FileErrorCause, strict_modes};
 use tokio::time::Interval;
 
 use crate::addresses;
@@ -34,6 +34,10 @@ pub struct FixedOptions {
     /// /readyz [default: nowhere].
     #[arg(long, value_name = "ADDR:PORT", value_parser = addresses::listen)]
     metrics: Option<SocketAddr>,
+    /// Accept files that belong to users other than root and this process's, or that everyone can
+    /// change. Bind mounts of containers may need it.
+    #[arg(long)]
+    allow_unsafe_files: bool,
     /// Allow core dumps and debuggers, for the search for a fault. They reveal the secret keys.
     #[arg(long)]
     allow_core_dumps: bool,
@@ -162,6 +166,8 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
             process::protect_memory();
         }
         process::raise_file_limit(S::open_files(&args));
+        strict_modes::require(!fixed.allow_unsafe_files);
+        check_owners(&files::<S>(&configured, &args)).map_err(Failure::into_usage)?;
         let locate = |failure| configured.locate(S::NAME, failure);
         S::check(&args).map_err(|failure| locate(failure).into_usage())?;
         // From here on signals are queued.
@@ -302,6 +308,7 @@ async fn reload<S: Service>(
             "put it back; or restart the service if that is intended",
         ));
     }
+    check_owners(&files::<S>(&newer, &args))?;
     let outcome = service.reload(&args).await;
     outcome.map_err(|failure| newer.locate(S::NAME, failure))?;
     watcher.accept(files::<S>(&newer, &args));
@@ -312,9 +319,17 @@ async fn reload<S: Service>(
 fn unusable(error: &FileError) -> Failure {
     let remedy = match error.cause {
         FileErrorCause::Emptied => "restore its contents, or restart the service if the change is intended",
+        FileErrorCause::Changeable { .. } | FileErrorCause::OtherOwner(_) => {
+            "check its contents, and let only root or the service's user write it; or give --allow-unsafe-files"
+        }
         _ => "check the path and its permissions",
     };
     Failure::new(format!("cannot read {}: {}", error.path.display(), error.cause), remedy)
+}
+
+/// Refuses files that other users could have written.
+fn check_owners(files: &[PathBuf]) -> Result<(), Failure> {
+    Failure::collect(files.iter().map(|file| strict_modes::check(file).map_err(|error| unusable(&error)))).map(drop)
 }
 
 /// Returns the files that the configuration is read from.

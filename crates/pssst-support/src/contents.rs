@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
-use crate::{FileError, FileErrorCause, byte_order_mark, secret_file};
+use crate::{FileError, FileErrorCause, byte_order_mark, secret_file, strict_modes};
 
 /// Length of a file at most, in bytes, unless its source says otherwise.
 const MAX_LEN: u64 = 1 << 20;
@@ -78,6 +78,7 @@ impl Source {
         if !self.path.metadata()?.is_file() {
             return Err(FileErrorCause::NotRegular);
         }
+        strict_modes::check(&self.path).map_err(|error| error.cause)?;
         let file = File::open(&self.path)?;
         if self.is_secret {
             secret_file::check(&file)?;

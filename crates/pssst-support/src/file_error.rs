@@ -23,6 +23,15 @@ pub enum FileErrorCause {
     NotRegular,
     /// It is secret, and users other than its owner can read or change it; the field is its mode.
     Exposed(u32),
+    /// Everyone can change it, or replace it in its folder.
+    Changeable {
+        /// The mode of the file or of the folder.
+        mode: u32,
+        /// Whether it is the folder that everyone can change.
+        is_folder: bool,
+    },
+    /// It belongs to this user, who is neither root nor the process's.
+    OtherOwner(u32),
     /// It has more bytes than this.
     TooLong(u64),
     /// It had contents before, and has none now.
@@ -47,6 +56,8 @@ impl error::Error for FileError {
             FileErrorCause::Io(error) => Some(error),
             FileErrorCause::NotRegular
             | FileErrorCause::Exposed(_)
+            | FileErrorCause::Changeable { .. }
+            | FileErrorCause::OtherOwner(_)
             | FileErrorCause::TooLong(_)
             | FileErrorCause::Emptied => None,
         }
@@ -59,6 +70,13 @@ impl fmt::Display for FileErrorCause {
             Self::Io(error) => error.fmt(f),
             Self::NotRegular => f.write_str("not a regular file"),
             Self::Exposed(mode) => write!(f, "other users can read or change it (mode {mode:04o})"),
+            Self::Changeable { mode, is_folder: false } => write!(f, "everyone can change it (mode {mode:04o})"),
+            Self::Changeable { mode, is_folder: true } => {
+                write!(f, "everyone can replace it in its folder (mode {mode:04o})")
+            }
+            Self::OtherOwner(uid) => {
+                write!(f, "it belongs to user {uid}, who is neither root nor this process's user")
+            }
             Self::TooLong(limit) => write!(f, "longer than {limit} bytes"),
             Self::Emptied => f.write_str("it has been emptied"),
         }
@@ -76,7 +94,9 @@ impl From<FileErrorCause> for io::Error {
         let kind = match cause {
             FileErrorCause::Io(error) => return error,
             FileErrorCause::NotRegular => io::ErrorKind::InvalidInput,
-            FileErrorCause::Exposed(_) => io::ErrorKind::PermissionDenied,
+            FileErrorCause::Exposed(_) | FileErrorCause::Changeable { .. } | FileErrorCause::OtherOwner(_) => {
+                io::ErrorKind::PermissionDenied
+            }
             FileErrorCause::TooLong(_) => io::ErrorKind::FileTooLarge,
             FileErrorCause::Emptied => io::ErrorKind::InvalidData,
         };

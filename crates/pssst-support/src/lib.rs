@@ -35,6 +35,7 @@ mod file_watcher;
 pub mod host_port;
 mod named_enum;
 pub mod secret_file;
+pub mod strict_modes;
 pub mod sync;
 #[cfg(feature = "tls")]
 pub mod tls;

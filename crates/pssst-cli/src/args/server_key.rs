@@ -169,7 +169,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
     Failure::new(error.to_string(), remedy)
 }
 
-const CHECK_PATH: &str = "check the path and its permissions";
+const CHECK_PATH: &str = "check the path, its owner and its permissions";
 const ASK_OPERATOR: &str = "try again; if it fails again, ask the directory's operator";
 
 /// Returns the failure of a directory's service or of a schedule, and what to do.

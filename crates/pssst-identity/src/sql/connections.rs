@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use pssst_support::strict_modes;
 use sqlx::AnyPool;
 use sqlx::any::AnyConnectOptions;
 use tokio::sync::Mutex;
@@ -60,6 +61,7 @@ impl Connections {
 /// Returns which file is at the path. If there is none, SQLite would create an empty one.
 fn file_at(path: Option<&PathBuf>) -> Result<Option<FileId>, Error> {
     let Some(path) = path else { return Ok(None) };
+    strict_modes::check(path)?;
     match path.metadata() {
         Ok(metadata) => Ok(id(&metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(path.clone())),

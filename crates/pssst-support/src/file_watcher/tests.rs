@@ -58,6 +58,7 @@ impl Fixture {
                     FileErrorCause::Io(_) => "io",
                     FileErrorCause::NotRegular => "not regular",
                     FileErrorCause::Exposed(_) => "exposed",
+                    FileErrorCause::Changeable { .. } | FileErrorCause::OtherOwner(_) => "of others",
                     FileErrorCause::TooLong(_) => "too long",
                     FileErrorCause::Emptied => "emptied",
                 };

@@ -90,3 +90,42 @@ fn tokens_and_keys_are_shown_as_json() {
     assert_eq!((&schedule["keys"][0]["key"], &schedule["keys"][0]["state"]), (&key.trim().into(), &"current".into()));
     assert_eq!((&schedule["generation"], &schedule["refresh_interval"]), (&0.into(), &3600.into()));
 }
+
+/// What decides whom a service trusts must not be written by other users.
+#[test]
+fn files_that_everyone_can_change_are_refused() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["server", "client"]);
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    fleet.stdout(&["clients", "add", "one", "client.pub", "--store", "file:clients"]);
+    fleet.stdout(&["clients", "add", "one", "client.pub", "--store", "sqlite:clients.db"]);
+    fleet.stdout(&["operator", "create", "alice", "--file", "operators", "--out", "alice"]);
+    fleet.write("pssst.toml", "[serve]\nlisten = \"127.0.0.1:0\"\nsecret-key = \"server.key\"\n");
+    let set_mode = |file: &str, mode| {
+        std::fs::set_permissions(fleet.path(file), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--secret-key", "server.key"];
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", "127.0.0.1:9", "--server-key", "server.pub"];
+    let directory = ["directory", "--keys", "keys.json", "--self-signed", "--store", "sqlite:clients.db"];
+    for (file, args) in [
+        ("pssst.toml", vec!["serve", "--config", "pssst.toml"]),
+        ("clients", [&serve[..], &["--clients", "file:clients"]].concat()),
+        ("clients.db", [&serve[..], &["--clients", "sqlite:clients.db"]].concat()),
+        ("operators", [&directory[..], &["--operators", "operators"]].concat()),
+        ("server.pub", proxy.to_vec()),
+    ] {
+        let mode = metadata(fleet.path(file)).unwrap().permissions().mode();
+        set_mode(file, 0o666);
+        let output = fleet.output(&args, "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{said}");
+        assert!(said.contains(&format!("{file}: everyone can change it (mode 0666)")), "{said}");
+        set_mode(file, mode);
+    }
+    // Anyone could put another file into the folder.
+    set_mode("", 0o777);
+    let output = fleet.output(&serve, "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("server.key: everyone can replace it in its folder (mode 0777)"), "{said}");
+    assert!(fleet.start(&[&serve[..], &["--allow-unsafe-files"]].concat(), 2).stop().contains("received 0"));
+}
