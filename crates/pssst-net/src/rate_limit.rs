@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use pssst::PublicKey;
+
 /// A limit of requests per second for each source, which is a prefix of addresses.
 ///
 /// Sources of UDP datagrams can be forged, so the table of sources has a fixed size, 8 bytes for
@@ -130,6 +132,17 @@ impl RateLimiter {
     /// Returns whether to take a request from this source now, which then counts. A time before the
     /// limiter was made counts as that time.
     pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
+        self.admits_hash(self.hasher.hash_one(self.prefix(source)), now)
+    }
+
+    /// Returns whether to take a request of the client that proved this key, as
+    /// [`admits`](Self::admits) does for a source. Clients that share a bucket share its allowance,
+    /// so give the limit many more buckets than there are clients.
+    pub fn admits_client(&self, key: &PublicKey, now: Instant) -> bool {
+        self.admits_hash(self.hasher.hash_one(key), now)
+    }
+
+    fn admits_hash(&self, hash: u64, now: Instant) -> bool {
         let Some(interval) = self.interval else { return false };
         let now = u64::try_from(now.saturating_duration_since(self.created).as_nanos()).unwrap_or(u64::MAX);
         let next = |due: u64| {
@@ -137,12 +150,11 @@ impl RateLimiter {
             (early <= self.tolerance).then(|| due.max(now).saturating_add(interval))
         };
         // Nothing else is published through a bucket, so no order is needed.
-        self.bucket(source).fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        self.bucket(hash).fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "less than the number of buckets, which is a usize")]
-    fn bucket(&self, source: IpAddr) -> &AtomicU64 {
-        let hash = self.hasher.hash_one(self.prefix(source));
+    fn bucket(&self, hash: u64) -> &AtomicU64 {
         &self.due[(hash % self.due.len() as u64) as usize]
     }
 
@@ -203,6 +215,16 @@ mod tests {
             2
         );
         assert_eq!(admitted(&limiter, "192.0.2.1", start + Duration::from_secs(86_400 * 365 * 500), 100), 5);
+    }
+
+    #[test]
+    fn clients_have_allowances_of_their_own() {
+        let limiter = RateLimiter::new(RateLimit::new(1).with_burst(2).with_buckets(1 << 20));
+        let now = limiter.created;
+        for key in [1, 2, 3].map(|byte| PublicKey::from_bytes([byte; 32])) {
+            assert!(limiter.admits_client(&key, now) && limiter.admits_client(&key, now));
+            assert!(!limiter.admits_client(&key, now));
+        }
     }
 
     #[test]

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use pssst_support::sync::lock;
 
+use fingerprints::{Fingerprint, Fingerprints};
 use key::{Hashed, Key};
 use ring::Ring;
 
+mod fingerprints;
 mod key;
 mod ring;
 
@@ -19,6 +21,9 @@ mod ring;
 /// suite 1 two different answers to one request are sealed under the same key and nonce, which
 /// reveals the difference of the messages and the authentication key. While the cache remembers,
 /// the handler is not asked a second time.
+///
+/// A forgotten reply leaves a fingerprint of 16 bytes for several times as long. Asked again, the
+/// handler may give the same answer; another one is refused.
 ///
 /// It narrows that flaw and does not remove it: a cache forgets (the oldest reply first, and
 /// sometimes one before its turn), another server of the pool has another cache, and a restart
@@ -33,6 +38,8 @@ mod ring;
 /// Sources are hostile, so the places in the tables depend on a secret of this process.
 pub(crate) struct ReplyCache {
     hasher: RandomState,
+    /// Compute the fingerprints.
+    fingerprint_hashers: [RandomState; 2],
     /// A power of two. Each has its own allocation, so workers that use different ones share no
     /// cache line.
     shards: Box<[Arc<Mutex<Shard>>]>,
@@ -52,14 +59,16 @@ pub(crate) enum Entry<R> {
 /// handled.
 #[must_use = "dropped, it lets the next copy of the request be handled"]
 pub(crate) struct PendingEntry {
+    fingerprint_hashers: [RandomState; 2],
     shard: Arc<Mutex<Shard>>,
     key: Key,
 }
 
 impl ReplyCache {
     /// Returns a cache in at most `capacity` bytes for the replies and their index, allocated here
-    /// and never again. (The system may lend the pages only as they are first written.) About one
-    /// reply of 84 bytes is kept for each 136 bytes.
+    /// and never again. (The system may lend the pages only as they are first written.) Half of it
+    /// is for fingerprints, one for each 25 bytes; in the other half about one reply of 84 bytes is
+    /// kept for each 136 bytes.
     ///
     /// Requests in progress come on top, about 50 bytes for each: their number is for the caller to
     /// bound. Too small a capacity, such as 0, keeps no replies; requests in progress are still
@@ -70,7 +79,8 @@ impl ReplyCache {
             shards /= 2;
         }
         let shard = |_| Arc::new(Mutex::new(Shard::new(capacity / shards)));
-        Self { hasher: RandomState::new(), shards: (0..shards).map(shard).collect() }
+        let fingerprint_hashers = [RandomState::new(), RandomState::new()];
+        Self { hasher: RandomState::new(), fingerprint_hashers, shards: (0..shards).map(shard).collect() }
     }
 
     /// Looks a request up, and adds an entry if it is new. Of several threads with the same value
@@ -84,7 +94,8 @@ impl ReplyCache {
         if let Some(reply) = shard.replies.find(&key) {
             Entry::Repeated(repeat(reply))
         } else if shard.in_progress.insert(key) {
-            Entry::New(PendingEntry { shard: Arc::clone(mutex), key })
+            let fingerprint_hashers = self.fingerprint_hashers.clone();
+            Entry::New(PendingEntry { fingerprint_hashers, shard: Arc::clone(mutex), key })
         } else {
             Entry::InProgress
         }
@@ -93,10 +104,19 @@ impl ReplyCache {
 
 impl PendingEntry {
     /// Ends the entry with the sealed reply, which is kept for repeats unless it is larger than a
-    /// shard.
-    pub(crate) fn finish(self, reply: &[u8]) {
-        lock(&self.shard).replies.store(&self.key, reply);
+    /// shard. Returns `false` if another reply was given to this request before: this one must not
+    /// be sent.
+    #[must_use]
+    pub(crate) fn finish(self, reply: &[u8]) -> bool {
+        let fingerprint: Fingerprint = self.fingerprint_hashers.each_ref().map(|hasher| hasher.hash_one(reply));
+        let mut shard = lock(&self.shard);
+        let agrees = shard.fingerprints.agrees(&self.key, fingerprint);
+        if agrees {
+            shard.replies.store(&self.key, reply);
+        }
+        drop(shard);
         // Dropped only now: at no moment is the request neither in progress nor answered.
+        agrees
     }
 }
 
@@ -108,19 +128,20 @@ impl Drop for PendingEntry {
 
 const MAX_SHARDS: usize = 16;
 /// Room for the largest datagram; fewer shards rather than smaller ones.
-const MIN_SHARD_BYTES: usize = 128 * 1024;
+const MIN_SHARD_BYTES: usize = 256 * 1024;
 /// Requests in progress, for each shard, before its set of them must grow.
 const IN_PROGRESS_RESERVE: usize = 32;
 
 struct Shard {
     replies: Ring,
+    fingerprints: Fingerprints,
     in_progress: HashSet<Key, BuildHasherDefault<Hashed>>,
 }
 
 impl Shard {
     fn new(capacity: usize) -> Self {
         let in_progress = HashSet::with_capacity_and_hasher(IN_PROGRESS_RESERVE, BuildHasherDefault::default());
-        Self { replies: Ring::new(capacity), in_progress }
+        Self { replies: Ring::new(capacity - capacity / 2), fingerprints: Fingerprints::new(capacity / 2), in_progress }
     }
 }
 
@@ -164,7 +185,10 @@ mod tests {
     }
 
     fn allocated(cache: &ReplyCache) -> usize {
-        let bytes = |shard: &Arc<Mutex<Shard>>| lock(shard).replies.allocated();
+        let bytes = |shard: &Arc<Mutex<Shard>>| {
+            let shard = lock(shard);
+            shard.replies.allocated() + shard.fingerprints.allocated()
+        };
         cache.shards.iter().map(bytes).sum()
     }
 
@@ -178,7 +202,7 @@ mod tests {
         let entry = new_entry(&cache, 1);
         assert!(matches!(lookup(&cache, 1), Entry::InProgress));
         assert!(matches!(lookup(&cache, 2), Entry::New(_)));
-        entry.finish(b"sealed");
+        assert!(entry.finish(b"sealed"));
         for _ in 0..3 {
             assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"sealed"[..]));
         }
@@ -189,7 +213,7 @@ mod tests {
     fn a_dropped_claim_lets_a_resend_be_handled() {
         let cache = ReplyCache::new(1 << 20);
         drop(new_entry(&cache, 1));
-        new_entry(&cache, 1).finish(b"second try");
+        assert!(new_entry(&cache, 1).finish(b"second try"));
         assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"second try"[..]));
     }
 
@@ -202,39 +226,53 @@ mod tests {
     #[test]
     fn an_empty_reply_is_repeated_as_such() {
         let cache = ReplyCache::new(1 << 20);
-        new_entry(&cache, 1).finish(b"");
+        assert!(new_entry(&cache, 1).finish(b""));
         assert_eq!(repeated(&cache, 1), Some(Vec::new()));
     }
 
     #[test]
     fn without_room_nothing_is_repeated_but_work_is_not_doubled() {
-        for capacity in [0, 1, RECORD_HEADER, BYTES_PER_SET - 1] {
+        for capacity in [0, 1, RECORD_HEADER, BYTES_PER_SET / 2] {
             let cache = ReplyCache::new(capacity);
             assert_eq!(allocated(&cache), 0);
             let entry_1 = new_entry(&cache, 1);
             assert!(matches!(lookup(&cache, 1), Entry::InProgress));
-            entry_1.finish(b"");
-            new_entry(&cache, 1).finish(b"sealed");
-            new_entry(&cache, 1).finish(b"sealed");
+            assert!(entry_1.finish(b""));
+            assert!(new_entry(&cache, 1).finish(b"sealed"));
+            assert!(new_entry(&cache, 1).finish(b"sealed"));
         }
     }
 
     #[test]
     fn the_largest_datagram_fits_a_shard_of_a_memo_of_any_usual_size() {
-        for capacity in [128 << 10, 1 << 20, 3 << 20, 64 << 20] {
+        for capacity in [256 << 10, 1 << 20, 3 << 20, 64 << 20] {
             let cache = ReplyCache::new(capacity);
-            new_entry(&cache, 1).finish(&vec![7; 65_507]);
+            assert!(new_entry(&cache, 1).finish(&vec![7; 65_507]));
             assert_eq!(repeated(&cache, 1), Some(vec![7; 65_507]), "{capacity}");
         }
     }
 
     #[test]
+    fn a_second_answer_is_refused_long_after_the_first_was_forgotten() {
+        let cache = ReplyCache::new(1 << 20);
+        assert!(new_entry(&cache, 1).finish(b"sealed"));
+        for number in 2..8000 {
+            assert!(new_entry(&cache, number).finish(&[1; 84]));
+        }
+        assert_eq!(repeated(&cache, 1), None);
+        assert!(!new_entry(&cache, 1).finish(b"another"));
+        assert_eq!((repeated(&cache, 1), in_progress(&cache)), (None, 0));
+        assert!(new_entry(&cache, 1).finish(b"sealed"));
+        assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"sealed"[..]));
+    }
+
+    #[test]
     fn most_of_what_the_ring_holds_is_found() {
         let cache = ReplyCache::new(1 << 20);
-        let replies = (1 << 20) / (EXPECTED_RECORD as u64 + 16) * 9 / 10;
+        let replies = (1 << 19) / (EXPECTED_RECORD as u64 + 16) * 9 / 10;
         // Long past the first lap, so that what counts is the steady state.
         for number in 0..5 * replies {
-            new_entry(&cache, number).finish(&[1; 84]);
+            assert!(new_entry(&cache, number).finish(&[1; 84]));
         }
         let found = (4 * replies..5 * replies).filter(|&number| repeated(&cache, number).is_some()).count();
         assert!(found as u64 > replies * 9 / 10, "{found} of {replies}");
@@ -242,14 +280,14 @@ mod tests {
 
     #[test]
     fn memory_is_what_was_given_and_stays_so() {
-        for capacity in [BYTES_PER_SET, 100_000, 1 << 20, (16 << 20) + 12_345] {
+        for capacity in [2 * BYTES_PER_SET, 100_000, 1 << 20, (16 << 20) + 12_345] {
             let cache = ReplyCache::new(capacity);
             let at_first = allocated(&cache);
-            assert!(at_first <= capacity && at_first + MAX_SHARDS > capacity, "{at_first} of {capacity}");
+            assert!(at_first <= capacity && at_first + MAX_SHARDS * 256 > capacity, "{at_first} of {capacity}");
             assert!(cache.shards.len().is_power_of_two());
             let reserve: Vec<_> = cache.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
             for number in 0..5000 {
-                new_entry(&cache, number).finish(&vec![1; usize::try_from(number % 1000).unwrap()]);
+                assert!(new_entry(&cache, number).finish(&vec![1; usize::try_from(number % 1000).unwrap()]));
             }
             let after: Vec<_> = cache.shards.iter().map(|shard| lock(shard).in_progress.capacity()).collect();
             assert_eq!((allocated(&cache), in_progress(&cache), after), (at_first, 0, reserve));
@@ -259,7 +297,7 @@ mod tests {
     #[test]
     fn a_panic_while_a_reply_is_copied_does_not_stop_the_memo() {
         let cache = ReplyCache::new(1 << 20);
-        new_entry(&cache, 1).finish(b"sealed");
+        assert!(new_entry(&cache, 1).finish(b"sealed"));
         let copy = || cache.lookup(&value(1), |_| -> () { panic!("on purpose") });
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(copy)).is_err());
         assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"sealed"[..]));
@@ -290,7 +328,7 @@ mod tests {
                                     at.fetch_sub(1, Ordering::SeqCst);
                                     // Every third handler gives up.
                                     if turn % 3 != 0 {
-                                        entry.finish(&number.to_le_bytes());
+                                        assert!(entry.finish(&number.to_le_bytes()));
                                     }
                                 }
                                 Entry::Repeated(reply) => assert_eq!(reply, number.to_le_bytes()),
@@ -311,16 +349,15 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Enter(u64),
-        Finish(usize, usize),
+        Finish(usize),
         Drop(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        // Few keys, so that they come again; replies from nothing to more than the arena.
-        let length = prop_oneof![8 => 0..120_usize, 1 => 0..3000_usize];
+        // Few keys, so that they come again.
         prop_oneof![
             4 => (0..60_u64).prop_map(Step::Enter),
-            3 => (any::<usize>(), length).prop_map(|(entry, length)| Step::Finish(entry, length)),
+            3 => any::<usize>().prop_map(Step::Finish),
             1 => any::<usize>().prop_map(Step::Drop),
         ]
     }
@@ -333,7 +370,7 @@ mod tests {
         /// newest is always there.
         #[test]
         fn it_is_a_first_in_first_out_list(
-            capacity in BYTES_PER_SET..4 * BYTES_PER_SET,
+            capacity in 2 * BYTES_PER_SET..8 * BYTES_PER_SET,
             steps in vec(step(), 1..400),
         ) {
             let cache = ReplyCache::new(capacity);
@@ -341,7 +378,7 @@ mod tests {
             let arena = lock(&cache.shards[0]).replies.arena_len();
             let mut stored: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
             let mut entries: Vec<(u64, PendingEntry)> = Vec::new();
-            for (turn, step) in steps.into_iter().enumerate() {
+            for step in steps {
                 match step {
                     Step::Enter(number) => {
                         let held = entries.iter().any(|(held, _)| *held == number);
@@ -358,11 +395,13 @@ mod tests {
                             }
                         }
                     }
-                    Step::Finish(at, length) if !entries.is_empty() => {
+                    Step::Finish(at) if !entries.is_empty() => {
                         let (number, entry) = entries.swap_remove(at % entries.len());
-                        let seed = u64::try_from(turn).unwrap() << 32 | number;
-                        let reply: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(length).collect();
-                        entry.finish(&reply);
+                        // A handler answers a request always alike. Replies from nothing to more
+                        // than the arena.
+                        let length = usize::try_from(number).unwrap() * if number % 8 == 0 { 40 } else { 2 };
+                        let reply: Vec<u8> = number.to_le_bytes().into_iter().cycle().take(length).collect();
+                        prop_assert!(entry.finish(&reply));
                         let fits = RECORD_HEADER + length <= arena;
                         prop_assert_eq!(repeated(&cache, number), fits.then(|| reply.clone()));
                         if fits {
@@ -379,7 +418,7 @@ mod tests {
                     Step::Drop(at) if !entries.is_empty() => {
                         drop(entries.swap_remove(at % entries.len()));
                     }
-                    Step::Finish(..) | Step::Drop(_) => {}
+                    Step::Finish(_) | Step::Drop(_) => {}
                 }
                 prop_assert_eq!(in_progress(&cache), entries.len());
             }

@@ -72,9 +72,16 @@ pub(crate) struct LiveServerOptions {
     /// limit].
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
     rate_limit: Option<u32>,
+    /// Requests accepted per second from each client that proved its key, whatever its address
+    /// [default: no limit].
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    client_rate_limit: Option<u32>,
     #[command(flatten)]
     pub(crate) access: key_file::Access,
 }
+
+/// 8 MiB, so that few of 100,000 clients share one.
+const CLIENT_BUCKETS: usize = 1 << 20;
 
 /// Files and stores that a server's options name, read and checked before any is used.
 pub(crate) struct Prepared {
@@ -96,6 +103,7 @@ struct Accepts {
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     rate: Option<RateLimit>,
+    client_rate: Option<RateLimit>,
     amplification: Option<u32>,
     authenticated_amplification: Option<u32>,
 }
@@ -171,6 +179,7 @@ impl LiveServerOptions {
         let authenticated = self.max_authenticated_amplification.unwrap_or(self.max_amplification);
         Bounds {
             rate: self.rate_limit.map(RateLimit::new),
+            client_rate: self.client_rate_limit.map(|rate| RateLimit::new(rate).with_buckets(CLIENT_BUCKETS)),
             amplification: times(self.max_amplification),
             authenticated_amplification: times(authenticated),
         }
@@ -224,6 +233,7 @@ impl Prepared {
         let Self { keys, accepts, server, clients, bounds } = self;
         let mut config = ServerConfig::new(server, handler)
             .rate_limit(bounds.rate)
+            .client_rate_limit(bounds.client_rate)
             .max_amplification(bounds.amplification)
             .max_authenticated_amplification(bounds.authenticated_amplification);
         if let Some(clients) = clients.clone() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -16,6 +17,8 @@ use super::transaction::PathView;
 
 /// Errors in a row after which receiving pauses.
 const FREE_ERRORS: u32 = 8;
+/// Errors that are read in a row before they are reported.
+const MAX_ERRORS_AT_ONCE: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Bytes that any datagram fits into.
 const BUFFER_LEN: usize = 65_535;
@@ -101,6 +104,15 @@ impl Path {
     }
 }
 
+impl Link {
+    fn deliver(&self, packet: &mut [u8], pending: &Pending, counts: &Counts) {
+        if pending.deliver(packet, counts) {
+            self.valid_replies.fetch_add(1, Ordering::Relaxed);
+            self.is_suspect.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Path {
     fn drop(&mut self) {
         self.receiving.abort();
@@ -115,17 +127,29 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
         match link.datagrams.recv(&mut buffer).await {
             Ok(len) => {
                 errors = 0;
-                if pending.deliver(buffer.get_mut(..len).unwrap_or_default(), &counts) {
-                    link.valid_replies.fetch_add(1, Ordering::Relaxed);
-                    link.is_suspect.store(false, Ordering::Relaxed);
-                }
+                link.deliver(buffer.get_mut(..len).unwrap_or_default(), &pending, &counts);
             }
-            Err(error) => {
-                tracing::debug!(%error, "the network reports");
+            Err(mut error) => {
                 counts.receive_errors.add();
+                // Replies come before errors, so that a flood of errors delays none.
+                let mut has_read_all = false;
+                for _ in 0..MAX_ERRORS_AT_ONCE {
+                    match link.datagrams.recv(&mut buffer).now_or_never() {
+                        None => {
+                            has_read_all = true;
+                            break;
+                        }
+                        Some(Ok(len)) => link.deliver(buffer.get_mut(..len).unwrap_or_default(), &pending, &counts),
+                        Some(Err(next)) => {
+                            counts.receive_errors.add();
+                            error = next;
+                        }
+                    }
+                }
+                tracing::debug!(%error, "the network reports");
                 link.network_errors.send_replace(Some(error));
                 errors += 1;
-                if errors > FREE_ERRORS {
+                if errors > FREE_ERRORS || !has_read_all {
                     tokio::time::sleep(PAUSE).await;
                 }
             }

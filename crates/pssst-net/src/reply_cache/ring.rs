@@ -122,7 +122,7 @@ impl Key {
 
     /// Returns the set of a hash, by its low half: its product with their number, without a
     /// division.
-    fn set(&self, sets: usize) -> usize {
+    pub(super) fn set(&self, sets: usize) -> usize {
         let low = self.hash & u64::from(u32::MAX);
         ((u128::from(low) * sets as u128) >> 32) as usize
     }

@@ -33,6 +33,7 @@ pub struct ServerConfig {
     server: Arc<pssst::Server>,
     client_check: Arc<dyn Fn(&PublicKey) -> KeyCheck + Send + Sync>,
     rate_limit: Option<RateLimit>,
+    client_rate_limit: Option<RateLimit>,
     amplification: Amplification,
     handler: Handler,
 }
@@ -48,6 +49,7 @@ impl ServerConfig {
             server: Arc::new(keys.into()),
             client_check: Arc::new(|_| KeyCheck::Validate),
             rate_limit: None,
+            client_rate_limit: None,
             amplification: Amplification { anonymous: Some(3), authenticated: Some(3) },
             handler,
         }
@@ -96,6 +98,13 @@ impl ServerConfig {
         Self { rate_limit: limit.into(), ..self }
     }
 
+    /// Limits the requests of each client that proved its key, wherever they come from. Unlimited
+    /// by default. Unlike [`rate_limit`](Self::rate_limit) it costs the opening of a packet, and
+    /// nobody can use up the limit of another client, except by repeating its packets.
+    pub fn client_rate_limit(self, limit: impl Into<Option<RateLimit>>) -> Self {
+        Self { client_rate_limit: limit.into(), ..self }
+    }
+
     /// Returns the public keys, in the order in which they are tried.
     pub fn public_keys(&self) -> Vec<PublicKey> {
         self.server.keyring().public_keys().copied().collect()
@@ -107,6 +116,7 @@ impl fmt::Debug for ServerConfig {
         f.debug_struct("ServerConfig")
             .field("server", &self.server)
             .field("rate_limit", &self.rate_limit)
+            .field("client_rate_limit", &self.client_rate_limit)
             .field("amplification", &self.amplification)
             .finish_non_exhaustive()
     }
@@ -116,17 +126,20 @@ impl fmt::Debug for ServerConfig {
 pub(crate) struct ActiveConfig {
     pub(super) config: ServerConfig,
     rate_limiter: Option<Arc<RateLimiter>>,
+    client_rate_limiter: Option<Arc<RateLimiter>>,
 }
 
 impl ActiveConfig {
     /// Makes a configuration ready for use after `previous`, if there was one.
     pub(super) fn new(config: ServerConfig, previous: Option<&Self>) -> Self {
-        let kept = previous.filter(|previous| previous.config.rate_limit == config.rate_limit);
-        let rate_limiter = match kept {
-            Some(previous) => previous.rate_limiter.clone(),
-            None => config.rate_limit.map(|limit| Arc::new(RateLimiter::new(limit))),
+        let limiter = |limit: Option<RateLimit>, kept: Option<&Arc<RateLimiter>>| {
+            let kept = kept.filter(|kept| Some(kept.limit()) == limit).cloned();
+            kept.or_else(|| limit.map(|limit| Arc::new(RateLimiter::new(limit))))
         };
-        Self { config, rate_limiter }
+        let rate_limiter = limiter(config.rate_limit, previous.and_then(|previous| previous.rate_limiter.as_ref()));
+        let client_rate_limiter =
+            limiter(config.client_rate_limit, previous.and_then(|previous| previous.client_rate_limiter.as_ref()));
+        Self { config, rate_limiter, client_rate_limiter }
     }
 
     pub(super) fn server(&self) -> &pssst::Server {
@@ -143,6 +156,10 @@ impl ActiveConfig {
 
     pub(super) fn rate_limiter(&self) -> Option<&RateLimiter> {
         self.rate_limiter.as_deref()
+    }
+
+    pub(super) fn client_rate_limiter(&self) -> Option<&RateLimiter> {
+        self.client_rate_limiter.as_deref()
     }
 
     /// Returns the length in bytes of the longest reply to a request of this length.

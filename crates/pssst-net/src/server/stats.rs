@@ -24,6 +24,9 @@ pub enum DatagramOutcome {
     /// Dropped before any work: its source sent too much
     /// ([`ServerConfig::rate_limit`](crate::ServerConfig::rate_limit)).
     RateLimited,
+    /// Dropped after it was opened: its client sent too much
+    /// ([`ServerConfig::client_rate_limit`](crate::ServerConfig::client_rate_limit)).
+    ClientRateLimited,
     /// Dropped: as many requests were in flight as may be, or the handler shed load.
     Overloaded,
     /// A repeated request, dropped because the handler was still at work on the first.
@@ -36,6 +39,10 @@ pub enum DatagramOutcome {
     /// ([`ServerConfig::max_amplification`](crate::ServerConfig::max_amplification)) or for a
     /// datagram.
     ReplyTooLarge,
+    /// The reply was not sent: the handler gave another one to the same request before, and under
+    /// suite 1 two of them would reveal the authentication key. Make handlers answer the same
+    /// request with the same bytes.
+    ConflictingReply,
     /// The system did not take the reply: no route, no room, a firewall.
     SendFailed,
     /// Given up at shutdown, its time being up.
@@ -47,14 +54,16 @@ impl DatagramOutcome {
     const SERVED: [Self; 3] = [Self::Replied, Self::ReplyResent, Self::NoReply];
 
     /// Outcomes of what was dropped, other than refusals.
-    const DROPPED: [Self; 9] = [
+    const DROPPED: [Self; 11] = [
         Self::RequestTooLarge,
         Self::RateLimited,
+        Self::ClientRateLimited,
         Self::Overloaded,
         Self::InProgress,
         Self::HandlerTimedOut,
         Self::HandlerFailed,
         Self::ReplyTooLarge,
+        Self::ConflictingReply,
         Self::SendFailed,
         Self::Cancelled,
     ];
@@ -74,11 +83,13 @@ impl DatagramOutcome {
             Self::Refused(_)
             | Self::RequestTooLarge
             | Self::RateLimited
+            | Self::ClientRateLimited
             | Self::Overloaded
             | Self::InProgress
             | Self::HandlerTimedOut
             | Self::HandlerFailed
             | Self::ReplyTooLarge
+            | Self::ConflictingReply
             | Self::SendFailed
             | Self::Cancelled => false,
         }
@@ -93,13 +104,15 @@ impl DatagramOutcome {
             Self::Refused(cause) => 3 + cause.index(),
             Self::RequestTooLarge => 3 + Refusal::COUNT,
             Self::RateLimited => 4 + Refusal::COUNT,
-            Self::Overloaded => 5 + Refusal::COUNT,
-            Self::InProgress => 6 + Refusal::COUNT,
-            Self::HandlerTimedOut => 7 + Refusal::COUNT,
-            Self::HandlerFailed => 8 + Refusal::COUNT,
-            Self::ReplyTooLarge => 9 + Refusal::COUNT,
-            Self::SendFailed => 10 + Refusal::COUNT,
-            Self::Cancelled => 11 + Refusal::COUNT,
+            Self::ClientRateLimited => 5 + Refusal::COUNT,
+            Self::Overloaded => 6 + Refusal::COUNT,
+            Self::InProgress => 7 + Refusal::COUNT,
+            Self::HandlerTimedOut => 8 + Refusal::COUNT,
+            Self::HandlerFailed => 9 + Refusal::COUNT,
+            Self::ReplyTooLarge => 10 + Refusal::COUNT,
+            Self::ConflictingReply => 11 + Refusal::COUNT,
+            Self::SendFailed => 12 + Refusal::COUNT,
+            Self::Cancelled => 13 + Refusal::COUNT,
         }
     }
 
@@ -112,11 +125,13 @@ impl DatagramOutcome {
             Self::Refused(cause) => cause.name(),
             Self::RequestTooLarge => "request_too_large",
             Self::RateLimited => "rate_limit",
+            Self::ClientRateLimited => "client_rate_limit",
             Self::Overloaded => "overload",
             Self::InProgress => "in_progress",
             Self::HandlerTimedOut => "handler_timeout",
             Self::HandlerFailed => "handler_failed",
             Self::ReplyTooLarge => "reply_too_large",
+            Self::ConflictingReply => "conflicting_reply",
             Self::SendFailed => "send_failed",
             Self::Cancelled => "cancelled",
         }

@@ -85,6 +85,7 @@ struct Warnings {
     receive: LogThrottle,
     send: LogThrottle,
     too_large: LogThrottle,
+    conflict: LogThrottle,
     overload: LogThrottle,
 }
 
@@ -280,6 +281,11 @@ impl RequestProcessor {
         let max_reply = config.max_reply(source.len, is_authenticated);
         if is_authenticated { &self.counts.authenticated } else { &self.counts.anonymous }.add(1);
         self.counts.by_key[key_place].add(1);
+        if let (Some(limiter), Some(key)) = (config.client_rate_limiter(), &client_key)
+            && !limiter.admits_client(key, received.into_std())
+        {
+            return self.refuse(source.peer, DatagramOutcome::ClientRateLimited);
+        }
 
         let mut pending = None;
         if let Some(cache) = self.shared.reply_cache_for(suite) {
@@ -349,7 +355,18 @@ impl RequestProcessor {
         let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
         let packet = self.replies.push(source.peer, source.local, len, sealed);
         match (sealer.seal_boxed(reply.message(), packet), pending) {
-            (Ok(packet), Some(pending)) => pending.finish(packet),
+            (Ok(packet), Some(pending)) => {
+                if !pending.finish(packet) {
+                    self.replies.pop();
+                    self.warnings.conflict.log(|| {
+                        tracing::warn!(
+                            "a handler gave another answer to a repeated request under suite 1; it is not sent: make the \
+                             handler's answers depend on the message alone"
+                        );
+                    });
+                    self.counts.count(DatagramOutcome::ConflictingReply);
+                }
+            }
             (Ok(_), None) => {}
             // It has all the room that it needs, so this is never reached.
             (Err(_), _) => {

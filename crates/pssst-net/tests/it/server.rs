@@ -238,6 +238,46 @@ fn the_memo_is_for_suite_1_unless_told_otherwise() {
     assert_eq!(repeats(ours, Some((1 << 20, SuiteSet::ALL))), 1);
 }
 
+///
+#[test]
+fn another_answer_to_a_forgotten_request_is_not_sent() {
+    let (handler, calls) = counting();
+    // Room for a few hundred replies.
+    let suites = Suite::ALL.into_iter().take(1).collect();
+    let server = builder().reply_cache(100_000, suites).bind((V4, 0)).unwrap().serve(config(handler)).unwrap();
+    let (packet, _) = sealed(&anonymous(), b"hello");
+    let socket = socket(V4);
+    socket.send_to(&packet, server.local_addr()).unwrap();
+    receive(&socket);
+    for _ in 0..500 {
+        let (other, _) = sealed(&anonymous(), b"flood");
+        socket.send_to(&other, server.local_addr()).unwrap();
+        receive(&socket);
+    }
+    socket.send_to(&packet, server.local_addr()).unwrap();
+    let stats = wait_for(&server, |stats| stats.count(DatagramOutcome::ConflictingReply) == 1);
+    expect_silence(&socket);
+    assert_eq!((calls.load(Ordering::Relaxed), stats.count(DatagramOutcome::Replied)), (502, 501));
+}
+
+#[test]
+fn each_client_has_a_rate_limit_of_its_own() {
+    let limit = RateLimit::new(1).with_burst(3);
+    let server = builder().bind((V4, 0)).unwrap().serve(config(echo()).client_rate_limit(limit)).unwrap();
+    let socket = socket(V4);
+    // Not even one client's address matters, and anonymous ones have no limit here.
+    for (client, served) in [(authenticated(), 3), (anonymous(), 10)] {
+        for number in 0..10 {
+            socket.send_to(&sealed(&client, b"hello").0, server.local_addr()).unwrap();
+            if number < served {
+                receive(&socket);
+            }
+        }
+    }
+    let stats = wait_for(&server, |stats| stats.in_flight() == 0 && stats.received == 20);
+    assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 13), (DatagramOutcome::ClientRateLimited, 7)]);
+}
+
 #[test]
 fn a_request_whose_handler_failed_is_handled_anew() {
     let (handler, calls) = counting();
