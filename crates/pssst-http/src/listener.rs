@@ -60,7 +60,7 @@ impl Listener {
     ///
     /// A new one takes the place of the one that has been idle for the longest time, of the source
     /// (IPv4 /24, IPv6 /56) with the most connections. It waits while all have a request in
-    /// progress.
+    /// progress. A source with requests in progress in a quarter of all is refused.
     pub fn max_connections(self, max_connections: usize) -> Self {
         Self { max_connections: max_connections.max(1), ..self }
     }
@@ -146,7 +146,9 @@ where
                 };
                 let Some(accepted) = stop.run_until_cancelled(accepted).await else { return };
                 match accepted {
-                    Ok((stream, address, (slot, has_evicted))) => {
+                    // Closed without a word: it would cost more to tell.
+                    Ok((_, _, None)) => self.connections.context.counters.add(HttpEvent::SourceRefused),
+                    Ok((stream, address, Some((slot, has_evicted)))) => {
                         is_failing = false;
                         backoff.reset();
                         self.connections.context.counters.add(HttpEvent::Connected);

@@ -8,8 +8,12 @@ use pssst_support::sync::lock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+/// Places that any source may have requests in progress in.
+const MIN_SHARE: usize = 4;
+
 /// The places of a listener. While all are taken, a new connection ends the one that has been idle
-/// for the longest time, of the source with the most connections.
+/// for the longest time, of the source with the most connections. A source may have requests in
+/// progress in a quarter of the places, and in four at least: slow ones cannot take them all.
 pub(crate) struct Slots {
     max: usize,
     table: Mutex<Table>,
@@ -34,6 +38,16 @@ struct Connections {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(u128);
 
+/// What a new connection gets.
+enum Place {
+    /// A place, and whether another connection had to give way.
+    Taken(Slot, bool),
+    /// All places are in use.
+    Full,
+    /// Its source has its share.
+    Refused,
+}
+
 /// The place of a connection, which is free again when this is dropped.
 pub(crate) struct Slot {
     slots: Arc<Slots>,
@@ -48,25 +62,30 @@ impl Slots {
         Self { max, table: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Takes a place, and returns whether another connection had to give way. Waits while all
-    /// places are in use.
-    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> (Slot, bool) {
+    /// Takes a place, and returns whether another connection had to give way. `None`: the source
+    /// has its share of requests in progress. Waits while all places are in use.
+    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<(Slot, bool)> {
         loop {
             let changed = self.changed.notified();
-            if let Some(taken) = self.try_take(address) {
-                return taken;
+            match self.try_take(address) {
+                Place::Taken(slot, has_evicted) => return Some((slot, has_evicted)),
+                Place::Refused => return None,
+                Place::Full => changed.await,
             }
-            changed.await;
         }
     }
 
-    fn try_take(self: &Arc<Self>, address: IpAddr) -> Option<(Slot, bool)> {
+    fn try_take(self: &Arc<Self>, address: IpAddr) -> Place {
         let source = Source::of(address);
         let evicted = CancellationToken::new();
         let mut table = lock(&self.table);
+        let busy = table.sources.get(&source).map_or(0, |its| its.taken - its.idle.len());
+        if busy >= (self.max / 4).max(MIN_SHARE) {
+            return Place::Refused;
+        }
         let is_full = table.taken >= self.max;
         if is_full && !table.evict() {
-            return None;
+            return Place::Full;
         }
         let number = table.number();
         table.taken += 1;
@@ -74,7 +93,7 @@ impl Slots {
         connections.taken += 1;
         connections.idle.insert(number, evicted.clone());
         drop(table);
-        Some((Slot { slots: Arc::clone(self), source, idle: Mutex::new(Some(number)), evicted }, is_full))
+        Place::Taken(Slot { slots: Arc::clone(self), source, idle: Mutex::new(Some(number)), evicted }, is_full)
     }
 }
 
@@ -175,6 +194,28 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Returns the place that it gets, and whether another gave way.
+    fn take_now(slots: &Arc<Slots>, text: &str) -> (Slot, bool) {
+        let Place::Taken(slot, has_evicted) = slots.try_take(address(text)) else { panic!("{text} gets no place") };
+        (slot, has_evicted)
+    }
+
+    #[test]
+    fn a_source_with_slow_requests_has_its_share_and_no_more() {
+        let slots = Arc::new(Slots::new(40));
+        let mut held = Vec::new();
+        for host in 0..10 {
+            let (slot, _) = take_now(&slots, &format!("192.0.2.{host}"));
+            slot.set_busy();
+            held.push(slot);
+        }
+        assert!(matches!(slots.try_take(address("192.0.2.99")), Place::Refused));
+        assert!(slots.take(address("192.0.2.99")).now_or_never().unwrap().is_none());
+        drop(take_now(&slots, "198.51.100.1"));
+        held[0].set_idle();
+        drop(take_now(&slots, "192.0.2.99"));
+    }
+
     fn is_evicted(slot: &Slot) -> bool {
         slot.evicted.is_cancelled()
     }
@@ -182,12 +223,12 @@ mod tests {
     #[test]
     fn the_newest_take_the_places_of_the_longest_idle() {
         let slots = Arc::new(Slots::new(2));
-        let take = || slots.try_take(address("192.0.2.1")).unwrap().0;
+        let take = || take_now(&slots, "192.0.2.1").0;
         let (one, two) = (take(), take());
         // It was used since.
         one.set_busy();
         one.set_idle();
-        let (three, has_evicted) = slots.try_take(address("192.0.2.1")).unwrap();
+        let (three, has_evicted) = take_now(&slots, "192.0.2.1");
         assert!(has_evicted && is_evicted(&two) && !is_evicted(&one) && !is_evicted(&three));
         drop(two);
         // One in progress keeps its place.
@@ -198,7 +239,7 @@ mod tests {
         let mut waiting = Box::pin(slots.take(address("192.0.2.2")));
         assert!((&mut waiting).now_or_never().is_none(), "all places are in use");
         one.set_idle();
-        let five = waiting.now_or_never().unwrap().0;
+        let five = waiting.now_or_never().unwrap().unwrap().0;
         assert!(is_evicted(&one));
         drop((one, three, four, five));
         let table = lock(&slots.table);
@@ -208,12 +249,11 @@ mod tests {
     #[test]
     fn a_source_with_many_connections_gives_way_before_others() {
         let slots = Arc::new(Slots::new(10));
-        let others = ["198.51.100.1", "2001:db8::1"].map(|other| slots.try_take(address(other)).unwrap().0);
-        let many: Vec<_> =
-            (0..100).map(|host| slots.try_take(address(&format!("192.0.2.{host}"))).unwrap().0).collect();
+        let others = ["198.51.100.1", "2001:db8::1"].map(|other| take_now(&slots, other).0);
+        let many: Vec<_> = (0..100).map(|host| take_now(&slots, &format!("192.0.2.{host}")).0).collect();
         assert!(!others.iter().any(is_evicted));
         assert_eq!(many.iter().filter(|slot| !is_evicted(slot)).count(), 8);
-        let (third, _) = slots.try_take(address("2001:db8:0:100::1")).unwrap();
+        let (third, _) = take_now(&slots, "2001:db8:0:100::1");
         assert!(!others.iter().any(is_evicted) && !is_evicted(&third));
     }
 

@@ -14,6 +14,8 @@ named_enum! {
         Connected => "connected",
         /// An idle connection gave way to a new one.
         Evicted => "connection_evicted",
+        /// A connection was closed at once, since its source has its share of requests in progress.
+        SourceRefused => "source_refused",
         /// The system could not accept a connection, for instance for lack of file descriptors.
         AcceptFailed => "accept_failed",
         /// A TLS handshake failed: another version, another authority, or no TLS at all.

@@ -42,3 +42,15 @@ pub(crate) fn raise_file_limit(needed: u64) {
 
 #[cfg(not(unix))]
 pub(crate) fn raise_file_limit(_: u64) {}
+
+/// Returns how many files this process may open; `None` if there is no limit.
+pub fn file_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+        getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft).filter(|limit| *limit != RLIM_INFINITY)
+    }
+    #[cfg(not(unix))]
+    None
+}

@@ -18,7 +18,7 @@ pub fn require(is_required: bool) {
 /// Checks a file, and the folder that it is in, if the process requires that: their owner is root
 /// or this process's user, and not everyone can change the file, or replace it in the folder.
 ///
-/// What is not there passes, and what is not a regular file. On systems other than Unix all files
+/// A missing file passes, and one that is not regular. On systems other than Unix all files
 /// pass.
 ///
 /// # Errors

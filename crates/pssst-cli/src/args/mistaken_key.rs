@@ -11,7 +11,7 @@ const OTHER_ALGORITHM: (&str, &str) = (
     "make one with `pssst keygen --out FILE`, or with `openssl genpkey -algorithm X25519`",
 );
 
-/// What is needed.
+/// The kind of key that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Secret,

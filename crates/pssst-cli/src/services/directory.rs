@@ -21,7 +21,7 @@ use crate::args::server_key;
 use crate::args::store::Location;
 use pssst_service::addresses;
 use pssst_service::{
-    Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, durations,
+    Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, durations, process,
 };
 
 /// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators
@@ -95,6 +95,8 @@ pub(crate) struct Fixed {
 
 /// Most connections of each listener.
 const MAX_CONNECTIONS: usize = 4096;
+
+const MIN_CONNECTIONS: usize = 16;
 
 /// A directory that serves.
 pub(crate) struct DirectoryService {
@@ -219,6 +221,13 @@ impl Service for DirectoryService {
     }
 }
 
+/// Returns the number of connections of each listener: both have their own, and the files that the
+/// directory reads again have theirs, however low the limit on open files is.
+fn max_connections(file_limit: Option<u64>) -> usize {
+    let left = file_limit.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES) / 2;
+    usize::try_from(left).unwrap_or(usize::MAX).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
+}
+
 async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
     let schedule = schedule(args)?;
     let certificate = certificate(args)?;
@@ -227,7 +236,7 @@ async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
     let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
     let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);
     let mut builder = Directory::builder(store, Arc::new(schedule), certificate)
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(max_connections(process::file_limit()))
         .enrollment_limits(each, all)
         .rotation(args.activation_delay, args.grace_period);
     if let Some(operators) = operators(args)? {
@@ -269,4 +278,15 @@ fn schedule(args: &Fixed) -> Result<ScheduleFile, Failure> {
 fn operators(args: &Fixed) -> Result<Option<Operators>, Failure> {
     let Some(path) = &args.operators else { return Ok(None) };
     Operators::open(path).map(Some).map_err(|error| server_key::of_file(path, &error).of_option("operators"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_limit_on_open_files_leaves_some_for_operators() {
+        let of = |limit| max_connections(Some(limit));
+        assert_eq!((max_connections(None), of(100_000), of(1024), of(10)), (4096, 4096, 384, 16));
+    }
 }
