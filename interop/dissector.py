@@ -334,7 +334,7 @@ def real(folder):
                 break
         ask = [OURS, "request", "--server", f"127.0.0.1:{port}", "--server-key", public["server"], "--timeout", "20"]
         known = ["--identity", identity]
-        lines = [["one"], ["two", "--suite", "f001"], ["three", *known], ["four", *known, "--suite", "f001"]]
+        lines = [["one", "--suite", "1"], ["two"], ["three", *known, "--suite", "1"], ["four", *known]]
         for line in lines:
             done = run([*ask, *line], check=True)
             expect(done.stdout.decode(), line[0], "what the server answers")

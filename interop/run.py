@@ -155,7 +155,7 @@ def our_client(keys, identity, client):
         server = f"127.0.0.1:{theirs.line()}"
         for size in SIZES:
             message = os.urandom(size)
-            command = [OURS, "request", "--max-datagram", "65507", "--server", server,
+            command = [OURS, "request", "--suite", "1", "--max-datagram", "65507", "--server", server,
                        "--server-key", keys.public["server"], *identity]
             expect(run(command, message), message, f"reply to {size} bytes")
             expect(theirs.line(), f"client {client}", "client that their server saw")
@@ -175,7 +175,7 @@ def our_client_authenticated(keys):
 def our_client_one_way(keys):
     with Running([*PEER, "serve", keys.secret_hex("server")]) as theirs:
         server = f"127.0.0.1:{theirs.line()}"
-        command = [OURS, "request", "--server", server, "--server-key", keys.public["server"], "--no-reply"]
+        command = [OURS, "request", "--suite", "1", "--server", server, "--server-key", keys.public["server"], "--no-reply"]
         expect(run(command, b"one way"), b"", "output")
         expect(theirs.line(), "client anonymous", "client that their server saw")
 

@@ -33,7 +33,7 @@ def measure(command, ours, server_key, load):
         try:
             first = server.stdout.readline().strip()
             address = f"127.0.0.1:{first.rsplit(':', 1)[-1]}"
-            bench = [ours, "bench", "--server", address, "--server-key", server_key, "--json",
+            bench = [ours, "bench", "--suite", "1", "--server", address, "--server-key", server_key, "--json",
                      "--concurrency", str(CONCURRENCY), "--size", str(SIZE), *load]
             done = subprocess.run(pinned(1, bench), capture_output=True, text=True, check=True)
             return json.loads(done.stdout)

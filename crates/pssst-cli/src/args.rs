@@ -5,6 +5,7 @@ use pssst_service::Failure;
 pub(crate) mod format;
 pub(crate) mod key_file;
 pub(crate) mod mistaken_key;
+pub(crate) mod no_reply;
 pub(crate) mod options;
 pub(crate) mod secret_out;
 pub(crate) mod server_key;

@@ -211,7 +211,7 @@ impl Schedule {
                 Ordering::Equal => KeyState::Current,
                 Ordering::Greater => KeyState::Next,
             };
-            PublishedKey::new(key.public, state, key.not_before, key.not_after)
+            PublishedKey::new(key.public, &Suite::ALL, state, key.not_before, key.not_after)
         })
     }
 
@@ -251,6 +251,9 @@ impl Schedule {
         let refresh_at =
             issued.checked_add(interval).map_err(|_| Error::InvalidSchedule("the time to refresh is too far away"))?;
         let mut keys: Vec<_> = self.keys(now).collect();
+        for key in &mut keys {
+            key.suites = suites.to_vec();
+        }
         // With a clock that is behind, servers are at the first key before its time, and so are
         // clients.
         if let Some(key) = keys.first_mut().filter(|key| key.state == KeyState::Current) {

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pssst::PublicKey;
 use pssst::rand_core::TryRng;
+use pssst::{PublicKey, Suite};
 use pssst_support::strict_modes;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::{Clock, Error, KeySet, Pin};
+use crate::{Clock, CurrentKey, Error, KeySet, Pin};
 use http::Http;
 use refresh::{LONGEST_SLEEP, Timing};
 use trust::Trust;
@@ -70,6 +70,7 @@ struct Shared {
     http: Http,
     cache: Option<PathBuf>,
     clock: Clock,
+    suites: Vec<Suite>,
     current: Mutex<Option<Current>>,
     documents: watch::Sender<Option<Arc<KeySet>>>,
     /// One at a time, so that documents and files are replaced in order.
@@ -118,6 +119,7 @@ impl DirectoryClient {
             cache: None,
             clock: Clock::default(),
             timeout: Duration::from_secs(30),
+            suites: Suite::ALL.to_vec(),
         }
     }
 
@@ -134,10 +136,20 @@ impl DirectoryClient {
     /// Returns the server's key for this moment.
     ///
     /// # Errors
-    /// [`Error::NoCurrentKey`] without a document, or when its keys are all over.
+    /// The errors of [`current_key`](Self::current_key).
     pub fn server_key(&self) -> Result<PublicKey, Error> {
+        self.current_key().map(|current| current.key)
+    }
+
+    /// Returns the server's key for this moment, and the suite to use with it: the one that the
+    /// directory prefers, of those that this client [takes](DirectoryClientBuilder::suites).
+    ///
+    /// # Errors
+    /// [`Error::NoCurrentKey`] without a document, or when its keys are all over;
+    /// [`Error::NoCommonSuite`].
+    pub fn current_key(&self) -> Result<CurrentKey, Error> {
         let current = self.current().ok_or(Error::NoCurrentKey)?;
-        current.document.current_key(current.clock.now(&self.shared.clock))
+        current.document.select(current.clock.now(&self.shared.clock), &self.shared.suites)
     }
 
     /// Returns how well the directory is followed.
@@ -208,9 +220,9 @@ impl DirectoryClient {
         refresh::refresh_loop(timing, || self.fetch(), random_fraction).await
     }
 
-    /// Keeps the server's key of a client current, and [follows](Self::follow) the directory for
-    /// it: at once, at the time of each switch, network or not, and with each new document. Never
-    /// returns: drop the future to stop.
+    /// Keeps the server's key and the suite of a client current, and [follows](Self::follow) the
+    /// directory for them: at once, at the time of each switch, network or not, and with each new
+    /// document. Never returns: drop the future to stop.
     pub async fn keep_current(&self, client: &pssst_net::Client) -> Infallible {
         tokio::select! {
             never = self.follow() => never,
@@ -218,18 +230,18 @@ impl DirectoryClient {
         }
     }
 
-    /// Sets the server's key of a client whenever another one is in force.
+    /// Sets the server's key and the suite of a client whenever others are in force.
     async fn apply(&self, client: &pssst_net::Client) -> Infallible {
         let mut documents = self.watch();
         loop {
             // Without a key in force the last one stays: a server may still accept it, and there is
             // no better key.
             documents.mark_unchanged();
-            if let Ok(key) = self.server_key()
-                && key != client.server_key()
+            if let Ok(CurrentKey { key, suite }) = self.current_key()
+                && (key, suite) != (client.server_key(), client.suite())
             {
-                match client.set_server_key(key) {
-                    Ok(()) => tracing::info!(%key, "the server's key has changed"),
+                match client.set_server(key, suite) {
+                    Ok(()) => tracing::info!(%key, ?suite, "the server's key or suite has changed"),
                     Err(error) => tracing::error!(%error, "the server's key cannot be used"),
                 }
             }
@@ -319,6 +331,7 @@ pub struct DirectoryClientBuilder {
     cache: Option<PathBuf>,
     clock: Clock,
     timeout: Duration,
+    suites: Vec<Suite>,
 }
 
 impl DirectoryClientBuilder {
@@ -342,6 +355,11 @@ impl DirectoryClientBuilder {
     /// it chooses the server's key.
     pub fn cache(self, path: impl Into<PathBuf>) -> Self {
         Self { cache: Some(path.into()), ..self }
+    }
+
+    /// Takes these suites only; by default all, in the order that the directory prefers.
+    pub fn suites(self, suites: impl Into<Vec<Suite>>) -> Self {
+        Self { suites: suites.into(), ..self }
     }
 
     /// Uses this clock instead of the system's.
@@ -371,7 +389,8 @@ impl DirectoryClientBuilder {
         let (documents, _) = watch::channel(current.as_ref().map(|current| Arc::clone(&current.document)));
         let (current, fetching) = (Mutex::new(current), tokio::sync::Mutex::default());
         let history = Mutex::default();
-        let shared = Shared { http, cache: self.cache, clock: self.clock, current, documents, fetching, history };
+        let (cache, clock, suites) = (self.cache, self.clock, self.suites);
+        let shared = Shared { http, cache, clock, suites, current, documents, fetching, history };
         Ok(DirectoryClient { shared: Arc::new(shared) })
     }
 }

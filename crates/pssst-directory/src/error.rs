@@ -22,6 +22,8 @@ pub enum Error {
     },
     /// No key is in force now.
     NoCurrentKey,
+    /// The directory's document offers none of the suites that this client takes.
+    NoCommonSuite,
     /// The protocol refused: a key that must not be used, a reply that is not from the directory,
     /// or missing randomness.
     Protocol(pssst::Error),
@@ -68,6 +70,7 @@ impl fmt::Display for Error {
             Self::File(error) => error.fmt(f),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::TooLong { limit } => write!(f, "it is longer than {limit} bytes"),
+            Self::NoCommonSuite => f.write_str("the servers accept none of this client's suites"),
             Self::NoCurrentKey => f.write_str("no key is in force now"),
             Self::Protocol(error) => error.fmt(f),
             Self::Trust(error) => write!(f, "the directory's certificates cannot be checked: {error}"),

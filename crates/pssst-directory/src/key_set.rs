@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use pssst::{PublicKey, Suite};
 use pssst_support::named_enum;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::Error;
 
@@ -34,6 +36,9 @@ named_enum! {
 pub struct PublishedKey {
     /// The key.
     pub key: PublicKey,
+    /// The suites that servers accept with it, those that this version knows.
+    #[serde(with = "suite_list")]
+    pub suites: Vec<Suite>,
     /// State when the document was issued.
     pub state: KeyState,
     /// Time from which on clients use it.
@@ -43,10 +48,30 @@ pub struct PublishedKey {
 }
 
 impl PublishedKey {
-    /// Returns a key with its state and times.
-    pub const fn new(key: PublicKey, state: KeyState, not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
-        Self { key, state, not_before, not_after }
+    /// Returns a key with its suites, state and times.
+    pub fn new(
+        key: PublicKey,
+        suites: &[Suite],
+        state: KeyState,
+        not_before: Timestamp,
+        not_after: Option<Timestamp>,
+    ) -> Self {
+        Self { key, suites: suites.to_vec(), state, not_before, not_after }
     }
+
+    fn is_in_force(&self, now: Timestamp) -> bool {
+        self.not_before <= now && self.not_after.is_none_or(|end| now < end)
+    }
+}
+
+/// A key of the server and the suite to use with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a key and a suite are what a request needs")]
+pub struct CurrentKey {
+    /// The server's key.
+    pub key: PublicKey,
+    /// The suite.
+    pub suite: Suite,
 }
 
 /// The server keys of a pool, as clients get them.
@@ -62,6 +87,7 @@ impl PublishedKey {
 ///     "suites": ["0xf001", "0x0001"],
 ///     "keys": [{
 ///         "key": "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317",
+///         "suites": ["0xf001", "0x0001"],
 ///         "state": "current",
 ///         "not_before": "2026-01-01T00:00:00Z",
 ///         "not_after": null
@@ -80,7 +106,7 @@ pub struct KeySet {
     pub issued: Timestamp,
     /// Latest time of the client's next refresh.
     pub refresh_at: Timestamp,
-    /// The suites that the servers accept, the preferred one first.
+    /// The suites that clients should use, the preferred one first, those that this version knows.
     pub suites: Vec<Suite>,
     /// The keys, by the times from which they are used.
     pub keys: Vec<PublishedKey>,
@@ -113,7 +139,8 @@ impl KeySet {
         self.keys.iter().any(is_new) || older.keys.iter().any(is_missing)
     }
 
-    /// Reads a document. Fields that this version does not know are passed over, and so are suites.
+    /// Reads a document. Fields that this version does not know are passed over, and so are suites,
+    /// and keys that are for such suites only.
     ///
     /// # Errors
     /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that must
@@ -129,14 +156,16 @@ impl KeySet {
         if version != VERSION {
             return Err(Error::Syntax("a document of server keys of version 1"));
         }
-        let wire: Wire = from_json(bytes, "the fields of a document of server keys")?;
-        let suites = wire.suites.iter().filter_map(|suite| suite_from_text(suite).transpose());
+        let wire: Wire<WireKey> = from_json(bytes, "the fields of a document of server keys")?;
+        if wire.keys.len() > MAX_KEYS {
+            return Err(Error::Syntax("at most 16 server keys"));
+        }
         let document = Self {
             generation: wire.generation,
             issued: wire.issued,
             refresh_at: wire.refresh_at,
-            suites: suites.collect::<Result<_, _>>()?,
-            keys: wire.keys,
+            suites: wire.suites,
+            keys: wire.keys.into_iter().filter_map(|WireKey(key)| key.transpose()).collect::<Result<_, _>>()?,
         };
         document.check()?;
         Ok(document)
@@ -149,21 +178,37 @@ impl KeySet {
             generation: self.generation,
             issued: self.issued,
             refresh_at: self.refresh_at,
-            suites: self.suites.iter().map(|suite| format!("{:#06x}", suite.number())).collect(),
+            suites: self.suites.clone(),
             keys: self.keys.clone(),
         };
         // Strings, numbers and lists cannot fail.
         serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
     }
 
-    /// Returns the key that clients use at this time: the latest of those in force.
+    /// Returns the key that clients use at this time.
     ///
     /// # Errors
-    /// [`Error::NoCurrentKey`] when there is none.
+    /// The errors of [`select`](Self::select).
     pub fn current_key(&self, now: Timestamp) -> Result<PublicKey, Error> {
-        let in_force =
-            self.keys.iter().filter(|key| key.not_before <= now && key.not_after.is_none_or(|end| now < end));
-        in_force.max_by_key(|key| key.not_before).map(|key| key.key).ok_or(Error::NoCurrentKey)
+        self.select(now, &Suite::ALL).map(|current| current.key)
+    }
+
+    /// Returns the suite and the key that a client uses at this time that takes these suites: the
+    /// document's first suite among them with a key in force, and the latest such key.
+    ///
+    /// # Errors
+    /// [`Error::NoCommonSuite`] when the document offers none of these suites, or else
+    /// [`Error::NoCurrentKey`] when there is no key in force.
+    pub fn select(&self, now: Timestamp, accepted: &[Suite]) -> Result<CurrentKey, Error> {
+        let mut suites = self.suites.iter().copied().filter(|suite| accepted.contains(suite)).peekable();
+        if suites.peek().is_none() {
+            return Err(Error::NoCommonSuite);
+        }
+        let current = |suite| {
+            let usable = self.keys.iter().filter(|key| key.suites.contains(&suite) && key.is_in_force(now));
+            usable.max_by_key(|key| key.not_before).map(|key| CurrentKey { key: key.key, suite })
+        };
+        suites.find_map(current).ok_or(Error::NoCurrentKey)
     }
 
     /// Returns the next time at which [`KeySet::current_key`] may change.
@@ -182,8 +227,8 @@ impl KeySet {
         if self.suites.is_empty() {
             return Err(Error::Syntax("a suite that this version knows"));
         }
-        if !(1..=MAX_KEYS).contains(&self.keys.len()) {
-            return Err(Error::Syntax("1 to 16 server keys"));
+        if self.keys.is_empty() {
+            return Err(Error::Syntax("a server key for a suite that this version knows"));
         }
         for key in &self.keys {
             key.key.validate()?;
@@ -213,20 +258,59 @@ struct WireVersion {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct Wire<K> {
     version: u32,
     generation: u64,
     issued: Timestamp,
     refresh_at: Timestamp,
-    suites: Vec<String>,
-    keys: Vec<PublishedKey>,
+    #[serde(with = "suite_list")]
+    suites: Vec<Suite>,
+    keys: Vec<K>,
+}
+
+/// A key of a document, or `None` if it is for unknown suites only: nothing else about it is known
+/// then, not even what a key looks like.
+struct WireKey(Result<Option<PublishedKey>, Error>);
+
+impl<'de> Deserialize<'de> for WireKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Suites {
+            #[serde(with = "suite_list")]
+            suites: Vec<Suite>,
+        }
+        let value = Value::deserialize(deserializer)?;
+        let known = Suites::deserialize(&value).map_err(D::Error::custom)?;
+        if known.suites.is_empty() {
+            return Ok(Self(Ok(None)));
+        }
+        Ok(Self(PublishedKey::deserialize(&value).map(Some).map_err(|_| Error::Syntax("the fields of a server key"))))
+    }
+}
+
+/// Suites as `0x` and four hexadecimal digits. Those that this version does not know are passed
+/// over.
+mod suite_list {
+    use pssst::Suite;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(suites: &[Suite], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(suites.iter().map(|suite| format!("{:#06x}", suite.number())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Suite>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let suites = texts.iter().filter_map(|text| super::suite_from_text(text).transpose());
+        suites.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use pssst::SecretKey;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -242,11 +326,12 @@ mod tests {
             "refresh_at": "2026-03-01T13:00:00Z",
             "suites": ["0xf001", "0x0001"],
             "keys": [
-                { "key": key(1).to_string(), "state": "previous",
+                { "key": key(1).to_string(), "suites": ["0xf001", "0x0001"], "state": "previous",
                   "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:00:00Z" },
-                { "key": key(2).to_string(), "state": "current",
+                { "key": key(2).to_string(), "suites": ["0xf001", "0x0001"], "state": "current",
                   "not_before": "2026-03-01T00:00:00Z", "not_after": "2026-03-09T00:00:00Z" },
-                { "key": key(3).to_string(), "state": "next", "not_before": "2026-03-08T00:00:00Z", "not_after": null },
+                { "key": key(3).to_string(), "suites": ["0x0001"], "state": "next",
+                  "not_before": "2026-03-08T00:00:00Z", "not_after": null },
             ],
         })
     }
@@ -271,7 +356,7 @@ mod tests {
             ("2026-01-01T00:00:00Z", Some(key(1)), Some("2026-03-01T00:00:00Z")),
             ("2026-03-01T12:00:00Z", Some(key(2)), Some("2026-03-02T00:00:00Z")),
             ("2026-03-07T23:59:59.999Z", Some(key(2)), Some("2026-03-08T00:00:00Z")),
-            ("2026-03-08T00:00:00Z", Some(key(3)), Some("2026-03-09T00:00:00Z")),
+            ("2026-03-09T00:00:00Z", Some(key(3)), None),
             ("2036-03-08T00:00:00Z", Some(key(3)), None),
             ("2025-12-31T00:00:00Z", None, Some("2026-01-01T00:00:00Z")),
         ] {
@@ -281,6 +366,28 @@ mod tests {
         }
         let ended = KeySet { keys: document.keys[..2].to_vec(), ..document };
         assert!(matches!(ended.current_key("2026-03-09T00:00:00Z".parse().unwrap()), Err(Error::NoCurrentKey)));
+    }
+
+    #[test]
+    fn the_preferred_suite_that_has_a_key_is_used() {
+        let [suite_1, ours] = Suite::ALL;
+        let document = parse(&sample()).unwrap();
+        let select = |time: &str, accepted: &[Suite]| {
+            document.select(time.parse().unwrap(), accepted).map(|current| (current.suite, current.key))
+        };
+        let now = "2026-03-07T00:00:00Z";
+        assert_eq!(select(now, &Suite::ALL).unwrap(), (ours, key(2)));
+        assert_eq!(select(now, &[suite_1]).unwrap(), (suite_1, key(2)));
+        // The next key is for suite 1 only: ours keeps the key before it until that ends.
+        let later = "2026-03-08T12:00:00Z";
+        assert_eq!(select(later, &Suite::ALL).unwrap(), (ours, key(2)));
+        assert_eq!(select(later, &[suite_1]).unwrap(), (suite_1, key(3)));
+        assert_eq!(select("2026-03-09T00:00:00Z", &Suite::ALL).unwrap(), (suite_1, key(3)));
+        assert!(matches!(select("2026-03-09T00:00:00Z", &[ours]), Err(Error::NoCurrentKey)));
+        assert!(matches!(select(now, &[]), Err(Error::NoCommonSuite)));
+        // The document's order decides, not the client's.
+        let reversed = KeySet { suites: vec![suite_1, ours], ..document.clone() };
+        assert_eq!(reversed.select(now.parse().unwrap(), &[ours, suite_1]).unwrap().suite, suite_1);
     }
 
     #[test]
@@ -313,7 +420,20 @@ mod tests {
         value["later"] = json!({ "a": [1, 2] });
         value["keys"][0]["later"] = json!(null);
         value["suites"] = json!(["0xf00f", "0xf001"]);
-        assert_eq!(parse(&value).unwrap().suites, [Suite::X25519Aes128GcmSiv]);
+        // A key of another kind, for suites to come.
+        value["keys"][1]["suites"] = json!(["0xf00f"]);
+        value["keys"][1]["key"] = "ab".repeat(1216).into();
+        value["masters"] = json!([{ "id": "0011223344556677", "not_before": "2026-01-01T00:00:00Z" }]);
+        let document = parse(&value).unwrap();
+        assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv]);
+        assert_eq!(document.keys.iter().map(|key| key.key).collect::<Vec<_>>(), [key(1), key(3)]);
+        // 16 such keys have room.
+        for _ in 0..13 {
+            let key = value["keys"][1].clone();
+            value["keys"].as_array_mut().unwrap().push(key);
+        }
+        assert_eq!(parse(&value).unwrap().keys.len(), 2);
+        assert!(value.to_string().len() < KeySet::MAX_LEN);
     }
 
     #[test]
@@ -343,6 +463,8 @@ mod tests {
             ("/keys/0/state", json!("retired")),
             ("/keys/0/not_after", json!("2026-01-01T00:00:00Z")),
             ("/keys/0/not_before", json!(null)),
+            ("/keys/0/suites", json!(null)),
+            ("/keys/0/suites", json!(["f001"])),
         ] {
             let mut value = sample();
             *value.pointer_mut(pointer).unwrap() = wrong.clone();

@@ -34,6 +34,6 @@ pub use clock::Clock;
 pub use enrollment::{EnrollmentRequest, EnrollmentResponse, PURPOSE, Problem};
 pub use error::Error;
 pub use jiff;
-pub use key_set::{KeySet, KeyState, PublishedKey};
+pub use key_set::{CurrentKey, KeySet, KeyState, PublishedKey};
 pub use pin::Pin;
 pub use refusal::Refusal;

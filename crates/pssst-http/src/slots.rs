@@ -38,7 +38,7 @@ struct Connections {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(u128);
 
-/// What a new connection gets.
+/// The place of a new connection, or none.
 enum Place {
     /// A place, and whether another connection had to give way.
     Taken(Slot, bool),

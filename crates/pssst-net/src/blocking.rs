@@ -69,6 +69,19 @@ impl Client {
         self.client.set_server_key(server_key)
     }
 
+    /// Seals requests for another key of the server under this suite from here on.
+    ///
+    /// # Errors
+    /// The errors of [`Client::set_server`](crate::Client::set_server).
+    pub fn set_server(&self, server_key: PublicKey, suite: Suite) -> Result<(), Error> {
+        self.client.set_server(server_key, suite)
+    }
+
+    /// Returns the suite of the requests.
+    pub fn suite(&self) -> Suite {
+        self.client.suite()
+    }
+
     /// Returns the server's key that requests are sealed for.
     pub fn server_key(&self) -> PublicKey {
         self.client.server_key()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pssst::PublicKey;
+use pssst::{PublicKey, Suite};
 use tokio::time::timeout_at;
 
 pub use backoff::Retry;
@@ -137,7 +137,16 @@ impl Client {
     /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that must not be
     /// used; the old one stays.
     pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
-        self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key)?));
+        self.set_server(server_key, self.suite())
+    }
+
+    /// Seals requests for this key of the server under this suite from here on, as
+    /// [`set_server_key`](Self::set_server_key) does.
+    ///
+    /// # Errors
+    /// Those of [`set_server_key`](Self::set_server_key).
+    pub fn set_server(&self, server_key: PublicKey, suite: Suite) -> Result<(), Error> {
+        self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key, suite)?));
         Ok(())
     }
 
@@ -149,6 +158,11 @@ impl Client {
     /// Returns the server's key that requests are sealed for.
     pub fn server_key(&self) -> PublicKey {
         self.shared.sealer.load().server_key
+    }
+
+    /// Returns the suite of the requests.
+    pub fn suite(&self) -> Suite {
+        self.shared.sealer.load().suite
     }
 
     /// Returns the length of the longest message, in bytes: what [`ClientBuilder::max_datagram`]

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use pssst::PublicKey;
+use pssst::{PublicKey, Suite};
 use pssst_directory::jiff::Timestamp;
-use pssst_directory::{DirectoryClient, Error, Pin};
+use pssst_directory::{CurrentKey, DirectoryClient, Error, Pin};
 use pssst_directory_server::Error as ServiceError;
 
 use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
-use crate::args::options;
+use crate::args::options::{self, SuiteOption};
 use crate::args::udp::listen_remedy;
 
 /// Where the server's key is from.
@@ -22,7 +22,13 @@ pub(crate) struct KeySource {
     pub(crate) server_key: Option<String>,
     #[command(flatten)]
     directory: DirectoryOptions<false>,
+    /// The cipher suite [default: the one that the directory prefers; f001 with --server-key].
+    #[arg(long, value_enum, value_name = "SUITE")]
+    suite: Option<SuiteOption>,
 }
+
+/// The suite of clients that no directory tells another.
+const DEFAULT_SUITE: Suite = Suite::X25519Aes128GcmSiv;
 
 /// How to reach a directory.
 #[derive(clap::Args, Clone, Debug)]
@@ -43,10 +49,14 @@ pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
 }
 
 impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
-    /// Returns a client of the directory; `None` without `--directory`.
-    pub(crate) fn client(&self) -> Result<Option<DirectoryClient>, Failure> {
+    /// Returns a client of the directory, which takes this suite only if there is one; `None`
+    /// without `--directory`.
+    fn client(&self, suite: Option<Suite>) -> Result<Option<DirectoryClient>, Failure> {
         let Some(url) = &self.directory else { return Ok(None) };
         let mut builder = DirectoryClient::builder(url);
+        if let Some(suite) = suite {
+            builder = builder.suites([suite]);
+        }
         if let Some(pin) = self.pin {
             builder = builder.pin(pin);
         }
@@ -71,21 +81,25 @@ impl DirectoryOptions<true> {
 
     /// Returns a client of the directory.
     pub(crate) fn required(&self) -> Result<DirectoryClient, Failure> {
-        self.client()?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
+        self.client(None)?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
     }
 }
 
 impl KeySource {
-    /// Returns the key for now.
-    pub(crate) fn server_key(&self) -> Result<PublicKey, Failure> {
+    /// Returns the key for now, and the suite to use with it.
+    pub(crate) fn current_key(&self) -> Result<CurrentKey, Failure> {
         match self.directory()? {
             Some(directory) => runtime::run(current_key(&directory)),
-            None => self.fixed_key(),
+            None => self.fixed(),
         }
     }
 
-    /// Returns the fixed key.
-    pub(crate) fn fixed_key(&self) -> Result<PublicKey, Failure> {
+    /// Returns the fixed key and its suite.
+    pub(crate) fn fixed(&self) -> Result<CurrentKey, Failure> {
+        Ok(CurrentKey { key: self.fixed_key()?, suite: self.suite.map_or(DEFAULT_SUITE, Into::into) })
+    }
+
+    fn fixed_key(&self) -> Result<PublicKey, Failure> {
         let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
         let key = options::public_key(self.server_key.as_ref().ok_or_else(missing)?);
         key.map_err(|failure| failure.of_option("server-key"))
@@ -118,7 +132,7 @@ impl KeySource {
 
     /// Returns the directory, if the key is from one.
     pub(crate) fn directory(&self) -> Result<Option<DirectoryClient>, Failure> {
-        self.directory.client()
+        self.directory.client(self.suite.map(Into::into))
     }
 
     /// Returns whether the key is read from standard input.
@@ -129,16 +143,16 @@ impl KeySource {
 
 /// Returns the key for now: from the cache, while what is in it is not overdue, or else from the
 /// directory.
-pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<PublicKey, Failure> {
+pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<CurrentKey, Failure> {
     // A document from the future says that one of the clocks is wrong.
     let is_fresh =
         directory.document().is_some_and(|document| (document.issued..document.refresh_at).contains(&Timestamp::now()));
     if !is_fresh && let Err(error) = directory.fetch().await {
         // The keys from before may still be good.
-        return directory.server_key().map_err(|_| failure(&error));
+        return directory.current_key().map_err(|_| failure(&error));
     }
     report_cache(directory);
-    directory.server_key().map_err(|error| failure(&error))
+    directory.current_key().map_err(|error| failure(&error))
 }
 
 /// Tells if the last document could not be cached: without the directory it will be missed.
@@ -157,6 +171,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         }
         Error::Syntax(_) => "check the address of the directory: https://HOST[:PORT]",
         Error::NoCurrentKey => "ask the directory's operator: its keys have expired",
+        Error::NoCommonSuite => "omit --suite, or give one that `pssst keys fetch` shows",
         Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",
         Error::OldDocument { .. } | Error::ConflictingDocument { .. } => {
             "the directory's operator has to check its schedule: `pssst keys take-over` repairs one from a backup"

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use pssst::SysRng;
+use pssst::{Suite, SysRng};
 use pssst_net::udp::{MAX_DATAGRAM, connect};
 
 use pssst_service::Failure;
 
 use crate::args::no_randomness;
+use crate::args::no_reply::NoReply;
 use crate::args::udp::{is_silence, resolve};
 use pssst_bench::{Counters, Error, Report, Workload};
 use pssst_service::stderr::notice;
@@ -24,13 +25,14 @@ mod key_rotation;
 mod workload;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let plan = args.plan()?;
-    let key = args.key_source.server_key()?;
+    args.plan(Suite::X25519Aes128GcmSiv)?;
+    let key = args.key_source.current_key()?;
+    let plan = args.plan(key.suite)?;
     let workload = workload(args, &plan, key)?;
     let addresses = resolve(&args.server)?;
     let plot =
         args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
-    let server = answering(args, &addresses, &workload)?;
+    let server = answering(args, &addresses, &workload, key.suite)?;
 
     let directory = args.key_source.directory()?;
     let key_rotations = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
@@ -38,11 +40,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let outcome = pssst_bench::run(&plan, &workload, server, key_rotations, show).map_err(failure)?;
     if outcome.counters.replies == 0 {
         let Counters { requests, refused, unmatched_replies, last_network_error, .. } = outcome.counters;
-        let error = last_network_error.map(|error| format!(", last error: {error}")).unwrap_or_default();
-        return Err(no_reply(
-            args,
-            &format!("requests {requests}, refused {refused}, unmatched replies {unmatched_replies}{error}"),
-        ));
+        let counts =
+            format!("{requests} requests, {refused} refused as replies, {unmatched_replies} unmatched replies");
+        return Err(no_reply(args, key.suite, counts, refused, last_network_error.as_ref()));
     }
     let report = Report::new(&plan, outcome);
     if let Some(mut file) = plot {
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Returns the first address of the server that answers, if there are several: `localhost` is `::1`
 /// first on many machines, where the server may not listen.
-fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Result<SocketAddr, Failure> {
+fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload, suite: Suite) -> Result<SocketAddr, Failure> {
     if let [address] = addresses {
         return Ok(*address);
     }
@@ -85,7 +85,11 @@ fn answering(args: &Args, addresses: &[SocketAddr], workload: &Workload) -> Resu
             }
         }
     };
-    addresses.iter().find(is_answered).copied().ok_or_else(|| no_reply(args, "none of its addresses answered"))
+    addresses
+        .iter()
+        .find(is_answered)
+        .copied()
+        .ok_or_else(|| no_reply(args, suite, "none of its addresses answered".to_owned(), 0, None))
 }
 
 /// A line that is written over itself. It does not matter whether standard error can still be
@@ -105,12 +109,17 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-fn no_reply(args: &Args, why: &str) -> Failure {
-    Failure::no_reply(
-        format!("no reply from {} within {} s ({why})", args.server, args.timeout.as_secs_f64()),
-        "a server never answers what it cannot open: does it run, is the address right, is --server-key the key \
-         that it shows, and does it accept the suite? `pssst request` tries a single one",
-    )
+fn no_reply(args: &Args, suite: Suite, counts: String, refused: u64, network_error: Option<&io::Error>) -> Failure {
+    let no_reply = NoReply {
+        server: &args.server,
+        suite,
+        has_identity: args.identity.is_some(),
+        timeout: args.timeout,
+        counts,
+        refused,
+        network_error,
+    };
+    no_reply.into_failure()
 }
 
 fn cannot_plot(args: &Args, error: &io::Error) -> Failure {

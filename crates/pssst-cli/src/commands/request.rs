@@ -6,11 +6,13 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pssst::Suite;
+use pssst_directory::CurrentKey;
 use pssst_net::blocking::Client;
 use pssst_net::{Error, Retry};
 
 use crate::args::key_file;
-use crate::args::options::SuiteOption;
+use crate::args::no_reply::NoReply;
 use crate::args::server_key::KeySource;
 use crate::args::udp::cannot_find;
 use pssst_service::stderr::notice;
@@ -30,9 +32,6 @@ pub(crate) struct Args {
     /// Prove to the server that this is the client with this secret key.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
-    /// Cipher suite; prefer f001 if the server accepts it.
-    #[arg(long, value_enum, default_value = "1")]
-    suite: SuiteOption,
     /// Send the request once and do not wait for a reply.
     #[arg(long)]
     no_reply: bool,
@@ -59,18 +58,20 @@ const INITIAL_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     refuse_two_readers_of_stdin(args)?;
     let client = connect(args)?;
+    let suite = client.suite();
     let message = message(args, client.max_message_len())?;
     if args.no_reply {
-        return client.send(message).map_err(|error| failure(&error, args));
+        return client.send(message).map_err(|error| failure(&error, args, suite));
     }
-    let reply = client.request(message).map_err(|error| failure(&error, args))?;
+    let reply = client.request(message).map_err(|error| failure(&error, args, suite))?;
     let mut stdout = io::stdout();
     stdout.write_all(&reply).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
 }
 
 fn connect(args: &Args) -> Result<Client, Failure> {
-    let mut builder = Client::builder(args.key_source.server_key()?)
-        .suite(args.suite.into())
+    let CurrentKey { key, suite } = args.key_source.current_key()?;
+    let mut builder = Client::builder(key)
+        .suite(suite)
         .timeout(args.timeout)
         .retry(Retry { initial_timeout: INITIAL_TIMEOUT, max_retransmits: u32::MAX })
         .max_datagram(args.max_datagram as usize);
@@ -79,24 +80,25 @@ fn connect(args: &Args) -> Result<Client, Failure> {
     }
     builder.connect(&args.server).map_err(|error| match error {
         Error::Network(error) => cannot_find(&args.server, &error),
-        error => failure(&error, args),
+        error => failure(&error, args, suite),
     })
 }
 
-fn failure(error: &Error, args: &Args) -> Failure {
+fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
     let server = &args.server;
     match error {
         Error::Timeout { sent, refused, last_network_error } => {
-            let seconds = args.timeout.as_secs_f64();
-            let last_error =
-                last_network_error.as_ref().map(|error| format!(", last error: {error}")).unwrap_or_default();
-            Failure::no_reply(
-                format!(
-                    "no reply from {server} within {seconds} s (packets sent {sent}, refused {refused}{last_error})"
-                ),
-                "a server never answers what it cannot open: does it run, is the address right, is --server-key the \
-                 key that it shows, and does it accept the suite?",
-            )
+            let packets = if *sent == 1 { "packet" } else { "packets" };
+            let no_reply = NoReply {
+                server,
+                suite,
+                has_identity: args.identity.is_some(),
+                timeout: args.timeout,
+                counts: format!("{sent} {packets} sent, {refused} refused as the reply"),
+                refused: (*refused).into(),
+                network_error: last_network_error.as_ref(),
+            };
+            no_reply.into_failure()
         }
         Error::Protocol(pssst::Error::Refused(weak @ pssst::Refusal::WeakKey)) => Failure::new(
             format!("this server key must not be used: {weak}"),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD, SecretKey};
-use pssst_directory::{DirectoryClient, FetchStatus};
+use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Error, Retry};
 use pssst_support::sync::lock;
@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 use super::{OTHER_FILES, client_metrics};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
-use crate::args::options::SuiteOption;
 use crate::args::server_key::{KeySource, current_key};
 use crate::args::udp::{cannot_find, check_server, listen_remedy};
 use pssst_service::addresses;
@@ -71,9 +70,6 @@ struct Live {
     /// Prove to the servers that this is the client with this secret key.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
-    /// The cipher suite.
-    #[arg(long, value_enum, default_value = "f001")]
-    suite: SuiteOption,
     /// How long to wait for a reply, over all attempts.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = durations::timeout)]
     timeout: Duration,
@@ -260,12 +256,12 @@ impl Service for ProxyService {
 async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Option<DirectoryClient>), Failure> {
     args.refuse_streams()?;
     let directory = args.live.key_source.directory()?;
-    let key = match &directory {
+    let CurrentKey { key, suite } = match &directory {
         Some(directory) => current_key(directory).await.map_err(|failure| failure.of_option("directory"))?,
-        None => args.live.key_source.fixed_key()?,
+        None => args.live.key_source.fixed()?,
     };
     let mut builder = Client::builder(key)
-        .suite(args.live.suite.into())
+        .suite(suite)
         .timeout(args.live.timeout)
         .retry(Retry { initial_timeout: args.live.initial_timeout, ..Retry::default() })
         .max_in_flight(args.fixed.max_in_flight as usize)

@@ -278,7 +278,7 @@ fn the_server_survives_and_counts_what_it_refuses() {
     // It still serves; and a refused packet is never answered.
     let server = serving.address();
     assert_eq!(
-        stdout(&["request", "--server", &server, "--server-key", &keys.server_key, "still there?"]),
+        stdout(&["request", "--suite", "1", "--server", &server, "--server-key", &keys.server_key, "still there?"]),
         b"still there?"
     );
     attacker.set_nonblocking(true).unwrap();
@@ -286,9 +286,20 @@ fn the_server_survives_and_counts_what_it_refuses() {
 
     let stderr = refusal(
         3,
-        &["request", "--server", &server, "--server-key", &keys.client_key, "--timeout", "0.3", "wrong server key"],
+        &[
+            "request",
+            "--suite",
+            "1",
+            "--server",
+            &server,
+            "--server-key",
+            &keys.client_key,
+            "--timeout",
+            "0.3",
+            "wrong key",
+        ],
     );
-    assert!(stderr.contains("no reply") && stderr.contains("packets sent 1, refused 0"), "{stderr}");
+    assert!(stderr.contains("no reply") && stderr.contains("1 packet sent, 0 refused"), "{stderr}");
 
     let said = serving.stop();
     let expected = "received 12, replied 1, truncated 3, not_request 1, reserved_flags 1, unsupported_suite 2, weak_key 1, \
@@ -493,7 +504,7 @@ fn forged_replies_are_counted_when_no_true_one_comes() {
         socket.send_to(&buffer[..len], peer).unwrap();
     }
     let stderr = client.join().unwrap();
-    assert!(stderr.contains("(packets sent 1, refused 3)"), "{stderr}");
+    assert!(stderr.contains("(1 packet sent, 3 refused as the reply)"), "{stderr}");
 }
 
 /// `localhost` is `::1` first on many machines, where nobody listens: the next address is tried.

@@ -179,8 +179,12 @@ struct KeyList {
 
 async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
     let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
+    let mut keys: Vec<_> = schedule.keys(now).collect();
+    for key in &mut keys {
+        key.suites.clone_from(&shared.suites);
+    }
     Json(KeyList {
-        keys: schedule.keys(now).collect(),
+        keys,
         next_change: schedule.next_change(now),
         refresh_interval: shared.refresh_interval().as_secs(),
     })

@@ -27,8 +27,8 @@ fn document() -> KeySet {
     let next = begun() + 30 * MINUTE;
     let end = next + 120 * MINUTE;
     let keys = vec![
-        PublishedKey::new(secret(1).public_key(), KeyState::Current, begun(), Some(end)),
-        PublishedKey::new(secret(2).public_key(), KeyState::Next, next, None),
+        PublishedKey::new(secret(1).public_key(), &Suite::ALL, KeyState::Current, begun(), Some(end)),
+        PublishedKey::new(secret(2).public_key(), &Suite::ALL, KeyState::Next, next, None),
     ];
     KeySet::new(7, begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
 }

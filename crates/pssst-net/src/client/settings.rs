@@ -16,6 +16,7 @@ pub(super) struct Settings {
     pub(super) server_key: PublicKey,
     /// Kept for a change of the server's key. Wiped when the client is dropped.
     pub(super) identity: Option<SecretKey>,
+    /// The suite to begin with.
     pub(super) suite: Suite,
     pub(super) timeout: Duration,
     pub(super) retry: Retry,
@@ -26,6 +27,7 @@ pub(super) struct Settings {
 /// Seals requests for one key of the server.
 pub(super) struct Sealer {
     pub(super) server_key: PublicKey,
+    pub(super) suite: Suite,
     pub(super) client: pssst::Client,
 }
 
@@ -42,14 +44,14 @@ impl Settings {
         }
     }
 
-    /// Returns what seals for this key of the server.
-    pub(super) fn sealer(&self, server_key: PublicKey) -> Result<Sealer, Error> {
-        let client = pssst::Client::new(server_key)?.with_suite(self.suite);
+    /// Returns what seals for this key of the server, under this suite.
+    pub(super) fn sealer(&self, server_key: PublicKey, suite: Suite) -> Result<Sealer, Error> {
+        let client = pssst::Client::new(server_key)?.with_suite(suite);
         let client = match &self.identity {
             Some(identity) => client.with_identity(identity)?,
             None => client,
         };
-        Ok(Sealer { server_key, client })
+        Ok(Sealer { server_key, suite, client })
     }
 }
 

@@ -45,7 +45,7 @@ impl Shared {
         network: Arc<dyn Network>,
         server: &str,
     ) -> Result<Self, Error> {
-        let sealer = settings.sealer(settings.server_key)?;
+        let sealer = settings.sealer(settings.server_key, settings.suite)?;
         let pending = Arc::<Pending>::default();
         let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let selector = selector.await.map_err(Error::Network)?;

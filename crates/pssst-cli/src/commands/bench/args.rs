@@ -8,8 +8,8 @@ use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD};
 use pssst_net::udp::MAX_DATAGRAM;
 
 use crate::args::key_file;
-use crate::args::options::SuiteOption;
 use crate::args::server_key::KeySource;
+use pssst::Suite;
 use pssst_bench::Plan;
 use pssst_service::Failure;
 use pssst_service::durations;
@@ -30,9 +30,6 @@ pub(crate) struct Args {
     /// Secret key of authenticated requests.
     #[arg(long, value_name = "FILE")]
     pub(super) identity: Option<PathBuf>,
-    /// The cipher suite.
-    #[arg(long, value_enum, default_value = "1")]
-    pub(super) suite: SuiteOption,
     /// Requests in flight [default: 64]; with --rate, the most that may be in flight [default: all
     /// that are prepared].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
@@ -87,7 +84,7 @@ const MAX_PREPARED_LEN: usize = 1 << 30;
 
 impl Args {
     /// Checks what no option can check alone.
-    pub(super) fn plan(&self) -> Result<Plan, Failure> {
+    pub(super) fn plan(&self, suite: Suite) -> Result<Plan, Failure> {
         let all_or_none = if self.identity.is_some() { 1.0 } else { 0.0 };
         let authenticated_share = self.authenticated_share.unwrap_or(all_or_none);
         if authenticated_share > 0.0 && self.identity.is_none() {
@@ -131,7 +128,7 @@ impl Args {
             authenticated_share,
             junk_per_request: self.junk / (1.0 - self.junk),
             size: self.size,
-            suite: self.suite.into(),
+            suite,
             rate: self.rate,
             warmup: self.warmup,
             duration: self.duration,
@@ -176,7 +173,7 @@ mod tests {
 
     fn plan(options: &str) -> Result<Plan, Failure> {
         let words = ["bench", "--server", "localhost:1", "--server-key", "abc"].into_iter();
-        Cli::try_parse_from(words.chain(options.split_whitespace())).unwrap().args.plan()
+        Cli::try_parse_from(words.chain(options.split_whitespace())).unwrap().args.plan(Suite::X25519AesGcm128)
     }
 
     #[test]

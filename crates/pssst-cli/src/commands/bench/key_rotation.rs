@@ -4,8 +4,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use pssst::PublicKey;
-use pssst_directory::DirectoryClient;
+use pssst_directory::{CurrentKey, DirectoryClient};
 
 use pssst_bench::{Plan, Pool, share};
 
@@ -22,7 +21,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Follows the directory in a thread of its own, as long as the program runs, and seals a pool for
 /// each connection whenever the key is another one.
-pub(super) fn start(directory: DirectoryClient, args: &Args, plan: &Plan, key: PublicKey) -> Vec<Receiver<Pool>> {
+pub(super) fn start(directory: DirectoryClient, args: &Args, plan: &Plan, key: CurrentKey) -> Vec<Receiver<Pool>> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..plan.connections).map(|_| mpsc::channel()).unzip();
     let (args, plan) = (args.clone(), plan.clone());
     thread::spawn(move || {
@@ -43,17 +42,17 @@ async fn renew(
     directory: &DirectoryClient,
     args: &Args,
     plan: &Plan,
-    mut key: PublicKey,
+    mut key: CurrentKey,
     connections: &[Sender<Pool>],
 ) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let Ok(current) = directory.server_key() else { continue };
+        let Ok(current) = directory.current_key() else { continue };
         if current == key {
             continue;
         }
         key = current;
-        notice(format_args!("the server's key has changed to {key}"));
+        notice(format_args!("the server's key has changed to {}", key.key));
         let workload = workload(args, plan, key)?;
         for (connection, sender) in (0..plan.connections).zip(connections) {
             let pool =

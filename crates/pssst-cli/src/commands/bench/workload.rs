@@ -1,20 +1,21 @@
 //! The requests of a load: what each is sealed by.
 
-use pssst::{Client, PublicKey};
+use pssst::Client;
 use pssst_bench::{Plan, Workload};
+use pssst_directory::CurrentKey;
 use pssst_service::Failure;
 
 use super::args::Args;
 use crate::args::key_file;
 
-pub(super) fn workload(args: &Args, plan: &Plan, server_key: PublicKey) -> Result<Workload, Failure> {
+pub(super) fn workload(args: &Args, plan: &Plan, server: CurrentKey) -> Result<Workload, Failure> {
     let weak = |error: pssst::Error| {
         Failure::new(
             format!("this server key must not be used: {error}"),
             "anyone could read the requests; ask the server's operator for the right key",
         )
     };
-    let client = || Client::new(server_key).map(|client| client.with_suite(args.suite.into())).map_err(weak);
+    let client = || Client::new(server.key).map(|client| client.with_suite(server.suite)).map_err(weak);
     let authenticated = match &args.identity {
         Some(file) if plan.authenticated_share > 0.0 => {
             Some(client()?.with_identity(&key_file::read_secret(file, &args.access)?).map_err(weak)?)

@@ -37,7 +37,7 @@ fn a_signal_has_the_configuration_read_again() {
 
     configure(&fleet, "secret-key = [\"two.key\", \"one.key\"]\nanonymous = \"refuse\"");
     server.signal("HUP");
-    let identity = ["--identity", "client.key"];
+    let identity = ["--identity", "client.key", "--suite", "1"];
     wait_for("the other key", || answers(&fleet, &address, "two", &identity));
     assert!(answers(&fleet, &address, "one", &identity) && !answers(&fleet, &address, "one", &[]));
 

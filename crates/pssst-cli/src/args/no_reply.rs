@@ -1,0 +1,114 @@
+//! What to say when no reply came: what was sent, what the network reported, and every cause that
+//! is possible then.
+
+use std::io;
+use std::time::Duration;
+
+use pssst::Suite;
+use pssst_service::Failure;
+use pssst_support::host_port;
+
+/// A request, or many, without a reply.
+pub(crate) struct NoReply<'a> {
+    /// Name or address, and port.
+    pub(crate) server: &'a str,
+    pub(crate) suite: Suite,
+    pub(crate) has_identity: bool,
+    pub(crate) timeout: Duration,
+    /// What was sent and what came, in words.
+    pub(crate) counts: String,
+    /// Packets that came and are not the reply.
+    pub(crate) refused: u64,
+    pub(crate) network_error: Option<&'a io::Error>,
+}
+
+impl NoReply<'_> {
+    pub(crate) fn into_failure(self) -> Failure {
+        let Self { server, suite, has_identity, timeout, counts, network_error, .. } = &self;
+        // What the system says now; a name may have several.
+        let addresses = host_port::resolve(server).unwrap_or_default();
+        let addresses = addresses.iter().map(ToString::to_string).filter(|address| address != server);
+        let addresses = addresses.collect::<Vec<_>>().join(", ");
+        let at = if addresses.is_empty() { String::new() } else { format!(" ({addresses})") };
+        let client = if *has_identity { "authenticated" } else { "anonymous" };
+        let error = network_error.map(|error| format!("; the network reported: {error}")).unwrap_or_default();
+        Failure::no_reply(
+            format!(
+                "no reply from {server}{at} within {} s to {client} requests of suite {:#06x} ({counts}{error})",
+                timeout.as_secs_f64(),
+                suite.number()
+            ),
+            self.causes(),
+        )
+    }
+
+    fn causes(&self) -> String {
+        let reported = match self.network_error.map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => {
+                return "nothing listens at that port: start the server, or check the address and the port".to_owned();
+            }
+            Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
+                return "there is no way to that address: check the network, and the address".to_owned();
+            }
+            Some(io::ErrorKind::PermissionDenied) => {
+                return "a firewall refuses the packets: check its rules, here and on the way".to_owned();
+            }
+            _ if self.refused > 0 => {
+                "packets came that are not the reply: another program may answer there, or the server has another key. \
+                 Otherwise "
+            }
+            _ => "",
+        };
+        let client = if self.has_identity {
+            "this client's key is not enrolled, or is suspended, revoked or expired"
+        } else {
+            "it serves only clients that give an --identity"
+        };
+        let other_suite = if self.suite == Suite::X25519AesGcm128 { "f001" } else { "1" };
+        format!(
+            "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; its key is \
+             another than the given one; it does not accept the suite (try --suite {other_suite}); {client}; or its service failed, or \
+             gave a reply that is too long beside the request. The server's log and metrics say which"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(has_identity: bool, refused: u64, kind: Option<io::ErrorKind>) -> String {
+        let error = kind.map(io::Error::from);
+        let no_reply = NoReply {
+            server: "127.0.0.1:9",
+            suite: Suite::X25519Aes128GcmSiv,
+            has_identity,
+            timeout: Duration::from_millis(1500),
+            counts: "3 packets sent".to_owned(),
+            refused,
+            network_error: error.as_ref(),
+        };
+        no_reply.into_failure().to_string()
+    }
+
+    #[test]
+    fn what_was_sent_and_all_that_is_possible_is_said() {
+        let anonymous = said(false, 0, None);
+        assert!(
+            anonymous.starts_with(
+                "error: no reply from 127.0.0.1:9 within 1.5 s to anonymous requests of suite 0xf001 (3 packets sent)"
+            ),
+            "{anonymous}"
+        );
+        for cause in ["does not run", "its key is", "--suite 1", "an --identity", "service failed", "too long"] {
+            assert!(anonymous.contains(cause), "{cause}: {anonymous}");
+        }
+        let authenticated = said(true, 0, None);
+        assert!(authenticated.contains("is not enrolled") && !authenticated.contains("--identity"), "{authenticated}");
+        assert!(said(true, 2, None).contains("not the reply"));
+        let refused = said(true, 0, Some(io::ErrorKind::ConnectionRefused));
+        assert!(refused.contains("reported: connection refused") && refused.contains("nothing listens"), "{refused}");
+        assert!(!refused.contains("enrolled"), "{refused}");
+        assert!(said(true, 0, Some(io::ErrorKind::NetworkUnreachable)).contains("no way to that address"));
+    }
+}
