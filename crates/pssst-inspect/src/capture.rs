@@ -42,17 +42,26 @@ const MAX_INTERFACES: usize = 1 << 16;
 /// Where reading begins; nearly every frame fits.
 const BUFFER_LEN: usize = 256 << 10;
 
-/// Hands every frame to `each`, up to the end of the file, the first that is unreadable, or an
-/// error of `each`.
+/// A part of a capture.
+#[expect(clippy::exhaustive_enums, reason = "readers match every case")]
+pub enum Item<'f> {
+    /// A frame.
+    Frame(Frame<'f>),
+    /// A block of pcapng of this type, which may hold a frame and is not understood.
+    UnknownBlock(u32),
+}
+
+/// Hands every item to `each`, up to the end of the file, the first that is unreadable, or an error
+/// of `each`.
 ///
 /// Nothing is read ahead of what is needed to make progress, so a capture that is still being
 /// written can be followed.
 ///
 /// # Errors
 /// Those of reading the capture, and of `each`.
-pub fn each_frame<E: From<Error>>(
+pub fn each_item<E: From<Error>>(
     mut input: impl Read + Send,
-    mut each: impl FnMut(&Frame<'_>) -> Result<(), E>,
+    mut each: impl FnMut(Item<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let head = read_head(&mut input)?;
     let mut capacity = BUFFER_LEN.max(head.len());
@@ -61,8 +70,8 @@ pub fn each_frame<E: From<Error>>(
     loop {
         match reader.next() {
             Ok((length, block)) => {
-                if let Some(frame) = decoder.frame(&block)? {
-                    each(&frame)?;
+                if let Some(item) = decoder.item(&block)? {
+                    each(item)?;
                 }
                 reader.consume(length);
             }
@@ -130,7 +139,7 @@ struct Clock {
 }
 
 impl Decoder {
-    fn frame<'f>(&mut self, block: &'f PcapBlockOwned<'f>) -> Result<Option<Frame<'f>>, Error> {
+    fn item<'f>(&mut self, block: &'f PcapBlockOwned<'f>) -> Result<Option<Item<'f>>, Error> {
         let (interface, ticks, data) = match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 let ticks_per_second = if header.is_nanosecond_precision() { 1_000_000_000 } else { 1_000_000 };
@@ -170,11 +179,20 @@ impl Decoder {
             PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
                 (*self.interfaces.first().ok_or(Error::Damaged)?, None, packet.packet_data())
             }
-            PcapBlockOwned::NG(_) => return Ok(None),
+            PcapBlockOwned::NG(Block::Unknown(block)) => return Ok(Some(Item::UnknownBlock(block.block_type))),
+            // Names, statistics, secrets of TLS, journals, and what one program says to itself.
+            PcapBlockOwned::NG(
+                Block::NameResolution(_)
+                | Block::InterfaceStatistics(_)
+                | Block::SystemdJournalExport(_)
+                | Block::DecryptionSecrets(_)
+                | Block::ProcessInformation(_)
+                | Block::Custom(_),
+            ) => return Ok(None),
         };
         self.frames += 1;
         let time = interface.clock.zip(ticks).and_then(|(clock, ticks)| clock.time(ticks));
-        Ok(Some(Frame { number: self.frames, time, link: interface.link, data }))
+        Ok(Some(Item::Frame(Frame { number: self.frames, time, link: interface.link, data })))
     }
 }
 
@@ -215,7 +233,8 @@ mod tests {
     /// Returns the frames, and how the file ended.
     fn frames(file: &[u8]) -> (Seen, Option<Error>) {
         let mut seen = Vec::new();
-        let end = each_frame::<Error>(Dribble(file), |frame| {
+        let end = each_item::<Error>(Dribble(file), |item| {
+            let Item::Frame(frame) = item else { return Ok(()) };
             seen.push((frame.number, frame.time.map(|time| time.to_string()), frame.link.0, frame.data.to_vec()));
             Ok(())
         });
@@ -274,12 +293,30 @@ mod tests {
         assert!(matches!(frames(b"This is not a capture, but a text.").1, Some(Error::NoCapture)));
     }
 
+    /// The obsolete packet block of early pcapng files, for instance.
+    #[test]
+    fn blocks_that_are_not_understood_are_named() {
+        let mut file = pcapng(1, &[vec![1; 60]], Endian::Little);
+        for block_type in [2_u32, 5] {
+            file.extend(block_type.to_le_bytes());
+            file.extend([24, 0, 0, 0].iter().chain(&[0; 12]).chain(&[24, 0, 0, 0]));
+        }
+        let mut unknown = Vec::new();
+        let end = each_item::<Error>(&file[..], |item| {
+            if let Item::UnknownBlock(block_type) = item {
+                unknown.push(block_type);
+            }
+            Ok(())
+        });
+        assert_eq!((unknown, end.is_ok()), (vec![2], true));
+    }
+
     #[test]
     fn a_block_that_claims_to_be_huge_is_refused() {
         let mut file = pcap(1, &[vec![1; 60]], Endian::Little);
         file[24 + 8..24 + 12].copy_from_slice(&u32::MAX.to_le_bytes());
         file.resize(40 << 20, 0);
-        let end = each_frame::<Error>(&file[..], |_| Ok(()));
+        let end = each_item::<Error>(&file[..], |_| Ok(()));
         assert!(matches!(end, Err(Error::BlockTooLong)), "{end:?}");
     }
 }

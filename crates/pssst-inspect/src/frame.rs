@@ -15,6 +15,8 @@ pub enum Content<'f> {
     LaterFragment,
     /// Anything else.
     Other,
+    /// The link type is not supported.
+    UnknownLink,
 }
 
 /// A UDP datagram, or its beginning.
@@ -34,11 +36,17 @@ pub struct Datagram<'f> {
 
 /// Finds the datagram in a frame of this link type.
 pub fn content(link: Linktype, data: &[u8]) -> Content<'_> {
+    if !LINKS.contains(&link.0) {
+        return Content::UnknownLink;
+    }
     packet(link, data).and_then(|packet| udp(&packet)).unwrap_or(Content::Other)
 }
 
 /// Length of a UDP header, in bytes.
 const UDP_HEADER_LEN: usize = 8;
+
+/// The link types that [`packet`] reads.
+const LINKS: [i32; 10] = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276];
 
 /// Numbers are those of <https://www.tcpdump.org/linktypes.html>.
 fn packet(link: Linktype, data: &[u8]) -> Option<LaxSlicedPacket<'_>> {
@@ -176,7 +184,8 @@ mod tests {
                 assert!(content == Content::Other || length >= 28, "{content:?}");
             }
         }
-        assert_eq!(content(Linktype(147), &four), Content::Other);
+        assert_eq!(content(Linktype(147), &four), Content::UnknownLink);
+        assert!(LINKS.iter().all(|link| content(Linktype(*link), &four) != Content::UnknownLink));
     }
 
     /// Found by fuzzing: etherparse's iterator read past the end of them.

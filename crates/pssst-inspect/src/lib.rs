@@ -25,7 +25,7 @@ mod dissection;
 mod frame;
 mod transactions;
 
-pub use capture::{Error, Frame, each_frame};
+pub use capture::{Error, Frame, Item, each_item};
 pub use decryptor::{Decryptor, Opened};
 pub use dissection::{Dissection, Kind, PointEncoding, Verdict};
 pub use frame::{Content, Datagram, content};

@@ -9,7 +9,9 @@ use pssst_service::stderr::notice;
 
 use entry::{Counts, Entry, Place};
 use pssst::Keyring;
-use pssst_inspect::{Content, Datagram, Decryptor, Dissection, Frame, Observation, Transactions, content, each_frame};
+use pssst_inspect::{
+    Content, Datagram, Decryptor, Dissection, Frame, Item, Observation, Transactions, content, each_item,
+};
 
 use crate::args::key_file;
 
@@ -54,17 +56,29 @@ impl<'a, W: Write> Inspector<'a, W> {
     /// All packets of a capture, up to its end or to where it cannot be read; then what there was
     /// in it.
     fn capture(&mut self, file: &Path, input: impl Read + Send) -> Result<(), Failure> {
-        let end = each_frame(input, |frame| self.frame(frame));
+        let end = each_item(input, |item| match item {
+            Item::Frame(frame) => self.frame(&frame),
+            Item::UnknownBlock(block_type) => {
+                *self.counts.unknown_blocks.entry(block_type).or_default() += 1;
+                Ok(())
+            }
+        });
         if !self.args.json && self.counts.frames > 0 {
             let counts = text::counts(&self.counts, &self.args.ports).map_err(io::Error::other);
             self.write(&counts.map_err(|error| Failure::output(&error))?)?;
+        }
+        if self.args.json {
+            text::skipped(&self.counts).iter().for_each(notice);
         }
         if self.args.json && self.counts.dangers > 0 {
             notice(format_args!("warning: {}; see docs/security.md", text::DANGER));
         }
         end.map_err(|error: input::End| error.into_failure(file, self.counts.frames))?;
         if self.counts.packets == 0 {
-            return Err(input::nothing_found(file, &self.args.ports, self.counts.frames));
+            return Err(input::nothing_found(file, &self.args.ports, &self.counts));
+        }
+        if self.counts.understood == 0 {
+            return Err(input::nothing_understood(file, &self.args.ports, self.counts.packets));
         }
         Ok(())
     }
@@ -83,6 +97,7 @@ impl<'a, W: Write> Inspector<'a, W> {
                 self.datagram(place, &datagram)?;
             }
             Content::LaterFragment => self.counts.later_fragments += 1,
+            Content::UnknownLink => *self.counts.unknown_links.entry(frame.link.0).or_default() += 1,
             Content::Datagram(_) | Content::Other => {}
         }
         Ok(())

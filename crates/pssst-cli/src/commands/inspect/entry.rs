@@ -1,5 +1,6 @@
 //! Facts about a packet, and about all packets of a capture.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use pssst_identity::jiff::Timestamp;
@@ -42,11 +43,19 @@ pub(super) struct Counts {
     pub(super) replies: u64,
     pub(super) later_fragments: u64,
     pub(super) dangers: u64,
+    /// Packets whose header and length are those of a packet of PSSST.
+    pub(super) understood: u64,
+    /// Frames that cannot be read, by their link type.
+    pub(super) unknown_links: BTreeMap<i32, u64>,
+    /// Blocks that cannot be read, by their type.
+    pub(super) unknown_blocks: BTreeMap<u32, u64>,
 }
 
 impl Counts {
     pub(super) fn packet(&mut self, dissection: &Dissection, events: &[Event]) {
         self.packets += 1;
+        let is_sound = dissection.reserved_flags == Some(0) && dissection.suite_name.is_some();
+        self.understood += u64::from(is_sound && dissection.exchange_value.is_some());
         match dissection.kind {
             Some(Kind::Request) => self.requests += 1,
             Some(Kind::Reply) => self.replies += 1,

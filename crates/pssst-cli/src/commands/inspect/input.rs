@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::args::Args;
+use super::entry::Counts;
+use super::text;
 use pssst_inspect as capture;
 use pssst_service::Failure;
 
@@ -26,6 +28,9 @@ pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
             packet
         }
         (None, Some(digits)) if digits != "-" => decode(digits).ok_or_else(|| {
+            if has_offsets(digits) {
+                return with_offsets("the argument");
+            }
             Failure::usage(
                 "the argument is not a packet in hexadecimal digits",
                 "give the bytes of one packet, or a file: --file for its bare bytes, --capture for what tcpdump wrote",
@@ -33,7 +38,11 @@ pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
         })?,
         (None, _) => {
             let input = read(Path::new("-"), MAX_TEXT_LEN)?;
-            std::str::from_utf8(&input).ok().and_then(decode).ok_or_else(|| {
+            let text = std::str::from_utf8(&input).unwrap_or_default();
+            decode(text).ok_or_else(|| {
+                if has_offsets(text) {
+                    return with_offsets("standard input");
+                }
                 Failure::new(
                     "standard input is not a packet in hexadecimal digits",
                     "for the bare bytes of a packet give `--file -`; for a capture, `--capture -`",
@@ -67,12 +76,24 @@ pub(super) fn cannot_read(file: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("cannot read {}: {error}", name(file)), "check the path and its permissions")
 }
 
-pub(super) fn nothing_found(file: &Path, ports: &[u16], frames: u64) -> Failure {
-    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+pub(super) fn nothing_found(file: &Path, ports: &[u16], counts: &Counts) -> Failure {
+    let (frames, skipped) = (counts.frames, text::skipped(counts).join("; "));
+    let skipped = if skipped.is_empty() { String::new() } else { format!(": {skipped}") };
     Failure::new(
-        format!("no datagram of UDP port {ports} among the {frames} frames of {}", name(file)),
+        format!("no datagram of UDP port {} among the {frames} frames of {}{skipped}", list(ports), name(file)),
         "give the server's port with --port; only frames of Ethernet, Linux cooked, loopback and bare IP are supported",
     )
+}
+
+pub(super) fn nothing_understood(file: &Path, ports: &[u16], packets: u64) -> Failure {
+    Failure::new(
+        format!("none of the {packets} datagrams of UDP port {} in {} is a packet of PSSST", list(ports), name(file)),
+        "give the server's port with --port; another protocol may use this one",
+    )
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl End {
@@ -142,11 +163,36 @@ fn too_long() -> Failure {
     )
 }
 
+fn with_offsets(input: &str) -> Failure {
+    Failure::new(
+        format!("{input} is a dump with offsets, which are not bytes of the packet"),
+        "give the bytes alone, as `xxd -p` prints them; or a file, with --file or --capture",
+    )
+}
+
 /// Hexadecimal digits as programs print them. A 0x begins a number, so it is taken off each word.
 fn decode(text: &str) -> Option<Vec<u8>> {
+    if has_offsets(text) {
+        return None;
+    }
     let words = text.split(|character: char| character.is_whitespace() || character == ':');
     let digits = words.map(|word| word.strip_prefix("0x").unwrap_or(word)).collect::<String>();
     base16ct::mixed::decode_vec(digits).ok()
+}
+
+/// Returns whether a line begins with an offset, as the lines of `xxd`, `hexdump`, `od` and
+/// `tcpdump -x` do: it has a colon after it, or is much longer than the bytes after it.
+fn has_offsets(text: &str) -> bool {
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        let (Some(first), Some(second)) = (words.next(), words.next()) else { return false };
+        let digits = first.strip_prefix("0x").unwrap_or(first);
+        let number = digits.strip_suffix(':');
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_marked = number.is_some_and(|number| number.len() >= 4 && is_number(number));
+        let is_long = digits.len() >= 7 && second.len() <= 4 && is_number(digits) && is_number(second);
+        is_marked || is_long
+    })
 }
 
 #[cfg(test)]
@@ -160,6 +206,17 @@ mod tests {
         }
         for text in ["0", "0x", "00 0g", "hello", "00-01", "ü"] {
             assert_eq!(decode(text).filter(|bytes| !bytes.is_empty()), None, "{text:?}");
+        }
+        // The offsets would become bytes.
+        for text in [
+            "00000000: 0001 0aff                                ....",
+            "00000000: 0001 0aff",
+            "00000000  00 01 0a ff  |....|",
+            "00000000  00 01 0a ff",
+            "0000000 0100 ff0a\n0000004",
+            "\t0x0000:  0001 0aff",
+        ] {
+            assert!(decode(text).is_none() && has_offsets(text), "{text:?}");
         }
     }
 }

@@ -207,3 +207,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_understood_is_counted_and_named() {
+    let (frames, _) = transaction(&case(1, 1));
+    // USB frames, which are read as nothing.
+    let (said, end) = inspect(&[], &pcap(189, &frames, Endian::Little));
+    assert!(said.contains("2 frames of link type 189 were skipped"), "{said}");
+    let error = end.unwrap_err().to_string();
+    assert!(error.contains("no datagram of UDP port 45678 among the 2 frames") && error.contains("189"), "{error}");
+    // Another protocol on the port.
+    let junk = vec![udp4(CLIENT, SERVER, &[0xff; 100]), udp4(SERVER, CLIENT, b"hello")];
+    let (said, end) = inspect(&["--json"], &pcap(1, &junk, Endian::Little));
+    assert_eq!(objects(&said).len(), 2);
+    let error = end.unwrap_err().to_string();
+    assert!(error.contains("none of the 2 datagrams of UDP port 45678"), "{error}");
+    let some = [&frames[..], &junk].concat();
+    inspect(&[], &pcap(1, &some, Endian::Little)).1.unwrap();
+}

@@ -26,7 +26,7 @@ pub(super) fn packet(entry: &Entry) -> Result<String, fmt::Error> {
 /// What there was in a capture, in three lines at most.
 pub(super) fn counts(counts: &Counts, ports: &[u16]) -> Result<String, fmt::Error> {
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let Counts { frames, packets, requests, replies, later_fragments, dangers } = counts;
+    let Counts { frames, packets, requests, replies, later_fragments, dangers, .. } = counts;
     let mut text = String::new();
     writeln!(
         text,
@@ -35,10 +35,24 @@ pub(super) fn counts(counts: &Counts, ports: &[u16]) -> Result<String, fmt::Erro
     if *later_fragments > 0 {
         writeln!(text, "{later_fragments} further fragments of UDP datagrams, which have no ports, were skipped")?;
     }
+    for line in skipped(counts) {
+        writeln!(text, "{line}")?;
+    }
     if *dangers > 0 {
         writeln!(text, "!!! DANGER: {DANGER} (replies concerned: {dangers})")?;
     }
     Ok(text)
+}
+
+/// Returns what was not understood, a line each.
+pub(super) fn skipped(counts: &Counts) -> Vec<String> {
+    let links = counts.unknown_links.iter();
+    let links =
+        links.map(|(link, count)| format!("{count} frames of link type {link} were skipped: it is not supported"));
+    let blocks = counts.unknown_blocks.iter();
+    let blocks =
+        blocks.map(|(block, count)| format!("{count} blocks of type {block:#x} were skipped: they are unknown"));
+    links.chain(blocks).collect()
 }
 
 /// The warning that is repeated at the end.
