@@ -15,7 +15,7 @@ pub(crate) struct NoReply<'a> {
     pub(crate) suite: Suite,
     pub(crate) has_identity: bool,
     pub(crate) timeout: Duration,
-    /// What was sent and what came, in words.
+    /// The numbers of packets sent and received, in words.
     pub(crate) counts: String,
     /// Packets that came and are not the reply.
     pub(crate) refused: u64,
@@ -25,7 +25,7 @@ pub(crate) struct NoReply<'a> {
 impl NoReply<'_> {
     pub(crate) fn into_failure(self) -> Failure {
         let Self { server, suite, has_identity, timeout, counts, network_error, .. } = &self;
-        // What the system says now; a name may have several.
+        // A name may have several.
         let addresses = host_port::resolve(server).unwrap_or_default();
         let addresses = addresses.iter().map(ToString::to_string).filter(|address| address != server);
         let addresses = addresses.collect::<Vec<_>>().join(", ");

@@ -218,10 +218,10 @@ fn what_is_not_understood_is_counted_and_named() {
     assert!(error.contains("no datagram of UDP port 45678 among the 2 frames") && error.contains("189"), "{error}");
     // Another protocol on the port.
     let junk = vec![udp4(CLIENT, SERVER, &[0xff; 100]), udp4(SERVER, CLIENT, b"hello")];
-    let (said, end) = inspect(&["--json"], &pcap(1, &junk, Endian::Little));
+    let (said, end) = inspect(&["--json"], &pcap(101, &junk, Endian::Little));
     assert_eq!(objects(&said).len(), 2);
     let error = end.unwrap_err().to_string();
     assert!(error.contains("none of the 2 datagrams of UDP port 45678"), "{error}");
     let some = [&frames[..], &junk].concat();
-    inspect(&[], &pcap(1, &some, Endian::Little)).1.unwrap();
+    inspect(&[], &pcap(101, &some, Endian::Little)).1.unwrap();
 }

@@ -44,7 +44,7 @@ pub(super) fn counts(counts: &Counts, ports: &[u16]) -> Result<String, fmt::Erro
     Ok(text)
 }
 
-/// Returns what was not understood, a line each.
+/// Returns what was not understood, one line per kind.
 pub(super) fn skipped(counts: &Counts) -> Vec<String> {
     let links = counts.unknown_links.iter();
     let links =
