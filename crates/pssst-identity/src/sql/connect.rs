@@ -3,9 +3,7 @@
 use std::io;
 #[cfg(feature = "postgres")]
 use std::net::IpAddr;
-#[cfg(feature = "sqlite")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -197,7 +195,28 @@ fn sqlite_options(path: &Path, creates: bool) -> Result<(AnyConnectOptions, Path
     } else if !path.try_exists().map_err(database_io)? {
         return Err(Error::Missing(path));
     }
-    Ok((AnyConnectOptions::from_str(&sqlite_url(&path)).map_err(Error::database)?, path))
+    Ok((sqlite_options_at(&path)?, path))
+}
+
+/// Returns how to open the file at this path. One that this process may only read is opened as it
+/// is, without the files that SQLite puts beside a database; where there are such, they are used.
+pub(super) fn sqlite_options_at(path: &Path) -> Result<AnyConnectOptions, Error> {
+    let mut url = sqlite_url(path);
+    if is_read_only(path) {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let has_log = Path::new(&log).metadata().is_ok_and(|log| log.len() > 0);
+        url.push_str(if has_log { "?mode=ro" } else { "?mode=ro&immutable=true" });
+    }
+    AnyConnectOptions::from_str(&url).map_err(Error::database)
+}
+
+/// Returns whether this process may read the file, and not write it.
+pub(super) fn is_read_only(path: &Path) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.is_err_and(|error| matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 
 pub(super) fn database_io(error: io::Error) -> Error {
@@ -205,7 +224,6 @@ pub(super) fn database_io(error: io::Error) -> Error {
 }
 
 /// The path may have characters that mean something in a URL.
-#[cfg(feature = "sqlite")]
 fn sqlite_url(path: &Path) -> String {
     let mut url = String::from("sqlite://");
     for byte in path.to_string_lossy().bytes() {

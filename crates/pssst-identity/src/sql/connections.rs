@@ -2,18 +2,24 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pssst_support::strict_modes;
 use sqlx::AnyPool;
 use sqlx::any::AnyConnectOptions;
 use tokio::sync::Mutex;
 
-use super::connect::{connect, database_io};
+use super::connect::{connect, database_io, is_read_only, sqlite_options_at};
 use super::dialect::Dialect;
 use crate::Error;
 
-/// Device and inode.
-type FileId = (u64, u64);
+/// What distinguishes the file that is open from another: device and inode. Of one that is only
+/// read, which is opened once and for all, length and time of the last change as well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    inode: Option<(u64, u64)>,
+    contents: Option<(u64, SystemTime)>,
+}
 
 pub(super) struct Connections {
     dialect: Dialect,
@@ -47,7 +53,8 @@ impl Connections {
         let file = file_at(self.path.as_ref())?;
         let mut current = self.current.lock().await;
         if current.file != file {
-            let pool = connect(self.dialect, &self.options).await?;
+            let options = self.path.as_deref().map(sqlite_options_at).transpose()?;
+            let pool = connect(self.dialect, options.as_ref().unwrap_or(&self.options)).await?;
             tracing::warn!(
                 path = self.path.as_deref().map(|path| tracing::field::display(path.display())),
                 "another file has taken the place of the database: it is read from the start"
@@ -63,7 +70,10 @@ fn file_at(path: Option<&PathBuf>) -> Result<Option<FileId>, Error> {
     let Some(path) = path else { return Ok(None) };
     strict_modes::check(path)?;
     match path.metadata() {
-        Ok(metadata) => Ok(id(&metadata)),
+        Ok(metadata) => {
+            let contents = is_read_only(path).then(|| (metadata.len(), metadata.modified().unwrap_or(UNIX_EPOCH)));
+            Ok(Some(FileId { inode: inode(&metadata), contents }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(path.clone())),
         Err(error) => Err(database_io(error)),
     }
@@ -71,12 +81,12 @@ fn file_at(path: Option<&PathBuf>) -> Result<Option<FileId>, Error> {
 
 #[cfg(unix)]
 #[expect(clippy::unnecessary_wraps, reason = "other systems do not tell")]
-fn id(metadata: &std::fs::Metadata) -> Option<FileId> {
+fn inode(metadata: &std::fs::Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     Some((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
-fn id(_: &std::fs::Metadata) -> Option<FileId> {
+fn inode(_: &std::fs::Metadata) -> Option<(u64, u64)> {
     None
 }

@@ -134,3 +134,39 @@ fn old_entries_of_the_audit_log_are_archived_and_verified() {
     fleet.write("first.log", &forged);
     assert!(fleet.refusal(&audit(&["verify", "first.log", "second.log"])).contains("first.log: not what was archived"));
 }
+
+/// A volume may be mounted without the right to write, and a backup is only read.
+#[test]
+fn a_database_that_may_only_be_read_is_read() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["one", "two"]);
+    let store = ["--store", "sqlite:clients.db"];
+    fleet.stdout(&[&["clients", "add", "one", "one.pub"], &store[..]].concat());
+    let set_mode = |name: &str, mode| {
+        std::fs::set_permissions(fleet.path(name), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let program = fleet.path("pssst");
+    std::fs::copy(fleet.command(&[]).get_program(), &program).unwrap();
+    set_mode("clients.db", 0o444);
+    set_mode("", 0o555);
+    // Root may write everywhere.
+    let is_root = nix::unistd::Uid::current().is_root();
+    let list = || {
+        let mut command =
+            if is_root { std::process::Command::new("setpriv") } else { std::process::Command::new(&program) };
+        if is_root {
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+        }
+        let output = command.args(["clients", "list"]).args(store).current_dir(fleet.path("")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(list().starts_with("one "), "{}", list());
+    set_mode("", 0o755);
+    set_mode("clients.db", 0o644);
+    fleet.stdout(&[&["clients", "add", "two", "two.pub"], &store[..]].concat());
+    set_mode("clients.db", 0o444);
+    set_mode("", 0o555);
+    assert_eq!(list().lines().count(), 2);
+    set_mode("", 0o755);
+}
