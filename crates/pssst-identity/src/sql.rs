@@ -259,6 +259,10 @@ impl IdentityStore for SqlStore {
         Ok(changes)
     }
 
+    async fn close(&self) {
+        self.database.connections.close().await;
+    }
+
     async fn record_refused(&self, clients: &[RefusedClient]) -> Result<(), Error> {
         self.database.read(async |connection| refused::record(connection, clients).await).await
     }

@@ -76,6 +76,10 @@ pub trait IdentityStore: Send + Sync {
         Ok(())
     }
 
+    /// Ends the store's connections, and waits until its files are as complete as without them: a
+    /// copy of them, or a reader without the right to write, misses nothing. Later calls fail.
+    async fn close(&self) {}
+
     /// Adds one identity.
     ///
     /// # Errors

@@ -58,6 +58,16 @@ impl Failure {
         Self { what: format!("{context}: {}", self.what), ..self }
     }
 
+    /// Returns what happened.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Returns whether something that the user said is wrong.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self.kind, Kind::Usage)
+    }
+
     /// Names the option that it is about.
     #[must_use]
     pub fn of_option(self, option: &'static str) -> Self {

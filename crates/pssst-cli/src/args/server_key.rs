@@ -16,9 +16,10 @@ use crate::args::udp::listen_remedy;
 
 /// Where the server's key is from.
 #[derive(clap::Args, Clone, Debug)]
+#[group(id = "key_source", args = ["server_key", "directory"], required = true, multiple = true)]
 pub(crate) struct KeySource {
     /// The server's public key, 64 hexadecimal digits or a file.
-    #[arg(long, value_name = "HEX|FILE", required_unless_present = "directory", conflicts_with = "directory")]
+    #[arg(long, value_name = "HEX|FILE", conflicts_with = "directory")]
     pub(crate) server_key: Option<String>,
     #[command(flatten)]
     directory: DirectoryOptions<false>,

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 
 use pssst_identity::jiff::Timestamp;
-use pssst_identity::{AuditArchive, AuditEntry, SqlStore};
+use pssst_identity::{AuditArchive, AuditEntry, IdentityStore, SqlStore};
 use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
@@ -119,6 +119,7 @@ async fn archive(args: &Archive) -> Result<(), Failure> {
             format!("see whether `pssst audit list` still has them; if it does, remove {name} and try again"),
         )
     })?;
+    store.close().await;
     let AuditArchive { first, last, entries, .. } = archive;
     notice(format_args!("entries {first} to {last} ({entries}) are in {} and were deleted", args.out.display()));
     Ok(())

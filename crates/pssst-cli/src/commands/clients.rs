@@ -141,7 +141,9 @@ async fn add(args: &Add) -> Result<(), Failure> {
         .and_then(|new| new.with_labels(args.label.iter().cloned().collect()))
         .map_err(|error| failure(&error))?
         .with_expiry(args.expires);
-    let identity = args.location.open_or_create().await?.add(new).await.map_err(|error| failure(&error))?;
+    let store = args.location.open_or_create().await?;
+    let identity = store.add(new).await.map_err(|error| failure(&error))?;
+    store.close().await;
     print(|out| writeln!(out, "{} {}", identity.name, identity.key))
 }
 
@@ -182,6 +184,7 @@ async fn change(args: &Change, state: State) -> Result<(), Failure> {
         let identity = store.update(&identity.key, Update::state(state)).await.map_err(|error| failure(&error))?;
         notice(format_args!("{} is {}", identity.name, identity.state));
     }
+    store.close().await;
     Ok(())
 }
 
@@ -192,5 +195,6 @@ async fn remove(args: &Change) -> Result<(), Failure> {
         store.remove(&identity.key).await.map_err(|error| failure(&error))?;
         notice(format_args!("{} is removed", identity.name));
     }
+    store.close().await;
     Ok(())
 }

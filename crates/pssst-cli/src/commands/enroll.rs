@@ -1,6 +1,6 @@
 //! `pssst enroll`: a device hands its public key to the pool.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use pssst::{SecretKey, SysRng};
@@ -46,6 +46,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn token(file: &Path, access: &Access) -> Result<Token, Failure> {
+    if file == Path::new("-") && io::stdin().is_terminal() {
+        notice("paste the token, then press Enter and Ctrl-D");
+    }
     let text = key_file::read_secret_text(file, access)?;
     text.parse().map_err(|_| {
         Failure::new(

@@ -64,8 +64,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return client.send(message).map_err(|error| failure(&error, args, suite));
     }
     let reply = client.request(message).map_err(|error| failure(&error, args, suite))?;
+    print(&reply)
+}
+
+/// Writes the reply as it is; on a terminal only if it is text, and with a newline at its end.
+fn print(reply: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout();
-    stdout.write_all(&reply).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
+    let end = if stdout.is_terminal() {
+        let is_text = std::str::from_utf8(reply)
+            .is_ok_and(|text| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')));
+        if !is_text {
+            return Err(Failure::new(
+                format!("the reply ({} bytes) is not text, and is not written to a terminal", reply.len()),
+                "write it to a file (> FILE), or to a program (| xxd)",
+            ));
+        }
+        if reply.ends_with(b"\n") { &b""[..] } else { b"\n" }
+    } else {
+        b""
+    };
+    let written = stdout.write_all(reply).and_then(|()| stdout.write_all(end)).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::output(&error))
 }
 
 fn connect(args: &Args) -> Result<Client, Failure> {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use pssst_identity::jiff::{Timestamp, Unit};
-use pssst_identity::{TokenGrant, TokenInfo};
+use pssst_identity::{IdentityStore, TokenGrant, TokenInfo};
 use zeroize::Zeroizing;
 
 use crate::args::options;
@@ -115,6 +115,7 @@ async fn create(args: &Create) -> Result<(), Failure> {
         store.withdraw_token(id).await.map_err(|error| failure(&error))?;
         return Err(Failure::output(&error).with_context(format_args!("token {id} is withdrawn")));
     }
+    store.close().await;
     Ok(())
 }
 
@@ -159,7 +160,9 @@ async fn withdraw(args: &Withdraw) -> Result<(), Failure> {
     let id = args.id.parse().map_err(|_| {
         Failure::usage(format!("{:?} is not the id of a token", args.id), "give the 16 digits from `pssst token list`")
     })?;
-    if args.location.open_database().await?.withdraw_token(id).await.map_err(|error| failure(&error))? {
+    let store = args.location.open_database().await?;
+    if store.withdraw_token(id).await.map_err(|error| failure(&error))? {
+        store.close().await;
         notice(format_args!("token {id} is withdrawn"));
         return Ok(());
     }

@@ -11,6 +11,7 @@ use pssst_directory::{Pin, Refusal};
 use pssst_directory_server::{
     BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, ScheduleFile, ServerCertificate,
 };
+use pssst_identity::{IdentityStore, SqlStore};
 use pssst_net::RateLimit;
 
 use super::OTHER_FILES;
@@ -51,7 +52,7 @@ pub(crate) struct Fixed {
     #[arg(long, value_name = "FILE")]
     keys: PathBuf,
     /// The directory's certificate chain, PEM.
-    #[arg(long, value_name = "FILE", required_unless_present = "self_signed", requires = "certificate_key")]
+    #[arg(long, value_name = "FILE", requires = "certificate_key")]
     certificate: Option<PathBuf>,
     /// The certificate's secret key, PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
@@ -101,6 +102,7 @@ const MIN_CONNECTIONS: usize = 16;
 /// A directory that serves.
 pub(crate) struct DirectoryService {
     directory: Arc<Directory>,
+    store: SqlStore,
     public_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
     pin: Pin,
@@ -167,7 +169,14 @@ impl Service for DirectoryService {
     fn check(args: &Args) -> Result<(), Failure> {
         let args = &args.fixed;
         // One of its own it makes when it starts.
-        let certificate = if args.self_signed { Ok(()) } else { certificate(args).map(drop) };
+        let certificate = match &args.certificate {
+            _ if args.self_signed => Ok(()),
+            Some(_) => certificate(args).map(drop),
+            None => Err(Failure::usage(
+                "the directory has no certificate",
+                "give --certificate and --certificate-key, or --self-signed for one that clients check by its pin",
+            )),
+        };
         let client_ca = args.client_ca.as_ref().map(|path| {
             DirectoryBuilder::check_client_ca(path)
                 .map_err(|error| server_key::of_file(path, &error).of_option("client-ca"))
@@ -188,9 +197,10 @@ impl Service for DirectoryService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let bound = bind(&args.fixed).await?;
+        let store = args.fixed.location.open_or_create_database().await?;
+        let bound = bind(&args.fixed, store.clone()).await?;
         let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());
-        Ok(Self { directory: Arc::new(bound.serve()), public_addr, admin_addr, pin })
+        Ok(Self { directory: Arc::new(bound.serve()), store, public_addr, admin_addr, pin })
     }
 
     async fn reload(&mut self, _: &Args) -> Result<(), Failure> {
@@ -215,6 +225,7 @@ impl Service for DirectoryService {
 
     async fn stop(self, within: Duration) -> String {
         let stats = self.directory.shutdown(within).await;
+        self.store.close().await;
         let events = DirectoryEvent::ALL.map(|event| (event.name(), stats.count(event)));
         let refusals = Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal)));
         nonzero_counts(events.into_iter().chain(refusals)).trim_start_matches(", ").to_owned()
@@ -228,10 +239,9 @@ fn max_connections(file_limit: Option<u64>) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
-async fn bind(args: &Fixed) -> Result<BoundDirectory, Failure> {
+async fn bind(args: &Fixed, store: SqlStore) -> Result<BoundDirectory, Failure> {
     let schedule = schedule(args)?;
     let certificate = certificate(args)?;
-    let store = args.location.open_or_create_database().await?;
 
     let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
     let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD, SecretKey};
 use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Error, Retry};
+use pssst_support::Backoff;
 use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
@@ -50,6 +51,10 @@ pub(crate) struct Fixed {
     /// Most datagrams in flight at each listening address; more are dropped.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_in_flight: u32,
+    /// How long to wait at the start until the name of the server is found and the directory
+    /// answers: a machine may start before its network.
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = durations::timeout_or_none)]
+    wait_for_network: Duration,
     /// Forward datagrams without waiting for replies.
     #[arg(long)]
     one_way: bool,
@@ -203,7 +208,7 @@ impl Service for ProxyService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let (client, directory) = connect(args, None).await?;
+        let (client, directory) = connect_patiently(args).await?;
         let bound = Proxy::builder(client)
             .max_in_flight(args.fixed.max_in_flight as usize)
             .one_way(args.fixed.one_way)
@@ -249,6 +254,25 @@ impl Service for ProxyService {
         let stats = self.proxy.shutdown(within).await;
         let drops = nonzero_counts(stats.drops().map(|(cause, count)| (cause.name(), count)));
         format!("received {}, replied {}{drops}", stats.received, stats.replies)
+    }
+}
+
+/// Connects as [`connect`] does, and tries again for a while if that fails for a cause that may
+/// pass.
+async fn connect_patiently(args: &Args) -> Result<(Client, Option<DirectoryClient>), Failure> {
+    let deadline = Instant::now() + args.fixed.wait_for_network;
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+    loop {
+        let failure = match connect(args, None).await {
+            Err(failure) if !failure.is_usage() => failure,
+            outcome => return outcome,
+        };
+        let pause = backoff.next_delay();
+        if Instant::now() + pause > deadline {
+            return Err(failure);
+        }
+        tracing::warn!(cause = failure.what(), "cannot start yet; trying again");
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -46,7 +46,8 @@ fn key_check(expected: Pin) -> KeyCheck {
         if found == expected {
             return Ok(());
         }
-        tracing::warn!(%expected, %found, "the certificate does not match the pin");
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        Err(rustls::Error::General(format!(
+            "its certificate has the pin {found}, not {expected}: it is another directory, or another machine is in between"
+        )))
     })
 }

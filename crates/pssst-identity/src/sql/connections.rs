@@ -65,6 +65,12 @@ impl Connections {
     }
 }
 
+impl Connections {
+    pub(super) async fn close(&self) {
+        self.current.lock().await.pool.close().await;
+    }
+}
+
 /// Returns which file is at the path. If there is none, SQLite would create an empty one.
 fn file_at(path: Option<&PathBuf>) -> Result<Option<FileId>, Error> {
     let Some(path) = path else { return Ok(None) };

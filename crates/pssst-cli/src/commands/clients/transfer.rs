@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{Identity, ListQuery, NewIdentity};
@@ -15,14 +16,14 @@ use pssst_service::stderr::notice;
 use pssst_support::byte_order_mark;
 
 /// Clients that are added at once.
-const PIECE: usize = 10_000;
+const PIECE: usize = 2_000;
 /// Length of a line at most, in bytes: name, labels and key with room to spare.
 const MAX_LINE_LEN: u64 = 64 * 1024;
 
 /// Add all clients of a file that `export` wrote.
 ///
 /// A JSON object a line: `key` and `name` are needed; `labels`, `state`, `created` and `expires`
-/// are kept. Added by 10,000 at a time: all of those or, if one of them cannot be, none.
+/// are kept. Added by 2,000 at a time: all of those or, if one of them cannot be, none.
 #[derive(clap::Args, Debug)]
 pub(super) struct Import {
     /// The file; `-` is standard input.
@@ -59,6 +60,7 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
     };
     let mut reader = BufReader::new(reader);
     let (mut number, mut added, mut piece) = (0, 0, Vec::new());
+    let (start, mut last_notice) = (Instant::now(), Instant::now());
     loop {
         number += 1;
         let mut line = String::new();
@@ -82,8 +84,14 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
             let len = piece.len();
             store.add_all(piece).await.map_err(|error| up_to(failure(&error), number, added))?;
             added += len;
+            if last_notice.elapsed() >= Duration::from_secs(1) {
+                last_notice = Instant::now();
+                let per_second = added as u128 * 1000 / start.elapsed().as_millis().max(1);
+                notice(format_args!("{added} clients added so far, {per_second} per second"));
+            }
         }
         if len == 0 {
+            store.close().await;
             notice(format_args!("{added} clients added"));
             return Ok(());
         }

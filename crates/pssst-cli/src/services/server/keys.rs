@@ -13,9 +13,10 @@ use pssst_service::{Failure, FollowedFile};
 
 /// The files that have the server's keys.
 #[derive(clap::Args, Debug)]
+#[group(required = true, multiple = true)]
 pub(super) struct KeyOptions {
     /// The server's secret key. Give more files, most used first, while one key replaces another.
-    #[arg(long, value_name = "FILE", required_unless_present = "keys", conflicts_with = "keys")]
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
     /// A schedule of secret keys (`pssst keys init`). The server follows it: keys change at the
     /// times in it.
