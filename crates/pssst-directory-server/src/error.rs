@@ -49,7 +49,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
-            Self::Exposed(mode) => write!(f, "other users can read the secret keys in it (mode {mode:04o})"),
+            Self::Exposed(mode) => {
+                write!(f, "other users can read or change it (mode {mode:04o}), and it should hold secret keys")
+            }
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::TooLong { limit } => write!(f, "it is longer than {limit} bytes"),
             Self::NoCurrentKey => f.write_str("no key is in force now"),

@@ -118,7 +118,7 @@ impl FromStr for Upstream {
         }
         if let Some((scheme @ ("udp" | "tcp"), address)) = text.split_once("://") {
             let address = address.strip_suffix('/').unwrap_or(address);
-            host_port::split(address).ok().filter(|(_, port)| *port > 0).ok_or_else(refused)?;
+            host_port::target(address).map_err(|_| refused())?;
             let address = address.to_owned();
             return Ok(Self(if scheme == "udp" { Location::Udp(address) } else { Location::Tcp(address) }));
         }

@@ -22,8 +22,11 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
     if !host.contains('%') {
         return Err(format!("{host} is a name; {EXPECTED}"));
     }
-    let addresses = host_port::resolve(text).map_err(|_| "this machine has no such network interface".to_owned())?;
-    addresses.into_iter().next().ok_or_else(|| EXPECTED.to_owned())
+    let addresses = host_port::resolve(&format!("[{host}]:1"));
+    let addresses = addresses.map_err(|_| "this machine has no such network interface".to_owned())?;
+    let mut address = addresses.into_iter().next().ok_or(EXPECTED)?;
+    address.set_port(port);
+    Ok(address)
 }
 
 #[cfg(test)]
@@ -37,7 +40,7 @@ mod tests {
             ("[::]:45678", "[::]:45678"),
             ("localhost:45678", "127.0.0.1:45678"),
             #[cfg(target_os = "linux")]
-            ("[fe80::1%lo]:7", "[fe80::1%1]:7"),
+            ("[fe80::1%lo]:0", "[fe80::1%1]:0"),
         ] {
             assert_eq!(listen(text).map(|address| address.to_string()).as_deref(), Ok(expected));
         }

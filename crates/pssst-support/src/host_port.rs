@@ -38,13 +38,24 @@ fn is_of_a_name(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '-' | '.' | '_')
 }
 
+/// Splits a host and a port that can be sent to.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`], also for port 0.
+pub fn target(text: &str) -> io::Result<(&str, u16)> {
+    match split(text)? {
+        (_, 0) => Err(io::Error::new(io::ErrorKind::InvalidInput, "nothing can be sent to port 0")),
+        target => Ok(target),
+    }
+}
+
 /// Asks the system for the addresses of `HOST:PORT`. Blocks.
 ///
 /// # Errors
-/// The errors of [`split`] and of the system; [`io::ErrorKind::NotFound`] for a name without
+/// The errors of [`target`] and of the system; [`io::ErrorKind::NotFound`] for a name without
 /// addresses.
 pub fn resolve(text: &str) -> io::Result<Vec<SocketAddr>> {
-    let (host, port) = split(text)?;
+    let (host, port) = target(text)?;
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
     if addresses.is_empty() { Err(io::Error::new(io::ErrorKind::NotFound, "it has no address")) } else { Ok(addresses) }
 }
@@ -98,6 +109,7 @@ mod tests {
             assert_eq!((address.scope_id(), address.port()), (1, 7), "{text}");
         }
         assert!(resolve("[fe80::1%nosuch]:7").is_err());
+        assert!(resolve("127.0.0.1:0").is_err());
         assert_eq!(resolve("127.0.0.1:7").unwrap(), ["127.0.0.1:7".parse().unwrap()]);
     }
 }

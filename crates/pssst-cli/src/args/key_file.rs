@@ -34,7 +34,8 @@ pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Fai
         Some(mode) => Err(Failure::new(
             format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
             format!(
-                "treat the secret as exposed and make a new one; or, if no other user had access: chmod 600 {}",
+                "if it is a public key, give the file of the secret one; else treat the secret as exposed and make a new one, \
+                 or, if no other user had access: chmod 600 {}",
                 path.display()
             ),
         )),

@@ -67,9 +67,26 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     span.and_then(|span| Timestamp::now().checked_add(span).ok()).ok_or_else(|| EXPECTED.into())
 }
 
+/// Returns a time that [`time`] reads, but a time span is as long ago.
+pub(crate) fn past_time(text: &str) -> Result<Timestamp, String> {
+    let span = durations::span(text).ok().filter(|_| text.contains(|byte: char| byte.is_ascii_alphabetic()));
+    match span.and_then(|span| Timestamp::now().checked_sub(span).ok()) {
+        Some(time) => Ok(time),
+        None => time(text).map_err(|error| error.replace("a time span from now", "how long ago")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_may_be_as_long_ago() {
+        let ago = Timestamp::now().duration_since(past_time("1d").unwrap()).as_secs();
+        assert!((86_400..=86_410).contains(&ago), "{ago}");
+        assert_eq!(past_time("2026-01-31").map(|time| time.to_string()), Ok("2026-01-31T00:00:00Z".into()));
+        assert!(past_time("soon").unwrap_err().contains("how long ago"));
+    }
 
     #[test]
     fn times_are_dates_moments_or_spans() {

@@ -53,7 +53,7 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
     /// Returns a client of the directory, which takes this suite only if there is one; `None`
     /// without `--directory`.
     fn client(&self, suite: Option<Suite>) -> Result<Option<DirectoryClient>, Failure> {
-        let Some(url) = &self.directory else { return Ok(None) };
+        let Some(url) = &self.directory else { return self.refuse_options_of_a_directory().map(|()| None) };
         let mut builder = DirectoryClient::builder(url);
         if let Some(suite) = suite {
             builder = builder.suites([suite]);
@@ -67,7 +67,29 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
         if let Some(file) = &self.key_cache {
             builder = builder.cache(file);
         }
-        builder.build().map(Some).map_err(|error| failure(&error).of_option("directory"))
+        builder.build().map(Some).map_err(|error| match error {
+            Error::Syntax(_) => failure(&error).with_context(url).into_usage().of_option("directory"),
+            error => failure(&error).of_option("directory-ca"),
+        })
+    }
+}
+
+impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
+    /// Clap passes over what an option requires if that conflicts with another option.
+    fn refuse_options_of_a_directory(&self) -> Result<(), Failure> {
+        let options = [
+            ("pin", self.pin.is_some()),
+            ("directory-ca", self.directory_ca.is_some()),
+            ("key-cache", self.key_cache.is_some()),
+        ];
+        match options.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Failure::usage(
+                format!("--{option} is for the keys of a directory, and there is none"),
+                "give --directory URL instead of --server-key, or omit it",
+            )
+            .of_option(option)),
+        }
     }
 }
 
@@ -170,7 +192,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
             "is the address right, does it run, and is its certificate trusted? One without a public authority is given by \
              --pin, as `pssst directory` prints it, or by --directory-ca FILE"
         }
-        Error::Syntax(_) => "check the address of the directory: https://HOST[:PORT]",
+        Error::Syntax(_) => "give the address of the directory: https://HOST[:PORT]",
         Error::NoCurrentKey => "ask the directory's operator: its keys have expired",
         Error::NoCommonSuite => "omit --suite, or give one that `pssst keys fetch` shows",
         Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",

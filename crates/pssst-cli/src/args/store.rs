@@ -1,5 +1,6 @@
 //! Where the clients are kept.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pssst_identity::{Error, Identity, IdentityStore, SqlStore};
@@ -23,20 +24,22 @@ impl Location {
 
     /// Opens any store, and creates its file if it is missing: for the commands that add clients.
     pub(crate) async fn open_or_create(&self) -> Result<Arc<dyn IdentityStore>, Failure> {
-        pssst_identity::open(&self.store, &actor()).await.map_err(|error| location_failure(&error))
+        check(&self.store)?;
+        pssst_identity::open(&self.store, &actor()).await.map_err(|error| location_failure(&self.store, &error))
     }
 
     /// Opens a database that exists: only databases have tokens and an audit log.
     pub(crate) async fn open_database(&self) -> Result<SqlStore, Failure> {
         self.check()?;
-        let store = SqlStore::open_existing(&self.store).await.map_err(|error| failure(&error))?;
+        let store =
+            SqlStore::open_existing(&self.store).await.map_err(|error| location_failure(&self.store, &error))?;
         Ok(store.with_actor(actor()))
     }
 
     /// Opens a database, and creates its file if it is missing.
     pub(crate) async fn open_or_create_database(&self) -> Result<SqlStore, Failure> {
         self.check()?;
-        let store = SqlStore::open(&self.store).await.map_err(|error| failure(&error))?;
+        let store = SqlStore::open(&self.store).await.map_err(|error| location_failure(&self.store, &error))?;
         Ok(store.with_actor(actor()))
     }
 
@@ -49,21 +52,25 @@ impl Location {
             )
             .of_option("store"));
         }
-        let checked = pssst_identity::check_location(&self.store).map(drop);
-        checked.map_err(|error| location_failure(&error).of_option("store"))
+        check(&self.store).map(drop).map_err(|failure| failure.of_option("store"))
     }
 }
 
 /// Opens `file:`, `sqlite:` or `postgres:`. A file must exist.
 pub(crate) async fn open(location: &str) -> Result<Arc<dyn IdentityStore>, Failure> {
-    pssst_identity::open_existing(location, &actor()).await.map_err(|error| location_failure(&error))
+    check(location)?;
+    pssst_identity::open_existing(location, &actor()).await.map_err(|error| location_failure(location, &error))
+}
+
+/// Returns the file that a location names, without opening it.
+fn check(location: &str) -> Result<Option<PathBuf>, Failure> {
+    pssst_identity::check_location(location).map_err(|error| location_failure(location, &error))
 }
 
 /// Returns whether a location may be one and, if it is a file, whether that exists. Nothing is
 /// opened.
 pub(crate) fn check_existing(location: &str) -> Result<(), Failure> {
-    let file = pssst_identity::check_location(location).map_err(|error| location_failure(&error))?;
-    match file.filter(|path| path.try_exists().is_ok_and(|exists| !exists)) {
+    match check(location)?.filter(|path| path.try_exists().is_ok_and(|exists| !exists)) {
         Some(path) => Err(failure(&Error::Missing(path))),
         None => Ok(()),
     }
@@ -101,15 +108,27 @@ fn actor() -> String {
     format!("cli:{}", user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into()))
 }
 
-/// Returns the failure of a store. Its location may hold a password, and is not shown.
-fn location_failure(error: &Error) -> Failure {
+/// Returns the failure of a store. Its location may hold a password, and is not shown as a whole.
+fn location_failure(location: &str, error: &Error) -> Failure {
+    let name = || match pssst_identity::check_location(location) {
+        Ok(Some(path)) => path.display().to_string(),
+        _ => format!("PostgreSQL at {}", authority(location)),
+    };
     match error {
         Error::Syntax(_) => Failure::usage(
             format!("this is not a location of clients: {error}"),
             "say what it is: file:clients.txt, sqlite:clients.db or postgres://pssst@localhost/pssst",
         ),
+        Error::Line { .. } | Error::Database(_) | Error::Corrupt(_) => failure(error).with_context(name()),
         _ => failure(error),
     }
+}
+
+/// Returns the host and the port of a URL, without user and password.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 /// What went wrong, and what to do.

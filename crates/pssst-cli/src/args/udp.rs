@@ -12,7 +12,7 @@ pub(crate) fn resolve(server: &str) -> Result<Vec<SocketAddr>, Failure> {
 
 /// Returns whether this may be a server's name and port. Name servers are not asked.
 pub(crate) fn check_server(server: &str) -> Result<(), Failure> {
-    host_port::split(server).map(drop).map_err(|error| cannot_find(server, &error).of_option("server"))
+    host_port::target(server).map(drop).map_err(|error| cannot_find(server, &error).of_option("server"))
 }
 
 /// Why a server's name is of no use.

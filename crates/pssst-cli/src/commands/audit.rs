@@ -53,8 +53,8 @@ struct Archive {
     /// The new file, readable by its owner only.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Move entries from before this time: a date or a time.
-    #[arg(long, value_name = "TIME", value_parser = options::time)]
+    /// Move entries from before this time: a date, a time, or how long ago (`365d`).
+    #[arg(long, value_name = "TIME", value_parser = options::past_time)]
     before: Timestamp,
     #[command(flatten)]
     location: Location,

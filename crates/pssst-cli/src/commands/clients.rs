@@ -141,6 +141,9 @@ async fn add(args: &Add) -> Result<(), Failure> {
         .and_then(|new| new.with_labels(args.label.iter().cloned().collect()))
         .map_err(|error| failure(&error))?
         .with_expiry(args.expires);
+    if args.expires.is_some_and(|expires| expires <= Timestamp::now()) {
+        notice(format_args!("{} has expired already: servers refuse it", args.name));
+    }
     let store = args.location.open_or_create().await?;
     let identity = store.add(new).await.map_err(|error| failure(&error))?;
     store.close().await;

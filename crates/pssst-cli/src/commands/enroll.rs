@@ -51,8 +51,9 @@ fn token(file: &Path, access: &Access) -> Result<Token, Failure> {
     }
     let text = key_file::read_secret_text(file, access)?;
     text.parse().map_err(|_| {
+        let name = if file == Path::new("-") { Path::new("standard input") } else { file };
         Failure::new(
-            format!("{} has no token", file.display()),
+            format!("{} has no token", name.display()),
             "a token is what `pssst token create` printed: pssst-token- and 81 more characters",
         )
     })

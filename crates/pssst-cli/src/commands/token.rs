@@ -87,7 +87,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     })
 }
 
+/// As the directory has it.
+const MAX_VALIDITY: Duration = Duration::from_hours(366 * 24);
+
 async fn create(args: &Create) -> Result<(), Failure> {
+    if args.valid > MAX_VALIDITY {
+        return Err(Failure::usage("a token is valid for 366 days at most", "give a shorter time with --valid"));
+    }
     let expires = Timestamp::now()
         .checked_add(args.valid)
         .and_then(|time| time.round(Unit::Second))

@@ -6,6 +6,7 @@ mod crash;
 mod limits;
 mod manager;
 mod metrics;
+mod mistakes;
 mod pool;
 mod process;
 mod reload;

@@ -1,9 +1,11 @@
 //! How a client authenticates its directory.
 
+use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 
-use pssst_support::tls::{self, AuthoritiesError, KeyCheck, client_config};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use pssst_support::tls::{self, KeyCheck, client_config};
+use rustls::{CertificateError, ClientConfig};
 
 use crate::{Error, Pin};
 
@@ -24,20 +26,19 @@ impl Trust {
     pub(super) fn config(self) -> Result<ClientConfig, Error> {
         let trust = match self {
             Self::System => tls::Trust::System,
-            Self::File(path) => tls::Trust::Authorities(authorities(&std::fs::read(path)?)?),
-            Self::Pem(pem) => tls::Trust::Authorities(authorities(&pem)?),
+            Self::File(path) => {
+                let named = |cause: &dyn Display| format!("{}: {cause}", path.display());
+                let pem = std::fs::read(&path).map_err(|error| io::Error::new(error.kind(), named(&error)))?;
+                let authorities = tls::authorities(&pem).map_err(|error| Error::Trust(named(&error).into()))?;
+                tls::Trust::Authorities(authorities)
+            }
+            Self::Pem(pem) => {
+                tls::Trust::Authorities(tls::authorities(&pem).map_err(|error| Error::Trust(error.into()))?)
+            }
             Self::Pin(pin) => tls::Trust::Key(key_check(pin)),
         };
         client_config(trust, &["http/1.1"]).map_err(|error| Error::Trust(error.into()))
     }
-}
-
-/// Reads authorities in PEM, at least one.
-fn authorities(pem: &[u8]) -> Result<RootCertStore, Error> {
-    tls::authorities(pem).map_err(|error| match error {
-        AuthoritiesError::Invalid(error) => Error::Trust(error.into()),
-        AuthoritiesError::NoCertificates => Error::Syntax("certificates of authorities in PEM"),
-    })
 }
 
 fn key_check(expected: Pin) -> KeyCheck {

@@ -58,7 +58,7 @@ struct Known {
 
 /// Asks the system for the addresses of `HOST:PORT`.
 pub(crate) async fn lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host(host_port::split(name)?).await?.collect())
+    Ok(tokio::net::lookup_host(host_port::target(name)?).await?.collect())
 }
 
 impl Resolver {

@@ -95,6 +95,13 @@ impl Keys {
 }
 
 fn keyring(secrets: &[SecretKey]) -> Result<Keyring, Failure> {
+    let publics: Vec<_> = secrets.iter().map(SecretKey::public_key).collect();
+    if let Some((_, key)) = publics.iter().enumerate().find(|(place, key)| publics[..*place].contains(key)) {
+        return Err(Failure::usage(
+            format!("the secret key of {key} is given twice"),
+            "every key makes junk more expensive to refuse: give each key once",
+        ));
+    }
     let mut secrets = secrets.iter().cloned();
     let first = secrets.next().ok_or_else(|| Failure::usage("no secret key", "give one with --secret-key FILE"))?;
     secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
