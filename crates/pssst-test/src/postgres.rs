@@ -104,6 +104,31 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// Returns a backup of a database, as `pg_dump` writes it.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub fn dump(url: &str) -> String {
+        let output = Command::new(find_programs().join("pg_dump")).arg("--no-owner").arg(url).output();
+        let output = output.expect("pg_dump runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Replaces a database by what [`dump`](Self::dump) returned, and disconnects its users.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn restore(&self, url: &str, dump: &str) {
+        let (_, name) = url.rsplit_once('/').expect("the name of a database");
+        Self::sql(&self.url(), &format!("DROP DATABASE {name} WITH (FORCE)"));
+        Self::sql(&self.url(), &format!("CREATE DATABASE {name}"));
+        let mut psql = Command::new(find_programs().join("psql"));
+        psql.arg(url).args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]);
+        let output = crate::output(&mut psql, dump);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Stops the server at once, even with clients connected.
     ///
     /// # Panics

@@ -1,8 +1,10 @@
 //! A fleet from its beginning: keys, directory, tokens, devices, servers, all as processes of the
 //! program on loopback.
 
+mod backup;
 mod configuration;
 mod crash;
+mod day;
 mod limits;
 mod manager;
 mod metrics;

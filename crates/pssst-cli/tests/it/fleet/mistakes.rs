@@ -1,11 +1,13 @@
-//! Mistakes at the command line: each message names the thing, the cause and a remedy that is right.
+//! Mistakes at the command line: each message names the thing, the cause and a remedy that is
+//! right.
 
 use std::fmt::Write;
 
 use crate::fleet::process::Fleet;
 
-/// What is typed, and what standard error has to say: the thing and the cause, then the remedy. An
-/// empty remedy: clap's own usage line or tip is one. `K` in an argument is the server's public key.
+/// A command line, what standard error has to say (thing and cause), and the remedy. An
+/// empty remedy: clap's own usage line or tip is one. `K` in an argument is the server's public
+/// key.
 type Mistake = (&'static str, &'static [&'static str], &'static str);
 
 const CHECK_PATH: &str = "check the path";
