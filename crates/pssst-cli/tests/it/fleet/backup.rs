@@ -76,7 +76,7 @@ fn lives_through_a_restore(store: &Store) {
     }
     let (directory, url, _) = start_directory(&fleet, &store.location);
 
-    // Life goes on.
+    // The fleet is used.
     fleet.stdout(&["keys", "rotate", "keys.json", "--compromised"]);
     clients(&["revoke", "two"]);
     clients(&["add", "late", "late.pub"]);
@@ -104,7 +104,7 @@ fn lives_through_a_restore(store: &Store) {
     let (directory, url, restored_pin) = start_directory(&fleet, &store.location);
     assert_eq!(restored_pin, pin, "clients need no other pin");
 
-    // What the backup has is served, with the clients' caches of before; what came later is not
+    // Clients of the backup are served, with their caches from before; what came later is not
     // there, and has to be done again.
     std::fs::remove_file(fleet.path("cache")).unwrap();
     wait_for("a client of the backup is served", || is_served(&url, "one.key"));

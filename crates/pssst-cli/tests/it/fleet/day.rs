@@ -31,7 +31,7 @@ struct Device {
     answered: AtomicU64,
 }
 
-/// What the load has seen since the last look.
+/// The load since the last look.
 struct Figures {
     asked: u64,
     answered: u64,
