@@ -119,7 +119,13 @@ impl AccessPolicy {
             return KeyCheck::RejectUnknown;
         };
         match client.state {
-            State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => return KeyCheck::Accept,
+            State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => {
+                return match self.unknown_clients {
+                    UnknownClients::Refuse => KeyCheck::Accept,
+                    // As much work as for a key that is not enrolled: the time tells nothing.
+                    UnknownClients::Allow => KeyCheck::Validate,
+                };
+            }
             State::Enrolled => refuse(&self.counts.expired, RefusedCause::Expired),
             State::Suspended => refuse(&self.counts.suspended, RefusedCause::Suspended),
             State::Revoked => refuse(&self.counts.revoked, RefusedCause::Revoked),
@@ -164,6 +170,7 @@ mod tests {
 
         let passing = AccessPolicy::new(snapshot, UnknownClients::Allow);
         assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
+        assert_eq!(passing.check(&key(1)), KeyCheck::Validate);
         assert_eq!(passing.check(&key(4)), KeyCheck::RejectInactive);
         assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, ..AccessStats::default() });
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use pssst_support::sync::lock;
 
-use fingerprints::{Fingerprint, Fingerprints};
+use fingerprints::Fingerprints;
 use key::{Hashed, Key};
+use pssst::TAG_LEN;
 use ring::Ring;
 
 mod fingerprints;
@@ -22,8 +23,8 @@ mod ring;
 /// reveals the difference of the messages and the authentication key. While the cache remembers,
 /// the handler is not asked a second time.
 ///
-/// A forgotten reply leaves a fingerprint of 16 bytes for several times as long. Asked again, the
-/// handler may give the same answer; another one is refused.
+/// A forgotten reply leaves a fingerprint, its tag of 16 bytes, for several times as long. Asked
+/// again, the handler may give the same answer; another one is refused.
 ///
 /// It narrows that flaw and does not remove it: a cache forgets (the oldest reply first, and
 /// sometimes one before its turn), another server of the pool has another cache, and a restart
@@ -38,8 +39,6 @@ mod ring;
 /// Sources are hostile, so the places in the tables depend on a secret of this process.
 pub(crate) struct ReplyCache {
     hasher: RandomState,
-    /// Compute the fingerprints.
-    fingerprint_hashers: [RandomState; 2],
     /// A power of two. Each has its own allocation, so workers that use different ones share no
     /// cache line.
     shards: Box<[Arc<Mutex<Shard>>]>,
@@ -59,7 +58,6 @@ pub(crate) enum Entry<R> {
 /// handled.
 #[must_use = "dropped, it lets the next copy of the request be handled"]
 pub(crate) struct PendingEntry {
-    fingerprint_hashers: [RandomState; 2],
     shard: Arc<Mutex<Shard>>,
     key: Key,
 }
@@ -79,8 +77,7 @@ impl ReplyCache {
             shards /= 2;
         }
         let shard = |_| Arc::new(Mutex::new(Shard::new(capacity / shards)));
-        let fingerprint_hashers = [RandomState::new(), RandomState::new()];
-        Self { hasher: RandomState::new(), fingerprint_hashers, shards: (0..shards).map(shard).collect() }
+        Self { hasher: RandomState::new(), shards: (0..shards).map(shard).collect() }
     }
 
     /// Looks a request up, and adds an entry if it is new. Of several threads with the same value
@@ -94,8 +91,7 @@ impl ReplyCache {
         if let Some(reply) = shard.replies.find(&key) {
             Entry::Repeated(repeat(reply))
         } else if shard.in_progress.insert(key) {
-            let fingerprint_hashers = self.fingerprint_hashers.clone();
-            Entry::New(PendingEntry { fingerprint_hashers, shard: Arc::clone(mutex), key })
+            Entry::New(PendingEntry { shard: Arc::clone(mutex), key })
         } else {
             Entry::InProgress
         }
@@ -108,7 +104,8 @@ impl PendingEntry {
     /// be sent.
     #[must_use]
     pub(crate) fn finish(self, reply: &[u8]) -> bool {
-        let fingerprint: Fingerprint = self.fingerprint_hashers.each_ref().map(|hasher| hasher.hash_one(reply));
+        // The tag depends on the whole message, and on nothing but the message for one request.
+        let fingerprint = reply.last_chunk::<TAG_LEN>().copied().unwrap_or_default();
         let mut shard = lock(&self.shard);
         let agrees = shard.fingerprints.agrees(&self.key, fingerprint);
         if agrees {
@@ -255,15 +252,16 @@ mod tests {
     #[test]
     fn a_second_answer_is_refused_long_after_the_first_was_forgotten() {
         let cache = ReplyCache::new(1 << 20);
-        assert!(new_entry(&cache, 1).finish(b"sealed"));
+        let (sealed, another) = ([1; 84], [2; 84]);
+        assert!(new_entry(&cache, 1).finish(&sealed));
         for number in 2..8000 {
             assert!(new_entry(&cache, number).finish(&[1; 84]));
         }
         assert_eq!(repeated(&cache, 1), None);
-        assert!(!new_entry(&cache, 1).finish(b"another"));
+        assert!(!new_entry(&cache, 1).finish(&another));
         assert_eq!((repeated(&cache, 1), in_progress(&cache)), (None, 0));
-        assert!(new_entry(&cache, 1).finish(b"sealed"));
-        assert_eq!(repeated(&cache, 1).as_deref(), Some(&b"sealed"[..]));
+        assert!(new_entry(&cache, 1).finish(&sealed));
+        assert_eq!(repeated(&cache, 1).as_deref(), Some(&sealed[..]));
     }
 
     #[test]

@@ -21,7 +21,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect, sync_playwright
 
 POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-PAGES = ["/", "/tokens", "/tokens?all=true", "/keys", "/keys/rotate", "/audit"]
+PAGES = ["/", "/refused", f"/refused/{'09' * 32}/enrol", "/tokens", "/tokens?all=true", "/keys", "/keys/rotate", "/audit"]
 HOSTILE = "<script>alert(1)</script>"
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}

@@ -142,7 +142,8 @@ impl Forwarder {
             }
             Ok(None) => add(&counters.one_way),
             Err(error @ Error::Timeout { .. }) => {
-                self.shared.log.failed(&error);
+                let suite = self.shared.client.load().suite().number();
+                self.shared.log.failed(&format_args!("{error}; the requests were of suite {suite:#06x}"));
                 counters.dropped(Drop::TimedOut);
             }
             Err(Error::TooLarge { .. }) => counters.dropped(Drop::RequestTooLarge),

@@ -1,9 +1,11 @@
 //! Fingerprints of replies, which outlive the replies themselves.
 
+use pssst::TAG_LEN;
+
 use super::key::Key;
 
-/// A hash of a sealed reply that only this process can compute.
-pub(super) type Fingerprint = [u64; 2];
+/// The tag of a sealed reply.
+pub(super) type Fingerprint = [u8; TAG_LEN];
 
 /// The fingerprints of recent replies: small sets, where the newest overwrites the oldest.
 pub(super) struct Fingerprints(Box<[Set]>);
@@ -60,26 +62,32 @@ mod tests {
         Key { hash, exchange_value: [0; 32] }
     }
 
+    fn tag(first: u8, last: u8) -> Fingerprint {
+        let mut tag = [0; TAG_LEN];
+        (tag[0], tag[15]) = (first, last);
+        tag
+    }
+
     #[test]
     fn another_reply_to_the_same_request_is_noticed() {
         let mut table = Fingerprints::new(10_000);
         for hash in [0, 7, u64::MAX] {
-            assert!(table.agrees(&key(hash), [1, 2]));
-            assert!(table.agrees(&key(hash), [1, 2]));
-            assert!(!table.agrees(&key(hash), [1, 3]) && !table.agrees(&key(hash), [0, 2]));
-            assert!(table.agrees(&key(hash), [1, 2]), "the first one stays");
+            assert!(table.agrees(&key(hash), tag(1, 2)));
+            assert!(table.agrees(&key(hash), tag(1, 2)));
+            assert!(!table.agrees(&key(hash), tag(1, 3)) && !table.agrees(&key(hash), tag(0, 2)));
+            assert!(table.agrees(&key(hash), tag(1, 2)), "the first one stays");
         }
     }
 
     #[test]
     fn the_oldest_is_forgotten_first() {
         let mut table = Fingerprints::new(size_of::<Set>());
-        for hash in 1..=20 {
-            assert!(table.agrees(&key(hash), [hash, 0]));
+        for number in 1..=20 {
+            assert!(table.agrees(&key(number.into()), tag(number, 0)));
         }
-        assert!((13..=20).all(|hash| !table.agrees(&key(hash), [0, 0])));
-        assert!(table.agrees(&key(1), [0, 0]));
+        assert!((13..=20).all(|hash| !table.agrees(&key(hash), tag(0, 0))));
+        assert!(table.agrees(&key(1), tag(0, 0)));
         let mut none = Fingerprints::new(0);
-        assert!(none.agrees(&key(1), [1, 1]) && none.agrees(&key(1), [2, 2]));
+        assert!(none.agrees(&key(1), tag(1, 1)) && none.agrees(&key(1), tag(2, 2)));
     }
 }

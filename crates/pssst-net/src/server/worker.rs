@@ -228,10 +228,6 @@ impl RequestProcessor {
 
     /// Opens a batch and gives its requests to the handler. The stack keeps nothing of it.
     fn open(&mut self, batch: &mut ReceiveBatch) {
-        on_wiped_stack(|| self.open_each(batch));
-    }
-
-    fn open_each(&mut self, batch: &mut ReceiveBatch) {
         let received = Instant::now();
         self.counts.received.add(batch.len() as u64);
         self.counts.batch_size.record(batch.len() as u64);
@@ -258,13 +254,18 @@ impl RequestProcessor {
         // The caller's code may panic, and that must end no worker: then no request is admitted.
         let check =
             |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| config.check(key))).unwrap_or(KeyCheck::RejectUnknown);
-        config.server().open_batch(packets, check, |place, outcome| {
-            let source = sources[place];
-            match outcome {
-                Ok(request) => self.accept(&config, request, source, received),
-                Err(cause) => self.refuse(source.peer, DatagramOutcome::Refused(cause)),
-            }
-        });
+        let is_alone = packets.len() == 1;
+        let open = || {
+            config.server().open_batch(packets, check, |place, outcome| {
+                let source = sources[place];
+                match outcome {
+                    Ok(request) => self.accept(&config, request, source, received),
+                    Err(cause) => self.refuse(source.peer, DatagramOutcome::Refused(cause)),
+                }
+            });
+        };
+        // For several packets it wipes the stack itself, below all that it calls.
+        if is_alone { on_wiped_stack(open) } else { open() }
     }
 
     fn refuse(&self, peer: SocketAddr, outcome: DatagramOutcome) {

@@ -104,8 +104,7 @@ fn lives_through_a_restore(store: &Store) {
     let (directory, url, restored_pin) = start_directory(&fleet, &store.location);
     assert_eq!(restored_pin, pin, "clients need no other pin");
 
-    // Clients of the backup are served, with their caches from before; what came later is not
-    // there, and has to be done again.
+    // What came later than the backup has to be done again.
     std::fs::remove_file(fleet.path("cache")).unwrap();
     wait_for("a client of the backup is served", || is_served(&url, "one.key"));
     wait_for("the late client is unknown", || !is_served(&url, "late.key"));

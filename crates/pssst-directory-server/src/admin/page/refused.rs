@@ -33,6 +33,13 @@ pub(super) async fn list(Extension(operator): Extension<Operator>) -> Page {
     })
 }
 
+impl RefusedView {
+    /// Returns the first digits of the key. The form that enrols it shows all of them.
+    fn short_key(&self) -> &str {
+        self.key.get(..16).unwrap_or(&self.key)
+    }
+}
+
 #[derive(Template)]
 #[template(path = "enrol.html")]
 struct EnrolPage {
