@@ -172,7 +172,11 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         S::check(&args).map_err(|failure| locate(failure).into_usage())?;
         // From here on signals are queued.
         let mut signals = Signals::new()?;
-        let service = S::start(&args).await.map_err(locate)?;
+        // It may wait for a network, or for a database.
+        let service = tokio::select! {
+            started = S::start(&args) => started.map_err(locate)?,
+            () = signals.stop() => return Ok(()),
+        };
         let status = Arc::new(Status::new());
         let server = match fixed.metrics {
             Some(address) => {

@@ -156,6 +156,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::File(_) => "check the path and its permissions",
         Error::Database(_) => "check that the database runs, its location, and that this user may change its tables",
         Error::Corrupt(_) => "another program may have changed the database: restore a backup",
+        Error::ArchiveMismatch => "another operator has archived them already: see `pssst audit list`",
         _ => "try again; if it fails again, this machine cannot provide random numbers",
     };
     Failure::new(error.to_string(), remedy)

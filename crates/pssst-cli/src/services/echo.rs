@@ -91,7 +91,10 @@ impl Service for EchoService {
     }
 
     fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
-        before.live.server.opened_by_lack(&after.live.server)
+        // Without any, it accepts all suites.
+        let has_lost_suites = !before.live.suite.is_empty() && after.live.suite.is_empty();
+        let lost = before.live.server.opened_by_lack(&after.live.server);
+        lost.into_iter().chain(has_lost_suites.then_some("suite")).collect()
     }
 
     fn open_files(args: &Args) -> u64 {

@@ -140,7 +140,12 @@ impl LiveServerOptions {
 
     /// Returns the options whose lack in `after` would serve more.
     pub(crate) fn opened_by_lack(&self, after: &Self) -> Vec<&'static str> {
-        self.policy.opened_by_lack(&after.policy).collect()
+        let limits = [
+            ("rate-limit", self.rate_limit.is_some() && after.rate_limit.is_none()),
+            ("client-rate-limit", self.client_rate_limit.is_some() && after.client_rate_limit.is_none()),
+        ];
+        let lost = limits.into_iter().filter(|(_, is_lost)| *is_lost).map(|(option, _)| option);
+        self.policy.opened_by_lack(&after.policy).chain(lost).collect()
     }
 
     /// Returns whether it is said who is served: a service that others rely on is not opened by the

@@ -147,8 +147,8 @@ fn unusable_settings_are_refused() {
     }
     let builder = || DirectoryClient::builder("https://a.example:8443/");
     assert!(builder().pin(pin()).build().is_ok());
-    assert!(matches!(builder().ca_pem("").build(), Err(Error::Syntax(_))));
-    assert!(matches!(builder().ca_pem(secret(1).expose_pem().as_bytes()).build(), Err(Error::Syntax(_))));
+    assert!(matches!(builder().ca_pem("").build(), Err(Error::Trust(_))));
+    assert!(matches!(builder().ca_pem(secret(1).expose_pem().as_bytes()).build(), Err(Error::Trust(_))));
     let broken = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
     assert!(matches!(builder().ca_pem(broken).build(), Err(Error::Trust(_))));
     assert!(matches!(builder().ca_file("/nowhere/ca.pem").build(), Err(Error::File(_))));

@@ -60,6 +60,7 @@ impl Database {
         })
     }
 
+    /// Works on a connection, without the lock of the writers.
     pub(super) async fn read<T, E>(&self, work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>) -> Result<T, E>
     where
         E: From<Error>,

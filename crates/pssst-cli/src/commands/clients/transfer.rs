@@ -52,13 +52,14 @@ pub(super) async fn export(args: &Export) -> Result<(), Failure> {
 }
 
 pub(super) async fn import(args: &Import) -> Result<(), Failure> {
-    let store = args.location.open_or_create().await?;
+    // First, so that no store is created for nothing.
     let reader: Box<dyn Read> = if args.file == Path::new("-") {
         Box::new(io::stdin())
     } else {
         Box::new(File::open(&args.file).map_err(|error| cannot_read(&args.file, &error))?)
     };
     let mut reader = BufReader::new(reader);
+    let store = args.location.open_or_create().await?;
     let (mut number, mut added, mut piece) = (0, 0, Vec::new());
     let (start, mut last_notice) = (Instant::now(), Instant::now());
     loop {

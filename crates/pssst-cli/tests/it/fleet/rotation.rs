@@ -156,3 +156,18 @@ fn a_stolen_key_ends_everywhere_at_once() {
     assert!(fleet.refusal(&["keys", "take-over", "keys.json", "--above", "1"]).contains("higher generation"));
     server.stop();
 }
+
+/// A machine may start before its network, and be told to stop before it has one.
+#[test]
+fn a_proxy_that_waits_for_its_network_ends_when_it_is_told() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["server"]);
+    let proxy =
+        ["proxy", "--listen", "127.0.0.1:0", "--server", "no-such-host.invalid:1", "--server-key", "server.pub"];
+    let mut proxy = fleet.start(&[&proxy[..], &["--wait-for-network", "1h"]].concat(), 0);
+    proxy.wait_for_stderr("cannot start yet; trying again", 1);
+    proxy.wait_for_stderr("cannot find no-such-host.invalid:1", 1);
+    proxy.signal("TERM");
+    let (status, said) = proxy.wait();
+    assert!(status.success(), "{said}");
+}

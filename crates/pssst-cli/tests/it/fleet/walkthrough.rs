@@ -110,9 +110,6 @@ fn a_directory_that_is_not_the_pinned_one_is_not_believed() {
     }
     let by_name = url.replace("127.0.0.1", "localhost");
     fleet.stdout(&["keys", "fetch", "--directory", &by_name, "--directory-ca", "directory.crt"]);
-    assert!(
-        fleet
-            .refusal(&["keys", "fetch", "--directory", &url.replace("https", "http"), "--pin", &pin])
-            .contains("https")
-    );
+    let said = fleet.refusal_of_usage(&["keys", "fetch", "--directory", &url.replace("https", "http"), "--pin", &pin]);
+    assert!(said.contains("expected a URL of https://"), "{said}");
 }
