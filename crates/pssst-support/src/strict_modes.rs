@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{FileError, FileErrorCause};
+use crate::FileError;
+#[cfg(unix)]
+use crate::FileErrorCause;
 
 /// For the whole process, since all its files decide for it.
 static IS_REQUIRED: AtomicBool = AtomicBool::new(false);
