@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use pssst::OVERHEAD;
 use pssst_identity::jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -43,7 +44,7 @@ pub(super) struct Counts {
     pub(super) replies: u64,
     pub(super) later_fragments: u64,
     pub(super) dangers: u64,
-    /// Packets whose header and length are those of a packet of PSSST.
+    /// Packets that may be of PSSST by their length and by what was captured of their header.
     pub(super) understood: u64,
     /// Frames that cannot be read, by their link type.
     pub(super) unknown_links: BTreeMap<i32, u64>,
@@ -54,8 +55,10 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn packet(&mut self, dissection: &Dissection, events: &[Event]) {
         self.packets += 1;
-        let is_sound = dissection.reserved_flags == Some(0) && dissection.suite_name.is_some();
-        self.understood += u64::from(is_sound && dissection.exchange_value.is_some());
+        let is_short = dissection.length < OVERHEAD;
+        let has_other_header = dissection.flags.is_some()
+            && (dissection.reserved_flags != Some(0) || dissection.suite.is_some() && dissection.suite_name.is_none());
+        self.understood += u64::from(!is_short && !has_other_header);
         match dissection.kind {
             Some(Kind::Request) => self.requests += 1,
             Some(Kind::Reply) => self.replies += 1,
