@@ -198,7 +198,7 @@ impl KeySet {
     ///
     /// # Errors
     /// [`Error::NoCommonSuite`] when the document offers none of these suites, or else
-    /// [`Error::NoCurrentKey`] when there is no key in force.
+    /// [`Error::NoCurrentKey`] when no key of such a suite is in force.
     pub fn select(&self, now: Timestamp, accepted: &[Suite]) -> Result<CurrentKey, Error> {
         let mut suites = self.suites.iter().copied().filter(|suite| accepted.contains(suite)).peekable();
         if suites.peek().is_none() {

@@ -36,16 +36,27 @@ pub fn replace(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         Err(error) => return Err(error),
     };
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let (temporary, file) = create_beside(folder, mode)?;
+    let (temporary, file) = create_beside(folder_of(&target), mode)?;
     let written = write(file, &target, content).and_then(|()| fs::rename(&temporary, &target));
     if written.is_err() {
         // The first error is the one to report.
         drop(fs::remove_file(&temporary));
     }
     written?;
-    // The name is safe once the folder is. Elsewhere folders cannot be opened.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    sync_name(&target)
+}
+
+/// Waits until a new file's name is on the disk: syncing the file alone saves only its content.
+/// Does nothing on systems other than Unix, where folders cannot be opened.
+///
+/// # Errors
+/// Those of the system.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Locks a file for a change that [`replace`] ends. The lock is released when the returned file is

@@ -4,23 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::{FileError, FileErrorCause};
+use crate::FileErrorCause;
 
-/// Opens a file of secrets, and refuses one that users other than its owner can read or change.
+/// Refuses a file of secrets that users other than its owner can read or change.
 ///
 /// It checks the open file, not its name, which could refer to another file by then. What is not a
 /// regular file passes, a pipe for instance. On systems other than Unix all files pass: access
 /// lists are the owner's business.
-///
-/// # Errors
-/// [`FileErrorCause::Exposed`], and those of the system.
-pub fn open(path: &Path) -> Result<File, FileError> {
-    let file = File::open(path).map_err(|error| FileError::new(path, error))?;
-    check(&file).map_err(|cause| FileError::new(path, cause))?;
-    Ok(file)
-}
-
-/// Checks an open file as [`open`] does.
 ///
 /// # Errors
 /// [`FileErrorCause::Exposed`], and those of the system.
@@ -89,16 +79,14 @@ mod tests {
     fn a_file_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
-        assert!(matches!(open(&path).unwrap_err().cause, FileErrorCause::Io(_)));
         drop(create(&path).unwrap());
         assert_eq!(create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         create_if_missing(&path).unwrap();
         drop(open_or_create(&path).unwrap());
         for (mode, exposed) in [(0o600, None), (0o400, None), (0o640, Some(0o640)), (0o602, Some(0o602))] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let error = open(&path).err();
-            assert_eq!(error.as_ref().map(|error| &error.path), exposed.map(|_| &path));
-            let found = error.map(|error| if let FileErrorCause::Exposed(mode) = error.cause { mode } else { 0 });
+            let cause = check(&File::open(&path).unwrap()).err();
+            let found = cause.map(|cause| if let FileErrorCause::Exposed(mode) = cause { mode } else { 0 });
             assert_eq!(found, exposed);
         }
     }

@@ -137,10 +137,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> Failure {
         );
     }
     if let Some(what) = path.to_str().and_then(mistaken_key::digits) {
-        return Failure::usage(
-            format!("{} {what}", path.display()),
-            "copy the whole key again: `pssst pubkey FILE` prints the public one",
-        );
+        return Failure::usage(format!("{} {what}", path.display()), mistaken_key::COPY_AGAIN);
     }
     cannot("open", path, error)
 }

@@ -6,6 +6,8 @@ use pssst::{PublicKey, SecretKey};
 const DIGITS: usize = 64;
 const GENERIC: &str =
     "a key is a PEM document of an X25519 key, or 64 hexadecimal digits; `pssst keygen --out FILE` makes one";
+/// What to do about [`digits`] that are not a key.
+pub(crate) const COPY_AGAIN: &str = "copy the whole key again: `pssst pubkey FILE` prints the public one";
 const OTHER_ALGORITHM: (&str, &str) = (
     "holds a key of another algorithm than X25519",
     "make one with `pssst keygen --out FILE`, or with `openssl genpkey -algorithm X25519`",
@@ -36,7 +38,7 @@ pub(crate) fn explain(text: &str, wanted: Wanted) -> (String, &'static str) {
         return fixed(("holds a schedule of keys, not a single key", "a schedule is given with --keys FILE"));
     }
     if let Some(what) = digits(text) {
-        return (what, "copy the whole key again: `pssst pubkey FILE` prints the public one");
+        return (what, COPY_AGAIN);
     }
     if text.len() == 44 && text.ends_with('=') && !text.contains(char::is_whitespace) {
         return fixed(("holds a key in Base64, as WireGuard writes it", GENERIC));

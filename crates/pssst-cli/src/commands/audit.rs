@@ -9,6 +9,7 @@ use pssst_identity::{AuditArchive, AuditEntry, IdentityStore, SqlStore};
 use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
+use pssst_support::atomic_file;
 
 use crate::args::key_file;
 use crate::args::options;
@@ -102,7 +103,7 @@ fn line(out: &mut impl Write, entry: &AuditEntry) -> io::Result<()> {
 async fn archive(args: &Archive) -> Result<(), Failure> {
     let store = args.location.open_database().await?;
     let file = key_file::create(&args.out)?;
-    let written = write(&store, args.before, &file).await;
+    let written = write(&store, args, &file).await;
     if !matches!(written, Ok(Some(_))) {
         drop(std::fs::remove_file(&args.out));
     }
@@ -126,16 +127,13 @@ async fn archive(args: &Archive) -> Result<(), Failure> {
 }
 
 /// Writes the file, down to the disk.
-async fn write(
-    store: &SqlStore,
-    before: Timestamp,
-    file: &File,
-) -> Result<Option<AuditArchive>, pssst_identity::Error> {
+async fn write(store: &SqlStore, args: &Archive, file: &File) -> Result<Option<AuditArchive>, pssst_identity::Error> {
     let mut out = BufWriter::new(file);
-    let archive = store.export_audit_log(before, &mut out).await?;
+    let archive = store.export_audit_log(args.before, &mut out).await?;
     out.flush()?;
     drop(out);
     file.sync_all()?;
+    atomic_file::sync_name(&args.out)?;
     Ok(archive)
 }
 

@@ -100,7 +100,7 @@ async fn list_refused(
     query: Result<Query<RefusedListing>, QueryRejection>,
 ) -> Outcome<Json<RefusedList>> {
     let Query(RefusedListing { limit }) = query?;
-    let clients = operator.store.refused(limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)).await?;
+    let clients = operator.store.refused(page_length(limit)).await?;
     Ok(Json(RefusedList { clients: clients.into_iter().map(Into::into).collect() }))
 }
 
@@ -136,7 +136,7 @@ async fn list_tokens(
     query: Result<Query<TokenListing>, QueryRejection>,
 ) -> Outcome<Json<TokenList>> {
     let Query(TokenListing { open, limit }) = query?;
-    let tokens = operator.store.tokens(open, limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)).await?;
+    let tokens = operator.store.tokens(open, page_length(limit)).await?;
     let now = Timestamp::now();
     Ok(Json(TokenList { tokens: tokens.into_iter().map(|token| TokenView::new(token, now)).collect() }))
 }
@@ -230,10 +230,15 @@ async fn audit(
     query: Result<Query<AuditListing>, QueryRejection>,
 ) -> Outcome<Json<AuditPage>> {
     let Query(AuditListing { before, limit }) = query?;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = page_length(limit);
     let entries = operator.store.audit_log(before, limit).await?;
     let next = entries.last().filter(|_| entries.len() == limit).map(|entry| entry.number);
     Ok(Json(AuditPage { entries: entries.into_iter().map(Into::into).collect(), next }))
+}
+
+/// Returns how many entries one answer lists at most.
+fn page_length(asked: Option<usize>) -> usize {
+    asked.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)
 }
 
 type Outcome<T> = Result<T, ApiError>;
