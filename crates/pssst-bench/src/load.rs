@@ -119,7 +119,8 @@ fn bind(server: SocketAddr) -> io::Result<BatchSocket> {
 
 /// What junk packets are cut from.
 fn noise(plan: &Plan) -> Result<Rc<[u8]>, Error> {
-    let len = if plan.junk_per_request > 0.0 { JUNK_PACKETS + plan.size + pssst::AUTHENTICATED_OVERHEAD } else { 0 };
+    let len =
+        if plan.junk_per_request > 0.0 { JUNK_PACKETS + plan.size + plan.suite.request_overhead(true) } else { 0 };
     let mut noise = vec![0; len];
     SysRng.try_fill_bytes(&mut noise).map_err(|_| Error::Randomness(pssst::Error::RandomnessUnavailable))?;
     Ok(noise.into())

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
-use pssst::{BATCH_LEN, Client, EXCHANGE_VALUE_LEN, Error, PendingReply, SysRng, UnsealedRequest};
+use pssst::{BATCH_LEN, Client, Error, PendingReply, SysRng, TRANSACTION_ID_LEN, UnsealedRequest};
 
 use crate::clock::Nanos;
 
@@ -28,7 +28,7 @@ pub struct Pool {
     /// Bytes from one packet to the next.
     stride: usize,
     entries: Vec<Entry>,
-    places: HashMap<[u8; EXCHANGE_VALUE_LEN], usize, BuildHasherDefault<FirstBytes>>,
+    places: HashMap<[u8; TRANSACTION_ID_LEN], usize, BuildHasherDefault<FirstBytes>>,
     free: VecDeque<usize>,
     /// Places and times of sending, the oldest first. Some of these flights have ended.
     sent: VecDeque<(usize, Nanos)>,
@@ -68,8 +68,7 @@ impl Pool {
     /// # Errors
     /// The errors of [`Client::seal_batch`].
     pub fn seal(workload: &Workload, numbers: Range<usize>) -> Result<Self, Error> {
-        let overhead = workload.authenticated.as_ref().unwrap_or(&workload.anonymous).overhead();
-        let stride = overhead + workload.message_len;
+        let stride = workload.authenticated.as_ref().unwrap_or(&workload.anonymous).packet_len(workload.message_len)?;
         let mut packets = vec![0; stride * numbers.len()];
         let mut entries = Vec::with_capacity(numbers.len());
         let mut failure = None;
@@ -90,7 +89,7 @@ impl Pool {
             return Err(error);
         }
         let places =
-            entries.iter().enumerate().map(|(place, entry)| (*entry.pending.exchange_value(), place)).collect();
+            entries.iter().enumerate().map(|(place, entry)| (*entry.pending.transaction_id(), place)).collect();
         let free = (0..entries.len()).collect();
         Ok(Self { packets, stride, entries, places, free, sent: VecDeque::new(), in_flight: 0 })
     }
@@ -118,7 +117,7 @@ impl Pool {
 
     /// Tells what a packet is, and ends the flight of the request that it answers.
     pub(crate) fn answer(&mut self, packet: &mut [u8]) -> Answer {
-        let place = pssst::exchange_value(packet).ok().and_then(|value| self.places.get(value));
+        let place = pssst::transaction_id(packet).ok().and_then(|id| self.places.get(id));
         let Some((&place, entry)) = place.and_then(|place| Some((place, self.entries.get_mut(*place)?))) else {
             return Answer::Stray;
         };
@@ -218,7 +217,7 @@ mod tests {
         let mut request = request.to_vec();
         let server = Server::new(SecretKey::from_bytes(SECRET));
         let (message, _, sealer) = server.open_request(&mut request).unwrap().into_parts();
-        sealer.seal_to_vec(message).unwrap()
+        sealer.seal_to_vec(&mut SysRng, message).unwrap()
     }
 
     #[test]
@@ -259,7 +258,7 @@ mod tests {
         let mut forged = true_reply.clone();
         *forged.last_mut().unwrap() ^= 1;
         let mut foreign = true_reply.clone();
-        foreign[20] ^= 1;
+        foreign[4] ^= 1;
 
         assert_eq!(pool.answer(&mut forged), Answer::Refused);
         assert_eq!(pool.answer(&mut request.clone()), Answer::Refused);

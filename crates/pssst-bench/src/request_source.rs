@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn reply(server: &Server, mut packet: Vec<u8>) -> Vec<u8> {
-        server.open_request(&mut packet).unwrap().into_reply_sealer().seal_to_vec(b"").unwrap()
+        server.open_request(&mut packet).unwrap().into_reply_sealer().seal_to_vec(&mut pssst::SysRng, b"").unwrap()
     }
 
     #[test]

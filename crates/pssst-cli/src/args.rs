@@ -7,6 +7,7 @@ pub(crate) mod key_file;
 pub(crate) mod mistaken_key;
 pub(crate) mod no_reply;
 pub(crate) mod options;
+pub(crate) mod sealing;
 pub(crate) mod secret_out;
 pub(crate) mod server_key;
 pub(crate) mod store;

@@ -22,10 +22,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use pssst::{
-    AUTHENTICATED_OVERHEAD, Client, Header, OVERHEAD, PendingReply, PublicKey, Refusal, SecretKey, Server, Suite,
-    SysRng, X25519,
-};
+use pssst::{Client, Header, PendingReply, PublicKey, Refusal, SecretKey, Server, Suite, SysRng, X25519};
 
 /// How long anything on loopback may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -74,10 +71,7 @@ fn run_with(
     let identity = SecretKey::generate(&mut SysRng).map_err(Error::Randomness)?;
     let server_key = secret.public_key();
     let anonymous = Peer { client: Client::new(server_key).map_err(broken)?, key: None };
-    let authenticated = Client::new(server_key)
-        .and_then(|client| client.with_identity(&identity))
-        .map_err(broken)?
-        .with_suite(Suite::X25519Aes128GcmSiv);
+    let authenticated = Client::new(server_key).and_then(|client| client.with_identity(&identity)).map_err(broken)?;
     let authenticated = Peer { client: authenticated, key: Some(identity.public_key()) };
 
     let server_socket = bind()?;
@@ -157,8 +151,8 @@ fn serve(server: &Server, socket: &UdpSocket, observed: &Sender<Observation>, mu
     while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
         let observation = server.open_request(&mut buffer[..len]).map(|request| {
             let (message, client_key, sealer) = request.into_parts();
-            let packet =
-                (!message.starts_with(b"report")).then(|| sealer.seal(answer(message).as_bytes(), &mut reply).ok());
+            let packet = (!message.starts_with(b"report"))
+                .then(|| sealer.seal(&mut SysRng, answer(message).as_bytes(), &mut reply).ok());
             // A reply that is not sent is missed by the client.
             let _sent = packet.flatten().map(|packet| socket.send_to(packet, peer));
             (client_key, message.to_vec())
@@ -233,7 +227,7 @@ impl Show<'_> {
     /// server learned.
     fn carry_request(&mut self, packet: &[u8], peer: &Peer, message: &[u8]) -> Result<(), Error> {
         let is_authenticated = Header::parse(packet).is_ok_and(Header::has_client_auth);
-        let overhead = if is_authenticated { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        let overhead = Suite::default().request_overhead(is_authenticated);
         self.say(&format!("   client → server   {:3} bytes = {overhead} + {}", packet.len(), packet.len() - overhead))?;
 
         send(&self.client, packet, address_of(&self.path)?)?;
@@ -251,8 +245,9 @@ impl Show<'_> {
     }
 
     fn take_true_reply(&mut self, reply: &[u8], pending: &PendingReply, request: &[u8]) -> Result<(), Error> {
-        let message_len = reply.len().saturating_sub(OVERHEAD);
-        self.say(&format!("   server → client   {:3} bytes = {OVERHEAD} + {message_len}", reply.len()))?;
+        let overhead = Suite::default().reply_overhead(false);
+        let message_len = reply.len().saturating_sub(overhead);
+        self.say(&format!("   server → client   {:3} bytes = {overhead} + {message_len}", reply.len()))?;
         let opened = self.deliver(reply, pending)?;
         let message = opened.map_err(|cause| broken(format_args!("the client refused the true reply: {cause}")))?;
         let message = String::from_utf8_lossy(&message);

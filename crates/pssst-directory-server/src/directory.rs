@@ -83,7 +83,7 @@ impl Directory {
             operators: None,
             client_ca: None,
             refresh_interval: None,
-            suites: vec![Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128],
+            suites: vec![Suite::XWingAes256GcmSiv, Suite::X25519Aes256GcmSiv, Suite::X25519AesGcm128],
             enrollments: (RateLimit::new(5).with_burst(50), RateLimit::new(50).with_burst(1000)),
             rotation: Rotation { activation_delay: Duration::from_mins(15), grace_period: Duration::from_hours(24) },
             max_connections: 4096,
@@ -199,8 +199,9 @@ impl DirectoryBuilder {
         Self { refresh_interval: Some(refresh_interval), ..self }
     }
 
-    /// Sets the suites to announce to clients, the preferred one first. By default 0xf001 and 1.
-    /// (An enrolment is always of suite 0xf001.)
+    /// Sets the suites to announce to clients, the preferred one first. By default 0xf003, 0xf002 and 1: of these,
+    /// those that the schedule has keys for.
+    /// (An enrolment is always of suite 0xf0e1.)
     pub fn suites(self, suites: impl Into<Vec<Suite>>) -> Self {
         Self { suites: suites.into(), ..self }
     }

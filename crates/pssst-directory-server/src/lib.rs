@@ -58,6 +58,6 @@ pub use directory::{BoundDirectory, Directory, DirectoryBuilder};
 pub use error::Error;
 pub use pssst_directory::jiff;
 pub use pssst_support::WatchStatus;
-pub use schedule::Schedule;
-pub use schedule_file::ScheduleFile;
+pub use schedule::{NewSecrets, OptionalKind, Schedule};
+pub use schedule_file::{Generated, Rotated, ScheduleFile};
 pub use stats::{DirectoryEvent, DirectoryStats};

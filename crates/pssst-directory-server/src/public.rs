@@ -108,7 +108,8 @@ async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refuse
         Err(EnrollError::UnknownToken) => return Err(Refused::stray(Refusal::UnknownToken)),
         Err(error) => return Err(Refused::by_store(&error, key, &request.token)),
     };
-    let reply = opened.into_reply_sealer().seal_to_vec(&EnrollmentResponse::new(identity).to_json());
+    let reply =
+        opened.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, &EnrollmentResponse::new(identity).to_json());
     reply.map_err(|error| {
         tracing::error!(%error, "the reply to an enrolment cannot be sealed");
         Refused::unavailable()

@@ -1,22 +1,24 @@
 //! The schedule of a pool's secret keys, which directory and servers share in a file or a secret
 //! mount.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pssst::{Keyring, PublicKey, SecretKey, Suite, SuiteSet};
+use pssst::{Keyring, PskMaster, SecretKey, ServerKey, Suite, SuiteSet, XWingSecretKey};
 
 use crate::Error;
-use pssst_directory::{KeySet, KeyState, PublishedKey};
+use pssst_directory::{KeySet, KeyState, PublishedKey, PublishedMaster};
+use sequence::{InUse, Sequence};
 
+mod sequence;
 mod text;
 
 /// The secret keys of a pool of servers with their times.
 ///
-/// Keys follow one another without a gap: each key but the last ends after its successor has begun,
-/// and the last has no end. So there is exactly one current key at any time; before all times it is
-/// the first.
+/// There are up to three kinds of secrets: X25519 keys, which every pool has; X-Wing keys, for suite
+/// 0xf003; and masters of pre-shared keys. Those of a kind follow one another without a gap: each but
+/// the last ends after its successor has begun, and the last X25519 key has no end. So there is
+/// exactly one current X25519 key at any time; before all times it is the first.
 ///
 /// # No client is lost
 ///
@@ -39,7 +41,7 @@ mod text;
 ///
 /// # The file
 ///
-/// JSON, with the keys by their times:
+/// JSON, with the secrets of each kind by their times; `xwing_keys` and `psk_masters` may be missing:
 ///
 /// ```json
 /// {
@@ -49,6 +51,12 @@ mod text;
 ///   "keys": [
 ///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:10:00Z" },
 ///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-03-01T00:10:00Z", "not_after": null }
+///   ],
+///   "xwing_keys": [
+///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": null }
+///   ],
+///   "psk_masters": [
+///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": null }
 ///   ]
 /// }
 /// ```
@@ -56,16 +64,17 @@ mod text;
 /// ```
 /// use std::time::Duration;
 /// use pssst_directory::KeyState;
-/// use pssst_directory_server::Schedule;
+/// use pssst_directory_server::{NewSecrets, Schedule};
 /// use pssst_directory::jiff::Timestamp;
-/// # use pssst_identity::pssst::{SecretKey, SysRng};
+/// # use pssst_identity::pssst::{SecretKey, Suite, SysRng};
 ///
 /// let now = Timestamp::now();
 /// let mut schedule = Schedule::new(SecretKey::generate(&mut SysRng)?, now);
 /// let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
-/// schedule.rotate(SecretKey::generate(&mut SysRng)?, now, 10 * minute, day)?;
+/// let new = NewSecrets::from(SecretKey::generate(&mut SysRng)?);
+/// schedule.rotate(new, now, 10 * minute, day)?;
 ///
-/// let states = |time| schedule.keys(time).map(|key| key.state).collect::<Vec<_>>();
+/// let states = |time| schedule.keys(time, &[Suite::default()]).map(|key| key.state).collect::<Vec<_>>();
 /// assert_eq!(states(now), [KeyState::Current, KeyState::Next]);
 /// assert_eq!(states(now + 10 * minute), [KeyState::Previous, KeyState::Current]);
 /// assert_eq!(states(now + 10 * minute + day), [KeyState::Current]);
@@ -76,26 +85,65 @@ pub struct Schedule {
     generation: u64,
     /// At least 1 s, in whole seconds.
     refresh_interval: Duration,
-    /// By `not_before`, never empty.
-    keys: Vec<Entry>,
+    /// Never empty.
+    keys: Sequence<SecretKey>,
+    xwing_keys: Sequence<XWingSecretKey>,
+    psk_masters: Sequence<PskMaster>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    secret: SecretKey,
-    public: PublicKey,
-    not_before: Timestamp,
-    not_after: Option<Timestamp>,
+/// The new secrets of a rotation: of each kind one, or none where that kind stays as it is.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
+pub struct NewSecrets {
+    /// An X25519 key.
+    pub key: Option<SecretKey>,
+    /// An X-Wing key.
+    pub xwing_key: Option<XWingSecretKey>,
+    /// A master of pre-shared keys.
+    pub psk_master: Option<PskMaster>,
+}
+
+impl From<SecretKey> for NewSecrets {
+    fn from(key: SecretKey) -> Self {
+        Self { key: Some(key), ..Self::default() }
+    }
+}
+
+/// The kinds of secrets that a pool can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionalKind {
+    /// X-Wing keys: clients go back to suite 0xf002, if they are told to.
+    XWingKeys,
+    /// Masters of pre-shared keys: clients that must use one are not served any more.
+    PskMasters,
 }
 
 impl Schedule {
     /// Length of the longest file that is read, in bytes.
     pub const MAX_LEN: usize = 64 * 1024;
 
-    /// Returns a schedule with one key, which is used from now on.
+    /// Returns a schedule with one X25519 key, which is used from now on.
     pub fn new(secret: SecretKey, now: Timestamp) -> Self {
-        let keys = vec![Entry::new(secret, to_milliseconds(now), None)];
-        Self { generation: 0, refresh_interval: Duration::from_hours(1), keys }
+        Self {
+            generation: 0,
+            refresh_interval: Duration::from_hours(1),
+            keys: Sequence::one(secret, to_milliseconds(now)),
+            xwing_keys: Sequence::empty(),
+            psk_masters: Sequence::empty(),
+        }
+    }
+
+    /// Returns a new schedule with an X-Wing key too, which is used from now on.
+    #[must_use]
+    pub fn with_xwing_key(self, secret: XWingSecretKey, now: Timestamp) -> Self {
+        Self { xwing_keys: Sequence::one(secret, to_milliseconds(now)), ..self }
+    }
+
+    /// Returns a new schedule with a master of pre-shared keys too, which is used from now on.
+    #[must_use]
+    pub fn with_psk_master(self, master: PskMaster, now: Timestamp) -> Self {
+        Self { psk_masters: Sequence::one(master, to_milliseconds(now)), ..self }
     }
 
     /// Returns its generation: 0 for a new schedule, and one more after each change.
@@ -103,21 +151,57 @@ impl Schedule {
         self.generation
     }
 
-    /// Replaces all keys by `secret`, at once: the answer to a stolen key. Servers refuse the old
+    /// Replaces all keys by new ones, at once: the answer to a stolen key. Servers refuse the old
     /// keys as soon as they have the new schedule, and clients are served when they have fetched
     /// it.
     ///
+    /// Of each kind that the schedule has, a new secret is needed. The current master of pre-shared
+    /// keys remains valid for `psk_grace_period`, so that clients can renew theirs: the thief, who
+    /// has it, lacks the new keys.
+    ///
     /// # Errors
-    /// [`Error::InvalidSchedule`] for a key that is in it already, and after the last generation.
-    /// Nothing is changed then.
-    pub fn replace_compromised(&mut self, secret: SecretKey, now: Timestamp) -> Result<PublicKey, Error> {
-        let entry = Entry::new(secret, to_milliseconds(now), None);
-        let public = entry.public;
-        if self.keys.iter().any(|key| key.public == public) {
-            return Err(Error::InvalidSchedule("a key occurs twice"));
+    /// [`Error::InvalidSchedule`] for a key that is in it already, without a new secret of a kind,
+    /// and after the last generation. Nothing is changed then.
+    pub fn replace_compromised(
+        &mut self,
+        new: NewSecrets,
+        now: Timestamp,
+        psk_grace_period: Duration,
+    ) -> Result<(), Error> {
+        const MISSING: Error = Error::InvalidSchedule("a new secret is needed of each kind that the schedule has");
+        let now = to_milliseconds(now);
+        let psk_end = now.checked_add(psk_grace_period.min(MAX_GRACE_PERIOD)).unwrap_or(now);
+        let mut replaced = self.clone();
+        replaced.keys.replace(new.key.ok_or(MISSING)?, now, None)?;
+        if !self.xwing_keys.is_empty() {
+            replaced.xwing_keys.replace(new.xwing_key.ok_or(MISSING)?, now, None)?;
         }
-        *self = Self { generation: next(self.generation)?, keys: vec![entry], ..*self };
-        Ok(public)
+        if !self.psk_masters.is_empty() {
+            replaced.psk_masters.replace(new.psk_master.ok_or(MISSING)?, now, Some(to_milliseconds(psk_end)))?;
+        }
+        replaced.generation = next(self.generation)?;
+        replaced.check()?;
+        *self = replaced;
+        Ok(())
+    }
+
+    /// Gives a kind of secrets up: the last of them ends after this grace period, and there is no
+    /// successor. A later rotation can begin with a new one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSchedule`] when there is none, and after the last generation. Nothing is
+    /// changed then.
+    pub fn retire(&mut self, kind: OptionalKind, now: Timestamp, grace_period: Duration) -> Result<(), Error> {
+        const NONE: Error = Error::InvalidSchedule("the schedule has no secrets of this kind");
+        let end = to_milliseconds(now.checked_add(grace_period.min(MAX_GRACE_PERIOD)).unwrap_or(now));
+        let generation = next(self.generation)?;
+        match kind {
+            OptionalKind::XWingKeys if self.xwing_keys.is_in_use(now) => self.xwing_keys.retire(now, end),
+            OptionalKind::PskMasters if self.psk_masters.is_in_use(now) => self.psk_masters.retire(now, end),
+            OptionalKind::XWingKeys | OptionalKind::PskMasters => return Err(NONE),
+        }
+        self.generation = generation;
+        Ok(())
     }
 
     /// Sets the generation to the one after `above`, so that clients accept a schedule that was
@@ -152,26 +236,35 @@ impl Schedule {
         self.refresh_interval
     }
 
-    /// Starts a rotation: `secret` becomes current at `now + activation_delay`, and the present key
-    /// is accepted until `grace_period` after that. Expired keys are removed.
+    /// Starts a rotation: the new secrets become current at `now + activation_delay`, and the present
+    /// ones of their kinds are accepted until `grace_period` after that. What has expired is removed.
+    /// A kind that the schedule does not have yet begins with its first secret.
     ///
     /// # Errors
-    /// [`Error::RotationUnderWay`] while there is a next key already. [`Error::InvalidSchedule`]
-    /// when activation delay and grace period together are less than twice the [refresh
-    /// interval](Schedule::refresh_interval), when they are longer than 90 and 400 days, when
-    /// servers would have to hold more than [`Keyring::CAPACITY`] keys, and for a key that is in it
-    /// already. Nothing is changed then.
+    /// [`Error::RotationUnderWay`] while there is a next secret of these kinds already.
+    /// [`Error::InvalidSchedule`] when activation delay and grace period together are less than
+    /// twice the [refresh interval](Schedule::refresh_interval), when they are longer than 90 and
+    /// 400 days, when servers would have to hold more than [`Keyring::CAPACITY`] keys of a kind or
+    /// two masters, for a key that is in it already, and without any new secret. Nothing is changed
+    /// then.
     pub fn rotate(
         &mut self,
-        secret: SecretKey,
+        new: NewSecrets,
         now: Timestamp,
         activation_delay: Duration,
         grace_period: Duration,
-    ) -> Result<PublicKey, Error> {
+    ) -> Result<(), Error> {
         const TOO_LONG: Error =
             Error::InvalidSchedule("the activation delay is at most 90 days, and the grace period at most 400 days");
         let now = to_milliseconds(now);
-        if self.keys.len() > self.current(now) + 1 {
+        let NewSecrets { key, xwing_key, psk_master } = new;
+        if key.is_none() && xwing_key.is_none() && psk_master.is_none() {
+            return Err(Error::InvalidSchedule("a rotation needs a new secret"));
+        }
+        if key.is_some() && self.keys.has_next(now)
+            || xwing_key.is_some() && self.xwing_keys.has_next(now)
+            || psk_master.is_some() && self.psk_masters.has_next(now)
+        {
             return Err(Error::RotationUnderWay);
         }
         if activation_delay > MAX_ACTIVATION_DELAY || grace_period > MAX_GRACE_PERIOD {
@@ -187,45 +280,77 @@ impl Schedule {
         let not_after = to_milliseconds(now.checked_add(accepted).map_err(|_| TOO_LONG)?);
 
         let mut rotated = self.clone();
-        rotated.keys.retain(|key| !key.is_over(now));
-        if let Some(current) = rotated.keys.last_mut() {
-            current.not_after = Some(not_after);
+        if let Some(key) = key {
+            rotated.keys.rotate(key, now, not_before, not_after);
         }
-        let entry = Entry::new(secret, not_before, None);
-        let public = entry.public;
-        rotated.keys.push(entry);
+        if let Some(key) = xwing_key {
+            rotated.xwing_keys.rotate(key, now, not_before, not_after);
+        }
+        if let Some(master) = psk_master {
+            rotated.psk_masters.rotate(master, now, not_before, not_after);
+        }
         rotated.generation = next(self.generation)?;
         rotated.check()?;
         *self = rotated;
-        Ok(public)
+        Ok(())
     }
 
-    /// Returns the keys that servers accept now, by the times from which they are used. What is
-    /// over is left out.
-    pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = PublishedKey> {
-        let current = self.current(now);
-        let keys = self.keys.iter().enumerate().filter(move |(_, key)| !key.is_over(now));
-        keys.map(move |(place, key)| {
-            let state = match place.cmp(&current) {
-                Ordering::Less => KeyState::Previous,
-                Ordering::Equal => KeyState::Current,
-                Ordering::Greater => KeyState::Next,
-            };
-            PublishedKey::new(key.public, &Suite::ALL, state, key.not_before, key.not_after)
+    /// Returns whether the schedule has secrets of this kind in use.
+    pub fn has(&self, kind: OptionalKind, now: Timestamp) -> bool {
+        match kind {
+            OptionalKind::XWingKeys => self.xwing_keys.is_in_use(now),
+            OptionalKind::PskMasters => self.psk_masters.is_in_use(now),
+        }
+    }
+
+    /// Returns the keys that servers accept now, of each kind by the times from which they are used,
+    /// each with those of these suites that it is for. What is over is left out, and so are keys for
+    /// none of the suites.
+    pub fn keys(&self, now: Timestamp, suites: &[Suite]) -> impl Iterator<Item = PublishedKey> {
+        let keys = self.keys.in_use(now, true).map(InUse::into_server_key);
+        let keys = keys.chain(self.xwing_keys.in_use(now, false).map(InUse::into_server_key));
+        keys.filter_map(|key| {
+            let suites: Vec<_> = suites.iter().copied().filter(|suite| key.public.has_suite(*suite)).collect();
+            let key = PublishedKey::new(key.public, &suites, key.state, key.not_before, key.not_after);
+            (!suites.is_empty()).then_some(key)
         })
     }
 
-    /// Returns the keys that a server accepts now: the current key first, since most clients use
-    /// it, then the next one, then those before, the latest first.
+    /// Returns the masters of pre-shared keys that servers hold now, by the times from which they are
+    /// used: their names, not the secrets.
+    pub fn psk_masters(&self, now: Timestamp) -> impl Iterator<Item = PublishedMaster> {
+        let masters = self.psk_masters.in_use(now, false);
+        masters.map(|master| PublishedMaster::new(master.public, master.state, master.not_before, master.not_after))
+    }
+
+    /// Returns the master that pre-shared keys are issued under now; `None` for a pool without.
+    pub fn current_psk_master(&self, now: Timestamp) -> Option<&PskMaster> {
+        self.psk_masters.current_secret(now)
+    }
+
+    /// Returns the masters whose pre-shared keys are accepted now: the current one first.
+    pub fn accepted_psk_masters(&self, now: Timestamp) -> impl Iterator<Item = &PskMaster> {
+        self.psk_masters.held(now)
+    }
+
+    /// Returns the secret X25519 scalars of the server keys in use, with the keys that they belong
+    /// to, to compute what a client shares with each.
+    pub(crate) fn scalars(&self, now: Timestamp) -> impl Iterator<Item = (ServerKey, SecretKey)> {
+        let keys = self.keys.held(now).map(|secret| (secret.public_key().into(), secret.clone()));
+        keys.chain(self.xwing_keys.held(now).map(|secret| (secret.public_key().into(), secret.x25519_part())))
+    }
+
+    /// Returns the keys that a server accepts now: of each kind the current key first, since most
+    /// clients use it, then the next one, then those before, the latest first.
     ///
     /// # Errors
-    /// None as long as a keyring holds [`Keyring::CAPACITY`] keys, which a schedule never exceeds.
+    /// None as long as a keyring holds [`Keyring::CAPACITY`] keys of each kind, which a schedule
+    /// never exceeds.
     pub fn keyring(&self, now: Timestamp) -> Result<Keyring, Error> {
-        let (previous, rest) = self.keys.split_at(self.current(now));
-        let previous = previous.iter().rev().filter(|key| !key.is_over(now));
-        let mut secrets = rest.iter().chain(previous).map(|key| key.secret.clone());
+        let mut secrets = self.keys.held(now).cloned();
         let first = secrets.next().ok_or(Error::NoCurrentKey)?;
-        Ok(secrets.try_fold(Keyring::new(first), Keyring::with_key)?)
+        let keyring = secrets.try_fold(Keyring::new(first), Keyring::with_key)?;
+        Ok(self.xwing_keys.held(now).try_fold(keyring, Keyring::with_xwing_key)?)
     }
 
     /// Returns a server with the keys that it holds now, for a [`pssst_net::ServerConfig`].
@@ -233,7 +358,8 @@ impl Schedule {
     /// # Errors
     /// The errors of [`Schedule::keyring`].
     pub fn server(&self, now: Timestamp, suites: SuiteSet) -> Result<pssst::Server, Error> {
-        Ok(pssst::Server::new(self.keyring(now)?).with_suites(suites))
+        let server = pssst::Server::new(self.keyring(now)?).with_suites(suites);
+        Ok(server.with_psk_masters(self.psk_masters.held(now).cloned())?)
     }
 
     /// Returns the key set for clients now. They refresh it within `refresh_interval`, or within
@@ -250,63 +376,41 @@ impl Schedule {
         let interval = refresh_interval.clamp(Duration::from_secs(1), self.refresh_interval);
         let refresh_at =
             issued.checked_add(interval).map_err(|_| Error::InvalidSchedule("the time to refresh is too far away"))?;
-        let mut keys: Vec<_> = self.keys(now).collect();
-        for key in &mut keys {
-            key.suites = suites.to_vec();
-        }
+        let mut keys: Vec<_> = self.keys(now, suites).collect();
         // With a clock that is behind, servers are at the first key before its time, and so are
         // clients.
         if let Some(key) = keys.first_mut().filter(|key| key.state == KeyState::Current) {
             key.not_before = key.not_before.min(issued);
         }
-        Ok(KeySet::new(self.generation, issued, to_milliseconds(refresh_at), suites, keys))
+        let suites: Vec<_> =
+            suites.iter().copied().filter(|suite| keys.iter().any(|key| key.key.has_suite(*suite))).collect();
+        let masters = self.psk_masters(now).collect();
+        Ok(KeySet::new(self.generation, issued, to_milliseconds(refresh_at), &suites, keys).with_psk_masters(masters))
     }
 
-    /// Returns the time of the next change of a key's state.
+    /// Returns the time of the next change of a secret's state.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         // The first key is current before its time already.
-        let beginnings = self.keys.iter().skip(1).map(|key| key.not_before);
-        beginnings.chain(self.keys.iter().filter_map(|key| key.not_after)).filter(|time| *time > now).min()
-    }
-
-    /// Returns the place of the current key: the latest that is in force, or else the first.
-    fn current(&self, now: Timestamp) -> usize {
-        self.keys.iter().rposition(|key| key.not_before <= now).unwrap_or(0)
+        let changes = self.keys.changes(true);
+        let changes = changes.chain(self.xwing_keys.changes(false)).chain(self.psk_masters.changes(false));
+        changes.filter(|time| *time > now).min()
     }
 
     fn check(&self) -> Result<(), Error> {
-        let Some(last) = self.keys.last() else { return Err(Error::InvalidSchedule("there is no key")) };
+        let Some(last) = self.keys.entries().last() else { return Err(Error::InvalidSchedule("there is no key")) };
         if last.not_after.is_some() {
             return Err(Error::InvalidSchedule("the last key has an end, and no successor"));
         }
-        if self.keys.len() > Keyring::CAPACITY {
-            return Err(Error::InvalidSchedule("a server holds at most 4 keys: wait until an old one has expired"));
-        }
-        for (place, key) in self.keys.iter().enumerate() {
-            let later = self.keys.iter().skip(place + 1);
-            if later.clone().any(|other| other.public == key.public) {
-                return Err(Error::InvalidSchedule("a key occurs twice"));
-            }
-            let successor = later.map(|other| other.not_before).next();
-            if successor.is_some_and(|successor| successor <= key.not_before) {
-                return Err(Error::InvalidSchedule("the keys are not in the order of their times"));
-            }
-            let is_gapless = key.not_after.zip(successor).is_some_and(|(end, successor)| end >= successor);
-            if successor.is_some() && !is_gapless {
-                return Err(Error::InvalidSchedule("a key must end when its successor is used, or later"));
-            }
-        }
-        Ok(())
+        self.keys.check()?;
+        self.xwing_keys.check()?;
+        self.psk_masters.check()
     }
 }
 
-impl Entry {
-    fn new(secret: SecretKey, not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
-        Self { public: secret.public_key(), secret, not_before, not_after }
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.not_after.is_some_and(|end| end <= now)
+impl<P: Into<ServerKey>> InUse<P> {
+    fn into_server_key(self) -> InUse<ServerKey> {
+        let Self { public, state, not_before, not_after } = self;
+        InUse { public: public.into(), state, not_before, not_after }
     }
 }
 

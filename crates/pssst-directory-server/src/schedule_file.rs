@@ -1,16 +1,18 @@
 //! The file of secret keys that directory and servers follow.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pssst::{PublicKey, SecretKey, SuiteSet, SysRng};
+use pssst::{PskMaster, SecretKey, ServerKey, SuiteSet, SysRng, XWingSecretKey};
+use pssst_directory::MasterId;
 use pssst_support::{Change, Contents, SETTLE, Source, WatchStatus, atomic_file};
 
 use crate::watched::Watched;
-use crate::{Error, Schedule};
+use crate::{Error, NewSecrets, OptionalKind, Schedule};
 use pssst_directory::Clock;
 
 /// Interval of the checks of the file. (Watches of the file system miss what becomes of secret
@@ -30,10 +32,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// use pssst_net::{Handler, Server, ServerConfig};
 /// # async fn example(handler: Handler, stop: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
 /// let keys = Arc::new(ScheduleFile::open("/run/secrets/pssst/keys.json", false)?);
-/// let config = ServerConfig::new(keys.server(SuiteSet::ALL)?, handler);
+/// let config = ServerConfig::new(keys.server(SuiteSet::DATAGRAM)?, handler);
 /// let server = Server::builder().bind("[::]:45678")?.serve(config)?;
 /// tokio::select! {
-///     never = keys.keep_server(&server, SuiteSet::ALL) => match never {},
+///     never = keys.keep_server(&server, SuiteSet::DATAGRAM) => match never {},
 ///     () = stop => {}
 /// }
 /// server.shutdown(std::time::Duration::from_secs(5)).await;
@@ -127,11 +129,30 @@ impl ScheduleFile {
     /// # Errors
     /// The errors of [`Schedule::read`], [`Schedule::rotate`] and [`Schedule::write`]; and
     /// [`Error::Protocol`] when the system has no randomness.
-    pub fn rotate(&self, activation_delay: Duration, grace_period: Duration) -> Result<PublicKey, Error> {
-        let secret = SecretKey::generate(&mut SysRng)?;
-        let key = self.update(|schedule| schedule.rotate(secret, self.now(), activation_delay, grace_period))?;
-        tracing::info!(%key, ?activation_delay, ?grace_period, "rotation of keys started");
-        Ok(key)
+    pub fn rotate(
+        &self,
+        rotated: Rotated,
+        activation_delay: Duration,
+        grace_period: Duration,
+    ) -> Result<Generated, Error> {
+        let now = self.now();
+        let generated = self.update(|schedule| {
+            let (new, generated) = generate(schedule, rotated, now)?;
+            schedule.rotate(new, now, activation_delay, grace_period)?;
+            Ok(generated)
+        })?;
+        tracing::info!(keys = ?generated.keys, ?activation_delay, ?grace_period, "rotation of keys started");
+        Ok(generated)
+    }
+
+    /// Gives a kind of secrets up, as [`Schedule::retire`] does. Blocks.
+    ///
+    /// # Errors
+    /// Like [`ScheduleFile::rotate`].
+    pub fn retire(&self, kind: OptionalKind, grace_period: Duration) -> Result<(), Error> {
+        self.update(|schedule| schedule.retire(kind, self.now(), grace_period))?;
+        tracing::warn!(?kind, ?grace_period, "a kind of secrets is given up");
+        Ok(())
     }
 
     /// Generates a key and replaces all others by it, as [`Schedule::replace_compromised`] does.
@@ -139,11 +160,15 @@ impl ScheduleFile {
     ///
     /// # Errors
     /// Like [`ScheduleFile::rotate`].
-    pub fn replace_compromised(&self) -> Result<PublicKey, Error> {
-        let secret = SecretKey::generate(&mut SysRng)?;
-        let key = self.update(|schedule| schedule.replace_compromised(secret, self.now()))?;
-        tracing::warn!(%key, "all keys were replaced as compromised");
-        Ok(key)
+    pub fn replace_compromised(&self, psk_grace_period: Duration) -> Result<Generated, Error> {
+        let now = self.now();
+        let generated = self.update(|schedule| {
+            let (new, generated) = generate(schedule, Rotated::default(), now)?;
+            schedule.replace_compromised(new, now, psk_grace_period)?;
+            Ok(generated)
+        })?;
+        tracing::warn!(keys = ?generated.keys, "all keys were replaced as compromised");
+        Ok(generated)
     }
 
     /// Raises the generation, as [`Schedule::take_over`] does, and returns the new one. Blocks.
@@ -171,11 +196,12 @@ impl ScheduleFile {
     /// Polls the file every second, and calls `apply` at once and whenever keys or their states
     /// change, at the times of the schedule. Never returns: drop the future to stop.
     pub async fn follow(self: &Arc<Self>, mut apply: impl FnMut(&Schedule, Timestamp)) -> Infallible {
-        let mut applied = Vec::new();
+        let mut applied = (Vec::new(), Vec::new());
         let mut interval = POLL_INTERVAL;
         loop {
             let (schedule, now) = (self.load(), self.now());
-            let keys: Vec<_> = schedule.keys(now).collect();
+            let suites: Vec<_> = SuiteSet::DATAGRAM.iter().collect();
+            let keys = (schedule.keys(now, &suites).collect::<Vec<_>>(), schedule.psk_masters(now).collect::<Vec<_>>());
             if keys != applied {
                 apply(&schedule, now);
                 applied = keys;
@@ -200,11 +226,75 @@ impl ScheduleFile {
     }
 }
 
+/// The kinds of secrets that a rotation replaces: those that the schedule has, unless told
+/// otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rotated {
+    /// All that the schedule has.
+    #[default]
+    All,
+    /// X25519 keys.
+    Keys,
+    /// X-Wing keys; the first one, if there is none yet.
+    XWingKeys,
+    /// Masters of pre-shared keys; the first one, if there is none yet.
+    PskMasters,
+}
+
+/// What everyone may know of newly generated secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Generated {
+    /// The public keys.
+    pub keys: Vec<ServerKey>,
+    /// The name of the master of pre-shared keys.
+    pub psk_master: Option<[u8; 8]>,
+}
+
+/// The public keys, then the master's name: as people read them.
+impl fmt::Display for Generated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for key in &self.keys {
+            write!(f, "{separator}key {}", key.label())?;
+            separator = ", ";
+        }
+        match self.psk_master {
+            Some(master) => write!(f, "{separator}master {}", MasterId::from(master)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn generate(schedule: &Schedule, rotated: Rotated, now: Timestamp) -> Result<(NewSecrets, Generated), Error> {
+    let all = rotated == Rotated::All;
+    let (mut new, mut generated) = (NewSecrets::default(), Generated::default());
+    if all || rotated == Rotated::Keys {
+        let key = SecretKey::generate(&mut SysRng)?;
+        generated.keys.push(key.public_key().into());
+        new.key = Some(key);
+    }
+    if all && schedule.has(OptionalKind::XWingKeys, now) || rotated == Rotated::XWingKeys {
+        let key = XWingSecretKey::generate(&mut SysRng)?;
+        generated.keys.push(key.public_key().into());
+        new.xwing_key = Some(key);
+    }
+    if all && schedule.has(OptionalKind::PskMasters, now) || rotated == Rotated::PskMasters {
+        let master = PskMaster::generate(&mut SysRng)?;
+        generated.psk_master = Some(master.id());
+        new.psk_master = Some(master);
+    }
+    Ok((new, generated))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use tokio::time::Instant;
+
+    use pssst::Suite;
 
     use super::*;
     use pssst_directory::KeyState;
@@ -237,7 +327,7 @@ mod tests {
             assert!(file.reload().is_err());
             assert_eq!(*file.load(), schedule);
             assert!(file.error().unwrap().contains(error), "{:?}", file.error());
-            assert!(file.rotate(MINUTE, MINUTE).is_err());
+            assert!(file.rotate(Rotated::All, MINUTE, MINUTE).is_err());
         }
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(file.reload(), Err(Error::File(_))));
@@ -260,7 +350,10 @@ mod tests {
             let (file, heard) = (Arc::clone(&file), Arc::clone(&heard));
             async move {
                 file.follow(|schedule, now| {
-                    let keys: Vec<_> = schedule.keys(now).map(|key| (key.key, key.state)).collect();
+                    let keys: Vec<_> = schedule
+                        .keys(now, &[Suite::X25519Aes256GcmSiv])
+                        .map(|key| (key.key.x25519_part(), key.state))
+                        .collect();
                     heard.lock().unwrap().push((now.duration_since(start).as_millis(), keys));
                 })
                 .await
@@ -269,8 +362,8 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(2500)).await;
         // Another process writes it.
         let other = ScheduleFile::open(&path, false).unwrap().with_clock(clock);
-        let new = other.rotate(Duration::from_millis(61_234), MINUTE).unwrap();
-        assert!(matches!(other.rotate(MINUTE, MINUTE), Err(Error::RotationUnderWay)));
+        let new = other.rotate(Rotated::All, Duration::from_millis(61_234), MINUTE).unwrap().keys[0].x25519_part();
+        assert!(matches!(other.rotate(Rotated::All, MINUTE, MINUTE), Err(Error::RotationUnderWay)));
         std::fs::write(path.with_extension("other"), "").unwrap();
         tokio::time::sleep(5 * MINUTE).await;
         follower.abort();
@@ -301,12 +394,15 @@ mod tests {
         let path = folder.path().join("keys.json");
         write(&path, 1, Timestamp::now() - MINUTE);
         let outcomes: Vec<_> = std::thread::scope(|scope| {
-            let rotate = || ScheduleFile::open(&path, false).unwrap().rotate(MINUTE, 2 * MINUTE);
+            let rotate = || ScheduleFile::open(&path, false).unwrap().rotate(Rotated::All, MINUTE, 2 * MINUTE);
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(rotate)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::RotationUnderWay))), "{outcomes:?}");
-        assert_eq!(Schedule::read(&path, false).unwrap().keys(Timestamp::now()).count(), 2);
+        assert_eq!(
+            Schedule::read(&path, false).unwrap().keys(Timestamp::now(), &[Suite::X25519Aes256GcmSiv]).count(),
+            2
+        );
     }
 }

@@ -131,7 +131,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Uses the suite under which two different replies to one request are safe.
+/// Returns a server of the suite of enrolments alone.
 pub(crate) fn open_enrollments(schedule: &Schedule, now: Timestamp) -> Result<pssst::Server, Error> {
-    schedule.server(now, [Suite::X25519Aes128GcmSiv].into_iter().collect())
+    schedule.server(now, [Suite::X25519Aes256GcmSivEnrollment].into_iter().collect())
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::rand_core::TryRng;
-use pssst::{PublicKey, Suite};
+use pssst::{ServerKey, Suite, SuiteSet};
 use pssst_support::strict_modes;
 use pssst_support::sync::lock;
 use tokio::sync::watch;
@@ -71,6 +71,7 @@ struct Shared {
     cache: Option<PathBuf>,
     clock: Clock,
     suites: Vec<Suite>,
+    allows_downgrade: bool,
     current: Mutex<Option<Current>>,
     documents: watch::Sender<Option<Arc<KeySet>>>,
     /// One at a time, so that documents and files are replaced in order.
@@ -119,7 +120,8 @@ impl DirectoryClient {
             cache: None,
             clock: Clock::default(),
             timeout: Duration::from_secs(30),
-            suites: Suite::ALL.to_vec(),
+            suites: SuiteSet::DATAGRAM.iter().collect(),
+            allows_downgrade: false,
         }
     }
 
@@ -137,7 +139,7 @@ impl DirectoryClient {
     ///
     /// # Errors
     /// The errors of [`current_key`](Self::current_key).
-    pub fn server_key(&self) -> Result<PublicKey, Error> {
+    pub fn server_key(&self) -> Result<ServerKey, Error> {
         self.current_key().map(|current| current.key)
     }
 
@@ -150,6 +152,15 @@ impl DirectoryClient {
     pub fn current_key(&self) -> Result<CurrentKey, Error> {
         let current = self.current().ok_or(Error::NoCurrentKey)?;
         current.document.select(current.clock.now(&self.shared.clock), &self.shared.suites)
+    }
+
+    /// Returns the key that enrolments are sealed for at this moment.
+    ///
+    /// # Errors
+    /// [`Error::NoCurrentKey`].
+    pub(crate) fn enrollment_key(&self) -> Result<pssst::PublicKey, Error> {
+        let current = self.current().ok_or(Error::NoCurrentKey)?;
+        current.document.enrollment_key(current.clock.now(&self.shared.clock))
     }
 
     /// Returns how well the directory is followed.
@@ -170,7 +181,8 @@ impl DirectoryClient {
     ///
     /// # Errors
     /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`];
-    /// [`Error::OldDocument`], [`Error::ConflictingDocument`] and [`Error::ImplausibleDocument`];
+    /// [`Error::OldDocument`], [`Error::ConflictingDocument`], [`Error::ImplausibleDocument`] and
+    /// [`Error::Downgrade`];
     /// and [`Error::NoCurrentKey`] for a document without a key in force at its issue. The current
     /// document stays then.
     pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
@@ -238,10 +250,10 @@ impl DirectoryClient {
             // no better key.
             documents.mark_unchanged();
             if let Ok(CurrentKey { key, suite }) = self.current_key()
-                && (key, suite) != (client.server_key(), client.suite())
+                && (&key, suite) != (&client.server_key(), client.suite())
             {
-                match client.set_server(key, suite) {
-                    Ok(()) => tracing::info!(%key, ?suite, "the server's key or suite has changed"),
+                match client.set_server(key.clone(), suite) {
+                    Ok(()) => tracing::info!(?key, ?suite, "the server's key or suite has changed"),
                     Err(error) => tracing::error!(%error, "the server's key cannot be used"),
                 }
             }
@@ -260,6 +272,9 @@ impl DirectoryClient {
         }
         if generation == held_generation && sent.conflicts_with(held) {
             return Err(Error::ConflictingDocument { generation });
+        }
+        if held.is_post_quantum() && !sent.is_post_quantum() && !self.shared.allows_downgrade {
+            return Err(Error::Downgrade);
         }
         // With a stored document that agrees with the clock, the clock is more credible than one
         // that does not.
@@ -332,6 +347,7 @@ pub struct DirectoryClientBuilder {
     clock: Clock,
     timeout: Duration,
     suites: Vec<Suite>,
+    allows_downgrade: bool,
 }
 
 impl DirectoryClientBuilder {
@@ -362,6 +378,12 @@ impl DirectoryClientBuilder {
         Self { suites: suites.into(), ..self }
     }
 
+    /// Takes a document without a post-quantum key although the stored one has one, which is refused
+    /// by default ([`Error::Downgrade`]).
+    pub fn allow_downgrade(self) -> Self {
+        Self { allows_downgrade: true, ..self }
+    }
+
     /// Uses this clock instead of the system's.
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -389,8 +411,8 @@ impl DirectoryClientBuilder {
         let (documents, _) = watch::channel(current.as_ref().map(|current| Arc::clone(&current.document)));
         let (current, fetching) = (Mutex::new(current), tokio::sync::Mutex::default());
         let history = Mutex::default();
-        let (cache, clock, suites) = (self.cache, self.clock, self.suites);
-        let shared = Shared { http, cache, clock, suites, current, documents, fetching, history };
+        let (cache, clock, suites, allows_downgrade) = (self.cache, self.clock, self.suites, self.allows_downgrade);
+        let shared = Shared { http, cache, clock, suites, allows_downgrade, current, documents, fetching, history };
         Ok(DirectoryClient { shared: Arc::new(shared) })
     }
 }

@@ -1,7 +1,7 @@
 //! Messages between a device and the directory when a key is enrolled (docs/directory.md).
 //!
 //! The whole exchange is one PSSST transaction inside HTTPS: the body of `POST /v1/enroll` is an
-//! authenticated request of suite 0xf001, sealed for one of the pool's keys, and the body of a good
+//! authenticated request of suite 0xf0e1, sealed for one of the pool's keys, and the body of a good
 //! answer is its reply. The client key is the one that the request proves, so it cannot differ from
 //! the proof; the message names its purpose and holds the token, so that no other request can pass
 //! as an enrolment, and a proof is valid for one token only.

@@ -55,6 +55,11 @@ pub enum Error {
         /// When the document was issued.
         issued: Timestamp,
     },
+    /// The directory sent a document without a post-quantum key, while the stored one has one and
+    /// stays in use: whoever controls the directory could otherwise have everything recorded for a
+    /// quantum computer. If the owner of the pool gave such keys up,
+    /// [`DirectoryClientBuilder::allow_downgrade`](crate::DirectoryClientBuilder::allow_downgrade).
+    Downgrade,
     /// The directory refuses the enrolment.
     Refused {
         /// The cause.
@@ -90,6 +95,10 @@ impl fmt::Display for Error {
             Self::ImplausibleDocument { issued } => {
                 write!(f, "the directory sent keys of {issued}, which contradicts the system clock")
             }
+            Self::Downgrade => f.write_str(
+                "the directory sent keys without a post-quantum one, which the stored keys have; allow the downgrade if \
+                 the pool gave it up",
+            ),
             Self::Refused { refusal, message } => write!(f, "the directory refuses ({refusal}): {message}"),
         }
     }

@@ -1,13 +1,13 @@
 //! The document that tells clients the server's public keys.
 
 use jiff::{SignedDuration, Timestamp};
-use pssst::{PublicKey, Suite};
+use pssst::{PublicKey, ServerKey, Suite, SuiteSet};
 use pssst_support::named_enum;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, MasterId};
 
 const VERSION: u32 = 1;
 const MAX_KEYS: usize = 16;
@@ -34,8 +34,8 @@ named_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PublishedKey {
-    /// The key.
-    pub key: PublicKey,
+    /// The key, of the kind that its suites need.
+    pub key: ServerKey,
     /// The suites that servers accept with it, those that this version knows.
     #[serde(with = "suite_list")]
     pub suites: Vec<Suite>,
@@ -50,13 +50,13 @@ pub struct PublishedKey {
 impl PublishedKey {
     /// Returns a key with its suites, state and times.
     pub fn new(
-        key: PublicKey,
+        key: impl Into<ServerKey>,
         suites: &[Suite],
         state: KeyState,
         not_before: Timestamp,
         not_after: Option<Timestamp>,
     ) -> Self {
-        Self { key, suites: suites.to_vec(), state, not_before, not_after }
+        Self { key: key.into(), suites: suites.to_vec(), state, not_before, not_after }
     }
 
     fn is_in_force(&self, now: Timestamp) -> bool {
@@ -64,12 +64,34 @@ impl PublishedKey {
     }
 }
 
+/// A master of pre-shared keys that the document announces: a client whose own is of another one
+/// renews it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PublishedMaster {
+    /// Name of the master ([`pssst::PskMaster::id`]).
+    pub id: MasterId,
+    /// State when the document was issued.
+    pub state: KeyState,
+    /// Time from which on pre-shared keys are issued under it.
+    pub not_before: Timestamp,
+    /// Time until which servers accept them; `None` while no successor is known.
+    pub not_after: Option<Timestamp>,
+}
+
+impl PublishedMaster {
+    /// Returns a master with its state and times.
+    pub fn new(id: impl Into<MasterId>, state: KeyState, not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
+        Self { id: id.into(), state, not_before, not_after }
+    }
+}
+
 /// A key of the server and the suite to use with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a key and a suite are what a request needs")]
 pub struct CurrentKey {
     /// The server's key.
-    pub key: PublicKey,
+    pub key: ServerKey,
     /// The suite.
     pub suite: Suite,
 }
@@ -84,10 +106,10 @@ pub struct CurrentKey {
 ///     "generation": 7,
 ///     "issued": "2026-03-01T12:00:00Z",
 ///     "refresh_at": "2026-03-01T13:00:00Z",
-///     "suites": ["0xf001", "0x0001"],
+///     "suites": ["0xf002", "0x0001"],
 ///     "keys": [{
 ///         "key": "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317",
-///         "suites": ["0xf001", "0x0001"],
+///         "suites": ["0xf002", "0x0001"],
 ///         "state": "current",
 ///         "not_before": "2026-01-01T00:00:00Z",
 ///         "not_after": null
@@ -108,8 +130,10 @@ pub struct KeySet {
     pub refresh_at: Timestamp,
     /// The suites that clients should use, the preferred one first, those that this version knows.
     pub suites: Vec<Suite>,
-    /// The keys, by the times from which they are used.
+    /// The keys, of each kind by the times from which they are used.
     pub keys: Vec<PublishedKey>,
+    /// The masters of pre-shared keys, by the times from which they are used.
+    pub psk_masters: Vec<PublishedMaster>,
 }
 
 impl KeySet {
@@ -124,7 +148,20 @@ impl KeySet {
         suites: &[Suite],
         keys: Vec<PublishedKey>,
     ) -> Self {
-        Self { generation, issued, refresh_at, suites: suites.to_vec(), keys }
+        Self { generation, issued, refresh_at, suites: suites.to_vec(), keys, psk_masters: Vec::new() }
+    }
+
+    /// Returns the document with these masters of pre-shared keys.
+    #[must_use]
+    pub fn with_psk_masters(self, psk_masters: Vec<PublishedMaster>) -> Self {
+        Self { psk_masters, ..self }
+    }
+
+    /// Returns the master under which pre-shared keys are issued at this time.
+    pub fn current_psk_master(&self, now: Timestamp) -> Option<MasterId> {
+        let usable = self.psk_masters.iter();
+        let usable = usable.filter(|it| it.not_before <= now && it.not_after.is_none_or(|end| now < end));
+        usable.max_by_key(|master| master.not_before).map(|master| master.id)
     }
 
     /// Returns whether this document of the same generation has other keys than `older`. Keys that
@@ -144,7 +181,7 @@ impl KeySet {
     ///
     /// # Errors
     /// [`Error::TooLong`] above [`KeySet::MAX_LEN`] bytes; [`Error::Protocol`] for a key that must
-    /// not be used ([`PublicKey::validate`]); [`Error::Syntax`] for anything but a document of
+    /// not be used ([`ServerKey::validate`]); [`Error::Syntax`] for anything but a document of
     /// version 1 with 1 to 16 keys, at least one suite that this version knows, and times in their
     /// order.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
@@ -157,14 +194,15 @@ impl KeySet {
             return Err(Error::Syntax("a document of server keys of version 1"));
         }
         let wire: Wire<WireKey> = from_json(bytes, "the fields of a document of server keys")?;
-        if wire.keys.len() > MAX_KEYS {
-            return Err(Error::Syntax("at most 16 server keys"));
+        if wire.keys.len() > MAX_KEYS || wire.psk_masters.len() > MAX_KEYS {
+            return Err(Error::Syntax("at most 16 server keys, and as many masters of pre-shared keys"));
         }
         let document = Self {
             generation: wire.generation,
             issued: wire.issued,
             refresh_at: wire.refresh_at,
             suites: wire.suites,
+            psk_masters: wire.psk_masters,
             keys: wire.keys.into_iter().filter_map(|WireKey(key)| key.transpose()).collect::<Result<_, _>>()?,
         };
         document.check()?;
@@ -180,6 +218,7 @@ impl KeySet {
             refresh_at: self.refresh_at,
             suites: self.suites.clone(),
             keys: self.keys.clone(),
+            psk_masters: self.psk_masters.clone(),
         };
         // Strings, numbers and lists cannot fail.
         serde_json::to_string_pretty(&wire).unwrap_or_default() + "\n"
@@ -189,8 +228,28 @@ impl KeySet {
     ///
     /// # Errors
     /// The errors of [`select`](Self::select).
-    pub fn current_key(&self, now: Timestamp) -> Result<PublicKey, Error> {
-        self.select(now, &Suite::ALL).map(|current| current.key)
+    pub fn current_key(&self, now: Timestamp) -> Result<ServerKey, Error> {
+        let suites: Vec<_> = SuiteSet::DATAGRAM.iter().collect();
+        self.select(now, &suites).map(|current| current.key)
+    }
+
+    /// Returns the key that enrolments and renewals are sealed for at this time: the latest X25519
+    /// key in force, which every pool has.
+    ///
+    /// # Errors
+    /// [`Error::NoCurrentKey`].
+    pub fn enrollment_key(&self, now: Timestamp) -> Result<PublicKey, Error> {
+        let usable = self
+            .keys
+            .iter()
+            .filter(|key| key.key.has_suite(Suite::X25519Aes256GcmSivEnrollment) && key.is_in_force(now));
+        let latest = usable.max_by_key(|key| key.not_before).ok_or(Error::NoCurrentKey)?;
+        Ok(latest.key.x25519_part())
+    }
+
+    /// Returns whether a key of the document withstands quantum computers.
+    pub fn is_post_quantum(&self) -> bool {
+        self.keys.iter().any(|key| key.key.has_suite(Suite::XWingAes256GcmSiv))
     }
 
     /// Returns the suite and the key that a client uses at this time that takes these suites: the
@@ -206,7 +265,7 @@ impl KeySet {
         }
         let current = |suite| {
             let usable = self.keys.iter().filter(|key| key.suites.contains(&suite) && key.is_in_force(now));
-            usable.max_by_key(|key| key.not_before).map(|key| CurrentKey { key: key.key, suite })
+            usable.max_by_key(|key| key.not_before).map(|key| CurrentKey { key: key.key.clone(), suite })
         };
         suites.find_map(current).ok_or(Error::NoCurrentKey)
     }
@@ -232,6 +291,9 @@ impl KeySet {
         }
         for key in &self.keys {
             key.key.validate()?;
+            if !key.suites.iter().all(|suite| key.key.has_suite(*suite)) {
+                return Err(Error::Syntax("a server key of the kind that its suites need"));
+            }
             if key.not_after.is_some_and(|end| end <= key.not_before) {
                 return Err(Error::Syntax("a server key that is used before it ends"));
             }
@@ -266,6 +328,8 @@ struct Wire<K> {
     #[serde(with = "suite_list")]
     suites: Vec<Suite>,
     keys: Vec<K>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    psk_masters: Vec<PublishedMaster>,
 }
 
 /// A key of a document, or `None` if it is for unknown suites only: nothing else about it is known
@@ -309,13 +373,15 @@ mod suite_list {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use pssst::SecretKey;
+    use pssst::{SecretKey, XWingSecretKey};
     use serde_json::json;
 
     use super::*;
 
-    fn key(seed: u8) -> PublicKey {
-        SecretKey::from_bytes([seed; 32]).public_key()
+    const SUITES: [Suite; 2] = [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv];
+
+    fn key(seed: u8) -> ServerKey {
+        SecretKey::from_bytes([seed; 32]).public_key().into()
     }
 
     fn sample() -> Value {
@@ -324,11 +390,11 @@ mod tests {
             "generation": 7,
             "issued": "2026-03-01T12:00:00Z",
             "refresh_at": "2026-03-01T13:00:00Z",
-            "suites": ["0xf001", "0x0001"],
+            "suites": ["0xf002", "0x0001"],
             "keys": [
-                { "key": key(1).to_string(), "suites": ["0xf001", "0x0001"], "state": "previous",
+                { "key": key(1).to_string(), "suites": ["0xf002", "0x0001"], "state": "previous",
                   "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:00:00Z" },
-                { "key": key(2).to_string(), "suites": ["0xf001", "0x0001"], "state": "current",
+                { "key": key(2).to_string(), "suites": ["0xf002", "0x0001"], "state": "current",
                   "not_before": "2026-03-01T00:00:00Z", "not_after": "2026-03-09T00:00:00Z" },
                 { "key": key(3).to_string(), "suites": ["0x0001"], "state": "next",
                   "not_before": "2026-03-08T00:00:00Z", "not_after": null },
@@ -343,7 +409,7 @@ mod tests {
     #[test]
     fn documents_survive_their_text() {
         let document = parse(&sample()).unwrap();
-        assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128]);
+        assert_eq!(document.suites, [Suite::X25519Aes256GcmSiv, Suite::X25519AesGcm128]);
         assert_eq!(document.keys[2].state, KeyState::Next);
         assert_eq!(KeySet::parse(document.to_json().as_bytes()).unwrap(), document);
         assert_eq!(serde_json::from_str::<Value>(&document.to_json()).unwrap(), sample());
@@ -370,24 +436,41 @@ mod tests {
 
     #[test]
     fn the_preferred_suite_that_has_a_key_is_used() {
-        let [suite_1, ours] = Suite::ALL;
+        let [suite_1, ours] = SUITES;
         let document = parse(&sample()).unwrap();
         let select = |time: &str, accepted: &[Suite]| {
             document.select(time.parse().unwrap(), accepted).map(|current| (current.suite, current.key))
         };
         let now = "2026-03-07T00:00:00Z";
-        assert_eq!(select(now, &Suite::ALL).unwrap(), (ours, key(2)));
+        assert_eq!(select(now, &SUITES).unwrap(), (ours, key(2)));
         assert_eq!(select(now, &[suite_1]).unwrap(), (suite_1, key(2)));
         // The next key is for suite 1 only: ours keeps the key before it until that ends.
         let later = "2026-03-08T12:00:00Z";
-        assert_eq!(select(later, &Suite::ALL).unwrap(), (ours, key(2)));
+        assert_eq!(select(later, &SUITES).unwrap(), (ours, key(2)));
         assert_eq!(select(later, &[suite_1]).unwrap(), (suite_1, key(3)));
-        assert_eq!(select("2026-03-09T00:00:00Z", &Suite::ALL).unwrap(), (suite_1, key(3)));
+        assert_eq!(select("2026-03-09T00:00:00Z", &SUITES).unwrap(), (suite_1, key(3)));
         assert!(matches!(select("2026-03-09T00:00:00Z", &[ours]), Err(Error::NoCurrentKey)));
         assert!(matches!(select(now, &[]), Err(Error::NoCommonSuite)));
         // The document's order decides, not the client's.
         let reversed = KeySet { suites: vec![suite_1, ours], ..document.clone() };
         assert_eq!(reversed.select(now.parse().unwrap(), &[ours, suite_1]).unwrap().suite, suite_1);
+    }
+
+    /// Devices that know suite 0xf003 use its key; the others, and enrolments, use the other one.
+    #[test]
+    fn keys_of_both_kinds_stand_side_by_side() {
+        let xwing = XWingSecretKey::from_bytes([9; 32]).public_key();
+        let mut value = sample();
+        value["suites"] = json!(["0xf003", "0xf002"]);
+        value["keys"][2] = json!({ "key": xwing.to_string(), "suites": ["0xf003"], "state": "current",
+            "not_before": "2026-03-01T00:00:00Z", "not_after": null });
+        let document = parse(&value).unwrap();
+        assert!(document.is_post_quantum() && !parse(&sample()).unwrap().is_post_quantum());
+        let now = "2026-03-07T00:00:00Z".parse().unwrap();
+        assert_eq!(document.current_key(now).unwrap(), ServerKey::from(xwing));
+        assert_eq!(document.select(now, &SUITES).unwrap().key, key(2));
+        assert_eq!(document.enrollment_key(now).unwrap(), key(2).x25519_part());
+        assert_eq!(KeySet::parse(document.to_json().as_bytes()).unwrap(), document);
     }
 
     #[test]
@@ -419,14 +502,14 @@ mod tests {
         let mut value = sample();
         value["later"] = json!({ "a": [1, 2] });
         value["keys"][0]["later"] = json!(null);
-        value["suites"] = json!(["0xf00f", "0xf001"]);
+        value["suites"] = json!(["0xf00f", "0xf002"]);
         // A key of another kind, for suites to come.
         value["keys"][1]["suites"] = json!(["0xf00f"]);
         value["keys"][1]["key"] = "ab".repeat(1216).into();
-        value["masters"] = json!([{ "id": "0011223344556677", "not_before": "2026-01-01T00:00:00Z" }]);
+        value["later_masters"] = json!([{ "id": "0011223344556677", "not_before": "2026-01-01T00:00:00Z" }]);
         let document = parse(&value).unwrap();
-        assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv]);
-        assert_eq!(document.keys.iter().map(|key| key.key).collect::<Vec<_>>(), [key(1), key(3)]);
+        assert_eq!(document.suites, [Suite::X25519Aes256GcmSiv]);
+        assert_eq!(document.keys.iter().map(|key| key.key.clone()).collect::<Vec<_>>(), [key(1), key(3)]);
         // 16 such keys have room.
         for _ in 0..13 {
             let key = value["keys"][1].clone();
@@ -440,7 +523,7 @@ mod tests {
     fn whatever_else_comes_is_refused() {
         let low_order = PublicKey::from_bytes([0; 32]).to_string();
         // Twice the order's cofactor apart from a true key's encoding: its top bit.
-        let mut alias = *key(1).as_bytes();
+        let mut alias = *key(1).x25519_part().as_bytes();
         alias[31] |= 0x80;
         let alias = PublicKey::from_bytes(alias).to_string();
         for (pointer, wrong) in [
@@ -463,6 +546,7 @@ mod tests {
             ("/keys/0/state", json!("retired")),
             ("/keys/0/not_after", json!("2026-01-01T00:00:00Z")),
             ("/keys/0/not_before", json!(null)),
+            ("/keys/0/suites", json!(["0xf003"])),
             ("/keys/0/suites", json!(null)),
             ("/keys/0/suites", json!(["f001"])),
         ] {

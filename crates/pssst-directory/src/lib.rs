@@ -26,6 +26,7 @@ mod clock;
 mod enrollment;
 mod error;
 mod key_set;
+mod master_id;
 mod pin;
 mod refusal;
 
@@ -34,6 +35,7 @@ pub use clock::Clock;
 pub use enrollment::{EnrollmentRequest, EnrollmentResponse, PURPOSE, Problem};
 pub use error::Error;
 pub use jiff;
-pub use key_set::{CurrentKey, KeySet, KeyState, PublishedKey};
+pub use key_set::{CurrentKey, KeySet, KeyState, PublishedKey, PublishedMaster};
+pub use master_id::MasterId;
 pub use pin::Pin;
 pub use refusal::Refusal;

@@ -30,7 +30,6 @@
 //! let config = ServerConfig::new(secret, gateway.handler());
 //! let server = Server::builder().bind("127.0.0.1:0")?.serve(config)?;
 //! let client = Client::builder(server_key)
-//!     .suite(Suite::X25519Aes128GcmSiv)
 //!     .connect(server.local_addr().to_string())
 //!     .await?;
 //! let proxy = Proxy::builder(client).bind(&["127.0.0.1:0".parse()?])?;

@@ -26,7 +26,7 @@ mod frame;
 mod transactions;
 
 pub use capture::{Error, Frame, Item, each_item};
-pub use decryptor::{Decryptor, Opened};
+pub use decryptor::{Contents, Decryptor, Opened, Unopened};
 pub use dissection::{Dissection, Kind, PointEncoding, Verdict};
 pub use frame::{Content, Datagram, content};
 pub use transactions::{Event, Observation, Transactions};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pssst_net::pssst::{Client, SecretKey, SuiteSet, SysRng, UnsealedRequest, X25519};
+use pssst_net::pssst::{Client, SecretKey, SysRng, UnsealedRequest, X25519};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
 use pssst_net::{Handler, Reply, Request, Server, ServerConfig};
 use x25519_batch::Product;
@@ -103,7 +103,7 @@ fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[V
         return rate;
     }
     let builder = Server::builder().workers(1);
-    let builder = if kind == Kind::WithoutCache { builder.reply_cache(0, SuiteSet::ALL) } else { builder };
+    let builder = if kind == Kind::WithoutCache { builder.reply_cache(0) } else { builder };
     let handler = if kind == Kind::Service {
         Handler::from_service(tower::service_fn(|request: Request| {
             std::future::ready(Ok::<_, std::io::Error>(Some(Reply::from(request.into_message()))))

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use pssst_net::pssst::{KeyCheck, PublicKey, SecretKey, Suite, SysRng};
+use pssst_net::pssst::{KeyCheck, PublicKey, SecretKey, SysRng};
 use pssst_net::{Client, Handler, Reply, Request, Server, ServerConfig};
 
 /// What devices reported last, by their names. Read by every worker, so behind a lock that lets
@@ -53,18 +53,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let enrolled = Arc::clone(&site);
     let handler = Handler::from_fn(move |request: Request<&[u8]>| site.answer(&request));
     // Only exactly these keys are served.
-    let config = ServerConfig::new(secret, handler).client_check(move |key| {
+    let config = ServerConfig::new(secret, handler).client_check(move |key: &PublicKey| {
         if enrolled.devices.contains_key(key) { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
     });
     let server = Server::builder().bind("127.0.0.1:0")?.serve(config)?;
 
     // A reading changes between two answers to one request, so suite 1 is not for this service.
     let connect = async |identity: &SecretKey| {
-        Client::builder(server_key)
-            .identity(identity)
-            .suite(Suite::X25519Aes128GcmSiv)
-            .connect(server.local_addr().to_string())
-            .await
+        Client::builder(server_key).identity(identity).connect(server.local_addr().to_string()).await
     };
     let (gauge, display) = (connect(&gauge).await?, connect(&display).await?);
     assert_eq!(gauge.request("report 2.41 m").await?, "taken");

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pssst::{PublicKey, SecretKey, Suite};
+use pssst::{Padding, PreSharedKey, SecretKey, ServerKey, Suite};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{ClientStats, Error, Retry};
@@ -17,8 +17,9 @@ use crate::{ClientStats, Error, Retry};
 ///
 /// ```no_run
 /// use pssst_net::blocking::Client;
+/// use pssst_net::pssst::ServerKey;
 ///
-/// let server_key = "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e".parse()?;
+/// let server_key = "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e".parse::<ServerKey>()?;
 /// let client = Client::builder(server_key).connect("gauges.example.com:45678")?;
 /// let level = client.request("level?")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -31,7 +32,7 @@ pub struct Client {
 
 impl Client {
     /// Returns a client of the server with this public key.
-    pub fn builder(server_key: PublicKey) -> ClientBuilder {
+    pub fn builder(server_key: impl Into<ServerKey>) -> ClientBuilder {
         ClientBuilder { builder: crate::Client::builder(server_key) }
     }
 
@@ -65,7 +66,7 @@ impl Client {
     ///
     /// # Errors
     /// The errors of [`Client::set_server_key`](crate::Client::set_server_key).
-    pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
+    pub fn set_server_key(&self, server_key: impl Into<ServerKey>) -> Result<(), Error> {
         self.client.set_server_key(server_key)
     }
 
@@ -73,7 +74,7 @@ impl Client {
     ///
     /// # Errors
     /// The errors of [`Client::set_server`](crate::Client::set_server).
-    pub fn set_server(&self, server_key: PublicKey, suite: Suite) -> Result<(), Error> {
+    pub fn set_server(&self, server_key: impl Into<ServerKey>, suite: Suite) -> Result<(), Error> {
         self.client.set_server(server_key, suite)
     }
 
@@ -83,7 +84,7 @@ impl Client {
     }
 
     /// Returns the server's key that requests are sealed for.
-    pub fn server_key(&self) -> PublicKey {
+    pub fn server_key(&self) -> ServerKey {
         self.client.server_key()
     }
 
@@ -139,6 +140,12 @@ pub struct ClientBuilder {
     builder: crate::ClientBuilder,
 }
 
+impl From<crate::ClientBuilder> for ClientBuilder {
+    fn from(builder: crate::ClientBuilder) -> Self {
+        Self { builder }
+    }
+}
+
 impl ClientBuilder {
     /// [`ClientBuilder::identity`](crate::ClientBuilder::identity)
     pub fn identity(self, identity: &SecretKey) -> Self {
@@ -148,6 +155,21 @@ impl ClientBuilder {
     /// [`ClientBuilder::suite`](crate::ClientBuilder::suite)
     pub fn suite(self, suite: Suite) -> Self {
         Self { builder: self.builder.suite(suite) }
+    }
+
+    /// [`ClientBuilder::psk`](crate::ClientBuilder::psk)
+    pub fn psk(self, psk: PreSharedKey) -> Self {
+        Self { builder: self.builder.psk(psk) }
+    }
+
+    /// [`ClientBuilder::padding`](crate::ClientBuilder::padding)
+    pub fn padding(self, padding: Padding) -> Self {
+        Self { builder: self.builder.padding(padding) }
+    }
+
+    /// [`ClientBuilder::fresh_replies`](crate::ClientBuilder::fresh_replies)
+    pub fn fresh_replies(self) -> Self {
+        Self { builder: self.builder.fresh_replies() }
     }
 
     /// [`ClientBuilder::timeout`](crate::ClientBuilder::timeout)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pssst::{PublicKey, Suite};
+use pssst::{ServerKey, Suite};
 use tokio::time::timeout_at;
 
 pub use backoff::Retry;
@@ -46,17 +46,15 @@ mod transaction;
 /// address has changed, the same message sealed anew [R-37]. So a server may handle
 /// a request several times, even after the client has given up. **A request must be safe to
 /// repeat**, and under suite 1 a server must give the same answer each time: see [the protocol's
-/// documentation](pssst#one-request-one-answer). Prefer
-/// [`Suite::X25519Aes128GcmSiv`](pssst::Suite::X25519Aes128GcmSiv) when the server is one of ours.
+/// documentation](pssst#one-request-one-answer).
 ///
 /// ```no_run
 /// use pssst_net::Client;
-/// use pssst_net::pssst::{SecretKey, Suite};
+/// use pssst_net::pssst::{SecretKey, ServerKey};
 ///
 /// # async fn example(identity: &SecretKey) -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::builder("f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e".parse()?)
+/// let client = Client::builder("f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97e".parse::<ServerKey>()?)
 ///     .identity(identity)
-///     .suite(Suite::X25519Aes128GcmSiv)
 ///     .connect("gauges.example.com:45678")
 ///     .await?;
 ///
@@ -136,8 +134,10 @@ impl Client {
     /// # Errors
     /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that must not be
     /// used; the old one stays.
-    pub fn set_server_key(&self, server_key: PublicKey) -> Result<(), Error> {
-        self.set_server(server_key, self.suite())
+    pub fn set_server_key(&self, server_key: impl Into<ServerKey>) -> Result<(), Error> {
+        let server_key = server_key.into();
+        let suite = Some(self.suite()).filter(|suite| server_key.has_suite(*suite));
+        self.store(server_key, suite)
     }
 
     /// Seals requests for this key of the server under this suite from here on, as
@@ -145,7 +145,11 @@ impl Client {
     ///
     /// # Errors
     /// Those of [`set_server_key`](Self::set_server_key).
-    pub fn set_server(&self, server_key: PublicKey, suite: Suite) -> Result<(), Error> {
+    pub fn set_server(&self, server_key: impl Into<ServerKey>, suite: Suite) -> Result<(), Error> {
+        self.store(server_key.into(), Some(suite))
+    }
+
+    fn store(&self, server_key: ServerKey, suite: Option<Suite>) -> Result<(), Error> {
         self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key, suite)?));
         Ok(())
     }
@@ -156,13 +160,13 @@ impl Client {
     }
 
     /// Returns the server's key that requests are sealed for.
-    pub fn server_key(&self) -> PublicKey {
-        self.shared.sealer.load().server_key
+    pub fn server_key(&self) -> ServerKey {
+        self.shared.sealer.load().server_key.clone()
     }
 
     /// Returns the suite of the requests.
     pub fn suite(&self) -> Suite {
-        self.shared.sealer.load().suite
+        self.shared.sealer.load().client.suite()
     }
 
     /// Returns the length of the longest message, in bytes: what [`ClientBuilder::max_datagram`]

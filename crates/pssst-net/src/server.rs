@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pssst::PublicKey;
+use pssst::ServerKey;
 use pssst_support::sync::lock;
 
 pub use builder::{BoundServer, ServerBuilder};
@@ -94,9 +94,9 @@ impl Server {
         self.threads.oldest_heartbeat()
     }
 
-    /// Returns the public keys in use, in the order in which they are tried.
-    pub fn public_keys(&self) -> Vec<PublicKey> {
-        self.shared.config.load().config.public_keys()
+    /// Returns the public keys in use: those of each kind in the order in which they are tried.
+    pub fn server_keys(&self) -> Vec<ServerKey> {
+        self.shared.config.load().config.server_keys()
     }
 
     /// Returns the configuration in use.
@@ -121,7 +121,7 @@ impl Server {
         let _guard = lock(&self.changing_config);
         let previous = self.shared.config.load();
         let config = update(previous.config.clone());
-        let keys = config.public_keys().len();
+        let keys = config.server_keys().len();
         self.shared.config.store(Arc::new(ActiveConfig::new(config, Some(&previous))));
         tracing::info!(keys, "configuration replaced");
     }

@@ -195,7 +195,7 @@ fn the_more_is_lost_the_more_is_sent_again() {
     for (loss, most_timeouts) in [(0.0, 0), (0.1, 5), (0.3, 60), (0.5, 330)] {
         let (ended, sent) = simulate(LinkConditions { loss, ..LinkConditions::FAIR }, async |net| {
             let _place = Place::start(&net, 0, handler());
-            let client = client(&net, Suite::X25519Aes128GcmSiv, None, RETRY).await;
+            let client = client(&net, Suite::X25519Aes256GcmSiv, None, RETRY).await;
             (transact(&client, 1000).await, client.stats().datagrams_sent)
         });
         println!("loss {loss}: {ended:?}, {sent} sent");

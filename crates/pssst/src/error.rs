@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Cause of the refusal of a packet or a peer's key.
 ///
-/// The causes are those of the specification (sections 2, 6 and 7). None of them is ever sent to
+/// The causes are those of the specification (sections 2 to 7). None of them is ever sent to
 /// the network: a server drops the packet and counts the cause under its [`name`](Self::name), a
 /// client keeps waiting.
 ///
@@ -18,15 +18,15 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The packet is shorter than header, exchange value and tag (52 bytes), or an authenticated
-    /// request is too short for its proof. It is unrelated traffic, or a truncated datagram: check
-    /// that the receive buffer is as large as the packets.
+    /// The packet is shorter than its suite and flags demand: unrelated traffic, or a truncated
+    /// datagram. Check that the receive buffer is as large as the packets.
     Truncated,
     /// A server received a reply. Stray or reflected traffic.
     NotRequest,
     /// A client received a request, perhaps its own, reflected. Keep waiting for the reply.
     NotReply,
-    /// One of the 14 reserved flags is set: a later version of the protocol, or not PSSST.
+    /// A flag is set that is reserved under the packet's suite, or that needs another one: a later
+    /// version of the protocol, or not PSSST.
     ReservedFlags {
         /// The reserved flags that are set.
         bits: u16,
@@ -41,15 +41,26 @@ pub enum Refusal {
     /// ([`Server::authenticated_only`](crate::Server::authenticated_only)). Give the client an
     /// identity.
     AnonymousRefused,
+    /// The request asks for a fresh reply, and the server gives none
+    /// ([`FreshReplies::Refuse`](crate::FreshReplies::Refuse)).
+    FreshRefused,
+    /// The request does not ask for a fresh reply, and the server demands it
+    /// ([`FreshReplies::Require`](crate::FreshReplies::Require)).
+    FreshRequired,
     /// The shared secret is zero, because a public key or an exchange value has low order, so that
     /// anyone could compute it. Honest keys never have low order: replace the key, or drop the
     /// packet.
     WeakKey,
     /// The packet was sealed for another key, or changed in transit. After a rotation, requests
     /// sealed for the old key are refused with this cause: keep that key in the
-    /// [`Keyring`](crate::Keyring) during a grace period.
+    /// [`Keyring`](crate::Keyring) during a grace period. A server whose clients' secrets are
+    /// precomputed ([`ClientCheck::look_up`](crate::ClientCheck::look_up)) cannot tell a client
+    /// that is not enrolled from a forgery, and refuses both with this cause.
     DecryptFailed,
-    /// The packet claims a client key without proving it.
+    /// The padding flag is set, and the message is not padded: an error of the sender, who holds
+    /// the packet's key.
+    BadPadding,
+    /// The packet, of suite 1, claims a client key without proving it.
     ClientAuthFailed,
     /// The proof holds, but the client key is an alias of the client's key: another encoding, or a
     /// sum with a low-order point (specification, R-20). Honest clients never send an alias.
@@ -68,7 +79,7 @@ pub enum Refusal {
 impl Refusal {
     /// The number of causes.
     #[doc(hidden)]
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 16;
 
     /// Every cause, in the order of [`index`](Self::index); data are zero. For tables of counters.
     #[doc(hidden)]
@@ -79,8 +90,11 @@ impl Refusal {
         Self::ReservedFlags { bits: 0 },
         Self::UnsupportedSuite { suite: 0 },
         Self::AnonymousRefused,
+        Self::FreshRefused,
+        Self::FreshRequired,
         Self::WeakKey,
         Self::DecryptFailed,
+        Self::BadPadding,
         Self::ClientAuthFailed,
         Self::ClientKeyAlias,
         Self::UnknownClient,
@@ -98,13 +112,16 @@ impl Refusal {
             Self::ReservedFlags { .. } => 3,
             Self::UnsupportedSuite { .. } => 4,
             Self::AnonymousRefused => 5,
-            Self::WeakKey => 6,
-            Self::DecryptFailed => 7,
-            Self::ClientAuthFailed => 8,
-            Self::ClientKeyAlias => 9,
-            Self::UnknownClient => 10,
-            Self::ClientRefused => 11,
-            Self::ReplyMismatch => 12,
+            Self::FreshRefused => 6,
+            Self::FreshRequired => 7,
+            Self::WeakKey => 8,
+            Self::DecryptFailed => 9,
+            Self::BadPadding => 10,
+            Self::ClientAuthFailed => 11,
+            Self::ClientKeyAlias => 12,
+            Self::UnknownClient => 13,
+            Self::ClientRefused => 14,
+            Self::ReplyMismatch => 15,
         }
     }
 
@@ -118,8 +135,11 @@ impl Refusal {
             Self::ReservedFlags { .. } => "reserved_flags",
             Self::UnsupportedSuite { .. } => "unsupported_suite",
             Self::AnonymousRefused => "anonymous_refused",
+            Self::FreshRefused => "fresh_refused",
+            Self::FreshRequired => "fresh_required",
             Self::WeakKey => "weak_key",
             Self::DecryptFailed => "decrypt_failed",
+            Self::BadPadding => "bad_padding",
             Self::ClientAuthFailed => "client_auth_failed",
             Self::ClientKeyAlias => "client_key_alias",
             Self::UnknownClient => "unknown_client",
@@ -138,8 +158,11 @@ impl fmt::Display for Refusal {
             Self::ReservedFlags { bits } => write!(f, "reserved flags are set ({bits:#06x})"),
             Self::UnsupportedSuite { suite } => write!(f, "cipher suite {suite:#06x} is not accepted here"),
             Self::AnonymousRefused => f.write_str("only authenticated clients are served"),
+            Self::FreshRefused => f.write_str("no fresh replies are given here"),
+            Self::FreshRequired => f.write_str("only requests for fresh replies are served"),
             Self::WeakKey => f.write_str("a public key or exchange value has low order"),
             Self::DecryptFailed => f.write_str("packet was changed or sealed for another key"),
+            Self::BadPadding => f.write_str("the message is not padded as its flag says"),
             Self::ClientAuthFailed => f.write_str("the client did not prove its key"),
             Self::ClientKeyAlias => f.write_str("the client key is an alias of another key"),
             Self::UnknownClient => f.write_str("the client's key is not enrolled"),
@@ -162,6 +185,16 @@ pub enum Error {
         /// Length of the packet in bytes.
         needed: usize,
     },
+    /// The message does not fit into the length that requests are padded to. Send without padding,
+    /// or pad to a longer datagram: [`Client::with_padding`](crate::Client::with_padding).
+    MessageTooLong {
+        /// Length in bytes of the longest message that fits.
+        limit: usize,
+    },
+    /// The client cannot use its suite as it is configured: suite 1 has no padding, no pre-shared
+    /// keys and no fresh replies; a pre-shared key needs an identity; and a server key fits only
+    /// the suites of its kind.
+    UnsupportedOption,
     /// The text or PEM document is not a key of the expected kind. Keys are 64 hexadecimal digits
     /// or an RFC 8410 PEM document. Check that it is not a public key in place of a secret one, or
     /// the reverse. A server key is also not a key when no secret key has it as its public key:
@@ -186,6 +219,11 @@ impl fmt::Display for Error {
         match self {
             Self::Refused(cause) => cause.fmt(f),
             Self::BufferTooSmall { needed } => write!(f, "buffer too small: the packet takes {needed} bytes"),
+            Self::MessageTooLong { limit } => write!(
+                f,
+                "message too long: with padding at most {limit} bytes fit; send without padding or in a larger datagram"
+            ),
+            Self::UnsupportedOption => f.write_str("the client's suite and its options or keys do not go together"),
             Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the expected kind"),
             Self::KeyringFull => f.write_str("keyring is full"),
             Self::RandomnessUnavailable => f.write_str("random number generator failed"),
@@ -212,8 +250,11 @@ mod tests {
             ("reserved_flags", "reserved flags are set (0x0000)"),
             ("unsupported_suite", "cipher suite 0x0000 is not accepted here"),
             ("anonymous_refused", "only authenticated clients are served"),
+            ("fresh_refused", "no fresh replies are given here"),
+            ("fresh_required", "only requests for fresh replies are served"),
             ("weak_key", "a public key or exchange value has low order"),
             ("decrypt_failed", "packet was changed or sealed for another key"),
+            ("bad_padding", "the message is not padded as its flag says"),
             ("client_auth_failed", "the client did not prove its key"),
             ("client_key_alias", "the client key is an alias of another key"),
             ("unknown_client", "the client's key is not enrolled"),
@@ -232,6 +273,11 @@ mod tests {
     fn every_error_has_its_text() {
         for (error, text) in [
             (Error::BufferTooSmall { needed: 53 }, "buffer too small: the packet takes 53 bytes"),
+            (
+                Error::MessageTooLong { limit: 91 },
+                "message too long: with padding at most 91 bytes fit; send without padding or in a larger datagram",
+            ),
+            (Error::UnsupportedOption, "the client's suite and its options or keys do not go together"),
             (Error::InvalidKey, "neither 64 hexadecimal digits nor a PEM key of the expected kind"),
             (Error::KeyringFull, "keyring is full"),
             (Error::RandomnessUnavailable, "random number generator failed"),

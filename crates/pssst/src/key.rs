@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use rand_core::TryCryptoRng;
 use subtle::{Choice, ConstantTimeEq};
-use x25519_batch::{PointClass, X25519};
+use x25519_batch::{PointClass, Product, X25519};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{Error, Refusal};
@@ -35,7 +35,7 @@ impl SecretKey {
     /// [`Error::RandomnessUnavailable`] when the generator fails.
     pub fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
-        rng.try_fill_bytes(&mut *key).map_err(|_| Error::RandomnessUnavailable)?;
+        fill(rng, &mut key)?;
         Ok(Self(key))
     }
 
@@ -47,6 +47,11 @@ impl SecretKey {
         Self(Zeroizing::new(bytes))
     }
 
+    /// Takes a key from bytes that are wiped already.
+    pub(crate) fn from_wiped(bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
+        Self(bytes)
+    }
+
     /// Reads 64 hexadecimal digits of either case, in constant time. White space around them is
     /// ignored.
     ///
@@ -54,7 +59,7 @@ impl SecretKey {
     /// [`Error::InvalidKey`] for anything else.
     pub fn from_hex(hex: &str) -> Result<Self, Error> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
-        decode_hex(hex, &mut key)?;
+        decode_hex(hex, &mut *key)?;
         Ok(Self(key))
     }
 
@@ -73,6 +78,19 @@ impl SecretKey {
     /// multiplication, so keep the result.
     pub fn public_key(&self) -> PublicKey {
         PublicKey(X25519::new().multiply_base(&self.0))
+    }
+}
+
+impl SecretKey {
+    /// Returns `Z2 = x25519(c, S)`, which a client that holds it instead of c needs
+    /// ([`Client::from_precomputed`](crate::Client::from_precomputed)); the server gets the same
+    /// from its secret key and the client's public one.
+    ///
+    /// # Errors
+    /// [`Refusal::WeakKey`] for a public key of low order.
+    pub fn shared_secret(&self, public_key: &PublicKey) -> Result<Product, Refusal> {
+        let product = X25519::new().multiply(self.expose_bytes(), public_key.as_bytes());
+        if product.is_zero().into() { Err(Refusal::WeakKey) } else { Ok(product) }
     }
 }
 
@@ -151,6 +169,16 @@ impl From<[u8; KEY_LEN]> for PublicKey {
     }
 }
 
+impl TryFrom<&[u8]> for PublicKey {
+    type Error = Error;
+
+    /// # Errors
+    /// [`Error::InvalidKey`] for any other length than 32 bytes.
+    fn try_from(bytes: &[u8]) -> Result<Self, Error> {
+        bytes.try_into().map(Self).map_err(|_| Error::InvalidKey)
+    }
+}
+
 impl AsRef<[u8]> for PublicKey {
     fn as_ref(&self) -> &[u8] {
         &self.0
@@ -181,9 +209,16 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-fn decode_hex(hex: &str, key: &mut [u8; KEY_LEN]) -> Result<(), Error> {
+/// Reads hexadecimal digits of either case for as many bytes as the key has, in constant time.
+pub(crate) fn decode_hex(hex: &str, key: &mut [u8]) -> Result<(), Error> {
+    let len = key.len();
     match base16ct::mixed::decode(hex.trim(), key) {
-        Ok(decoded) if decoded.len() == KEY_LEN => Ok(()),
+        Ok(decoded) if decoded.len() == len => Ok(()),
         _ => Err(Error::InvalidKey),
     }
+}
+
+/// Draws 32 bytes.
+pub(crate) fn fill<R: TryCryptoRng + ?Sized>(rng: &mut R, bytes: &mut [u8; KEY_LEN]) -> Result<(), Error> {
+    rng.try_fill_bytes(bytes).map_err(|_| Error::RandomnessUnavailable)
 }

@@ -1,6 +1,11 @@
 //! A server's secret keys.
 
-use crate::{Error, PublicKey, SecretKey};
+#[cfg(feature = "pq")]
+use crate::XWingSecretKey;
+use crate::agreement::{KeyAgreement, X25519Key};
+#[cfg(feature = "pq")]
+use crate::xwing::XWingKey;
+use crate::{Error, PublicKey, SecretKey, ServerKey, Suite};
 
 /// The secret keys of a server: the current one, and others during a rotation.
 ///
@@ -33,24 +38,28 @@ use crate::{Error, PublicKey, SecretKey};
 /// # Ok::<(), pssst::Error>(())
 /// ```
 pub struct Keyring {
-    keys: [Option<ServerKey>; Self::CAPACITY],
-}
-
-/// A secret key with its public key, which suite 0xf001 hashes.
-pub(crate) struct ServerKey {
-    pub(crate) secret: SecretKey,
-    pub(crate) public: PublicKey,
+    keys: [Option<X25519Key>; Self::CAPACITY],
+    #[cfg(feature = "pq")]
+    xwing_keys: [Option<XWingKey>; Self::CAPACITY],
 }
 
 impl Keyring {
-    /// The most keys of a keyring: next, current and previous key, and a spare one.
+    /// The most keys of each kind: next, current and previous key, and a spare one.
     pub const CAPACITY: usize = 4;
 
+    /// The most keys of both kinds together.
+    pub const MAX_KEYS: usize = 2 * Self::CAPACITY;
+
     /// Returns a keyring of one key.
+    #[cfg_attr(all(feature = "pq", not(feature = "std")), expect(clippy::large_stack_arrays, reason = "no allocator"))]
     pub fn new(secret: SecretKey) -> Self {
         let mut keys = [const { None }; Self::CAPACITY];
-        keys[0] = Some(ServerKey::new(secret));
-        Self { keys }
+        keys[0] = Some(X25519Key::new(secret));
+        Self {
+            keys,
+            #[cfg(feature = "pq")]
+            xwing_keys: [const { None }; Self::CAPACITY],
+        }
     }
 
     /// Returns the keyring with one more key, tried after the others. A key that is in it already
@@ -59,26 +68,60 @@ impl Keyring {
     /// # Errors
     /// [`Error::KeyringFull`] when it holds [`Keyring::CAPACITY`] keys.
     pub fn with_key(mut self, secret: SecretKey) -> Result<Self, Error> {
-        let key = ServerKey::new(secret);
+        let key = X25519Key::new(secret);
         if !self.public_keys().any(|public| *public == key.public) {
             *self.keys.iter_mut().find(|place| place.is_none()).ok_or(Error::KeyringFull)? = Some(key);
         }
         Ok(self)
     }
 
-    /// Returns the public keys, in the order in which the secret keys are tried.
+    /// Returns the keyring with one more X-Wing key, tried after the others of its kind. A key that
+    /// is in it already is not added again.
+    ///
+    /// # Errors
+    /// [`Error::KeyringFull`] when it holds [`Keyring::CAPACITY`] X-Wing keys.
+    #[cfg(feature = "pq")]
+    pub fn with_xwing_key(mut self, secret: &XWingSecretKey) -> Result<Self, Error> {
+        let key = XWingKey::new(secret);
+        if !self.xwing_keys.iter().flatten().any(|other| other.public == key.public) {
+            *self.xwing_keys.iter_mut().find(|place| place.is_none()).ok_or(Error::KeyringFull)? = Some(key);
+        }
+        Ok(self)
+    }
+
+    /// Returns all public keys: first those of X25519, then those of X-Wing, each in the order in
+    /// which the secret keys are tried.
+    pub fn server_keys(&self) -> impl Iterator<Item = ServerKey> {
+        let keys = self.public_keys().map(|key| ServerKey::X25519(*key));
+        #[cfg(feature = "pq")]
+        let keys = keys.chain(self.xwing_keys.iter().flatten().map(|key| ServerKey::XWing(key.public.clone())));
+        keys
+    }
+
+    /// Returns the public X25519 keys, in the order in which the secret keys are tried.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.iter().map(|key| &key.public)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServerKey> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &X25519Key> {
         self.keys.iter().flatten()
     }
-}
 
-impl ServerKey {
-    fn new(secret: SecretKey) -> Self {
-        Self { public: secret.public_key(), secret }
+    /// Returns the key that a packet of this suite is tried with after `tried` others, and its
+    /// place.
+    pub(crate) fn key(&self, suite: Suite, tried: usize) -> Option<(usize, &dyn KeyAgreement)> {
+        let (first, end) =
+            if suite.has_ciphertext() { (self.iter().count(), Self::MAX_KEYS) } else { (0, self.iter().count()) };
+        let place = Some(first + tried).filter(|place| *place < end)?;
+        self.key_at(place).map(|key| (place, key))
+    }
+
+    /// Returns the key at this place.
+    pub(crate) fn key_at(&self, place: usize) -> Option<&dyn KeyAgreement> {
+        let keys = self.iter().map(|key| key as &dyn KeyAgreement);
+        #[cfg(feature = "pq")]
+        let keys = keys.chain(self.xwing_keys.iter().flatten().map(|key| key as &dyn KeyAgreement));
+        { keys }.nth(place)
     }
 }
 
@@ -90,6 +133,6 @@ impl From<SecretKey> for Keyring {
 
 impl core::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.public_keys()).finish()
+        f.debug_list().entries(self.server_keys()).finish()
     }
 }

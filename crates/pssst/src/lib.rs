@@ -18,7 +18,7 @@
 //! let server_secret = SecretKey::generate(&mut SysRng)?;
 //! let server_key = server_secret.public_key();
 //!
-//! // The client seals a request: 52 bytes more than its message, or 116 when it proves who it is.
+//! // The client seals a request: 52 bytes more than its message, or 92 when it proves who it is.
 //! let identity = SecretKey::generate(&mut SysRng)?;
 //! let client = Client::new(server_key)?.with_identity(&identity)?;
 //! let mut datagram = [0; 1232];
@@ -30,7 +30,7 @@
 //! assert_eq!(request.message(), b"valve 7?");
 //! assert_eq!(request.client_key(), Some(&identity.public_key()));
 //! let mut answer = [0; 1232];
-//! let reply = request.into_reply_sealer().seal(b"open", &mut answer)?;
+//! let reply = request.into_reply_sealer().seal(&mut SysRng, b"open", &mut answer)?;
 //!
 //! // Whatever else arrives is refused, and the true reply is still taken.
 //! assert_eq!(pending.open(&mut [0x80; 60]), Err(pssst::Refusal::ReservedFlags { bits: 0x0080 }));
@@ -42,30 +42,31 @@
 //!
 //! **Read this before you write a handler.** A client that gets no reply sends the same bytes
 //! again, and an attacker can repeat them at any time. A server without state cannot detect this,
-//! so it answers again, and all answers to one request are sealed under the same key and nonce.
+//! so it answers again: **a handler must be safe to repeat**. All answers to one request are sealed
+//! under the same key and nonce, unless they are fresh replies ([`Client::with_fresh_replies`]).
 //!
-//! Under suite 1 ([`Suite::X25519AesGcm128`], the default, since it is what other implementations
-//! speak) that is fatal as soon as two answers differ, for instance in a time or a counter. AES-GCM
-//! then breaks: the two ciphertexts show how the messages differ, the two tags reveal the
+//! Under suites 0xf002 and 0xf003, the defaults, two different answers show that they differ, and
+//! nothing else.
+//!
+//! Under suite 1 ([`Suite::X25519AesGcm128`], for peers that are other implementations) they are
+//! fatal. AES-GCM breaks: the two ciphertexts show how the messages differ, the two tags reveal the
 //! authentication key, and with it anyone can forge a third reply that the waiting client accepts.
-//! The test `two_answers` carries out the attack. So, under suite 1:
-//!
-//! * **a handler answers the same request with the same bytes**, on every server of the pool and at
-//!   any later time. Being idempotent is not enough.
-//! * If it cannot promise that, use suite 0xf001 ([`Suite::X25519Aes128GcmSiv`]), which has the
-//!   same sizes and reveals only whether two whole answers were equal. Prefer it if both ends are
-//!   yours, and let the server accept no other suite: [`Server::with_suites`].
+//! The test `two_answers` carries out the attack. So, under suite 1, **a handler answers the same
+//! request with the same bytes**, on every server of the pool and at any later time. Being
+//! idempotent is not enough. If all your clients are this implementation's, switch suite 1 off:
+//! [`Server::with_suites`].
 //!
 //! # What it is not
 //!
 //! * **Not a replay filter at the server.** Any request may arrive again, now or next year.
-//! * **Not forward secrecy against the server's key.** Anyone who takes the server's secret key
-//!   reads the past. (Anyone who takes a client's key reads nothing, not even that client's own
-//!   packets.)
+//! * **Not forward secrecy against the server's key**, except for fresh replies. Anyone who takes
+//!   the server's secret key reads the past. (Anyone who takes a client's key reads nothing, not
+//!   even that client's own packets.)
 //! * **Not a distribution of keys.**
 //! * **Not signatures.** A holder of the server's secret key can pose as any client towards that
 //!   server.
-//! * **Not padding.** Sizes, times, addresses and whether a request is authenticated are visible.
+//! * **Not a disguise.** Times, addresses, the suite and the flags are visible, and so are sizes
+//!   unless you pad: [`Client::with_padding`].
 //!
 //! # Many at once
 //!
@@ -91,6 +92,7 @@
 //! | `std` (default) | the operating system's randomness ([`SysRng`]), and single X25519 in assembly on x86-64 and aarch64 |
 //! | `pem` (default) | keys as PEM documents, as OpenSSL reads and writes them |
 //! | `alloc` | methods that return `Vec` and `String` |
+//! | `pq` | suite 0xf003 with its X-Wing keys: X25519 and ML-KEM-768 |
 //! | `serde` | public keys in documents, as 64 hexadecimal digits |
 //!
 //! Without any of them the crate is `no_std` and never allocates. Batches need no feature.
@@ -100,35 +102,46 @@
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub use batch::BATCH_LEN;
-pub use client::{Client, PendingReply, UnsealedRequest};
+pub use client::{Client, Padding, PendingReply, UnsealedRequest};
 pub use error::{Error, Refusal};
 #[cfg(feature = "std")]
 pub use getrandom::SysRng;
 pub use key::{KEY_LEN, PublicKey, SecretKey};
 pub use keyring::Keyring;
-pub use packet::{
-    AUTHENTICATED_OVERHEAD, EXCHANGE_VALUE_LEN, HEADER_LEN, Header, OVERHEAD, PROOF_LEN, REPLY_MESSAGE_OFFSET, TAG_LEN,
-    exchange_value,
-};
+pub use packet::{EXCHANGE_VALUE_LEN, HEADER_LEN, Header, TAG_LEN, TRANSACTION_ID_LEN, transaction_id};
+pub use psk::{PreSharedKey, PskMaster};
 pub use rand_core;
-pub use server::{KeyCheck, RecordedReply, ReplySealer, Request, Server};
+pub use server::{
+    ClientCheck, ClientClaim, FreshReplies, KeyCheck, RecordedReply, RecordedRequest, ReplyPadding, ReplySealer,
+    Request, Server, SharedSecret,
+};
+pub use server_key::{ServerKey, ServerSecretKey};
 pub use suite::{Suite, SuiteSet};
-pub use x25519_batch::{Backend as X25519Backend, X25519};
+pub use x25519_batch::{Backend as X25519Backend, Product, X25519};
+#[cfg(feature = "pq")]
+pub use xwing::{XWING_PUBLIC_KEY_LEN, XWingPublicKey, XWingSecretKey};
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod agreement;
 mod batch;
 mod client;
 mod error;
+#[cfg(feature = "pq")]
+mod kem;
 mod key;
 mod keyring;
 mod packet;
 #[cfg(feature = "pem")]
 mod pem;
+mod psk;
 mod server;
+mod server_key;
 mod suite;
 #[cfg(feature = "serde")]
 mod text;
+#[cfg(feature = "pq")]
+mod xwing;

@@ -1,45 +1,60 @@
-//! The cipher suites: key derivation and AEAD (specification, sections 4 and 5).
+//! The cipher suites: their numbers, lengths, and AEAD (specification, sections 2, 4 and 5).
 //!
-//! Every suite is one `impl CipherSuite`. A packet's suite is matched once for each operation on
-//! it; behind the match everything is monomorphic.
+//! Every suite's AEAD is one `impl CipherSuite`. A packet's suite is matched once for each
+//! operation on it; behind the match everything is monomorphic. How a key is agreed on is in
+//! `agreement.rs`.
 
 use core::fmt;
 
-use aes::Aes128Enc;
+use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::consts::{U12, U16};
-use aes_gcm::{AesGcm, KeyInit, KeySizeUser, aead::AeadInOut};
-use aes_gcm_siv::AesGcmSiv;
-use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::packet::{EXCHANGE_VALUE_LEN, Header, TAG_LEN};
+use crate::packet::{
+    CIPHERTEXT_LEN, CLAIM_LEN, EXCHANGE_VALUE_LEN, FRESH_VALUE_LEN, HEADER_LEN, Header, PROOF_LEN, TAG_LEN,
+    TRANSACTION_ID_LEN,
+};
 use crate::{Error, Refusal};
 
-/// A cipher suite: group, key derivation and AEAD.
+pub(crate) mod first;
+pub(crate) mod second;
+
+/// A cipher suite: key agreement, key derivation and AEAD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Suite {
-    /// 0x0001, `X25519_AESGCM128`: what every PSSST implementation speaks, and the default.
+    /// 0x0001, `X25519_AESGCM128`: what other implementations of PSSST speak, and only they need.
     ///
     /// Two *different* answers to one request, sealed under this suite, let anyone who sees both
     /// forge a third. The [crate's documentation](crate#one-request-one-answer) explains it; a
     /// handler must avoid it.
-    #[default]
     X25519AesGcm128,
-    /// 0xf001, `X25519_AES128GCMSIV`: this implementation's own, with the same sizes and without
-    /// that flaw. To be preferred wherever the server is one of ours.
-    X25519Aes128GcmSiv,
+    /// 0xf002, `X25519_AES256GCMSIV`: this implementation's own, and the default: lighter, without
+    /// that flaw, and with every option.
+    #[default]
+    X25519Aes256GcmSiv,
+    /// 0xf003, `XWING_AES256GCMSIV`: as 0xf002, with X-Wing in place of X25519, so that what is
+    /// recorded stays closed to a quantum computer. It takes 1,088 bytes more a request, the
+    /// feature `pq`, and a server key of its own.
+    XWingAes256GcmSiv,
+    /// 0xf0e1, `X25519_AES256GCMSIV_ENROLMENT`: 0xf002 under another number, for what travels
+    /// inside HTTPS. Servers accept it only where it is switched on, so no packet of one channel
+    /// means anything on the other. [R-50]
+    X25519Aes256GcmSivEnrollment,
 }
 
 impl Suite {
     /// Every suite, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::X25519AesGcm128, Self::X25519Aes128GcmSiv];
+    pub const ALL: [Self; 4] =
+        [Self::X25519AesGcm128, Self::X25519Aes256GcmSiv, Self::XWingAes256GcmSiv, Self::X25519Aes256GcmSivEnrollment];
 
     /// Returns the number in the packet's header. [R-04]
     pub const fn number(self) -> u16 {
         match self {
             Self::X25519AesGcm128 => 0x0001,
-            Self::X25519Aes128GcmSiv => 0xf001,
+            Self::X25519Aes256GcmSiv => 0xf002,
+            Self::XWingAes256GcmSiv => 0xf003,
+            Self::X25519Aes256GcmSivEnrollment => 0xf0e1,
         }
     }
 
@@ -50,7 +65,9 @@ impl Suite {
     pub const fn from_number(number: u16) -> Result<Self, Refusal> {
         match number {
             0x0001 => Ok(Self::X25519AesGcm128),
-            0xf001 => Ok(Self::X25519Aes128GcmSiv),
+            0xf002 => Ok(Self::X25519Aes256GcmSiv),
+            0xf003 => Ok(Self::XWingAes256GcmSiv),
+            0xf0e1 => Ok(Self::X25519Aes256GcmSivEnrollment),
             suite => Err(Refusal::UnsupportedSuite { suite }),
         }
     }
@@ -59,29 +76,72 @@ impl Suite {
     pub const fn name(self) -> &'static str {
         match self {
             Self::X25519AesGcm128 => "X25519_AESGCM128",
-            Self::X25519Aes128GcmSiv => "X25519_AES128GCMSIV",
+            Self::X25519Aes256GcmSiv => "X25519_AES256GCMSIV",
+            Self::XWingAes256GcmSiv => "XWING_AES256GCMSIV",
+            Self::X25519Aes256GcmSivEnrollment => "X25519_AES256GCMSIV_ENROLMENT",
         }
     }
 
-    /// D, from which a transaction's key and nonces are cut.
-    pub(crate) fn derive(self, agreement: &Agreement<'_>) -> TransactionSecret {
-        TransactionSecret(Zeroizing::new(match self {
-            Self::X25519AesGcm128 => AesGcm128::derive(agreement),
-            Self::X25519Aes128GcmSiv => Aes128GcmSiv::derive(agreement),
-        }))
+    /// Returns the overhead of a request in bytes: what its packet has beside message and padding.
+    /// [R-01]
+    ///
+    /// | suite | anonymous | authenticated |
+    /// |---|---|---|
+    /// | 0x0001 | 52 | 116 |
+    /// | 0xf002, 0xf0e1 | 52 | 92 |
+    /// | 0xf003 | 1,140 | 1,180 |
+    pub const fn request_overhead(self, is_authenticated: bool) -> usize {
+        let ciphertext = if self.has_ciphertext() { CIPHERTEXT_LEN } else { 0 };
+        let identity = match (is_authenticated, self.has_claim()) {
+            (false, _) => 0,
+            (true, false) => PROOF_LEN,
+            (true, true) => CLAIM_LEN,
+        };
+        HEADER_LEN + EXCHANGE_VALUE_LEN + ciphertext + identity + TAG_LEN
+    }
+
+    /// Returns the overhead of a reply in bytes: what its packet has beside message and padding.
+    /// [R-01]
+    ///
+    /// It is 52 under suite 1, and 28 under the others, or 60 where the reply is fresh.
+    pub const fn reply_overhead(self, is_fresh: bool) -> usize {
+        let fresh = if is_fresh && self.has_claim() { FRESH_VALUE_LEN } else { 0 };
+        HEADER_LEN + self.repeated_exchange_value_len() + fresh + TAG_LEN
+    }
+
+    /// Returns whether two different answers to one request are harmless. [R-16] [R-31]
+    pub const fn allows_different_answers(self) -> bool {
+        !matches!(self, Self::X25519AesGcm128)
+    }
+
+    pub(crate) const fn has_ciphertext(self) -> bool {
+        matches!(self, Self::XWingAes256GcmSiv)
+    }
+
+    /// Whether authenticated requests have M and t before the body, as all but suite 1 do.
+    pub(crate) const fn has_claim(self) -> bool {
+        !matches!(self, Self::X25519AesGcm128)
+    }
+
+    /// Length in bytes of the part of X that a reply repeats. [R-38]
+    pub(crate) const fn repeated_exchange_value_len(self) -> usize {
+        match self {
+            Self::X25519AesGcm128 => EXCHANGE_VALUE_LEN,
+            _ => TRANSACTION_ID_LEN,
+        }
     }
 
     /// Encrypts in place and returns the tag.
     pub(crate) fn seal(
         self,
         secret: &TransactionSecret,
-        direction: Direction,
+        direction: Direction<'_>,
         header: Header,
         body: &mut [u8],
     ) -> Result<[u8; TAG_LEN], Error> {
         match self {
-            Self::X25519AesGcm128 => seal::<AesGcm128>(secret, direction, header, body),
-            Self::X25519Aes128GcmSiv => seal::<Aes128GcmSiv>(secret, direction, header, body),
+            Self::X25519AesGcm128 => seal::<first::Aes128Gcm>(secret, direction, header, body),
+            _ => seal::<second::Aes256GcmSiv>(secret, direction, header, body),
         }
     }
 
@@ -90,14 +150,14 @@ impl Suite {
     pub(crate) fn open(
         self,
         secret: &TransactionSecret,
-        direction: Direction,
+        direction: Direction<'_>,
         header: Header,
         body: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), Refusal> {
         match self {
-            Self::X25519AesGcm128 => open::<AesGcm128>(secret, direction, header, body, tag),
-            Self::X25519Aes128GcmSiv => open::<Aes128GcmSiv>(secret, direction, header, body, tag),
+            Self::X25519AesGcm128 => open::<first::Aes128Gcm>(secret, direction, header, body, tag),
+            _ => open::<second::Aes256GcmSiv>(secret, direction, header, body, tag),
         }
     }
 }
@@ -123,19 +183,19 @@ impl fmt::Display for Suite {
 /// ```
 /// use pssst::{Suite, SuiteSet};
 ///
-/// assert!(SuiteSet::ALL.contains(Suite::X25519AesGcm128));
-/// let only_ours = SuiteSet::from_iter([Suite::X25519Aes128GcmSiv]);
+/// assert!(SuiteSet::DATAGRAM.contains(Suite::X25519AesGcm128));
+/// let only_ours = SuiteSet::from_iter([Suite::X25519Aes256GcmSiv]);
 /// assert!(!only_ours.contains(Suite::X25519AesGcm128));
-/// assert!(only_ours.iter().eq([Suite::X25519Aes128GcmSiv]));
-/// assert_eq!(Suite::try_from(0xf001), Ok(Suite::X25519Aes128GcmSiv));
-/// assert_eq!(Suite::default().to_string(), "X25519_AESGCM128");
+/// assert!(only_ours.iter().eq([Suite::X25519Aes256GcmSiv]));
+/// assert_eq!(Suite::try_from(0xf002), Ok(Suite::X25519Aes256GcmSiv));
+/// assert_eq!(Suite::default().to_string(), "X25519_AES256GCMSIV");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SuiteSet(u8);
 
 impl SuiteSet {
-    /// Every suite of this implementation.
-    pub const ALL: Self = Self(0b11);
+    /// The suites of datagrams: every suite but that of enrolment. The default of a server.
+    pub const DATAGRAM: Self = Self(0b0111);
 
     /// Returns the suites of the set, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Suite> {
@@ -147,8 +207,20 @@ impl SuiteSet {
         self.0 & Self::bit(suite) != 0
     }
 
+    /// Returns the set without a suite.
+    #[must_use]
+    pub const fn without(self, suite: Suite) -> Self {
+        Self(self.0 & !Self::bit(suite))
+    }
+
     const fn bit(suite: Suite) -> u8 {
         1 << suite as u8
+    }
+}
+
+impl fmt::Debug for SuiteSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 
@@ -158,115 +230,87 @@ impl FromIterator<Suite> for SuiteSet {
     }
 }
 
-/// Which of a transaction's two messages: each has its own nonce. [R-13]
+/// Which of a transaction's two messages, and what binds a reply to its request: each has its own
+/// nonce [R-13] [R-16] and additional data [R-14] [R-43].
 #[derive(Clone, Copy)]
-pub(crate) enum Direction {
+pub(crate) enum Direction<'a> {
     Request,
-    Reply,
+    Reply {
+        exchange_value: &'a [u8; EXCHANGE_VALUE_LEN],
+        fresh_value: Option<&'a [u8; 32]>,
+        request_tag: &'a [u8; TAG_LEN],
+    },
 }
 
-/// What both ends agree on, and hash.
-pub(crate) struct Agreement<'a> {
-    /// h
-    pub(crate) request_header: Header,
-    /// S
-    pub(crate) server_key: &'a [u8; 32],
-    /// X
-    pub(crate) exchange_value: &'a [u8; EXCHANGE_VALUE_LEN],
-    /// Z
-    pub(crate) shared_value: &'a [u8; 32],
-}
-
-/// D: a transaction's key and nonces. Anyone who has it reads both messages and can make others.
-/// [R-32]
-pub(crate) struct TransactionSecret(Zeroizing<[u8; 32]>);
-
-impl TransactionSecret {
-    /// Returns the AEAD under `D[0..16]`. [R-13]
-    fn aead<C: CipherSuite>(&self) -> C::Aead {
-        let d: &[u8; 32] = &self.0;
-        let mut key = [0; 16];
-        key.copy_from_slice(&d[..16]);
-        let aead = C::Aead::new((&key).into());
-        key.zeroize();
-        aead
-    }
-
-    /// `D[16..24] ‖ "RQST"` or `D[24..32] ‖ "RPLY"`. [R-13]
-    fn nonce(&self, direction: Direction) -> [u8; 12] {
-        let d: &[u8; 32] = &self.0;
-        let (unique, label) = match direction {
-            Direction::Request => (&d[16..24], b"RQST"),
-            Direction::Reply => (&d[24..32], b"RPLY"),
-        };
-        let mut nonce = [0; 12];
-        nonce[..8].copy_from_slice(unique);
-        nonce[8..].copy_from_slice(label);
-        nonce
-    }
-}
+/// D: what a transaction's keys are made of. Anyone who has it reads both messages, but for a fresh
+/// reply, and can make others. [R-32]
+pub(crate) struct TransactionSecret(pub(crate) Zeroizing<[u8; 32]>);
 
 trait CipherSuite {
-    type Aead: AeadInOut<NonceSize = U12, TagSize = U16> + KeyInit + KeySizeUser<KeySize = U16>;
+    type Aead: AeadInOut<NonceSize = U12, TagSize = U16>;
 
-    fn derive(agreement: &Agreement<'_>) -> [u8; 32];
+    fn aead(secret: &[u8; 32]) -> Self::Aead;
+
+    fn nonce(secret: &[u8; 32], direction: Direction<'_>) -> [u8; 12];
+
+    fn additional_data(header: Header, direction: Direction<'_>) -> AdditionalData;
 }
 
-/// Suite 0x0001 (specification, section 4). [R-14]
-struct AesGcm128;
+/// The bytes that a packet's tag covers beside its body.
+struct AdditionalData {
+    bytes: [u8; Self::MAX_LEN],
+    len: usize,
+}
 
-impl CipherSuite for AesGcm128 {
-    type Aead = AesGcm<Aes128Enc, U12>;
+impl AdditionalData {
+    const MAX_LEN: usize = HEADER_LEN + TRANSACTION_ID_LEN + FRESH_VALUE_LEN + TAG_LEN;
 
-    /// `D = SHA-256( X ‖ Z )` [R-12]
-    fn derive(agreement: &Agreement<'_>) -> [u8; 32] {
-        Sha256::new().chain_update(agreement.exchange_value).chain_update(agreement.shared_value).finalize().into()
+    /// Every packet's tag covers its header as it was received.
+    const fn new(header: Header) -> Self {
+        let [a, b, c, d] = header.to_bytes();
+        let mut bytes = [0; Self::MAX_LEN];
+        (bytes[0], bytes[1], bytes[2], bytes[3]) = (a, b, c, d);
+        Self { bytes, len: HEADER_LEN }
+    }
+
+    /// There is room for everything that a suite covers.
+    fn push(&mut self, part: &[u8]) {
+        let end = self.len + part.len();
+        if let Some(place) = self.bytes.get_mut(self.len..end) {
+            place.copy_from_slice(part);
+            self.len = end;
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
-/// Suite 0xf001 (specification, section 5). [R-16]
-struct Aes128GcmSiv;
-
-impl CipherSuite for Aes128GcmSiv {
-    type Aead = AesGcmSiv<Aes128Enc>;
-
-    /// `D = SHA-256( h ‖ S ‖ X ‖ Z )` [R-15]
-    fn derive(agreement: &Agreement<'_>) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(agreement.request_header.to_bytes())
-            .chain_update(agreement.server_key)
-            .chain_update(agreement.exchange_value)
-            .chain_update(agreement.shared_value)
-            .finalize()
-            .into()
-    }
-}
-
-/// The additional data is the packet's own header, which for a reply differs from the request's.
-/// [R-14] [R-16]
 fn seal<C: CipherSuite>(
     secret: &TransactionSecret,
-    direction: Direction,
+    direction: Direction<'_>,
     header: Header,
     body: &mut [u8],
 ) -> Result<[u8; TAG_LEN], Error> {
     let needed = body.len();
-    let nonce = secret.nonce(direction).into();
-    let tag = secret.aead::<C>().encrypt_inout_detached(&nonce, &header.to_bytes(), body.into());
+    let nonce = C::nonce(&secret.0, direction).into();
+    let additional_data = C::additional_data(header, direction);
+    let tag = C::aead(&secret.0).encrypt_inout_detached(&nonce, additional_data.as_bytes(), body.into());
     // Only a message beyond 64 GiB fails, which no datagram holds.
     tag.map(Into::into).map_err(|_| Error::BufferTooSmall { needed })
 }
 
 fn open<C: CipherSuite>(
     secret: &TransactionSecret,
-    direction: Direction,
+    direction: Direction<'_>,
     header: Header,
     body: &mut [u8],
     tag: &[u8; TAG_LEN],
 ) -> Result<(), Refusal> {
-    let nonce = secret.nonce(direction).into();
-    secret
-        .aead::<C>()
-        .decrypt_inout_detached(&nonce, &header.to_bytes(), body.into(), tag.into())
+    let nonce = C::nonce(&secret.0, direction).into();
+    let additional_data = C::additional_data(header, direction);
+    C::aead(&secret.0)
+        .decrypt_inout_detached(&nonce, additional_data.as_bytes(), body.into(), tag.into())
         .map_err(|_| Refusal::DecryptFailed)
 }

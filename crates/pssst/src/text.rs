@@ -1,11 +1,13 @@
-//! Public keys in documents of any format that `serde` reads: 64 hexadecimal digits.
+//! Public keys in documents of any format that `serde` reads: hexadecimal digits.
 
 use core::fmt;
+use core::marker::PhantomData;
+use core::str::FromStr;
 
 use serde_core::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_core::ser::{Serialize, Serializer};
 
-use crate::PublicKey;
+use crate::{PublicKey, ServerKey};
 
 /// Writes 64 lower-case hexadecimal digits.
 impl Serialize for PublicKey {
@@ -18,20 +20,34 @@ impl Serialize for PublicKey {
 /// validated.
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Hex)
+        deserializer.deserialize_str(Hex(PhantomData))
     }
 }
 
-struct Hex;
+/// Writes lower-case hexadecimal digits.
+impl Serialize for ServerKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
-impl Visitor<'_> for Hex {
-    type Value = PublicKey;
+/// Reads what [`ServerKey::from_str`](core::str::FromStr::from_str) reads. The key is not validated.
+impl<'de> Deserialize<'de> for ServerKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Hex(PhantomData))
+    }
+}
+
+struct Hex<K>(PhantomData<K>);
+
+impl<K: FromStr<Err: fmt::Display>> Visitor<'_> for Hex<K> {
+    type Value = K;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("64 hexadecimal digits")
+        f.write_str("a public key in hexadecimal digits")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<PublicKey, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<K, E> {
         text.parse().map_err(E::custom)
     }
 }

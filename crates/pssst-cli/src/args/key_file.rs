@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use pssst::{PublicKey, SecretKey};
+use pssst::{PreSharedKey, PskMaster, PublicKey, SecretKey, ServerKey, ServerSecretKey};
 use pssst_support::{FileErrorCause, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
 
@@ -26,8 +26,31 @@ pub(crate) struct Access {
 
 /// Reads a secret key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
+    read_secret_as(path, access, SecretKey::from_text)
+}
+
+/// Reads a server's secret key of either kind: PEM, or hexadecimal. `-` is standard input.
+pub(crate) fn read_server_secret(path: &Path, access: &Access) -> Result<ServerSecretKey, Failure> {
+    read_secret_as(path, access, ServerSecretKey::from_text)
+}
+
+/// Reads a pre-shared key, 64 hexadecimal digits. `-` is standard input.
+pub(crate) fn read_psk(path: &Path, access: &Access) -> Result<PreSharedKey, Failure> {
+    read_secret_as(path, access, PreSharedKey::from_hex)
+}
+
+/// Reads a master of pre-shared keys, 64 hexadecimal digits. `-` is standard input.
+pub(crate) fn read_psk_master(path: &Path, access: &Access) -> Result<PskMaster, Failure> {
+    read_secret_as(path, access, PskMaster::from_hex)
+}
+
+fn read_secret_as<K>(
+    path: &Path,
+    access: &Access,
+    parse: impl FnOnce(&str) -> Result<K, pssst::Error>,
+) -> Result<K, Failure> {
     let (text, exposed) = read(path)?;
-    let key = SecretKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Secret))?;
+    let key = parse(&text).map_err(|_| no_key_in(path, &text, Wanted::Secret))?;
     match exposed.filter(|_| !access.allow_exposed_keys) {
         None => Ok(key),
         // Only now: other files may well be for all to read.
@@ -70,6 +93,12 @@ pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
     let (text, _) = read(path)?;
     PublicKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Public))
+}
+
+/// Reads a server's public key of either kind, PEM or hexadecimal. `-` is standard input.
+pub(crate) fn read_server_key(path: &Path) -> Result<ServerKey, Failure> {
+    let (text, _) = read(path)?;
+    ServerKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Public))
 }
 
 /// Creates a file that only its owner can read. Never overwrites one.

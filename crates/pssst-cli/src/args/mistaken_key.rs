@@ -1,6 +1,6 @@
 //! Why a text is not a key, so that the message names the mistake.
 
-use pssst::{PublicKey, SecretKey};
+use pssst::{ServerKey, ServerSecretKey, XWingPublicKey, XWingSecretKey};
 
 /// Digits of a key.
 const DIGITS: usize = 64;
@@ -11,6 +11,11 @@ pub(crate) const COPY_AGAIN: &str = "copy the whole key again: `pssst pubkey FIL
 const OTHER_ALGORITHM: (&str, &str) = (
     "holds a key of another algorithm than X25519",
     "make one with `pssst keygen --out FILE`, or with `openssl genpkey -algorithm X25519`",
+);
+
+const X_WING: (&str, &str) = (
+    "holds a key of suite f003, which servers have and clients have not",
+    "give an X25519 key: `pssst keygen --out FILE` makes one",
 );
 
 /// The kind of key that is needed.
@@ -69,10 +74,12 @@ fn label(text: &str) -> Option<&str> {
 
 fn document(text: &str, label: &str, wanted: Wanted) -> (&'static str, &'static str) {
     match label {
-        "PUBLIC KEY" if wanted == Wanted::Secret && PublicKey::from_pem(text).is_ok() => {
+        "PRIVATE KEY" if wanted == Wanted::Secret && XWingSecretKey::from_pem(text).is_ok() => X_WING,
+        "PUBLIC KEY" if wanted == Wanted::Public && XWingPublicKey::from_pem(text).is_ok() => X_WING,
+        "PUBLIC KEY" if wanted == Wanted::Secret && ServerKey::from_text(text).is_ok() => {
             ("holds a public key", "give the file that `pssst keygen --out` wrote: a secret key is needed here")
         }
-        "PRIVATE KEY" if wanted == Wanted::Public && SecretKey::from_pem(text).is_ok() => {
+        "PRIVATE KEY" if wanted == Wanted::Public && ServerSecretKey::from_text(text).is_ok() => {
             ("holds a secret key", "give the public key: `pssst pubkey FILE` prints it")
         }
         "ENCRYPTED PRIVATE KEY" => (
@@ -102,6 +109,8 @@ fn document(text: &str, label: &str, wanted: Wanted) -> (&'static str, &'static 
 
 #[cfg(test)]
 mod tests {
+    use pssst::SecretKey;
+
     use super::*;
 
     #[test]

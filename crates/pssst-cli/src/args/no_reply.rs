@@ -64,7 +64,7 @@ impl NoReply<'_> {
         } else {
             "it serves only clients that give an --identity"
         };
-        let other_suite = if self.suite == Suite::X25519AesGcm128 { "f001" } else { "1" };
+        let other_suite = if self.suite == Suite::X25519AesGcm128 { "f002" } else { "1" };
         format!(
             "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; its key is \
              another than the given one; it does not accept the suite (try --suite {other_suite}); {client}; or its service failed, or \
@@ -81,7 +81,7 @@ mod tests {
         let error = kind.map(io::Error::from);
         let no_reply = NoReply {
             server: "127.0.0.1:9",
-            suite: Suite::X25519Aes128GcmSiv,
+            suite: Suite::X25519Aes256GcmSiv,
             has_identity,
             timeout: Duration::from_millis(1500),
             counts: "3 packets sent".to_owned(),
@@ -96,7 +96,7 @@ mod tests {
         let anonymous = said(false, 0, None);
         assert!(
             anonymous.starts_with(
-                "error: no reply from 127.0.0.1:9 within 1.5 s to anonymous requests of suite 0xf001 (3 packets sent)"
+                "error: no reply from 127.0.0.1:9 within 1.5 s to anonymous requests of suite 0xf002 (3 packets sent)"
             ),
             "{anonymous}"
         );

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use jiff::civil::{Date, DateTime};
 use jiff::{Timestamp, ZonedDateTime};
-use pssst::{PublicKey, Suite};
+use pssst::{PublicKey, ServerKey, Suite};
 use pssst_identity::State;
 
 use crate::args::key_file;
@@ -14,22 +14,30 @@ use pssst_service::{Failure, durations};
 /// A cipher suite by its number, as the packets have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SuiteOption {
-    #[value(name = "1", alias = "0001", help = "X25519_AESGCM128: what every implementation speaks")]
-    AesGcm128,
-    #[value(name = "f001", help = "X25519_AES128GCMSIV: safe even if a handler answers one request in two ways")]
-    Aes128GcmSiv,
+    #[value(name = "1", alias = "0001", help = "X25519_AESGCM128: what other implementations speak")]
+    X25519AesGcm128,
+    #[value(name = "f002", help = "X25519_AES256GCMSIV: lighter, and with every option")]
+    X25519Aes256GcmSiv,
+    #[value(name = "f003", help = "XWING_AES256GCMSIV: what is recorded stays closed to quantum computers")]
+    XWingAes256GcmSiv,
 }
 
 impl From<SuiteOption> for Suite {
     fn from(option: SuiteOption) -> Self {
         match option {
-            SuiteOption::AesGcm128 => Self::X25519AesGcm128,
-            SuiteOption::Aes128GcmSiv => Self::X25519Aes128GcmSiv,
+            SuiteOption::X25519AesGcm128 => Self::X25519AesGcm128,
+            SuiteOption::X25519Aes256GcmSiv => Self::X25519Aes256GcmSiv,
+            SuiteOption::XWingAes256GcmSiv => Self::XWingAes256GcmSiv,
         }
     }
 }
 
-/// Returns a public key: 64 hexadecimal digits, or a file that holds a key.
+/// Returns a server's public key: 64 or 2,432 hexadecimal digits, or a file that holds a key.
+pub(crate) fn server_key(text: &str) -> Result<ServerKey, Failure> {
+    text.parse().or_else(|_| key_file::read_server_key(Path::new(text)))
+}
+
+/// Returns a client's public key: 64 hexadecimal digits, or a file that holds a key.
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     text.parse().or_else(|_| key_file::read_public(Path::new(text)))
 }

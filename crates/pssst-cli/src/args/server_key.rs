@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pssst::{PublicKey, Suite};
+use pssst::{ServerKey, Suite};
 use pssst_directory::jiff::Timestamp;
 use pssst_directory::{CurrentKey, DirectoryClient, Error, Pin};
 use pssst_directory_server::Error as ServiceError;
@@ -18,18 +18,16 @@ use crate::args::udp::listen_remedy;
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "key_source", args = ["server_key", "directory"], required = true, multiple = true)]
 pub(crate) struct KeySource {
-    /// The server's public key, 64 hexadecimal digits or a file.
+    /// The server's public key, hexadecimal digits or a file.
     #[arg(long, value_name = "HEX|FILE", conflicts_with = "directory")]
     pub(crate) server_key: Option<String>,
     #[command(flatten)]
     directory: DirectoryOptions<false>,
-    /// The cipher suite [default: the one that the directory prefers; f001 with --server-key].
+    /// The cipher suite [default: the one that the directory prefers; with --server-key f002, or f003
+    /// for a key of that suite]. Servers of other implementations have suite 1 only.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Option<SuiteOption>,
 }
-
-/// The suite of clients that no directory tells another.
-const DEFAULT_SUITE: Suite = Suite::X25519Aes128GcmSiv;
 
 /// How to reach a directory.
 #[derive(clap::Args, Clone, Debug)]
@@ -119,20 +117,25 @@ impl KeySource {
 
     /// Returns the fixed key and its suite.
     pub(crate) fn fixed(&self) -> Result<CurrentKey, Failure> {
-        Ok(CurrentKey { key: self.fixed_key()?, suite: self.suite.map_or(DEFAULT_SUITE, Into::into) })
-    }
-
-    fn fixed_key(&self) -> Result<PublicKey, Failure> {
         let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
-        let key = options::public_key(self.server_key.as_ref().ok_or_else(missing)?);
-        key.map_err(|failure| failure.of_option("server-key"))
+        let key = options::server_key(self.server_key.as_ref().ok_or_else(missing)?);
+        let key = key.map_err(|failure| failure.of_option("server-key"))?;
+        let suite = self.suite.map_or(key.default_suite(), Suite::from);
+        if !key.has_suite(suite) {
+            return Err(Failure::usage(
+                format!("the server key is for another suite than {:#06x}", suite.number()),
+                "suite f003 has keys of its own: omit --suite, or give the server's key for it",
+            )
+            .of_option("suite"));
+        }
+        Ok(CurrentKey { key, suite })
     }
 
     /// What can be checked without asking a directory.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.directory()? {
             Some(_) => Ok(()),
-            None => self.fixed_key().map(drop),
+            None => self.fixed().map(drop),
         }
     }
 
@@ -148,7 +151,7 @@ impl KeySource {
 
     /// Returns the files that are read.
     pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let is_file = |key: &&String| key.parse::<PublicKey>().is_err();
+        let is_file = |key: &&String| key.parse::<ServerKey>().is_err();
         let key = self.server_key.iter().filter(is_file).map(PathBuf::from);
         key.chain(self.directory.directory_ca.clone())
     }
@@ -198,6 +201,9 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Refused { .. } => "ask the operator for a new token; `pssst token create` makes one",
         Error::OldDocument { .. } | Error::ConflictingDocument { .. } => {
             "the directory's operator has to check its schedule: `pssst keys take-over` repairs one from a backup"
+        }
+        Error::Downgrade => {
+            "ask the directory's operator; if the pool gave post-quantum keys up, remove the --key-cache file"
         }
         Error::ImplausibleDocument { .. } => "check the clocks of this machine and of the directory",
         Error::Trust(_) => "check that this is a PEM file of certificates",

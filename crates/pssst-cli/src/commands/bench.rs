@@ -25,14 +25,14 @@ mod key_rotation;
 mod workload;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    args.plan(Suite::X25519Aes128GcmSiv)?;
+    args.plan(Suite::X25519Aes256GcmSiv)?;
     let key = args.key_source.current_key()?;
-    let plan = args.plan(key.suite)?;
-    let workload = workload(args, &plan, key)?;
+    let (plan, suite) = (args.plan(key.suite)?, key.suite);
+    let workload = workload(args, &plan, &key)?;
     let addresses = resolve(&args.server)?;
     let plot =
         args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
-    let server = answering(args, &addresses, &workload, key.suite)?;
+    let server = answering(args, &addresses, &workload, suite)?;
 
     let directory = args.key_source.directory()?;
     let key_rotations = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let Counters { requests, refused, unmatched_replies, last_network_error, .. } = outcome.counters;
         let counts =
             format!("{requests} requests, {refused} refused as replies, {unmatched_replies} unmatched replies");
-        return Err(no_reply(args, key.suite, counts, refused, last_network_error.as_ref()));
+        return Err(no_reply(args, suite, counts, refused, last_network_error.as_ref()));
     }
     let report = Report::new(&plan, outcome);
     if let Some(mut file) = plot {

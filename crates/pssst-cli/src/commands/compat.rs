@@ -117,7 +117,7 @@ impl<W: Write> Side<W> {
                 .map_err(|error| mismatch(format!("sealing: {error}")))
         };
         let unusable = |error| mismatch(format!("SERVER_KEY: {error}"));
-        let client = Client::new(server_key).map_err(unusable)?.with_suite(self.suite.into());
+        let client = Client::new(server_key).map_err(unusable)?.with_suite(self.suite.into()).map_err(unusable)?;
         let (request, pending) = seal(&client)?;
         let client = client.with_identity(&self.identity).map_err(unusable)?;
         let (authenticated_request, authenticated_pending) = seal(&client)?;
@@ -138,7 +138,8 @@ impl<W: Write> Side<W> {
             return Err(mismatch("a request's client key is not the client's"));
         }
         message.reverse();
-        let reply = sealer.seal_to_vec(message).map_err(|error| mismatch(format!("sealing a reply: {error}")))?;
+        let reply =
+            sealer.seal_to_vec(&mut SysRng, message).map_err(|error| mismatch(format!("sealing a reply: {error}")))?;
         self.emit(tag, &reply)
     }
 

@@ -8,12 +8,12 @@ use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
 use entry::{Counts, Entry, Place};
-use pssst::Keyring;
+use pssst::{Keyring, SecretKey, Server, ServerSecretKey, SysRng};
 use pssst_inspect::{
     Content, Datagram, Decryptor, Dissection, Frame, Item, Observation, Transactions, content, each_item,
 };
 
-use crate::args::key_file;
+use crate::args::{key_file, no_randomness};
 
 pub(crate) use args::Args;
 
@@ -49,7 +49,7 @@ struct Inspector<'a, W> {
 
 impl<'a, W: Write> Inspector<'a, W> {
     fn new(args: &'a Args, output: W) -> Result<Self, Failure> {
-        let decryptor = keyring(args)?.map(Decryptor::new);
+        let decryptor = decryptor(args)?;
         Ok(Self { args, decryptor, transactions: Transactions::new(), counts: Counts::default(), output })
     }
 
@@ -109,25 +109,23 @@ impl<'a, W: Write> Inspector<'a, W> {
 
     fn datagram(&mut self, place: Place, datagram: &Datagram<'_>) -> Result<(), Failure> {
         let mut dissection = Dissection::of(datagram.payload, datagram.length);
-        let opened = self.decryptor.as_ref().and_then(|decryptor| decryptor.open(datagram.payload, &mut dissection));
         let observation = Observation {
             number: place.number,
             time: place.time,
             source_port: place.source.port(),
             destination_port: place.destination.port(),
             packet: datagram.payload,
-            is_opened: opened.is_some(),
         };
-        let events = self.transactions.observe(&dissection, &observation);
+        let (contents, events) = self.transactions.observe(&mut dissection, &observation, self.decryptor.as_ref());
         self.counts.packet(&dissection, &events);
-        self.show(&Entry { place: Some(place), dissection, opened, events })
+        self.show(&Entry { place: Some(place), dissection, contents, events })
     }
 
     /// Returns a packet by itself.
     fn packet(&mut self, packet: &[u8]) -> Result<(), Failure> {
         let mut dissection = Dissection::of(packet, packet.len());
-        let opened = self.decryptor.as_ref().and_then(|decryptor| decryptor.open(packet, &mut dissection));
-        self.show(&Entry { place: None, dissection, opened, events: Vec::new() })
+        let contents = self.decryptor.as_ref().map(|decryptor| decryptor.open(packet, &mut dissection));
+        self.show(&Entry { place: None, dissection, contents: contents.unwrap_or_default(), events: Vec::new() })
     }
 
     fn show(&mut self, entry: &Entry) -> Result<(), Failure> {
@@ -146,18 +144,42 @@ impl<'a, W: Write> Inspector<'a, W> {
     }
 }
 
+/// Returns what opens packets, if there are any keys.
+fn decryptor(args: &Args) -> Result<Option<Decryptor>, Failure> {
+    let Some(keyring) = keyring(args)? else { return Ok(None) };
+    let masters = args.psk_master.iter().map(|file| key_file::read_psk_master(file, &args.access));
+    let masters = masters.collect::<Result<Vec<_>, _>>()?;
+    let decryptor = Decryptor::new(keyring).with_psk_masters(masters);
+    decryptor.map(Some).map_err(|_| too_many_keys("masters of pre-shared keys", Server::MAX_PSK_MASTERS))
+}
+
+fn too_many_keys(kind: &str, limit: usize) -> Failure {
+    Failure::usage(
+        format!("more than {limit} {kind}"),
+        "run it again with the other keys: a packet opens with one key only",
+    )
+}
+
 /// Returns the secret keys, if there are any.
 fn keyring(args: &Args) -> Result<Option<Keyring>, Failure> {
-    let mut secrets = args.secret_key.iter().map(|file| key_file::read_secret(file, &args.access));
-    let Some(first) = secrets.next().transpose()? else { return Ok(None) };
-    let mut keyring = Keyring::new(first);
-    for secret in secrets {
-        keyring = keyring.with_key(secret?).map_err(|_| {
-            Failure::usage(
-                format!("more than {} secret keys", Keyring::CAPACITY),
-                "run it again with the other keys: a packet opens with one key only",
-            )
-        })?;
+    if args.secret_key.is_empty() {
+        return Ok(None);
     }
-    Ok(Some(keyring))
+    let too_many = |_| too_many_keys("secret keys of a kind", Keyring::CAPACITY);
+    let (mut x25519, mut xwing) = (Vec::new(), Vec::new());
+    for file in &args.secret_key {
+        match key_file::read_server_secret(file, &args.access)? {
+            ServerSecretKey::XWing(secret) => xwing.push(secret),
+            ServerSecretKey::X25519(secret) => x25519.push(secret),
+            _ => {}
+        }
+    }
+    let mut x25519 = x25519.into_iter();
+    // A keyring has an X25519 key. One that nobody has opens nothing.
+    let first = match x25519.next() {
+        Some(first) => first,
+        None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
+    };
+    let keyring = x25519.try_fold(Keyring::new(first), Keyring::with_key).map_err(too_many)?;
+    xwing.iter().try_fold(keyring, Keyring::with_xwing_key).map(Some).map_err(too_many)
 }

@@ -4,24 +4,30 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use pssst::{SecretKey, SysRng};
+use pssst::{SecretKey, ServerSecretKey, SysRng, XWingSecretKey};
 use zeroize::Zeroizing;
 
 use pssst_service::Failure;
 
 use crate::args::key_file;
 use crate::args::no_randomness;
+use crate::args::options::SuiteOption;
 use pssst_service::stderr::notice;
 
 /// Create a secret key and print its public key.
 ///
-/// The file gets mode 0600 and is never overwritten. Servers and clients use the same kind of key.
+/// The file gets mode 0600 and is never overwritten. Servers and clients use the same kind of key;
+/// for suite f003 a server has a key of its own beside it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The new file. `-` writes the secret key to standard output and the public key to standard
     /// error.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// The suite that the key is for: f003 has keys of its own, which servers need. Clients, and all
+    /// other suites, have the same kind.
+    #[arg(long, value_enum, value_name = "SUITE", default_value = "f002")]
+    suite: SuiteOption,
     /// The form of the secret key.
     #[arg(long, value_enum, default_value = "pem")]
     format: Format,
@@ -31,15 +37,27 @@ pub(crate) struct Args {
 enum Format {
     /// PKCS#8, which OpenSSL reads.
     Pem,
-    /// 64 hexadecimal digits, which the other implementations of PSSST read.
+    /// 64 hexadecimal digits, which the other implementations of PSSST read. Not for suite f003.
     Hex,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let secret = SecretKey::generate(&mut SysRng).map_err(no_randomness)?;
-    let text = match args.format {
-        Format::Pem => secret.expose_pem(),
-        Format::Hex => Zeroizing::new(format!("{}\n", *secret.expose_hex())),
+    let secret = match args.suite {
+        SuiteOption::XWingAes256GcmSiv => XWingSecretKey::generate(&mut SysRng).map(ServerSecretKey::XWing),
+        SuiteOption::X25519AesGcm128 | SuiteOption::X25519Aes256GcmSiv => {
+            SecretKey::generate(&mut SysRng).map(ServerSecretKey::X25519)
+        }
+    }
+    .map_err(no_randomness)?;
+    let text = match (args.format, &secret) {
+        (Format::Pem, secret) => secret.expose_pem(),
+        (Format::Hex, ServerSecretKey::X25519(secret)) => Zeroizing::new(format!("{}\n", *secret.expose_hex())),
+        (Format::Hex, _) => {
+            return Err(Failure::usage(
+                "hexadecimal digits do not say which kind a key is",
+                "omit --format: keys of suite f003 are PEM documents",
+            ));
+        }
     };
 
     if args.out == Path::new("-") {

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pssst::{SecretKey, SysRng};
-use pssst_directory::PublishedKey;
+use clap::ValueEnum;
+use pssst::{PskMaster, SecretKey, ServerKey, SuiteSet, SysRng, XWingSecretKey};
 use pssst_directory::jiff::Timestamp;
-use pssst_directory_server::{Schedule, ScheduleFile};
+use pssst_directory::{MasterId, PublishedKey};
+use pssst_directory_server::{Generated, OptionalKind, Rotated, Schedule, ScheduleFile};
 
 use pssst_service::{Failure, durations};
 
@@ -33,11 +34,16 @@ enum Command {
     Init(Init),
     Show(Show),
     Rotate(Rotate),
+    Retire(Retire),
     TakeOver(TakeOver),
     Fetch(Fetch),
 }
 
-/// Create a schedule with one key, in a new file with mode 0600.
+/// Create a schedule in a new file with mode 0600: with one key, and with the master that clients'
+/// pre-shared keys are made of.
+///
+/// Clients that enrol at the pool's directory get a pre-shared key of their own, must use it from then
+/// on, and renew it there.
 #[derive(clap::Args, Debug)]
 struct Init {
     /// The new file.
@@ -45,6 +51,13 @@ struct Init {
     /// Begin with this secret key instead of a new one, for a server that has clients already.
     #[arg(long, value_name = "FILE")]
     secret_key: Option<PathBuf>,
+    /// Begin with a key of suite f003 too, so that clients use that suite: what is recorded then
+    /// stays closed to quantum computers, for 1,088 bytes more a request.
+    #[arg(long)]
+    post_quantum: bool,
+    /// Begin without a master: clients have no pre-shared keys.
+    #[arg(long)]
+    no_psk: bool,
     /// Longest time between two visits of a client to the directory. A rotation takes at least
     /// twice this time.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
@@ -65,8 +78,8 @@ struct Show {
     access: Access,
 }
 
-/// Start a rotation: clients use a new key after the activation delay, and servers accept the
-/// current one for the grace period after that.
+/// Start a rotation: clients use new keys after the activation delay, and servers accept the current
+/// ones for the grace period after that. The master of pre-shared keys rotates with them.
 #[derive(clap::Args, Debug)]
 struct Rotate {
     /// The schedule.
@@ -74,15 +87,69 @@ struct Rotate {
     /// Time until clients use the new key. Every server must have the new file by then.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     activation_delay: Duration,
-    /// How long servers accept the old key after that.
+    /// How long servers accept the old keys after that.
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
     grace_period: Duration,
+    /// Rotate one kind only, or begin with one that the schedule does not have [default: all kinds
+    /// that it has].
+    #[arg(long, value_enum, value_name = "KIND")]
+    only: Option<Kind>,
     /// Replace all keys at once, because one was stolen: servers refuse the old keys as soon as
-    /// they have the new schedule, and each client is served when it has fetched it.
-    #[arg(long, conflicts_with_all = ["activation_delay", "grace_period"])]
+    /// they have the new schedule, and each client is served when it has fetched it. Only the old
+    /// master of pre-shared keys is accepted for the grace period, so that clients can renew theirs.
+    #[arg(long, conflicts_with_all = ["activation_delay", "only"])]
     compromised: bool,
     #[command(flatten)]
     access: Access,
+}
+
+/// The kinds of secrets of a schedule.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// The keys of suites 1 and f002.
+    Keys,
+    /// The keys of suite f003.
+    F003,
+    /// The masters of pre-shared keys.
+    Psk,
+}
+
+impl From<Kind> for Rotated {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Keys => Self::Keys,
+            Kind::F003 => Self::XWingKeys,
+            Kind::Psk => Self::PskMasters,
+        }
+    }
+}
+
+/// Give up the keys of suite f003, or pre-shared keys: what is in use ends after the grace period,
+/// and has no successor.
+///
+/// Clients of suite f003 refuse the directory's keys without one, unless they are told to accept the
+/// downgrade. Clients that must use a pre-shared key are not served any more, unless `pssst clients
+/// psk --off` says otherwise.
+#[derive(clap::Args, Debug)]
+struct Retire {
+    /// The schedule.
+    schedule: PathBuf,
+    /// What is given up.
+    #[arg(value_enum)]
+    kind: RetiredKind,
+    /// How long servers still accept it.
+    #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
+    grace_period: Duration,
+    #[command(flatten)]
+    access: Access,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RetiredKind {
+    /// The keys of suite f003.
+    F003,
+    /// The masters of pre-shared keys.
+    Psk,
 }
 
 /// Make clients accept a schedule that was restored from a backup, by a generation above the one
@@ -116,6 +183,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Init(args) => init(args),
         Command::Show(args) => show(args),
         Command::Rotate(args) => rotate(args),
+        Command::Retire(args) => retire(args),
         Command::TakeOver(args) => take_over(args),
         Command::Fetch(args) => fetch(args),
     }
@@ -126,8 +194,20 @@ fn init(args: &Init) -> Result<(), Failure> {
         Some(file) => key_file::read_secret(file, &args.access)?,
         None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
     };
-    let key = secret.public_key();
-    let schedule = Schedule::new(secret, Timestamp::now()).with_refresh_interval(args.refresh_interval);
+    let now = Timestamp::now();
+    let mut generated = vec![secret.public_key().into()];
+    let mut schedule = Schedule::new(secret, now).with_refresh_interval(args.refresh_interval);
+    if args.post_quantum {
+        let secret = XWingSecretKey::generate(&mut SysRng).map_err(no_randomness)?;
+        generated.push(secret.public_key().into());
+        schedule = schedule.with_xwing_key(secret, now);
+    }
+    let mut master = None;
+    if !args.no_psk {
+        let secret = PskMaster::generate(&mut SysRng).map_err(no_randomness)?;
+        master = Some(secret.id());
+        schedule = schedule.with_psk_master(secret, now);
+    }
     schedule.create(&args.schedule).map_err(|error| match error {
         pssst_directory_server::Error::File(error) if error.kind() == io::ErrorKind::AlreadyExists => Failure::new(
             format!("{} exists already", args.schedule.display()),
@@ -135,24 +215,39 @@ fn init(args: &Init) -> Result<(), Failure> {
         ),
         error => of_file(&args.schedule, &error),
     })?;
-    writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
+    print(&generated, master)
+}
+
+/// Prints the public keys, a line each, and the master's name.
+fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
+    let mut text: String = keys.iter().map(|key| format!("{}\n", key.label())).collect();
+    if let Some(master) = master {
+        text.extend([format!("master {}\n", MasterId::from(master))]);
+    }
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 fn show(args: &Show) -> Result<(), Failure> {
     let schedule = Schedule::read(&args.schedule, args.access.allow_exposed_keys)
         .map_err(|error| of_file(&args.schedule, &error))?;
+    let (now, suites) = (Timestamp::now(), SuiteSet::DATAGRAM.iter().collect::<Vec<_>>());
     if args.json {
         let object = serde_json::json!({
             "generation": schedule.generation(),
             "refresh_interval": schedule.refresh_interval().as_secs(),
-            "keys": schedule.keys(Timestamp::now()).collect::<Vec<_>>(),
+            "keys": schedule.keys(now, &suites).collect::<Vec<_>>(),
+            "psk_masters": schedule.psk_masters(now).collect::<Vec<_>>(),
         });
         return writeln!(io::stdout(), "{object}").map_err(|error| Failure::output(&error));
     }
     let mut text = String::new();
-    for PublishedKey { key, state, not_before, not_after, .. } in schedule.keys(Timestamp::now()) {
-        let end = not_after.map_or_else(|| "its rotation".into(), |end| end.to_string());
-        text.extend([format!("{state:<8} {key} from {not_before} until {end}\n")]);
+    let until = |end: Option<Timestamp>| end.map_or_else(|| "its rotation".into(), |end| end.to_string());
+    for PublishedKey { key, state, not_before, not_after, .. } in schedule.keys(now, &suites) {
+        text.extend([format!("{state:<8} {} from {not_before} until {}\n", key.label(), until(not_after))]);
+    }
+    for master in schedule.psk_masters(now) {
+        let (id, state, end) = (master.id, master.state, until(master.not_after));
+        text.extend([format!("{state:<8} master {id} from {} until {end}\n", master.not_before)]);
     }
     text.extend([format!("generation: {}\n", schedule.generation())]);
     text.extend([format!("refresh interval of clients: {} s\n", schedule.refresh_interval().as_secs())]);
@@ -160,16 +255,28 @@ fn show(args: &Show) -> Result<(), Failure> {
 }
 
 fn rotate(args: &Rotate) -> Result<(), Failure> {
-    let key = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
+    let generated = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
         .and_then(|file| {
             if args.compromised {
-                file.replace_compromised()
+                file.replace_compromised(args.grace_period)
             } else {
-                file.rotate(args.activation_delay, args.grace_period)
+                let rotated = args.only.map_or(Rotated::All, Rotated::from);
+                file.rotate(rotated, args.activation_delay, args.grace_period)
             }
         })
         .map_err(|error| of_file(&args.schedule, &error))?;
-    writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error))
+    let Generated { keys, psk_master, .. } = generated;
+    print(&keys, psk_master)
+}
+
+fn retire(args: &Retire) -> Result<(), Failure> {
+    let kind = match args.kind {
+        RetiredKind::F003 => OptionalKind::XWingKeys,
+        RetiredKind::Psk => OptionalKind::PskMasters,
+    };
+    ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
+        .and_then(|file| file.retire(kind, args.grace_period))
+        .map_err(|error| of_file(&args.schedule, &error))
 }
 
 fn take_over(args: &TakeOver) -> Result<(), Failure> {
@@ -185,7 +292,7 @@ fn fetch(args: &Fetch) -> Result<(), Failure> {
     let text = runtime::run(async {
         let document = directory.fetch().await.map_err(|error| failure(&error))?.to_json();
         let key = directory.server_key().map_err(|error| failure(&error))?;
-        Ok(if args.json { document } else { key.to_string() })
+        Ok(if args.json { document } else { key.label().to_string() })
     })?;
     writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))
 }

@@ -11,7 +11,7 @@ use pssst_service::Failure;
 pub(crate) struct Args {
     /// The secret key's file, PEM or 64 hexadecimal digits; `-` is standard input.
     file: PathBuf,
-    /// Print a PEM document instead of 64 hexadecimal digits.
+    /// Print a PEM document instead of hexadecimal digits.
     #[arg(long)]
     pem: bool,
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let key = key_file::read_secret(&args.file, &args.access)?.public_key();
+    let key = key_file::read_server_secret(&args.file, &args.access)?.public_key();
     let mut stdout = io::stdout();
     let written = if args.pem { write!(stdout, "{}", key.to_pem()) } else { writeln!(stdout, "{key}") };
     written.map_err(|error| Failure::output(&error))

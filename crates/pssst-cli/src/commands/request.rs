@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use pssst::Suite;
 use pssst_directory::CurrentKey;
-use pssst_net::blocking::Client;
+use pssst_net::blocking::{self, Client};
 use pssst_net::{Error, Retry};
 
 use crate::args::key_file;
 use crate::args::no_reply::NoReply;
+use crate::args::sealing::{SealingOptions, cannot_seal};
 use crate::args::server_key::KeySource;
 use crate::args::udp::cannot_find;
 use pssst_service::stderr::notice;
@@ -32,6 +33,8 @@ pub(crate) struct Args {
     /// Prove to the server that this is the client with this secret key.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    sealing: SealingOptions,
     /// Send the request once and do not wait for a reply.
     #[arg(long)]
     no_reply: bool,
@@ -89,7 +92,8 @@ fn print(reply: &[u8]) -> Result<(), Failure> {
 
 fn connect(args: &Args) -> Result<Client, Failure> {
     let CurrentKey { key, suite } = args.key_source.current_key()?;
-    let mut builder = Client::builder(key)
+    let builder = args.sealing.build(pssst_net::Client::builder(key), &args.access)?;
+    let mut builder = blocking::ClientBuilder::from(builder)
         .suite(suite)
         .timeout(args.timeout)
         .retry(Retry { initial_timeout: INITIAL_TIMEOUT, max_retransmits: u32::MAX })
@@ -119,17 +123,12 @@ fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
             };
             no_reply.into_failure()
         }
-        Error::Protocol(pssst::Error::Refused(weak @ pssst::Refusal::WeakKey)) => Failure::new(
-            format!("this server key must not be used: {weak}"),
-            "anyone could read the request; ask the server's operator for the right key",
-        ),
+        Error::Protocol(error) => cannot_seal(*error),
         Error::Network(error) => Failure::new(
             format!("cannot send to {server}: {error}"),
             "check that the network is up and takes messages of this length",
         ),
-        error => {
-            Failure::new(error.to_string(), "try again; if it fails again, this machine cannot provide random numbers")
-        }
+        error => Failure::new(error.to_string(), "try again"),
     }
 }
 
@@ -137,7 +136,8 @@ fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
     let message = args.file.is_none() && args.message.as_ref().is_none_or(|message| message == "-");
     let identity = args.identity.as_ref().is_some_and(|identity| identity.as_os_str() == "-");
     let server_key = args.key_source.reads_stdin();
-    if [message, identity, server_key].into_iter().filter(|&reads| reads).count() > 1 {
+    let psk = args.sealing.reads_stdin();
+    if [message, identity, psk, server_key].into_iter().filter(|&reads| reads).count() > 1 {
         return Err(Failure::usage(
             "more than one input is standard input",
             "give the message as an argument or with --file, and keys as files",

@@ -70,7 +70,7 @@ pub(crate) struct Fixed {
     /// Authorities that sign the operators' certificates, PEM.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Suites to announce to clients, the preferred one first [default: f001 and 1].
+    /// Suites to announce to clients, the preferred one first [default: f003 where there are keys for it, f002, 1].
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     /// Refresh interval of clients, if it is to be shorter than the schedule's.

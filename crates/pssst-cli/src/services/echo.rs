@@ -48,7 +48,7 @@ struct Live {
 impl Args {
     fn suites(&self) -> SuiteSet {
         if self.live.suite.is_empty() {
-            SuiteSet::ALL
+            SuiteSet::DATAGRAM
         } else {
             self.live.suite.iter().map(|&suite| suite.into()).collect()
         }

@@ -51,7 +51,7 @@ pub(crate) struct Fixed {
 struct Live {
     #[command(flatten)]
     server: LiveServerOptions,
-    /// Accept this suite; repeat for more [default: f001]. Under suite 1 a service must answer the
+    /// Accept this suite; repeat for more [default: f002 and f003]. Under suite 1 a service must answer the
     /// same message with the same bytes, or replies can be forged.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
@@ -168,7 +168,7 @@ impl From<Status> for StatusRule {
 impl Args {
     fn suites(&self) -> SuiteSet {
         if self.live.suite.is_empty() {
-            [Suite::X25519Aes128GcmSiv].into_iter().collect()
+            SuiteSet::DATAGRAM.without(Suite::X25519AesGcm128)
         } else {
             self.live.suite.iter().map(|&suite| suite.into()).collect()
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD, SecretKey};
+use pssst::{SecretKey, Suite};
 use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Error, Retry};
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::{OTHER_FILES, client_metrics};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
+use crate::args::sealing::{SealingOptions, cannot_seal};
 use crate::args::server_key::{KeySource, current_key};
 use crate::args::udp::{cannot_find, check_server, listen_remedy};
 use pssst_service::addresses;
@@ -75,6 +76,8 @@ struct Live {
     /// Prove to the servers that this is the client with this secret key.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    sealing: SealingOptions,
     /// How long to wait for a reply, over all attempts.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = durations::timeout)]
     timeout: Duration,
@@ -111,7 +114,7 @@ impl Args {
 
     /// Returns whether there is room for a message.
     fn check_size(&self) -> Result<(), Failure> {
-        let needed = if self.live.identity.is_some() { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        let needed = Suite::default().request_overhead(self.live.identity.is_some());
         if self.live.max_datagram as usize > needed {
             return Ok(());
         }
@@ -122,6 +125,7 @@ impl Args {
 
     fn refuse_streams(&self) -> Result<(), Failure> {
         key_file::refuse_streams(self.live.identity.as_deref()).map_err(|failure| failure.of_option("identity"))?;
+        key_file::refuse_streams(self.live.sealing.psk.as_deref()).map_err(|failure| failure.of_option("psk"))?;
         let server_key = self.live.key_source.reads_stdin().then_some(Path::new("-"));
         key_file::refuse_streams(server_key).map_err(|failure| failure.of_option("server-key"))
     }
@@ -239,7 +243,8 @@ impl Service for ProxyService {
     }
 
     fn files(args: &Args) -> Vec<PathBuf> {
-        args.live.identity.iter().cloned().chain(args.live.key_source.files()).collect()
+        let identity = args.live.identity.iter().chain(&args.live.sealing.psk).cloned();
+        identity.chain(args.live.key_source.files()).collect()
     }
 
     fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -293,16 +298,25 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
     if let Some(identity) = args.identity()? {
         builder = builder.identity(&identity);
     }
+    builder = args.live.sealing.build(builder, &args.live.access)?;
     if let Some(client) = previous {
         builder = builder.replacing(client);
     }
     let client = builder.connect(&args.live.server).await.map_err(|error| {
         match error {
             Error::Network(error) => cannot_find(&args.live.server, &error),
-            error => Failure::new(error.to_string(), "ask the server's operator for the right key"),
+            Error::Protocol(error) => return cannot_seal(error),
+            error => Failure::new(error.to_string(), "try again"),
         }
         .of_option("server")
     })?;
+    if client.max_message_len() == 0 {
+        return Err(Failure::usage(
+            format!("datagrams of {} bytes have no room for a message of this suite", args.live.max_datagram),
+            "raise --max-datagram, or give --pad-to",
+        )
+        .of_option("max-datagram"));
+    }
     Ok((client, directory))
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pssst::{Keyring, SuiteSet};
+use pssst::{Keyring, PublicKey, SuiteSet};
 use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
 use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
@@ -199,9 +199,8 @@ impl FixedServerOptions {
     }
 
     fn bind(&self) -> Result<BoundServer, Failure> {
-        let mut builder = Server::builder()
-            .max_datagram(self.max_datagram as usize)
-            .reply_cache((self.reply_cache as usize) << 20, [pssst::Suite::X25519AesGcm128].into_iter().collect());
+        let mut builder =
+            Server::builder().max_datagram(self.max_datagram as usize).reply_cache((self.reply_cache as usize) << 20);
         if let Some(workers) = self.workers {
             builder = builder.workers(workers.into());
         }
@@ -242,7 +241,7 @@ impl Prepared {
             .max_amplification(bounds.amplification)
             .max_authenticated_amplification(bounds.authenticated_amplification);
         if let Some(clients) = clients.clone() {
-            config = config.client_check(move |key| clients.check(key));
+            config = config.client_check(move |key: &PublicKey| clients.check(key));
         }
         (config, Followed { keys, clients }, accepts)
     }
@@ -278,7 +277,7 @@ impl RunningServer {
     /// Prints the addresses that it serves at, and its public keys.
     pub(crate) fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "listening on {}", self.view.server.local_addr())?;
-        self.view.server.public_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))
+        self.view.server.server_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))
     }
 
     pub(crate) const fn view(&self) -> &Arc<View> {
@@ -306,9 +305,9 @@ impl View {
     /// Replaces the configuration, and notes when the keys changed.
     fn update_config(&self, update: impl FnOnce(ServerConfig) -> ServerConfig) {
         self.server.update_config(|config| {
-            let keys = config.public_keys();
+            let keys = config.server_keys();
             let config = update(config);
-            if config.public_keys() != keys {
+            if config.server_keys() != keys {
                 self.keyring_changed.store(seconds_since_1970(), Ordering::Relaxed);
             }
             config

@@ -16,7 +16,7 @@ type Behaviour = fn(&Server, &mut [u8]) -> Vec<Vec<u8>>;
 fn echo(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
     let Ok(request) = server.open_request(packet) else { return Vec::new() };
     let (message, _, sealer) = request.into_parts();
-    vec![sealer.seal_to_vec(message).unwrap()]
+    vec![sealer.seal_to_vec(&mut pssst::SysRng, message).unwrap()]
 }
 
 /// Serves for as long as the tests run.
@@ -153,7 +153,7 @@ fn junk_comes_besides_the_requests_and_is_never_answered() {
         match server.open_request(packet) {
             Err(pssst::Refusal::DecryptFailed) if looks_right => vec![b"junk".to_vec()],
             Err(_) => Vec::new(),
-            Ok(request) => vec![request.into_reply_sealer().seal_to_vec(b"").unwrap()],
+            Ok(request) => vec![request.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, b"").unwrap()],
         }
     }
     let report = measure(serve("127.0.0.1:0", echo), &["--junk", "0.75", "--rate", "200"]);

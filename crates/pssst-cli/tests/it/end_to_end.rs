@@ -371,7 +371,7 @@ fn a_passed_socket_is_served_and_what_waits_in_it_is_the_next_servers() {
     assert_eq!(count(&serving.stop(), ", replied "), 1);
 
     // Nobody serves, and nothing is sent a second time.
-    let client = Client::new(key.parse().unwrap()).unwrap();
+    let client = Client::new(key.parse::<PublicKey>().unwrap()).unwrap();
     let (packet, pending) = client.seal_request_to_vec(&mut SysRng, b"anybody?").unwrap();
     let asking = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     asking.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -403,7 +403,7 @@ fn a_server_is_killed_and_started_again_under_load() {
     };
     let mut serving = start("127.0.0.1:0");
     let address = serving.address();
-    let client = blocking::Client::builder(keys.server_key.parse().unwrap())
+    let client = blocking::Client::builder(keys.server_key.parse::<PublicKey>().unwrap())
         .timeout(Duration::from_secs(30))
         .retry(Retry { initial_timeout: Duration::from_millis(50), max_retransmits: 20 })
         .connect(&address)
@@ -479,7 +479,7 @@ fn requests_are_sent_again_with_the_same_bytes_and_outlive_forged_replies() {
     let mut packet = attempts[2].clone();
     let request = server.open_request(&mut packet).unwrap();
     assert_eq!(request.message(), b"hello");
-    let reply = request.into_reply_sealer().seal_to_vec(b"the true reply").unwrap();
+    let reply = request.into_reply_sealer().seal_to_vec(&mut SysRng, b"the true reply").unwrap();
     let mut forged = reply.clone();
     *forged.last_mut().unwrap() ^= 1;
     for packet in [&b"junk"[..], &forged, &attempts[0], &reply] {

@@ -14,6 +14,7 @@ use super::access::Operator;
 use super::failure::Failure;
 use crate::state::{Rotation, Shared};
 use crate::stats::DirectoryEvent;
+use crate::{Generated, Rotated};
 
 /// Longest validity of a token.
 const MAX_TOKEN_AGE: Duration = Duration::from_hours(366 * 24);
@@ -113,20 +114,21 @@ pub(super) async fn rotate(
     shared: &Arc<Shared>,
     operator: &Operator,
     rotation: Rotation,
-) -> Result<PublicKey, Failure> {
+) -> Result<Generated, Failure> {
     let (shared, store) = (Arc::clone(shared), operator.store.clone());
     let rotate = async move {
         let Rotation { activation_delay, grace_period } = rotation;
         let schedule = Arc::clone(&shared.schedule);
-        let key = tokio::task::spawn_blocking(move || schedule.rotate(activation_delay, grace_period)).await??;
+        let rotate = move || schedule.rotate(Rotated::All, activation_delay, grace_period);
+        let generated = tokio::task::spawn_blocking(rotate).await??;
         shared.counters.add(DirectoryEvent::RotationStarted);
         let detail = format!(
-            "key {key}, activation delay {} s, grace period {} s",
+            "{generated}, activation delay {} s, grace period {} s",
             activation_delay.as_secs(),
             grace_period.as_secs()
         );
         shared.record(&store, NewAuditEntry { action: Action::RotationStarted, client_key: None, detail }).await;
-        Ok(key)
+        Ok(generated)
     };
     tokio::spawn(rotate).await?
 }

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use pssst::PublicKey;
-use pssst_directory::PublishedKey;
+use pssst_directory::{MasterId, PublishedKey, PublishedMaster};
 use pssst_identity::{IdentityStore, Labels, ListQuery, TokenGrant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -171,7 +171,9 @@ async fn withdraw(Extension(operator): Extension<Operator>, Path(id): Path<Strin
 #[derive(Serialize)]
 struct KeyList {
     keys: Vec<PublishedKey>,
-    /// Returns the time of the next change of a key's state.
+    /// Masters of pre-shared keys.
+    psk_masters: Vec<PublishedMaster>,
+    /// Returns the time of the next change of a secret's state.
     next_change: Option<Timestamp>,
     /// Refresh interval of clients in seconds.
     refresh_interval: u64,
@@ -179,12 +181,9 @@ struct KeyList {
 
 async fn list_keys(State(shared): State<Arc<Shared>>) -> Json<KeyList> {
     let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
-    let mut keys: Vec<_> = schedule.keys(now).collect();
-    for key in &mut keys {
-        key.suites.clone_from(&shared.suites);
-    }
     Json(KeyList {
-        keys,
+        keys: schedule.keys(now, &shared.suites).collect(),
+        psk_masters: schedule.psk_masters(now).collect(),
         next_change: schedule.next_change(now),
         refresh_interval: shared.refresh_interval().as_secs(),
     })
@@ -208,8 +207,10 @@ async fn rotate_keys(
         activation_delay: activation_delay.map_or(shared.rotation.activation_delay, Duration::from_secs),
         grace_period: grace_period.map_or(shared.rotation.grace_period, Duration::from_secs),
     };
-    let key = rotate(&shared, &operator, rotation).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "key": key.to_string() }))).into_response())
+    let generated = rotate(&shared, &operator, rotation).await?;
+    let master = generated.psk_master.map(|master| MasterId::from(master).to_string());
+    let answer = json!({ "key": generated.keys.first(), "keys": generated.keys, "psk_master": master });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 #[derive(Deserialize)]

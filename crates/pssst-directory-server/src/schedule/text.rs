@@ -9,12 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pssst::SecretKey;
+use pssst::{PskMaster, SecretKey, XWingSecretKey};
 use pssst_support::{Source, atomic_file, secret_file};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Entry, MAX_GENERATION, MAX_REFRESH_INTERVAL, Schedule};
+use super::sequence::{Entry, Secret, Sequence};
+use super::{MAX_GENERATION, MAX_REFRESH_INTERVAL, Schedule};
 use crate::Error;
 
 const VERSION: u32 = 1;
@@ -26,6 +27,10 @@ struct Wire<'a> {
     refresh_interval_seconds: u64,
     #[serde(borrow)]
     keys: Vec<WireKey<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    xwing_keys: Vec<WireKey<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    psk_masters: Vec<WireKey<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,11 +90,9 @@ impl Schedule {
         if !(1..=MAX_REFRESH_INTERVAL).contains(&wire.refresh_interval_seconds) {
             return Err(Error::Syntax("a refresh interval of a second to a year"));
         }
-        let entry = |key: WireKey<'_>| {
-            let secret = SecretKey::from_hex(key.secret).map_err(|_| EXPECTED)?;
-            Ok(Entry::new(secret, key.not_before, key.not_after))
-        };
-        let keys = wire.keys.into_iter().map(entry).collect::<Result<_, Error>>()?;
+        let keys = read(&wire.keys, |hex| SecretKey::from_hex(hex).map_err(|_| EXPECTED))?;
+        let xwing_keys = read(&wire.xwing_keys, |hex| XWingSecretKey::from_hex(hex).map_err(|_| EXPECTED))?;
+        let psk_masters = read(&wire.psk_masters, |hex| PskMaster::from_hex(hex).map_err(|_| EXPECTED))?;
         if wire.generation > MAX_GENERATION {
             return Err(Error::Syntax("a generation below 2^53"));
         }
@@ -97,22 +100,24 @@ impl Schedule {
             generation: wire.generation,
             refresh_interval: Duration::from_secs(wire.refresh_interval_seconds),
             keys,
+            xwing_keys,
+            psk_masters,
         };
         schedule.check()?;
         Ok(schedule)
     }
 
     pub(super) fn to_text(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let secrets: Vec<_> = self.keys.iter().map(|key| key.secret.expose_hex()).collect();
-        let key = |(entry, secret): (&Entry, _)| {
-            let &Entry { not_before, not_after, .. } = entry;
-            WireKey { secret, not_before, not_after }
-        };
+        let keys = secrets(&self.keys, SecretKey::expose_hex);
+        let xwing_keys = secrets(&self.xwing_keys, XWingSecretKey::expose_hex);
+        let psk_masters = secrets(&self.psk_masters, PskMaster::expose_hex);
         let wire = Wire {
             version: VERSION,
             generation: self.generation,
             refresh_interval_seconds: self.refresh_interval.as_secs(),
-            keys: self.keys.iter().zip(secrets.iter().map(|secret| secret.as_str())).map(key).collect(),
+            keys: wire_keys(&self.keys, &keys),
+            xwing_keys: wire_keys(&self.xwing_keys, &xwing_keys),
+            psk_masters: wire_keys(&self.psk_masters, &psk_masters),
         };
         // Sized at once: growing would leave copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(Self::MAX_LEN));
@@ -120,4 +125,20 @@ impl Schedule {
         text.push(b'\n');
         Ok(text)
     }
+}
+
+fn read<S: Secret>(keys: &[WireKey<'_>], parse: impl Fn(&str) -> Result<S, Error>) -> Result<Sequence<S>, Error> {
+    let entries = keys.iter().map(|key| Ok(Entry::new(parse(key.secret)?, key.not_before, key.not_after)));
+    entries.collect::<Result<_, Error>>().map(Sequence::from_entries)
+}
+
+fn secrets<S: Secret>(sequence: &Sequence<S>, hex: impl Fn(&S) -> Zeroizing<String>) -> Vec<Zeroizing<String>> {
+    sequence.entries().iter().map(|entry| hex(&entry.secret)).collect()
+}
+
+fn wire_keys<'a, S: Secret>(sequence: &Sequence<S>, secrets: &'a [Zeroizing<String>]) -> Vec<WireKey<'a>> {
+    let entries = sequence.entries().iter().zip(secrets);
+    entries
+        .map(|(entry, secret)| WireKey { secret, not_before: entry.not_before, not_after: entry.not_after })
+        .collect()
 }

@@ -26,7 +26,7 @@ fn document(seed: u8) -> KeySet {
 }
 
 fn document_of(seed: u8, time: Timestamp) -> KeySet {
-    let mut document = Schedule::new(secret(seed), time).document(time, HOUR, &[Suite::X25519Aes128GcmSiv]).unwrap();
+    let mut document = Schedule::new(secret(seed), time).document(time, HOUR, &[Suite::X25519Aes256GcmSiv]).unwrap();
     document.generation = 5;
     document
 }

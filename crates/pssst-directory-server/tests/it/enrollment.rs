@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pssst::{Client, PublicKey, SecretKey, Suite, SysRng};
 use pssst_directory::{EnrollmentRequest, EnrollmentResponse, Error, KeySet, PURPOSE, Problem, Refusal, jiff};
-use pssst_directory_server::DirectoryEvent;
+use pssst_directory_server::{DirectoryEvent, Rotated};
 use pssst_identity::{Action, IdentityStore, State, Token, TokenGrant, Update};
 use pssst_net::{RateLimit, pssst};
 use rand::rngs::ChaCha8Rng;
@@ -15,6 +15,8 @@ use pssst_test::until;
 
 use crate::common::{Fixture, HOUR, PATIENCE, grant};
 use crate::forged;
+
+const SUITE: Suite = Suite::X25519Aes256GcmSivEnrollment;
 
 fn device() -> SecretKey {
     SecretKey::generate(&mut SysRng).unwrap()
@@ -27,7 +29,7 @@ fn message(token: &Token, name: Option<&str>) -> Vec<u8> {
 
 /// Sealed as an honest device does.
 fn seal(server: PublicKey, device: &SecretKey, message: &[u8]) -> (Vec<u8>, pssst::PendingReply) {
-    let client = Client::new(server).unwrap().with_identity(device).unwrap().with_suite(Suite::X25519Aes128GcmSiv);
+    let client = Client::new(server).unwrap().with_suite(SUITE).unwrap().with_identity(device).unwrap();
     client.seal_request_to_vec(&mut SysRng, message).unwrap()
 }
 
@@ -165,18 +167,19 @@ async fn proofs_that_prove_nothing_are_refused() {
     let (body, _) = seal(SecretKey::generate(&mut SysRng).unwrap().public_key(), &device, &message);
     fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
     // Without any proof.
-    let client = Client::new(server).unwrap().with_suite(Suite::X25519Aes128GcmSiv);
+    let client = Client::new(server).unwrap().with_suite(SUITE).unwrap();
     let (body, _) = client.seal_request_to_vec(&mut SysRng, &message).unwrap();
     fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
-    // In the suite whose replies can be forged when they differ.
-    let client = Client::new(server).unwrap().with_identity(&device).unwrap();
-    let (body, _) = client.seal_request_to_vec(&mut SysRng, &message).unwrap();
-    fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
+    // Of suites that datagrams have.
+    for suite in [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv] {
+        let client = Client::new(server).unwrap().with_suite(suite).unwrap().with_identity(&device).unwrap();
+        let (body, _) = client.seal_request_to_vec(&mut SysRng, &message).unwrap();
+        fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
+    }
     // Of someone else's key.
     let mine = forged::seal_as(&fixture.secret, *device.public_key().as_bytes(), &message);
-    let exchange_value = mine[4..36].try_into().unwrap();
     let another = *SecretKey::generate(&mut SysRng).unwrap().public_key().as_bytes();
-    let body = forged::seal_proof(&fixture.secret, exchange_value, another, &[1; 32], &message);
+    let body = forged::seal_claim(&fixture.secret, another, [1; 32], &message);
     fixture.refuses(body, Refusal::InvalidRequest, Some(&token)).await;
     // Of another form of one's own key, of keys of low order, and of one that is not canonical.
     let mut top_bit_set = *device.public_key().as_bytes();
@@ -316,7 +319,7 @@ async fn keys_are_published_for_caches() {
         let document = KeySet::parse(&response.bytes().await.unwrap()).unwrap();
         assert_eq!(document.current_key(document.issued).unwrap(), fixture.secret.public_key());
         assert_eq!(document.refresh_at.duration_since(document.issued).as_secs(), 1800);
-        assert_eq!(document.suites, [Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128]);
+        assert_eq!(document.suites, [Suite::X25519Aes256GcmSiv, Suite::X25519AesGcm128]);
         etags.push(headers["etag"].clone());
     }
     let get = |etag| fixture.http.get(fixture.public("/v1/keys")).header("if-none-match", etag).send();
@@ -330,7 +333,7 @@ async fn keys_are_published_for_caches() {
             assert_eq!(fixture.directory.stats().count(DirectoryEvent::KeysUnchanged), 1);
         }
     }
-    fixture.schedule.rotate(HOUR, HOUR).unwrap();
+    fixture.schedule.rotate(Rotated::All, HOUR, HOUR).unwrap();
     let response = get(etags[1].to_str().unwrap().to_owned()).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(KeySet::parse(&response.bytes().await.unwrap()).unwrap().keys.len(), 2);
@@ -341,7 +344,7 @@ async fn keys_are_published_for_caches() {
 #[tokio::test]
 async fn devices_enrol_across_a_rotation() {
     let fixture = Fixture::new().await;
-    let next = fixture.schedule.rotate(HOUR, HOUR).unwrap();
+    let next = fixture.schedule.rotate(Rotated::All, HOUR, HOUR).unwrap().keys[0].x25519_part();
     for (server, name) in [(fixture.secret.public_key(), "boiler-1"), (next, "boiler-2")] {
         let (token, device) = (fixture.token(None).await, device());
         let body = seal(server, &device, &message(&token, Some(name))).0;

@@ -8,6 +8,8 @@ use pssst_identity::Token;
 use super::{DirectoryClient, random_fraction};
 use crate::{EnrollmentRequest, EnrollmentResponse, Error, Problem, Refusal};
 
+const SUITE: Suite = Suite::X25519Aes256GcmSivEnrollment;
+
 /// How often a request is sent at most, with pauses of about 1, 2 and 4 seconds.
 const ATTEMPTS: u32 = 4;
 
@@ -29,10 +31,8 @@ impl DirectoryClient {
         name: Option<&str>,
     ) -> Result<EnrollmentResponse, Error> {
         self.fetch().await?;
-        // A proof of the key, under the suite in which two different replies to one request are
-        // safe.
-        let client =
-            pssst::Client::new(self.server_key()?)?.with_identity(identity)?.with_suite(Suite::X25519Aes128GcmSiv);
+        //
+        let client = pssst::Client::new(self.enrollment_key()?)?.with_suite(SUITE)?.with_identity(identity)?;
         let message = EnrollmentRequest { token: token.clone(), name: name.map(str::to_owned) }.to_json();
         let (packet, pending) = client.seal_request_to_vec(&mut SysRng, &message)?;
 
@@ -60,7 +60,7 @@ impl DirectoryClient {
     }
 
     async fn try_enrollment(&self, packet: &[u8]) -> Result<Vec<u8>, Error> {
-        let limit = EnrollmentResponse::MAX_LEN + pssst::OVERHEAD;
+        let limit = EnrollmentResponse::MAX_LEN + SUITE.reply_overhead(false);
         let answer = self.shared.http.post("/v1/enroll", packet.to_vec(), limit).await?;
         if answer.status == 200 {
             return Ok(answer.body);

@@ -27,10 +27,22 @@ fn document() -> KeySet {
     let next = begun() + 30 * MINUTE;
     let end = next + 120 * MINUTE;
     let keys = vec![
-        PublishedKey::new(secret(1).public_key(), &Suite::ALL, KeyState::Current, begun(), Some(end)),
-        PublishedKey::new(secret(2).public_key(), &Suite::ALL, KeyState::Next, next, None),
+        PublishedKey::new(
+            secret(1).public_key(),
+            &[Suite::X25519Aes256GcmSiv, Suite::X25519AesGcm128],
+            KeyState::Current,
+            begun(),
+            Some(end),
+        ),
+        PublishedKey::new(
+            secret(2).public_key(),
+            &[Suite::X25519Aes256GcmSiv, Suite::X25519AesGcm128],
+            KeyState::Next,
+            next,
+            None,
+        ),
     ];
-    KeySet::new(7, begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes128GcmSiv], keys)
+    KeySet::new(7, begun(), begun() + 60 * MINUTE, &[Suite::X25519Aes256GcmSiv], keys)
 }
 
 fn builder() -> DirectoryClientBuilder {

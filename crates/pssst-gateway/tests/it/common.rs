@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pssst_gateway::{ExchangeOutcome, Gateway, GatewayBuilder, Upstream};
-use pssst_net::pssst::{PublicKey, SecretKey, Suite};
+use pssst_net::pssst::{PublicKey, SecretKey};
 use pssst_net::{Client, Error, Retry, Server, ServerConfig};
 use pssst_test::{PATIENCE, random_secret, until, wait_for_value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,10 +84,8 @@ impl Chain {
 }
 
 async fn connect(server: &Server, key: PublicKey, identity: Option<&SecretKey>) -> Client {
-    let mut builder = Client::builder(key)
-        .suite(Suite::X25519Aes128GcmSiv)
-        .max_datagram(65_507)
-        .retry(Retry { initial_timeout: PATIENCE, max_retransmits: 0 });
+    let mut builder =
+        Client::builder(key).max_datagram(65_507).retry(Retry { initial_timeout: PATIENCE, max_retransmits: 0 });
     if let Some(identity) = identity {
         builder = builder.identity(identity);
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pssst_gateway::{Proxy, ProxyDrop, ProxyStats};
-use pssst_net::pssst::{SecretKey, Suite, SysRng};
+use pssst_net::pssst::{SecretKey, SysRng};
 use pssst_net::{Client, Handler, Reply, Request, Retry, Server, ServerConfig};
 use pssst_test::{PATIENCE, until, wait_for_value};
 use tokio::net::UdpSocket;
@@ -26,7 +26,6 @@ fn server() -> (Server, SecretKey) {
 
 async fn client(server: SocketAddr, secret: &SecretKey, identity: Option<&SecretKey>) -> Client {
     let mut builder = Client::builder(secret.public_key())
-        .suite(Suite::X25519Aes128GcmSiv)
         .timeout(Duration::from_secs(1))
         .retry(Retry { initial_timeout: PATIENCE, max_retransmits: 0 });
     if let Some(identity) = identity {

@@ -26,7 +26,7 @@ impl Member {
         let check = Arc::clone(&policy);
         let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
         let keys = pssst::Server::new(secret.clone()).authenticated_only();
-        let config = ServerConfig::new(keys, echo).client_check(move |key| check.check(key));
+        let config = ServerConfig::new(keys, echo).client_check(move |key: &pssst::PublicKey| check.check(key));
         let server = Server::builder().workers(1).bind("127.0.0.1:0").unwrap().serve(config).unwrap();
         Self { server, policy, follower }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst::{PublicKey, SecretKey, Suite};
+use pssst::{Padding, PreSharedKey, SecretKey, ServerKey, Suite};
 use tokio::sync::Semaphore;
 
 use super::Client;
@@ -17,8 +17,8 @@ use crate::udp::MAX_DATAGRAM;
 
 impl Client {
     /// Returns a builder of a client of the server with this public key.
-    pub fn builder(server_key: PublicKey) -> ClientBuilder {
-        ClientBuilder { settings: Settings::new(server_key), counts: None }
+    pub fn builder(server_key: impl Into<ServerKey>) -> ClientBuilder {
+        ClientBuilder { settings: Settings::new(server_key.into()), counts: None }
     }
 }
 
@@ -38,10 +38,31 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the suite of the requests; suite 1 by default, which every server speaks. Prefer
-    /// [`Suite::X25519Aes128GcmSiv`] when the server is one of ours.
+    /// Proves the pre-shared key that the pool gave this client at its enrolment, too. A client that
+    /// has one must use it. It needs an [`identity`](Self::identity).
+    pub fn psk(mut self, psk: PreSharedKey) -> Self {
+        self.settings.psk = Some(psk);
+        self
+    }
+
+    /// Sets the suite of the requests; that of the server's key by default, 0xf002 or 0xf003. Servers
+    /// of other implementations take [`Suite::X25519AesGcm128`] only.
     pub fn suite(mut self, suite: Suite) -> Self {
-        self.settings.suite = suite;
+        self.settings.suite = Some(suite);
+        self
+    }
+
+    /// Sets the length that requests are padded to; by default they are padded under suite 0xf003
+    /// only, to 1,232 bytes. Suite 1 has no padding.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.settings.padding = Some(padding);
+        self
+    }
+
+    /// Asks for fresh replies: those that stay closed when the server's secret key falls later
+    /// ([`pssst::Client::with_fresh_replies`]). Suite 1 has none.
+    pub fn fresh_replies(mut self) -> Self {
+        self.settings.wants_fresh_replies = true;
         self
     }
 
@@ -87,7 +108,8 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Network`] when no address is found, or the system has no route to any;
     /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not
-    /// be used.
+    /// be used, and with [`UnsupportedOption`](pssst::Error::UnsupportedOption) for options that do
+    /// not go together.
     ///
     /// # Panics
     /// If called outside a tokio runtime with I/O and time enabled.

@@ -1,22 +1,24 @@
 //! The requests that await their replies.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use pssst::PendingReply;
+use pssst::{EXCHANGE_VALUE_LEN, PendingReply, TRANSACTION_ID_LEN};
 use pssst_support::sync::lock;
 use tokio::sync::oneshot;
 
 use super::stats::Counts;
 use crate::wiping::on_wiped_stack;
 
-/// The requests under way, by their exchange values.
+type ExchangeValue = [u8; EXCHANGE_VALUE_LEN];
+
+/// The requests under way, by their exchange values: a reply repeats the front of one, which two may
+/// share.
 #[derive(Default)]
 pub(super) struct Pending {
-    requests: Mutex<HashMap<[u8; 32], Waiting>>,
+    requests: Mutex<BTreeMap<ExchangeValue, Waiting>>,
     /// A request that was sealed twice has two exchange values.
     in_flight: AtomicUsize,
 }
@@ -37,7 +39,7 @@ struct Caller {
 /// A request under way. Dropped, it is forgotten.
 pub(super) struct Registered<'p> {
     table: &'p Pending,
-    exchange_values: Vec<[u8; 32]>,
+    exchange_values: Vec<ExchangeValue>,
     caller: Arc<Caller>,
 }
 
@@ -68,37 +70,50 @@ impl Pending {
     /// Takes whatever arrived. True if it was the reply to a request; anything else changes
     /// nothing.
     pub(super) fn deliver(&self, packet: &mut [u8], counts: &Counts) -> bool {
-        let exchange_value = match pssst::exchange_value(packet) {
-            Ok(exchange_value) => *exchange_value,
+        let id = match pssst::transaction_id(packet) {
+            Ok(id) => *id,
             Err(cause) => {
                 counts.refused(cause);
                 return false;
             }
         };
         let mut requests = lock(&self.requests);
-        let Entry::Occupied(entry) = requests.entry(exchange_value) else {
-            drop(requests);
-            counts.unmatched_replies.add();
-            return false;
-        };
-        match on_wiped_stack(|| entry.get().pending.open(packet)) {
-            Ok(message) => {
-                let message = Bytes::copy_from_slice(message);
-                // If the caller no longer waits, the reply is dropped.
-                let sender = lock(&entry.remove().caller.reply).take();
-                drop(sender.map(|sender| sender.send(message)));
-                counts.replies.add();
-                true
-            }
-            Err(cause) => {
-                entry.get().caller.refused.fetch_add(1, Ordering::Relaxed);
-                drop(requests);
-                counts.refused(cause);
-                tracing::debug!(cause = cause.name(), "a reply was refused");
-                false
+        let mut refused = None;
+        let mut opened = None;
+        for (exchange_value, waiting) in requests.range(filled(id, 0)..=filled(id, 0xff)) {
+            match on_wiped_stack(|| waiting.pending.open(packet).map(|message| Bytes::copy_from_slice(message))) {
+                Ok(message) => {
+                    opened = Some((*exchange_value, message));
+                    break;
+                }
+                Err(cause) => {
+                    waiting.caller.refused.fetch_add(1, Ordering::Relaxed);
+                    refused = Some(cause);
+                }
             }
         }
+        if let Some((exchange_value, message)) = opened {
+            // If the caller no longer waits, the reply is dropped.
+            let sender = requests.remove(&exchange_value).and_then(|waiting| lock(&waiting.caller.reply).take());
+            drop(sender.map(|sender| sender.send(message)));
+            counts.replies.add();
+            return true;
+        }
+        drop(requests);
+        match refused {
+            Some(cause) => {
+                counts.refused(cause);
+                tracing::debug!(cause = cause.name(), "a reply was refused");
+            }
+            None => counts.unmatched_replies.add(),
+        }
+        false
     }
+}
+
+/// An exchange value with this front, and this byte everywhere else.
+fn filled(id: [u8; TRANSACTION_ID_LEN], rest: u8) -> ExchangeValue {
+    std::array::from_fn(|place| *id.get(place).unwrap_or(&rest))
 }
 
 impl Drop for Registered<'_> {

@@ -45,7 +45,7 @@ impl Shared {
         network: Arc<dyn Network>,
         server: &str,
     ) -> Result<Self, Error> {
-        let sealer = settings.sealer(settings.server_key, settings.suite)?;
+        let sealer = settings.sealer(settings.server_key.clone(), settings.suite)?;
         let pending = Arc::<Pending>::default();
         let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let selector = selector.await.map_err(Error::Network)?;
@@ -184,17 +184,13 @@ impl Shared {
     }
 
     pub(super) fn check_size(&self, message: &[u8]) -> Result<(), Error> {
-        if self.overhead() + message.len() > self.settings.max_datagram {
+        if self.sealer.load().client.packet_len(message.len())? > self.settings.max_datagram {
             return Err(Error::TooLarge { message_len: message.len(), limit: self.max_message_len() });
         }
         Ok(())
     }
 
     pub(super) fn max_message_len(&self) -> usize {
-        self.settings.max_datagram.saturating_sub(self.overhead())
-    }
-
-    fn overhead(&self) -> usize {
-        self.sealer.load().client.overhead()
+        self.sealer.load().client.max_message_len(self.settings.max_datagram)
     }
 }

@@ -72,7 +72,7 @@ fn answer(secret: &SecretKey, packet: &[u8], message: Option<&[u8]>) -> Vec<u8> 
     let server = Server::new(secret.clone());
     let request = server.open_request(&mut packet).unwrap();
     let message = message.unwrap_or_else(|| request.message()).to_vec();
-    request.into_reply_sealer().seal_to_vec(&message).unwrap()
+    request.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, &message).unwrap()
 }
 
 /// Returns the reply of the true server, which sends the message back.

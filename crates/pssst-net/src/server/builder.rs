@@ -6,7 +6,6 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use arc_swap::ArcSwap;
-use pssst::{Suite, SuiteSet};
 
 use super::config::ActiveConfig;
 use super::shared::{Limits, Shared};
@@ -52,7 +51,6 @@ pub struct ServerBuilder {
     buffer_len: usize,
     limits: Limits,
     reply_cache_bytes: usize,
-    reply_cache_suites: SuiteSet,
 }
 
 impl ServerBuilder {
@@ -62,7 +60,6 @@ impl ServerBuilder {
             buffer_len: 4 << 20,
             limits: Limits { datagram: 2048, in_flight: 4096 },
             reply_cache_bytes: 16 << 20,
-            reply_cache_suites: SuiteSet::from_iter([Suite::X25519AesGcm128]),
         }
     }
 
@@ -89,15 +86,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Bytes of memory in which recent replies are remembered, 16 MiB by default, 0 for none; and
-    /// under which suites, suite 1 by default.
+    /// Bytes of memory in which recent replies under suite 1 are remembered, 16 MiB by default, 0 for
+    /// none. The other suites need no such memory.
     ///
     /// A request that comes again then gets the very bytes that it got before, without asking the
     /// handler. It is not state of the protocol: any entry may be dropped at any time. It narrows
-    /// the danger of two different answers to one request under suite 1, and does not remove it:
+    /// the danger of two different answers to one request, and does not remove it:
     /// other servers of the pool do not share it. See [`Request`](crate::Request).
-    pub fn reply_cache(self, bytes: usize, suites: SuiteSet) -> Self {
-        Self { reply_cache_bytes: bytes, reply_cache_suites: suites, ..self }
+    pub fn reply_cache(self, bytes: usize) -> Self {
+        Self { reply_cache_bytes: bytes, ..self }
     }
 
     /// Bytes of each socket's buffers that the system is asked for, 4 MiB by default: what waits
@@ -150,7 +147,6 @@ impl ServerBuilder {
             config: ArcSwap::from_pointee(ActiveConfig::new(config, None)),
             limits: self.limits,
             reply_cache: (self.reply_cache_bytes > 0).then(|| ReplyCache::new(self.reply_cache_bytes)),
-            reply_cache_suites: self.reply_cache_suites,
             shutdown: Shutdown::default(),
             max_waiting: udp::max_waiting(self.buffer_len),
             is_inherited,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pssst::{KeyCheck, PublicKey};
+use pssst::{ClientCheck, KeyCheck, PublicKey, ServerKey};
 
 use super::Handler;
 use crate::rate_limit::{RateLimit, RateLimiter};
@@ -16,13 +16,13 @@ use crate::udp::MAX_DATAGRAM;
 /// served under one configuration as a whole. A copy is cheap.
 ///
 /// ```
-/// use pssst_net::pssst::{KeyCheck, SecretKey, SysRng};
+/// use pssst_net::pssst::{KeyCheck, PublicKey, SecretKey, SysRng};
 /// use pssst_net::{Handler, RateLimit, Reply, Request, ServerConfig};
 ///
 /// let enrolled = SecretKey::generate(&mut SysRng)?.public_key();
 /// let handler = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
 /// let config = ServerConfig::new(SecretKey::generate(&mut SysRng)?, handler)
-///     .client_check(move |key| if *key == enrolled { KeyCheck::Accept } else { KeyCheck::RejectUnknown })
+///     .client_check(move |key: &PublicKey| if *key == enrolled { KeyCheck::Accept } else { KeyCheck::RejectUnknown })
 ///     .rate_limit(RateLimit::new(1_000));
 /// # let _ = config;
 /// # Ok::<(), pssst_net::pssst::Error>(())
@@ -31,7 +31,9 @@ use crate::udp::MAX_DATAGRAM;
 #[must_use]
 pub struct ServerConfig {
     server: Arc<pssst::Server>,
-    client_check: Arc<dyn Fn(&PublicKey) -> KeyCheck + Send + Sync>,
+    /// The public keys of `server`, in the order of its keyring.
+    server_keys: Arc<[Arc<ServerKey>]>,
+    client_check: Arc<dyn ClientCheck + Send + Sync>,
     rate_limit: Option<RateLimit>,
     client_rate_limit: Option<RateLimit>,
     amplification: Amplification,
@@ -45,9 +47,11 @@ impl ServerConfig {
     /// Every valid client key is served, no rate is limited, and replies are at most three times as
     /// long as their requests.
     pub fn new(keys: impl Into<pssst::Server>, handler: Handler) -> Self {
+        let server = keys.into();
         Self {
-            server: Arc::new(keys.into()),
-            client_check: Arc::new(|_| KeyCheck::Validate),
+            server_keys: server_keys(&server),
+            server: Arc::new(server),
+            client_check: Arc::new(|_: &PublicKey| KeyCheck::Validate),
             rate_limit: None,
             client_rate_limit: None,
             amplification: Amplification { anonymous: Some(3), authenticated: Some(3) },
@@ -58,7 +62,8 @@ impl ServerConfig {
     /// Replaces the keys, and what else a [`pssst::Server`] has. The old keys are wiped as soon as
     /// no worker uses them.
     pub fn keys(self, keys: impl Into<pssst::Server>) -> Self {
-        Self { server: Arc::new(keys.into()), ..self }
+        let server = keys.into();
+        Self { server_keys: server_keys(&server), server: Arc::new(server), ..self }
     }
 
     /// Replaces the handler. Requests that the old one has begun are finished by it.
@@ -66,10 +71,10 @@ impl ServerConfig {
         Self { handler, ..self }
     }
 
-    /// Sets the decision on a client key that passed its proof, as in
-    /// [`pssst::Server::open_request_with`]: ask a list of enrolled clients here. By default every
-    /// valid key is served. If it panics, the request is refused as one of an unknown client.
-    pub fn client_check(self, check: impl Fn(&PublicKey) -> KeyCheck + Send + Sync + 'static) -> Self {
+    /// Sets the decision on client keys, as in [`pssst::Server::open_request_with`]: ask a list of
+    /// enrolled clients here. By default every valid key is served. If it panics, the request is
+    /// refused as one of an unknown client.
+    pub fn client_check(self, check: impl ClientCheck + Send + Sync + 'static) -> Self {
         Self { client_check: Arc::new(check), ..self }
     }
 
@@ -105,9 +110,9 @@ impl ServerConfig {
         Self { client_rate_limit: limit.into(), ..self }
     }
 
-    /// Returns the public keys, in the order in which they are tried.
-    pub fn public_keys(&self) -> Vec<PublicKey> {
-        self.server.keyring().public_keys().copied().collect()
+    /// Returns the public keys: those of each kind in the order in which they are tried.
+    pub fn server_keys(&self) -> Vec<ServerKey> {
+        self.server_keys.iter().map(|key| (**key).clone()).collect()
     }
 }
 
@@ -120,6 +125,10 @@ impl fmt::Debug for ServerConfig {
             .field("amplification", &self.amplification)
             .finish_non_exhaustive()
     }
+}
+
+fn server_keys(server: &pssst::Server) -> Arc<[Arc<ServerKey>]> {
+    server.keyring().server_keys().map(Arc::new).collect()
 }
 
 /// A configuration in use, with what belongs to it and outlives it under an equal limit.
@@ -150,8 +159,8 @@ impl ActiveConfig {
         &self.config.handler
     }
 
-    pub(super) fn check(&self, key: &PublicKey) -> KeyCheck {
-        (self.config.client_check)(key)
+    pub(super) fn client_check(&self) -> &(dyn ClientCheck + Send + Sync) {
+        &*self.config.client_check
     }
 
     pub(super) fn rate_limiter(&self) -> Option<&RateLimiter> {
@@ -168,8 +177,8 @@ impl ActiveConfig {
     }
 
     /// Returns the key at this place of the keyring.
-    pub(super) fn key(&self, index: usize) -> Option<PublicKey> {
-        self.config.server.keyring().public_keys().nth(index).copied()
+    pub(super) fn key(&self, index: usize) -> Option<Arc<ServerKey>> {
+        self.config.server_keys.get(index).cloned()
     }
 }
 

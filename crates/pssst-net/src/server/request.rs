@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use pssst::{PublicKey, Suite};
+use pssst::{PublicKey, ServerKey, Suite};
 
 /// A request that was opened: its message, who sent it, and how it came.
 ///
@@ -16,7 +17,7 @@ use pssst::{PublicKey, Suite};
 /// counter, no fresh reading in an answer. With two different answers, anyone who saw both can
 /// forge a third that the waiting client accepts. The server's cache of recent replies
 /// ([`ServerBuilder::reply_cache`](crate::ServerBuilder::reply_cache)) narrows this and does not
-/// remove it. Under suite 0xf001 different answers do no harm. See [the protocol's
+/// remove it. Under the other suites different answers do no harm. See [the protocol's
 /// documentation](pssst#one-request-one-answer).
 ///
 /// A [function](crate::Handler::from_fn) gets a `Request<&[u8]>`, whose message is in the buffer
@@ -28,17 +29,27 @@ pub struct Request<M = Bytes> {
     pub(super) client_key: Option<PublicKey>,
     pub(super) peer: SocketAddr,
     pub(super) received: Instant,
-    pub(super) server_key: Option<PublicKey>,
+    pub(super) server_key: Option<Arc<ServerKey>>,
     pub(super) suite: Suite,
+    pub(super) has_psk: bool,
     pub(super) exchange_value: [u8; 32],
 }
 
 impl<M: AsRef<[u8]>> Request<M> {
     /// Returns a request as a server would hand it out, for tests of handlers: received now, under
-    /// suite 1, with an exchange value of zeros.
+    /// suite 0xf002, with an exchange value of zeros.
     pub fn new(message: impl Into<M>, client_key: Option<PublicKey>, peer: SocketAddr) -> Self {
         let (received, suite) = (Instant::now(), Suite::default());
-        Self { message: message.into(), client_key, peer, received, server_key: None, suite, exchange_value: [0; 32] }
+        Self {
+            message: message.into(),
+            client_key,
+            peer,
+            received,
+            server_key: None,
+            suite,
+            has_psk: false,
+            exchange_value: [0; 32],
+        }
     }
 
     /// Returns the message.
@@ -58,8 +69,9 @@ impl<M: AsRef<[u8]>> Request<M> {
             client_key: self.client_key,
             peer: self.peer,
             received: self.received,
-            server_key: self.server_key,
+            server_key: self.server_key.clone(),
             suite: self.suite,
+            has_psk: self.has_psk,
             exchange_value: self.exchange_value,
         }
     }
@@ -85,8 +97,8 @@ impl<M: AsRef<[u8]>> Request<M> {
 
     /// Which of the server's keys opened the request: whether a client still uses an old one.
     /// `None` if the request was made by [`Request::new`].
-    pub const fn server_key(&self) -> Option<&PublicKey> {
-        self.server_key.as_ref()
+    pub fn server_key(&self) -> Option<&ServerKey> {
+        self.server_key.as_deref()
     }
 
     /// Returns the packet's exchange value, 32 bytes: the same when the request is repeated, and
@@ -94,6 +106,11 @@ impl<M: AsRef<[u8]>> Request<M> {
     /// client could have made another message for it.
     pub const fn exchange_value(&self) -> &[u8; 32] {
         &self.exchange_value
+    }
+
+    /// Returns whether the client's pre-shared key is part of its proof.
+    pub const fn has_psk(&self) -> bool {
+        self.has_psk
     }
 
     /// Returns the suite that the client chose.

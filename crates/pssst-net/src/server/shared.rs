@@ -1,7 +1,7 @@
 //! What all workers of a server share: read by every batch, written now and then.
 
 use arc_swap::ArcSwap;
-use pssst::{Suite, SuiteSet};
+use pssst::Suite;
 
 use super::config::ActiveConfig;
 use crate::reply_cache::ReplyCache;
@@ -11,7 +11,6 @@ pub(crate) struct Shared {
     pub(super) config: ArcSwap<ActiveConfig>,
     pub(super) limits: Limits,
     pub(super) reply_cache: Option<ReplyCache>,
-    pub(super) reply_cache_suites: SuiteSet,
     pub(super) shutdown: Shutdown,
     /// As many datagrams as can wait in a socket, or more.
     pub(super) max_waiting: usize,
@@ -20,9 +19,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Returns the memory of replies to requests of this suite.
+    /// Returns the memory of replies to requests of this suite: only suite 1 needs one.
     pub(super) fn reply_cache_for(&self, suite: Suite) -> Option<&ReplyCache> {
-        self.reply_cache.as_ref().filter(|_| self.reply_cache_suites.contains(suite))
+        self.reply_cache.as_ref().filter(|_| !suite.allows_different_answers())
     }
 }
 

@@ -150,7 +150,7 @@ pub(crate) struct WorkerCounts {
     pub(super) batch_size: AtomicHistogram,
     pub(super) handler: AtomicHistogram,
     pub(super) request_duration: AtomicHistogram,
-    pub(super) by_key: [Counter; Keyring::CAPACITY],
+    pub(super) by_key: [Counter; Keyring::MAX_KEYS],
     pub(super) config_errors: Counter,
     outcomes: [Counter; DatagramOutcome::COUNT],
 }
@@ -218,7 +218,7 @@ pub struct Stats {
     pub authenticated_requests: u64,
     /// Requests opened, by kind, by the place of the key in the keyring of that time: whether an
     /// old key is still in use.
-    pub requests_by_key: [u64; Keyring::CAPACITY],
+    pub requests_by_key: [u64; Keyring::MAX_KEYS],
     /// Receive errors of the system.
     pub receive_errors: u64,
     /// Configurations that a worker did not take, since their handler panicked as it was made.

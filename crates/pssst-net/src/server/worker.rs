@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use pssst::{BATCH_LEN, KeyCheck, OVERHEAD, PublicKey};
+use pssst::{BATCH_LEN, ClientCheck, ClientClaim, KeyCheck, ReplySealer, SharedSecret, SysRng};
 use tokio::time::Instant;
 
-use super::Request;
 use super::config::ActiveConfig;
 use super::context::{Failure, Finished, ReplyContext, Source};
 use super::handlers::Handlers;
 use super::shared::Shared;
 use super::stats::{DatagramOutcome, WorkerCounts};
+use super::{Reply, Request};
 use crate::reply_cache::Entry;
 use crate::runtime::{Heartbeat, LogThrottle};
 use crate::time::nanos;
@@ -68,6 +68,7 @@ struct RequestProcessor {
     counts: Arc<WorkerCounts>,
     handlers: Handlers,
     replies: SendBatch<Sealed>,
+    fresh: Vec<FreshReply>,
     in_flight: usize,
     warnings: Warnings,
 }
@@ -75,6 +76,15 @@ struct RequestProcessor {
 /// A packet that is ready to be sent.
 struct Sealed {
     outcome: DatagramOutcome,
+    received: Instant,
+    len: usize,
+}
+
+/// A fresh reply, which is sealed together with others.
+struct FreshReply {
+    sealer: Box<ReplySealer>,
+    reply: Reply,
+    source: Source,
     received: Instant,
     len: usize,
 }
@@ -98,7 +108,15 @@ impl<S: ServerSocket> Worker<S> {
             socket,
             received,
             heartbeat,
-            processor: RequestProcessor { shared, counts, handlers, replies: SendBatch::new(), in_flight: 0, warnings },
+            processor: RequestProcessor {
+                shared,
+                counts,
+                handlers,
+                replies: SendBatch::new(),
+                fresh: Vec::new(),
+                in_flight: 0,
+                warnings,
+            },
         }
     }
 
@@ -213,6 +231,23 @@ impl<S: ServerSocket> Worker<S> {
     }
 }
 
+/// The caller's check. Its code may panic, and that must end no worker: then no request is admitted.
+struct Guarded<'a>(&'a (dyn ClientCheck + Send + Sync));
+
+impl ClientCheck for Guarded<'_> {
+    fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck {
+        catch_unwind(AssertUnwindSafe(|| self.0.check(claim))).unwrap_or(KeyCheck::RejectUnknown)
+    }
+
+    fn look_up(&self, claim: &ClientClaim<'_>) -> SharedSecret {
+        catch_unwind(AssertUnwindSafe(|| self.0.look_up(claim))).unwrap_or(SharedSecret::Unknown)
+    }
+
+    fn allows_unknown_clients(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.0.allows_unknown_clients())).unwrap_or(false)
+    }
+}
+
 /// Errors that are pending on a socket go away by being read, so the first few in a row cost
 /// nothing.
 fn pause_after(failures: u32) -> Option<Duration> {
@@ -251,12 +286,10 @@ impl RequestProcessor {
         }
         self.counts.received_bytes.add(bytes);
 
-        // The caller's code may panic, and that must end no worker: then no request is admitted.
-        let check =
-            |key: &PublicKey| catch_unwind(AssertUnwindSafe(|| config.check(key))).unwrap_or(KeyCheck::RejectUnknown);
+        let check = Guarded(config.client_check());
         let is_alone = packets.len() == 1;
         let open = || {
-            config.server().open_batch(packets, check, |place, outcome| {
+            config.server().open_batch(packets, &check, |place, outcome| {
                 let source = sources[place];
                 match outcome {
                     Ok(request) => self.accept(&config, request, source, received),
@@ -275,7 +308,7 @@ impl RequestProcessor {
 
     /// Has a request answered: from the reply cache, by the handler, or not at all.
     fn accept(&mut self, config: &ActiveConfig, request: pssst::Request<'_>, source: Source, received: Instant) {
-        let suite = request.suite();
+        let (suite, has_psk) = (request.suite(), request.has_psk());
         let key_place = request.server_key_index();
         let (message, client_key, sealer) = request.into_parts();
         let is_authenticated = client_key.is_some();
@@ -310,6 +343,7 @@ impl RequestProcessor {
             received: received.into_std(),
             server_key: config.key(key_place),
             suite,
+            has_psk,
             exchange_value: *sealer.exchange_value(),
         };
         let context =
@@ -341,7 +375,7 @@ impl RequestProcessor {
             Err(Failure::Overloaded) => return self.counts.count(DatagramOutcome::Overloaded),
             Err(Failure::Failed) => return self.counts.count(DatagramOutcome::HandlerFailed),
         };
-        let len = reply.message().len().saturating_add(OVERHEAD);
+        let len = sealer.packet_len(reply.message().len());
         if len > max_reply {
             self.warnings.too_large.log(|| {
                 tracing::warn!(
@@ -353,9 +387,12 @@ impl RequestProcessor {
             });
             return self.counts.count(DatagramOutcome::ReplyTooLarge);
         }
+        if sealer.is_fresh() {
+            return self.fresh.push(FreshReply { sealer, reply, source, received, len });
+        }
         let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
         let packet = self.replies.push(source.peer, source.local, len, sealed);
-        match (sealer.seal_boxed(reply.message(), packet), pending) {
+        match (sealer.seal_boxed(&mut SysRng, reply.message(), packet), pending) {
             (Ok(packet), Some(pending)) => {
                 if !pending.finish(packet) {
                     self.replies.pop();
@@ -379,18 +416,41 @@ impl RequestProcessor {
 
     /// Takes what handlers have finished by now, as much as is sent together.
     fn collect(&mut self) {
-        let Some(first) = self.next_finished() else { return };
+        let first = self.next_finished();
+        if first.is_none() && self.fresh.is_empty() {
+            return;
+        }
         on_wiped_stack(|| {
-            self.finish(first);
+            if let Some(first) = first {
+                self.finish(first);
+            }
             while let Some(finished) = self.next_finished() {
                 self.finish(finished);
             }
+            self.seal_fresh();
         });
+    }
+
+    /// Seals the fresh replies, whose multiplications are made together.
+    fn seal_fresh(&mut self) {
+        let replies = self.fresh.iter_mut().map(|fresh| (&mut *fresh.sealer, &fresh.reply.message()[..]));
+        if let Err(error) = ReplySealer::prepare_batch(&mut SysRng, replies) {
+            self.warnings.send.log(|| tracing::warn!(%error, "cannot seal fresh replies"));
+        }
+        for FreshReply { sealer, reply, source, received, len } in self.fresh.drain(..) {
+            let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
+            let packet = self.replies.push(source.peer, source.local, len, sealed);
+            if let Err(error) = sealer.seal_boxed(&mut SysRng, reply.message(), packet) {
+                self.replies.pop();
+                self.counts.count(DatagramOutcome::SendFailed);
+                self.warnings.send.log(|| tracing::warn!(%error, "cannot seal a fresh reply"));
+            }
+        }
     }
 
     /// Returns what a handler has finished by now, if there is room for its reply.
     fn next_finished(&mut self) -> Option<Finished> {
-        let has_room = self.in_flight > 0 && self.replies.len() < BATCH_LEN;
+        let has_room = self.in_flight > 0 && self.replies.len() + self.fresh.len() < BATCH_LEN;
         if has_room { self.handlers.next_finished().now_or_never() } else { None }
     }
 

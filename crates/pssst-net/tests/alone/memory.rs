@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pssst_net::pssst::{BATCH_LEN, Client, Suite, SuiteSet, SysRng, UnsealedRequest};
+use pssst_net::pssst::{BATCH_LEN, Client, SysRng, UnsealedRequest};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
 use pssst_net::{DatagramOutcome, Handler, Reply, Request, Server};
 
@@ -58,7 +58,7 @@ fn offer(server: &Server, per_second: f64, time: Duration) -> f64 {
 fn overload_leaves_goodput_and_memory_as_they_were() {
     let _alone = alone();
     let server = builder()
-        .reply_cache(0, SuiteSet::ALL)
+        .reply_cache(0)
         .socket_buffer(1 << 17)
         .bind((V4, 0))
         .unwrap()
@@ -125,8 +125,7 @@ fn distinct_clients(server: SocketAddr, clients: usize) -> usize {
 fn a_million_clients_leave_nothing_behind() {
     let _alone = alone();
     let clients = std::env::var("PSSST_MEMORY_CLIENTS").map_or(40_000, |clients| clients.parse().unwrap());
-    let suites = SuiteSet::from_iter([Suite::X25519AesGcm128]);
-    let server = builder().reply_cache(2 << 20, suites).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
+    let server = builder().reply_cache(2 << 20).bind((V4, 0)).unwrap().serve(config(echo())).unwrap();
     // Until the reply cache has been written all over.
     let warm = distinct_clients(server.local_addr(), 40_000);
     let before = resident_bytes();

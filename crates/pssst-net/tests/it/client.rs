@@ -4,12 +4,12 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
-use pssst_net::pssst::Suite;
 use pssst_net::{Client, ClientBuilder, Error, Retry};
 use rand::rngs::ChaCha20Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::common::SUITES;
 use server::{TestServer, echo, server_key};
 
 mod blocking;
@@ -34,7 +34,7 @@ async fn over_ipv4_and_ipv6() {
             }
             server => server.unwrap(),
         };
-        for suite in Suite::ALL {
+        for suite in SUITES {
             let client = builder().suite(suite).connect(server.address().to_string()).await.unwrap();
             assert_eq!(client.request("level?").await.unwrap(), "level?");
             client.send("23.5 C").await.unwrap();

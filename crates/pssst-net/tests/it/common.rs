@@ -31,9 +31,13 @@ pub(crate) fn config(handler: Handler) -> ServerConfig {
 }
 
 pub(crate) fn client(suite: Suite) -> Client {
-    Client::new(server_secret().public_key()).unwrap().with_suite(suite)
+    Client::new(server_secret().public_key()).unwrap().with_suite(suite).unwrap()
 }
 
+/// The suites of X25519 keys.
+pub(crate) const SUITES: [Suite; 2] = [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv];
+
+/// A client of suite 1, for which the runtime does most.
 pub(crate) fn anonymous() -> Client {
     client(Suite::X25519AesGcm128)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use pssst_net::pssst::{Client, KeyCheck, SecretKey};
+use pssst_net::pssst::{Client, KeyCheck, PublicKey, SecretKey};
 use pssst_net::{DatagramOutcome, Handler, Reply, Request, ServerConfig};
 
 use crate::common::{PATIENCE, builder, identity, sealed, socket};
@@ -47,10 +47,10 @@ fn config(generation: u64, seen: &Arc<Seen>) -> ServerConfig {
     };
     let (server_key, seen) = (secret(generation).public_key(), Arc::clone(seen));
     let handler = handler.inspect(move |request| {
-        let is_whole = request.server_key() == Some(&server_key) && CHECKED.get() == generation;
+        let is_whole = request.server_key().is_some_and(|key| *key == server_key) && CHECKED.get() == generation;
         if is_whole { &seen.whole } else { &seen.mixed }.fetch_add(1, Ordering::Relaxed);
     });
-    ServerConfig::new(secret(generation), handler).client_check(move |_| {
+    ServerConfig::new(secret(generation), handler).client_check(move |_: &PublicKey| {
         CHECKED.set(generation);
         KeyCheck::Accept
     })
@@ -119,7 +119,7 @@ fn no_update_of_a_configuration_is_lost() {
         let lost = (0..REPLACEMENTS).find(|&generation| {
             server.update_config(|config| config.keys(secret(generation)));
             thread::yield_now();
-            server.public_keys() != [secret(generation).public_key()]
+            server.server_keys() != [secret(generation).public_key()]
         });
         stop.store(true, Ordering::Relaxed);
         assert_eq!(lost, None);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pssst_net::pssst::{Refusal, SecretKey, Suite};
+use pssst_net::pssst::{PublicKey, Refusal, SecretKey, Suite};
 use pssst_net::{DatagramOutcome, Handler, Reply, Request, Server, Stats};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
@@ -26,7 +26,7 @@ fn exchange(server: &Server, messages: &[&[u8]]) -> (Vec<Vec<u8>>, Stats) {
     let pending: Vec<_> = messages
         .iter()
         .map(|message| {
-            let (packet, pending) = sealed(&client(Suite::X25519Aes128GcmSiv), message);
+            let (packet, pending) = sealed(&client(Suite::X25519Aes256GcmSiv), message);
             socket.send_to(&packet, server.local_addr()).unwrap();
             pending
         })
@@ -168,7 +168,8 @@ fn a_handler_that_cannot_be_made_replaces_none() {
 
 #[test]
 fn a_list_of_clients_that_fails_lets_nobody_in() {
-    let server = builder().bind((V4, 0)).unwrap().serve(config(echo()).client_check(|_| panic!("as told"))).unwrap();
+    let server =
+        builder().bind((V4, 0)).unwrap().serve(config(echo()).client_check(|_: &PublicKey| panic!("as told"))).unwrap();
     let socket = socket(V4);
     socket.send_to(&sealed(&authenticated(), b"").0, server.local_addr()).unwrap();
     wait_for(&server, |stats| stats.count(DatagramOutcome::Refused(Refusal::UnknownClient)) == 1);
@@ -215,7 +216,7 @@ fn broken_services_do_not_end_the_server() {
 fn a_handler_sees_the_exchange_value() {
     let server =
         serve(Handler::from_fn(|request: Request<&[u8]>| Some(Reply::from(request.exchange_value().to_vec()))));
-    let (socket, client) = (socket(V4), client(Suite::X25519Aes128GcmSiv));
+    let (socket, client) = (socket(V4), client(Suite::X25519Aes256GcmSiv));
     let requests = [sealed(&client, b"once"), sealed(&client, b"once")];
     for (packet, pending) in [&requests[0], &requests[1], &requests[0]] {
         socket.send_to(packet, server.local_addr()).unwrap();
@@ -242,7 +243,7 @@ fn a_handler_that_blocks_its_worker_is_noticed() {
         panic!("{:?}", server.worker_stall());
     };
     until(|stall| stall < Duration::from_secs(1));
-    socket(V4).send_to(&sealed(&client(Suite::X25519Aes128GcmSiv), b"wait").0, server.local_addr()).unwrap();
+    socket(V4).send_to(&sealed(&client(Suite::X25519Aes256GcmSiv), b"wait").0, server.local_addr()).unwrap();
     until(|stall| stall > Duration::from_millis(1500));
     drop(release);
     until(|stall| stall < Duration::from_secs(1));

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::{KeyInit, aead::AeadInOut};
-use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
-use pssst::{Client, KeyCheck, SecretKey, Server, Suite, SysRng};
+use graviola::key_agreement::x25519::{PublicKey as X25519PublicKey, StaticPrivateKey};
+use pssst::{Client, KeyCheck, PublicKey, SecretKey, Server, Suite, SysRng};
 use sha2::{Digest, Sha256};
 
 /// One multiplication, scalar and point as bytes, as the protocol has them.
 pub(crate) fn x25519(scalar: &[u8; 32], point: &[u8; 32]) -> [u8; 32] {
-    StaticPrivateKey::from_array(scalar).diffie_hellman(&PublicKey::from_array(point)).unwrap().as_bytes()
+    StaticPrivateKey::from_array(scalar).diffie_hellman(&X25519PublicKey::from_array(point)).unwrap().as_bytes()
 }
 
 /// One multiplication of the base point.
@@ -39,7 +39,7 @@ impl Aead {
         let key = [7; 16];
         let mut sealed = vec![0; len];
         let tag = match suite {
-            Suite::X25519Aes128GcmSiv => seal(&aes_gcm_siv::Aes128GcmSiv::new(&key.into()), &mut sealed),
+            Suite::X25519Aes256GcmSiv => seal(&aes_gcm_siv::Aes256GcmSiv::new(&key.into()), &mut sealed),
             _ => seal(&aes_gcm::Aes128Gcm::new(&key.into()), &mut sealed),
         };
         Self { key, opened: sealed.clone(), sealed, tag, suite }
@@ -47,7 +47,7 @@ impl Aead {
 
     pub(crate) fn open_and_seal(&mut self) -> [u8; 16] {
         match self.suite {
-            Suite::X25519Aes128GcmSiv => self.open_and_seal_with::<aes_gcm_siv::Aes128GcmSiv>(),
+            Suite::X25519Aes256GcmSiv => self.open_and_seal_with::<aes_gcm_siv::Aes256GcmSiv>(),
             _ => self.open_and_seal_with::<aes_gcm::Aes128Gcm>(),
         }
     }
@@ -82,7 +82,7 @@ fn open<A: AeadInOut<NonceSize = U12, TagSize = U16>>(aead: &A, body: &mut [u8],
 /// A server, and a client of it.
 pub(crate) fn ends(suite: Suite, authenticated: bool) -> (Server, Client) {
     let secret = SecretKey::generate(&mut SysRng).unwrap();
-    let mut client = Client::new(secret.public_key()).unwrap().with_suite(suite);
+    let mut client = Client::new(secret.public_key()).unwrap().with_suite(suite).unwrap();
     if authenticated {
         client = client.with_identity(&SecretKey::generate(&mut SysRng).unwrap()).unwrap();
     }
@@ -92,9 +92,9 @@ pub(crate) fn ends(suite: Suite, authenticated: bool) -> (Server, Client) {
 /// Opens a request whose client is enrolled, or anonymous, and answers with its message.
 pub(crate) fn open_and_seal(server: &Server, packet: &[u8], buffer: &mut [u8], reply: &mut [u8]) -> usize {
     buffer.copy_from_slice(packet);
-    let request = server.open_request_with(buffer, |_| KeyCheck::Accept).unwrap();
+    let request = server.open_request_with(buffer, &|_: &PublicKey| KeyCheck::Accept).unwrap();
     let (message, _, sealer) = request.into_parts();
-    sealer.seal(message, reply).unwrap().len()
+    sealer.seal(&mut SysRng, message, reply).unwrap().len()
 }
 
 /// Opens and answers many together, into buffers of their lengths. Counts those that were opened;
@@ -110,17 +110,13 @@ pub(crate) fn open_batch_and_seal(
     }
     let mut opened = 0;
     let buffers = buffers.iter_mut().map(Vec::as_mut_slice);
-    server.open_batch(
-        buffers,
-        |_| KeyCheck::Accept,
-        |_, outcome| {
-            if let Ok(request) = outcome {
-                let (message, _, sealer) = request.into_parts();
-                black_box(sealer.seal(message, reply).unwrap());
-                opened += 1;
-            }
-        },
-    );
+    server.open_batch(buffers, &|_: &PublicKey| KeyCheck::Accept, |_, outcome| {
+        if let Ok(request) = outcome {
+            let (message, _, sealer) = request.into_parts();
+            black_box(sealer.seal(&mut SysRng, message, reply).unwrap());
+            opened += 1;
+        }
+    });
     opened
 }
 
@@ -143,6 +139,6 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) const KINDS: [(&str, Suite, bool); 4] = [
     ("suite 1, anonymous", Suite::X25519AesGcm128, false),
     ("suite 1, authenticated", Suite::X25519AesGcm128, true),
-    ("suite f001, anonymous", Suite::X25519Aes128GcmSiv, false),
-    ("suite f001, authenticated", Suite::X25519Aes128GcmSiv, true),
+    ("suite f002, anonymous", Suite::X25519Aes256GcmSiv, false),
+    ("suite f002, authenticated", Suite::X25519Aes256GcmSiv, true),
 ];

@@ -6,20 +6,10 @@ use rand_core::TryCryptoRng;
 use x25519_batch::X25519;
 use zeroize::{Zeroizing, zeroize_stack};
 
-use super::{Client, PendingReply};
-use crate::batch::{BATCH_LEN, Products, STACK_WIPE_LEN};
-use crate::{Error, X25519Backend, packet};
-
-/// The base point of Curve25519.
-const BASE_POINT: [u8; 32] = {
-    let mut point = [0; 32];
-    point[0] = 9;
-    point
-};
-
-/// Number of multiples of the base point above which eight AVX-512 lanes are faster than single
-/// multiplications.
-const MIN_BASE_POINTS: usize = 6;
+use super::{Client, PendingReply, RequestSecrets};
+use crate::Error;
+use crate::batch::{BASE_POINT, BATCH_LEN, Products, STACK_WIPE_LEN, of_base};
+use crate::packet;
 
 /// A request of a batch, before [`Client::seal_batch`] seals it.
 #[derive(Debug)]
@@ -29,7 +19,7 @@ pub struct UnsealedRequest<'m, 'b> {
     pub client: &'m Client,
     /// The message.
     pub message: &'m [u8],
-    /// The buffer for the packet: at least `message.len()` and [`Client::overhead`] bytes.
+    /// The buffer for the packet: at least [`Client::packet_len`] bytes.
     pub buffer: &'b mut [u8],
 }
 
@@ -61,7 +51,7 @@ impl Client {
     /// let mut waiting = Vec::new();
     /// Client::seal_batch(&mut SysRng, requests, |place, outcome| {
     ///     let (packet, pending) = outcome.expect("the buffers are large enough");
-    ///     assert_eq!(packet.len(), 4 + [52, 116][place]);
+    ///     assert_eq!(packet.len(), 4 + [52, 92][place]);
     ///     waiting.push(pending);
     /// });
     /// assert_eq!(waiting.len(), 2);
@@ -108,61 +98,61 @@ fn seal_piece<'m, 'b, R: TryCryptoRng + ?Sized>(
     let mut ephemerals = Zeroizing::new([[0; 32]; BATCH_LEN]);
     let mut count = 0;
     for ((outcome, ephemeral), request) in piece.iter_mut().zip(ephemerals.iter_mut()).zip(requests) {
-        *outcome = prepare(rng, request, ephemeral);
+        *outcome = prepare(rng, request);
+        if let Ok(Prepared { secrets, .. }) = outcome {
+            *ephemeral = *secrets.ephemeral.expose_bytes();
+        }
         count += 1;
     }
     let piece = piece.get_mut(..count).unwrap_or_default();
     let ephemerals = ephemerals.get(..count).unwrap_or_default();
 
     let exchange_values = exchange_values(x25519, piece, ephemerals);
-    // The inner values among them are secret.
+    // Suite 1's inner values among them are secret.
     let mut points = Zeroizing::new([[0; 32]; BATCH_LEN]);
     let mut products = Products::new();
     let points = gather(&mut points, piece, Client::shared_point);
     let shared_values = products.of_pairs(x25519, ephemerals, points);
-    for (((outcome, ephemeral), exchange_value), shared_value) in
-        piece.iter_mut().zip(ephemerals).zip(exchange_values).zip(shared_values)
-    {
+    for ((outcome, exchange_value), shared_value) in piece.iter_mut().zip(exchange_values).zip(shared_values) {
         let request = mem::replace(outcome, Err(Error::RandomnessUnavailable));
-        each(request.and_then(|UnsealedRequest { client, message, buffer }| {
-            client.seal_agreed(message, buffer, ephemeral, exchange_value, shared_value)
+        each(request.and_then(|Prepared { request: UnsealedRequest { client, message, buffer }, secrets }| {
+            client.seal_agreed(message, buffer, &secrets, exchange_value, shared_value)
         }));
     }
+}
+
+/// A request whose buffer is as long as its packet.
+struct Prepared<'m, 'b> {
+    request: UnsealedRequest<'m, 'b>,
+    secrets: RequestSecrets,
 }
 
 /// Cuts the buffer to the packet's length, and draws e.
 fn prepare<'m, 'b, R: TryCryptoRng + ?Sized>(
     rng: &mut R,
     request: UnsealedRequest<'m, 'b>,
-    ephemeral: &mut [u8; 32],
-) -> Result<UnsealedRequest<'m, 'b>, Error> {
+) -> Result<Prepared<'m, 'b>, Error> {
     let UnsealedRequest { client, message, buffer } = request;
-    let buffer = packet::message_slot(buffer, client.overhead(), message.len())?;
-    client.draw_ephemeral(rng, message, ephemeral)?;
-    Ok(UnsealedRequest { client, message, buffer })
+    let buffer = packet::slot(buffer, client.packet_len(message.len())?)?;
+    let secrets = client.draw_secrets(rng, message)?;
+    Ok(Prepared { request: UnsealedRequest { client, message, buffer }, secrets })
 }
 
-/// `X = x25519(e, 9)` or `x25519(e, C)` of each request; anything for those that
-/// failed already.
+/// `X = x25519(e, 9)`, or under suite 1 `x25519(e, C)`, of each request; anything for
+/// those that failed already.
 fn exchange_values(
     x25519: X25519,
-    piece: &[Result<UnsealedRequest<'_, '_>, Error>],
+    piece: &[Result<Prepared<'_, '_>, Error>],
     ephemerals: &[[u8; 32]],
 ) -> [[u8; 32]; BATCH_LEN] {
     let mut exchange_values = [[0; 32]; BATCH_LEN];
-    // Only wide lanes, and filled ones, are faster than the tables for the base point.
-    let wide = x25519.batch_backend() == X25519Backend::Ifma && piece.len() >= MIN_BASE_POINTS;
-    if !wide && piece.iter().flatten().all(|request| request.client.identity.is_none()) {
-        for (exchange_value, ephemeral) in exchange_values.iter_mut().zip(ephemerals) {
-            *exchange_value = x25519.multiply_base(ephemeral);
-        }
+    if piece.iter().flatten().all(|prepared| prepared.request.client.proof_key().is_none()) {
+        of_base(x25519, ephemerals, &mut exchange_values);
         return exchange_values;
     }
     let mut points = [[0; 32]; BATCH_LEN];
     let mut products = Products::new();
-    let points = gather(&mut points, piece, |client| {
-        client.identity.as_ref().map_or(&BASE_POINT, |identity| identity.public_key.as_bytes())
-    });
+    let points = gather(&mut points, piece, |client| client.proof_key().map_or(&BASE_POINT, |key| key.as_bytes()));
     for (exchange_value, product) in exchange_values.iter_mut().zip(products.of_pairs(x25519, ephemerals, points)) {
         *exchange_value = *product.as_bytes();
     }
@@ -172,12 +162,12 @@ fn exchange_values(
 /// A point of each request's client, zero for those that failed already.
 fn gather<'a>(
     points: &'a mut [[u8; 32]; BATCH_LEN],
-    piece: &[Result<UnsealedRequest<'_, '_>, Error>],
+    piece: &[Result<Prepared<'_, '_>, Error>],
     point_of: impl Fn(&Client) -> &[u8; 32],
 ) -> &'a [[u8; 32]] {
-    for (point, request) in points.iter_mut().zip(piece) {
-        if let Ok(request) = request {
-            *point = *point_of(request.client);
+    for (point, prepared) in points.iter_mut().zip(piece) {
+        if let Ok(prepared) = prepared {
+            *point = *point_of(prepared.request.client);
         }
     }
     points.get(..piece.len()).unwrap_or_default()

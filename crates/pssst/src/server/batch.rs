@@ -6,10 +6,11 @@ use core::ops::Deref;
 use x25519_batch::{PointClass, X25519};
 use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
-use super::stage::Stage;
-use super::{KeyCheck, Request, Server};
+use super::stage::{Stage, Z2};
+use super::{ClientCheck, Request, Server};
+use crate::Refusal;
+use crate::agreement::KeyAgreement;
 use crate::batch::{BATCH_LEN, Products, STACK_WIPE_LEN};
-use crate::{PublicKey, Refusal};
 
 /// A packet of the batch, or why it was refused.
 type Outcome<'p> = Result<Stage<'p>, Refusal>;
@@ -29,22 +30,35 @@ impl Server {
     /// step is refused with the cause beside it.
     ///
     /// ```text
-    /// header, X, body, tag <- packet                      truncated, not_request, reserved_flags,
-    ///                                                     unsupported_suite, anonymous_refused
-    /// for each of the server's key pairs (s, S):
-    ///     Z <- x25519(s, X)                               weak_key, when Z is zero
-    ///     D <- SHA-256(what the suite has agreed on)      suite.rs
-    ///     key, request nonce, reply nonce <- D
-    ///     plaintext <- AEAD-open(key, nonce, body, tag)   decrypt_failed, when no key opens it
-    /// if the header says that the client proves its key:
-    ///     C, e, message <- plaintext                      truncated
+    /// header, X, ct, M, t, body, tag <- packet            truncated, not_request, reserved_flags,
+    ///                                                     unsupported_suite, anonymous_refused,
+    ///                                                     fresh_refused, fresh_required
+    /// for each of the server's key pairs (s, S) of the suite's kind:
+    ///     Zx <- x25519(s, X)                              weak_key, when Zx is zero
+    ///     k <- Zx, or what X-Wing makes of it and ct
+    ///     K1 <- H(1, header, P, X, k)
+    ///     anonymous:
+    ///         message <- AEAD-open(K1, body, tag)         decrypt_failed, when no key opens it
+    ///     authenticated:
+    ///         C <- M ⊕ H(2, K1)
+    ///         H(3, K1, C) = t, in constant time           decrypt_failed, when it is so for no key
+    /// authenticated:
+    ///     Z2 <- look-up of C, or x25519(s, C)             weak_key, see [R-48]
+    ///     for each Q, or zeros where none is used:
+    ///         message <- AEAD-open(H(4, K1, C, Z2, Q),    decrypt_failed, when none opens it,
+    ///                              body, tag)             or when the look-up does not know C
+    /// padding                                             bad_padding
+    /// client check of C                                   unknown_client, client_refused
+    /// C is canonical and of prime order                   client_key_alias, unless the check accepts C
+    ///
+    /// suite 1:
+    ///     D <- SHA-256(X, Zx)
+    ///     C, e, message <- AEAD-open(D, body, tag)        decrypt_failed, when no key opens it
     ///     x25519(e, C) = X, in constant time              client_auth_failed
-    ///     client check of C                               unknown_client, client_refused
-    ///     C is canonical and of prime order               client_key_alias, unless the check accepts C
     /// ```
     ///
     /// ```
-    /// # use pssst::{Client, KeyCheck, Refusal, SecretKey, Server, SysRng};
+    /// # use pssst::{Client, KeyCheck, PublicKey, Refusal, SecretKey, Server, SysRng};
     /// # let secret = SecretKey::generate(&mut SysRng)?;
     /// # let client = Client::new(secret.public_key())?;
     /// # let server = Server::new(secret);
@@ -55,7 +69,7 @@ impl Server {
     /// buffers[0][..packet.len()].copy_from_slice(&packet);
     ///
     /// let packets = buffers.iter_mut().zip(lengths).map(|(buffer, length)| &mut buffer[..length]);
-    /// server.open_batch(packets, |_| KeyCheck::Validate, |place, outcome| match outcome {
+    /// server.open_batch(packets, &|_: &PublicKey| KeyCheck::Validate, |place, outcome| match outcome {
     ///     Ok(request) => assert_eq!((place, request.message()), (0, &b"ping"[..])),
     ///     Err(cause) => assert_eq!((place, cause), (1, Refusal::Truncated)),
     /// });
@@ -64,7 +78,7 @@ impl Server {
     pub fn open_batch<'p>(
         &self,
         packets: impl IntoIterator<Item = &'p mut [u8]>,
-        check: impl Fn(&PublicKey) -> KeyCheck,
+        check: &(impl ClientCheck + ?Sized),
         mut each: impl FnMut(usize, Result<Request<'p>, Refusal>),
     ) {
         let mut packets = packets.into_iter().fuse();
@@ -77,9 +91,9 @@ impl Server {
         while let Some(first) = packets.next() {
             match packets.next() {
                 // One packet alone costs what it costs by itself.
-                None => each(self.open_request_with(first, &check)),
+                None => each(self.open_request_with(first, check)),
                 Some(second) => {
-                    open_piece(self, [first, second].into_iter().chain(packets.by_ref()), &check, &mut each);
+                    open_piece(self, [first, second].into_iter().chain(packets.by_ref()), check, &mut each);
                     zeroize_stack::<STACK_WIPE_LEN>();
                 }
             }
@@ -90,10 +104,11 @@ impl Server {
 /// Opens as many packets as a piece holds, and leaves the others. What moves from stage to stage
 /// leaves its bytes on the stack; so this has a frame of its own, which the caller wipes. [R-32]
 #[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "nothing is allocated")]
 fn open_piece<'p>(
     server: &Server,
     packets: impl Iterator<Item = &'p mut [u8]>,
-    check: impl Fn(&PublicKey) -> KeyCheck,
+    check: &(impl ClientCheck + ?Sized),
     mut each: impl FnMut(Result<Request<'p>, Refusal>),
 ) {
     let mut piece = [const { Err(Refusal::DecryptFailed) }; BATCH_LEN];
@@ -105,6 +120,7 @@ fn open_piece<'p>(
     let piece = piece.get_mut(..count).unwrap_or_default();
 
     decrypt(server, piece);
+    bind(server, piece, check);
     verify(server.x25519, piece, check);
     validate(server.x25519, piece);
     for outcome in piece {
@@ -112,31 +128,69 @@ fn open_piece<'p>(
     }
 }
 
-/// Tries the keys in order, each only on what those before failed to decrypt. [R-27]
+/// Tries the keys in order, each only on what those before did not open. Packets of all suites are
+/// multiplied together, each by its own key. [R-27]
 fn decrypt(server: &Server, piece: &mut [Outcome<'_>]) {
-    for (key_index, key) in server.keyring.iter().enumerate() {
+    loop {
+        let mut scalars = Zeroizing::new(Gathered::new());
         let mut exchange_values = Gathered::new();
         for outcome in &*piece {
-            if let Ok(Stage::Screened(packet)) = outcome {
-                exchange_values.push(packet.exchange_value);
+            if let Ok(Stage::Screened(packet)) = outcome
+                && let Some((_, key)) = packet.next_key(server)
+            {
+                scalars.push(key.scalar());
+                exchange_values.push(packet.exchange_value());
             }
         }
         if exchange_values.is_empty() {
             return;
         }
         let mut products = Products::new();
-        let products = products.of_points(server.x25519, key.secret.expose_bytes(), &exchange_values);
-        let screened = piece.iter_mut().filter(|outcome| matches!(outcome, Ok(Stage::Screened(_))));
-        for (outcome, shared_value) in screened.zip(products) {
-            if let Ok(Stage::Screened(packet)) = take(outcome) {
-                *outcome = packet.decrypt(key_index, key, shared_value);
+        let mut products = products.of_pairs(server.x25519, &scalars, &exchange_values).iter();
+        for outcome in &mut *piece {
+            if let Ok(Stage::Screened(packet)) = outcome
+                && packet.next_key(server).is_some()
+                && let Some(zx) = products.next()
+                && let Ok(Stage::Screened(packet)) = take(outcome)
+            {
+                *outcome = packet.decrypt(server, zx);
             }
         }
     }
 }
 
-/// Compares the proofs, and calls `check` for the proven keys.
-fn verify(x25519: X25519, piece: &mut [Outcome<'_>], check: impl Fn(&PublicKey) -> KeyCheck) {
+/// Looks up what each named client shares with the server, computes it for those that the caller
+/// wants computed, and decrypts.
+fn bind(server: &Server, piece: &mut [Outcome<'_>], check: &(impl ClientCheck + ?Sized)) {
+    if !piece.iter().any(|outcome| matches!(outcome, Ok(Stage::Named(_)))) {
+        return;
+    }
+    let mut looked_up = [const { None }; BATCH_LEN];
+    let mut scalars = Zeroizing::new(Gathered::new());
+    let mut client_keys = Gathered::new();
+    for (outcome, looked_up) in piece.iter().zip(&mut looked_up) {
+        if let Ok(Stage::Named(packet)) = outcome {
+            *looked_up = packet.look_up(server, check);
+            if looked_up.is_none() {
+                scalars.push(packet.key(server).map_or(&[0; 32], KeyAgreement::scalar));
+                client_keys.push(packet.client_key.as_bytes());
+            }
+        }
+    }
+    let mut products = Products::new();
+    let mut products = products.of_pairs(server.x25519, &scalars, &client_keys).iter();
+    for (outcome, looked_up) in piece.iter_mut().zip(&looked_up) {
+        if matches!(outcome, Ok(Stage::Named(_)))
+            && let Some(z2) = looked_up.as_ref().map(Z2::LookedUp).or_else(|| products.next().map(Z2::Computed))
+            && let Ok(Stage::Named(packet)) = take(outcome)
+        {
+            *outcome = packet.bind(server, z2, check);
+        }
+    }
+}
+
+/// Compares the proofs of suite 1, and calls `check` for the proven keys.
+fn verify(x25519: X25519, piece: &mut [Outcome<'_>], check: &(impl ClientCheck + ?Sized)) {
     let mut client_keys = Gathered::new();
     let mut ephemerals = Zeroizing::new(Gathered::new());
     for outcome in &*piece {
@@ -153,7 +207,7 @@ fn verify(x25519: X25519, piece: &mut [Outcome<'_>], check: impl Fn(&PublicKey) 
     let claimed = piece.iter_mut().filter(|outcome| matches!(outcome, Ok(Stage::Claimed(_))));
     for (outcome, product) in claimed.zip(products) {
         if let Ok(Stage::Claimed(packet)) = take(outcome) {
-            *outcome = packet.verify(product, &check);
+            *outcome = packet.verify(product, check);
         }
     }
 }

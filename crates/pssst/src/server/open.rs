@@ -3,8 +3,9 @@
 //! [`Server::open_batch`] has the steps as pseudo-code, [`stage`](super::stage) each of them, and a
 //! [batch](super::batch) takes each step for all of its packets before the next.
 
-use super::stage::Stage;
-use super::{KeyCheck, Request, Server};
+use super::stage::{Stage, Z2};
+use super::{ClientCheck, KeyCheck, Request, Server};
+use crate::agreement::KeyAgreement;
 use crate::{PublicKey, Refusal};
 
 impl Server {
@@ -13,19 +14,18 @@ impl Server {
     /// # Errors
     /// In the order of the checks [R-22]: [`Refusal::Truncated`], [`Refusal::NotRequest`],
     /// [`Refusal::ReservedFlags`], [`Refusal::UnsupportedSuite`], [`Refusal::AnonymousRefused`],
-    /// [`Refusal::WeakKey`], [`Refusal::DecryptFailed`], [`Refusal::Truncated`] again,
-    /// [`Refusal::ClientAuthFailed`], [`Refusal::ClientKeyAlias`]. Drop the packet, count the
-    /// cause, answer nothing. [R-29]
+    /// [`Refusal::FreshRefused`] or [`Refusal::FreshRequired`], [`Refusal::WeakKey`],
+    /// [`Refusal::DecryptFailed`], [`Refusal::BadPadding`], [`Refusal::ClientAuthFailed`],
+    /// [`Refusal::ClientKeyAlias`]. Drop the packet, count the cause, answer nothing. [R-29]
     pub fn open_request<'p>(&self, packet: &'p mut [u8]) -> Result<Request<'p>, Refusal> {
-        self.open_request_with(packet, |_| KeyCheck::Validate)
+        self.open_request_with(packet, &|_: &PublicKey| KeyCheck::Validate)
     }
 
-    /// Opens a request in place. `check` is called with the client key, if there is one and its
-    /// proof holds.
+    /// Opens a request in place. `check` decides on the client key, if there is one.
     ///
     /// ```
     /// # use std::collections::HashSet;
-    /// # use pssst::{Client, KeyCheck, SecretKey, Server, SysRng};
+    /// # use pssst::{Client, KeyCheck, PublicKey, SecretKey, Server, SysRng};
     /// # let secret = SecretKey::generate(&mut SysRng)?;
     /// # let identity = SecretKey::generate(&mut SysRng)?;
     /// # let client = Client::new(secret.public_key())?.with_identity(&identity)?;
@@ -34,7 +34,7 @@ impl Server {
     /// // Each key was validated when it was put here.
     /// let enrolled = HashSet::from([identity.public_key()]);
     ///
-    /// let request = server.open_request_with(&mut packet, |key| {
+    /// let request = server.open_request_with(&mut packet, &|key: &PublicKey| {
     ///     if enrolled.contains(key) { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
     /// })?;
     /// assert_eq!(request.client_key(), Some(&identity.public_key()));
@@ -47,13 +47,22 @@ impl Server {
     pub fn open_request_with<'p>(
         &self,
         packet: &'p mut [u8],
-        check: impl Fn(&PublicKey) -> KeyCheck,
+        check: &(impl ClientCheck + ?Sized),
     ) -> Result<Request<'p>, Refusal> {
         let mut stage = Stage::screen(packet, self)?;
-        for (key_index, key) in self.keyring.iter().enumerate() {
-            let Stage::Screened(packet) = stage else { break };
-            let shared_value = self.x25519.multiply(key.secret.expose_bytes(), packet.exchange_value);
-            stage = packet.decrypt(key_index, key, &shared_value)?;
+        while let Stage::Screened(packet) = stage {
+            let Some((_, key)) = packet.next_key(self) else { return Err(Refusal::DecryptFailed) };
+            let zx = self.x25519.multiply(key.scalar(), packet.exchange_value());
+            stage = packet.decrypt(self, &zx)?;
+        }
+        if let Stage::Named(packet) = stage {
+            stage = if let Some(looked_up) = packet.look_up(self, check) {
+                packet.bind(self, Z2::LookedUp(&looked_up), check)?
+            } else {
+                let scalar = packet.key(self).map_or(&[0; 32], KeyAgreement::scalar);
+                let z2 = self.x25519.multiply(scalar, packet.client_key.as_bytes());
+                packet.bind(self, Z2::Computed(&z2), check)?
+            };
         }
         if let Stage::Claimed(packet) = stage {
             let product = self.x25519.multiply(packet.ephemeral, packet.client_key);

@@ -2,21 +2,24 @@
 //! them alone, the packets of a batch side by side: each stage says what it wants multiplied, and
 //! takes the product.
 
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use x25519_batch::{PointClass, Product};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::{KeyCheck, ReplySealer, Request, Server};
-use crate::keyring::ServerKey;
-use crate::packet::{EXCHANGE_VALUE_LEN, Header, Parts, TAG_LEN};
-use crate::suite::{Agreement, Direction};
+use super::client_check::{ClientCheck, ClientClaim, KeyCheck, SharedSecret};
+use super::{ReplySealer, Request, Server};
+use crate::agreement::KeyAgreement;
+use crate::packet::{self, CIPHERTEXT_LEN, CLAIM_LEN, EXCHANGE_VALUE_LEN, Header, RequestParts, TAG_LEN};
+use crate::suite::{Direction, TransactionSecret, first, second};
 use crate::{PublicKey, Refusal, Suite};
 
 /// How far a packet got. A packet that a stage refuses does not reach the next.
 pub(super) enum Stage<'p> {
     /// It passed every check that costs next to nothing.
     Screened(Screened<'p>),
-    /// It was decrypted, and claims a client key.
+    /// Its front is intact, and names a client key.
+    Named(Named<'p>),
+    /// It was decrypted, and claims a client key: suite 1.
     Claimed(Claimed<'p>),
     /// The proof of the client key holds, and the caller wants the key validated.
     Proven(Proven<'p>),
@@ -25,24 +28,30 @@ pub(super) enum Stage<'p> {
 }
 
 impl<'p> Stage<'p> {
-    /// Length, reply flag, reserved flags, suite, and whether an anonymous request is welcome.
-    ///
+    /// Length, reply flag, reserved flags, suite, and the owner's policy as far as the header tells
+    /// it.
     pub(super) fn screen(packet: &'p mut [u8], server: &Server) -> Result<Self, Refusal> {
-        let Parts { header, exchange_value, body, tag } = Parts::split(packet)?;
-        let header = Header::from_bytes(header);
+        let len = packet.len();
+        let header = Header::parse(packet)?;
+        // A reply is refused as one, if it is as long as the same request.
+        if len < header.with_reply(false).min_packet_len() {
+            return Err(Refusal::Truncated);
+        }
         if header.is_reply() {
             return Err(Refusal::NotRequest);
         }
-        header.refuse_reserved_bits()?;
+        header.refuse_reserved_bits(header.suite_number())?;
         let suite = Suite::from_number(header.suite_number())?;
-        if !server.suites.contains(suite) {
+        if !server.accepts(suite) {
             return Err(Refusal::UnsupportedSuite { suite: suite.number() });
         }
-        //
-        if server.is_authenticated_only && !header.has_client_auth() {
-            return Err(Refusal::AnonymousRefused);
-        }
-        Ok(Self::Screened(Screened { header, suite, exchange_value, body, tag }))
+        server.admit(header)?;
+        let RequestParts { header: _, exchange_value, ciphertext, claim, body, tag } =
+            RequestParts::split(packet, suite, header.has_client_auth())?;
+        let ciphertext = ciphertext.map(|ciphertext| &*ciphertext);
+        let claim = claim.map(|claim| &*claim);
+        let front = Front { header, suite, exchange_value, tag, len };
+        Ok(Self::Screened(Screened { front, ciphertext, claim, body, tried: 0 }))
     }
 
     /// Returns the request after all stages. A packet that is still at its first stage was opened
@@ -50,52 +59,224 @@ impl<'p> Stage<'p> {
     pub(super) fn into_request(self) -> Result<Request<'p>, Refusal> {
         match self {
             Self::Opened(request) => Ok(request),
-            Self::Screened(_) => Err(Refusal::DecryptFailed),
+            Self::Screened(_) | Self::Named(_) => Err(Refusal::DecryptFailed),
             Self::Claimed(_) => Err(Refusal::ClientAuthFailed),
             Self::Proven(_) => Err(Refusal::ClientKeyAlias),
         }
     }
 }
 
-/// Needs `Z = x25519(s, X)` for each of the server's keys, until one opens it.
-pub(super) struct Screened<'p> {
+/// What of a packet every stage needs.
+#[derive(Clone, Copy)]
+struct Front<'p> {
     header: Header,
     suite: Suite,
-    pub(super) exchange_value: &'p [u8; EXCHANGE_VALUE_LEN],
-    body: &'p mut [u8],
+    exchange_value: &'p [u8; EXCHANGE_VALUE_LEN],
     tag: &'p [u8; TAG_LEN],
+    /// Length of the packet in bytes.
+    len: usize,
+}
+
+impl Front<'_> {
+    fn open(&self, secret: &TransactionSecret, body: &mut [u8]) -> Result<(), Refusal> {
+        self.suite.open(secret, Direction::Request, self.header, body, self.tag)
+    }
+
+    /// Returns the length in bytes of the message in the opened body.
+    fn message_len(&self, body: &[u8]) -> Result<usize, Refusal> {
+        if self.header.is_padded() { packet::unpadded_len(body) } else { Ok(body.len()) }
+    }
+
+    fn sealer(&self, key: &dyn KeyAgreement, secret: TransactionSecret, server: &Server) -> ReplySealer {
+        ReplySealer {
+            suite: self.suite,
+            request_header: self.header,
+            request_tag: *self.tag,
+            request_len: self.len,
+            exchange_value: *self.exchange_value,
+            key_hash: *key.key_hash(),
+            secret,
+            fresh_value: None,
+            padding: server.reply_padding,
+            x25519: server.x25519,
+        }
+    }
+}
+
+/// Needs `Zx = x25519(s, X)` for each of the server's keys, until one opens it.
+///
+pub(super) struct Screened<'p> {
+    front: Front<'p>,
+    ciphertext: Option<&'p [u8; CIPHERTEXT_LEN]>,
+    claim: Option<&'p [u8; CLAIM_LEN]>,
+    body: &'p mut [u8],
+    /// Keys that did not open it.
+    tried: usize,
 }
 
 impl<'p> Screened<'p> {
-    /// Tries one key. What it fails to decrypt stays screened, for the next one.
-    pub(super) fn decrypt(
-        self,
-        key_index: usize,
-        key: &ServerKey,
-        shared_value: &Product,
-    ) -> Result<Stage<'p>, Refusal> {
-        let Self { header, suite, exchange_value, body, tag } = self;
+    pub(super) fn exchange_value(&self) -> &'p [u8; EXCHANGE_VALUE_LEN] {
+        self.front.exchange_value
+    }
+
+    /// Returns the key to try next.
+    pub(super) fn next_key<'s>(&self, server: &'s Server) -> Option<(usize, &'s dyn KeyAgreement)> {
+        server.keyring.key(self.front.suite, self.tried)
+    }
+
+    /// Tries one key. What it does not open stays screened, for the next one.
+    pub(super) fn decrypt(mut self, server: &Server, zx: &Product) -> Result<Stage<'p>, Refusal> {
+        let Some((key_index, key)) = self.next_key(server) else { return Ok(Stage::Screened(self)) };
         //
-        if shared_value.is_zero().into() {
+        if zx.is_zero().into() {
             return Err(Refusal::WeakKey);
         }
-        let secret = suite.derive(&Agreement {
-            request_header: header,
-            server_key: key.public.as_bytes(),
-            exchange_value,
-            shared_value: shared_value.as_bytes(),
-        });
-        if suite.open(&secret, Direction::Request, header, body, tag).is_err() {
-            return Ok(Stage::Screened(Self { header, suite, exchange_value, body, tag }));
+        self.tried += 1;
+        if self.front.suite == Suite::X25519AesGcm128 {
+            return self.decrypt_first(server, key_index, key, zx);
         }
-        let reply_sealer = ReplySealer { suite, request_header: header, exchange_value: *exchange_value, secret };
-        if !header.has_client_auth() {
-            return Ok(Stage::Opened(Request { message: body, client_key: None, key_index, reply_sealer }));
+        let Front { header, exchange_value, .. } = self.front;
+        let agreed = key.agree(zx, exchange_value, self.ciphertext);
+        let shared = second::SharedKey::derive(header, key.key_hash(), exchange_value, &agreed);
+        if let Some(claim) = self.claim {
+            let (client_key, holds) = shared.read_claim(claim);
+            if !bool::from(holds) {
+                return Ok(Stage::Screened(self));
+            }
+            return Ok(Stage::Named(Named { front: self.front, client_key, shared, key_index, body: self.body }));
+        }
+        let secret = shared.into_anonymous();
+        if self.front.open(&secret, self.body).is_err() {
+            return Ok(Stage::Screened(self));
+        }
+        let message_len = self.front.message_len(self.body)?;
+        let reply_sealer = self.front.sealer(key, secret, server);
+        let message = self.body.get_mut(..message_len).unwrap_or_default();
+        Ok(Stage::Opened(Request { message, client_key: None, key_index, reply_sealer }))
+    }
+
+    /// Suite 1: the proof of the client's key is in the body.
+    fn decrypt_first(
+        self,
+        server: &Server,
+        key_index: usize,
+        key: &dyn KeyAgreement,
+        shared_value: &Product,
+    ) -> Result<Stage<'p>, Refusal> {
+        let secret = first::derive(self.front.exchange_value, shared_value.as_bytes());
+        if self.front.open(&secret, self.body).is_err() {
+            return Ok(Stage::Screened(self));
+        }
+        let reply_sealer = self.front.sealer(key, secret, server);
+        if !self.front.header.has_client_auth() {
+            return Ok(Stage::Opened(Request { message: self.body, client_key: None, key_index, reply_sealer }));
         }
         //
-        let (client_key, rest) = body.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
+        let (client_key, rest) = self.body.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
         let (ephemeral, message) = rest.split_first_chunk_mut().ok_or(Refusal::Truncated)?;
         Ok(Stage::Claimed(Claimed { client_key, ephemeral, message, key_index, reply_sealer }))
+    }
+}
+
+/// Wants Z2, from a table or as `x25519(s, C)`.
+pub(super) struct Named<'p> {
+    front: Front<'p>,
+    pub(super) client_key: PublicKey,
+    shared: second::SharedKey,
+    key_index: usize,
+    body: &'p mut [u8],
+}
+
+/// Z2, and what its source knows of the client.
+#[derive(Clone, Copy)]
+pub(super) enum Z2<'a> {
+    Computed(&'a Product),
+    LookedUp(&'a LookedUp),
+}
+
+/// What [`ClientCheck::look_up`] returned.
+pub(super) struct LookedUp {
+    z2: Zeroizing<[u8; 32]>,
+    /// None for a key that is not known.
+    verdict: Option<KeyCheck>,
+}
+
+impl<'p> Named<'p> {
+    /// Returns the server's key that the packet is for.
+    pub(super) fn key<'s>(&self, server: &'s Server) -> Option<&'s dyn KeyAgreement> {
+        server.keyring.key_at(self.key_index)
+    }
+
+    fn claim(&self) -> ClientClaim<'_> {
+        ClientClaim {
+            key: &self.client_key,
+            suite: self.front.suite,
+            server_key_index: self.key_index,
+            has_psk: self.front.header.has_psk(),
+        }
+    }
+
+    /// Looks Z2 up, unless the caller wants it computed. An unknown key takes a Z2 that nobody has;
+    /// that is made for known ones too, so that both take as long.
+    pub(super) fn look_up(&self, server: &Server, check: &(impl ClientCheck + ?Sized)) -> Option<LookedUp> {
+        let (found, verdict) = match check.look_up(&self.claim()) {
+            SharedSecret::Compute => return None,
+            SharedSecret::Known(z2, verdict) => (z2, Some(verdict)),
+            SharedSecret::Unknown => (Zeroizing::new([0; 32]), None),
+        };
+        let scalar = self.key(server).map_or(&[0; 32], KeyAgreement::scalar);
+        let mut z2 = second::decoy(scalar, &self.client_key);
+        // Zeros are what everyone knows.
+        let is_known = Choice::from(u8::from(verdict.is_some())) & !found.ct_eq(&[0; 32]);
+        for (place, byte) in z2.iter_mut().zip(found.iter()) {
+            place.conditional_assign(byte, is_known);
+        }
+        Some(LookedUp { z2, verdict })
+    }
+
+    /// Decrypts under what Z2 and, where there is one, the pre-shared key give.
+    pub(super) fn bind(
+        self,
+        server: &Server,
+        z2: Z2<'_>,
+        check: &(impl ClientCheck + ?Sized),
+    ) -> Result<Stage<'p>, Refusal> {
+        let (z2, verdict) = match z2 {
+            Z2::Computed(product) => {
+                //
+                if bool::from(product.is_zero()) && check.allows_unknown_clients() {
+                    return Err(Refusal::WeakKey);
+                }
+                (product.as_bytes(), None)
+            }
+            Z2::LookedUp(looked_up) => (&*looked_up.z2, Some(looked_up.verdict)),
+        };
+        let secret = if self.front.header.has_psk() {
+            // All are tried, also after one that opened it: the time does not tell which one a client
+            // has, nor whether it is known.
+            server.psk_masters().fold(None, |opened, master| {
+                let psk = master.psk(&self.client_key);
+                let secret = self.shared.bind(&self.client_key, z2, Some(psk.expose_bytes()));
+                let is_open = self.front.open(&secret, self.body).is_ok();
+                opened.or_else(|| is_open.then_some(secret))
+            })
+        } else {
+            let secret = self.shared.bind(&self.client_key, z2, None);
+            self.front.open(&secret, self.body).is_ok().then_some(secret)
+        };
+        let (Some(secret), Some(key)) = (secret, self.key(server)) else {
+            return Err(Refusal::DecryptFailed);
+        };
+        //
+        if verdict == Some(None) {
+            return Err(Refusal::DecryptFailed);
+        }
+        let message_len = self.front.message_len(self.body)?;
+        let verdict = verdict.flatten().unwrap_or_else(|| check.check(&self.claim()));
+        let reply_sealer = self.front.sealer(key, secret, server);
+        let message = self.body.get_mut(..message_len).unwrap_or_default();
+        let request = Request { message, client_key: Some(self.client_key), key_index: self.key_index, reply_sealer };
+        decide(verdict, self.client_key, request)
     }
 }
 
@@ -110,11 +291,7 @@ pub(super) struct Claimed<'p> {
 
 impl<'p> Claimed<'p> {
     /// Wipes e, and accepts C when x25519(e, C) equals X and `check` does not object.
-    pub(super) fn verify(
-        self,
-        product: &Product,
-        check: impl Fn(&PublicKey) -> KeyCheck,
-    ) -> Result<Stage<'p>, Refusal> {
+    pub(super) fn verify(self, product: &Product, check: &(impl ClientCheck + ?Sized)) -> Result<Stage<'p>, Refusal> {
         let Self { client_key, ephemeral, message, key_index, reply_sealer } = self;
         ephemeral.zeroize();
         let holds = product.as_bytes().ct_eq(&reply_sealer.exchange_value);
@@ -123,13 +300,20 @@ impl<'p> Claimed<'p> {
             return Err(Refusal::ClientAuthFailed);
         }
         let client_key = PublicKey::from_bytes(*client_key);
-        let request = Request { message, client_key: Some(client_key), key_index, reply_sealer };
-        match check(&client_key) {
-            KeyCheck::Accept => Ok(Stage::Opened(request)),
-            KeyCheck::Validate => Ok(Stage::Proven(Proven { client_key, request })),
-            KeyCheck::RejectUnknown => Err(Refusal::UnknownClient),
-            KeyCheck::RejectInactive => Err(Refusal::ClientRefused),
-        }
+        let claim =
+            ClientClaim { key: &client_key, suite: reply_sealer.suite, server_key_index: key_index, has_psk: false };
+        let verdict = check.check(&claim);
+        decide(verdict, client_key, Request { message, client_key: Some(client_key), key_index, reply_sealer })
+    }
+}
+
+/// Follows the caller's decision on a proven client key.
+fn decide(verdict: KeyCheck, client_key: PublicKey, request: Request<'_>) -> Result<Stage<'_>, Refusal> {
+    match verdict {
+        KeyCheck::Accept => Ok(Stage::Opened(request)),
+        KeyCheck::Validate => Ok(Stage::Proven(Proven { client_key, request })),
+        KeyCheck::RejectUnknown => Err(Refusal::UnknownClient),
+        KeyCheck::RejectInactive => Err(Refusal::ClientRefused),
     }
 }
 
@@ -140,7 +324,7 @@ pub(super) struct Proven<'p> {
 }
 
 impl<'p> Proven<'p> {
-    /// The proof has already refused keys of low order, so only aliases remain to refuse.
+    /// Keys of low order were refused before, so only aliases remain to refuse.
     pub(super) fn accept(self, class: PointClass) -> Result<Stage<'p>, Refusal> {
         match class {
             PointClass::PrimeOrder => Ok(Stage::Opened(self.request)),

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 
-use pssst::{AUTHENTICATED_OVERHEAD, Client, KeyCheck, Keyring, SecretKey, Server, Suite, UnsealedRequest};
+use pssst::{Client, KeyCheck, Keyring, PublicKey, SecretKey, Server, UnsealedRequest};
 use sha2::{Digest, Sha256};
 
-use crate::common::{ALL, Mode, Pair, backends, multiply};
+use crate::common::{ALL, Mode, Pair, SUITE_1, backends, multiply};
 
 /// How much of a secret counts as a trace of it.
 const TRACE: usize = 8;
@@ -46,6 +46,7 @@ fn what_is_not_wiped_is_noticed() {
 fn secret_keys_are_wiped() {
     let pair = Pair::new(50, ALL[0]);
     let (first, second) = (pair.server_secret, pair.identity);
+    assert_wiped(pair.xwing_secret.clone(), pair.xwing_secret.expose_bytes());
     let keyring = || Keyring::new(first.clone()).with_key(second.clone()).unwrap();
     for secret in [&first, &second] {
         assert_wiped(secret.clone(), secret.expose_bytes());
@@ -56,7 +57,7 @@ fn secret_keys_are_wiped() {
 
 #[test]
 fn a_clients_inner_value_and_secret_key_are_wiped() {
-    let pair = Pair::new(51, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let pair = Pair::new(51, (SUITE_1, Mode::Authenticated));
     let inner_value = multiply(&pair.identity, pair.server_secret.public_key().as_bytes());
     assert_wiped(pair.client(), &inner_value);
     assert_wiped(pair.client(), pair.identity.expose_bytes());
@@ -67,15 +68,7 @@ fn transaction_secrets_are_wiped_at_both_ends() {
     for (suite, mode) in ALL {
         let mut pair = Pair::new(52, (suite, mode));
         let (mut packet, pending) = pair.seal(b"message");
-        let exchange_value = *pending.exchange_value();
-        let mut hash = Sha256::new();
-        if suite == Suite::X25519Aes128GcmSiv {
-            hash.update(&packet[..4]);
-            hash.update(pair.server_secret.public_key().as_bytes());
-        }
-        hash.update(exchange_value);
-        let d = hash.chain_update(multiply(&pair.server_secret, &exchange_value)).finalize().into();
-
+        let d = pair.transaction_secret(&packet);
         let server = pair.server();
         let sealer = server.open_request(&mut packet).unwrap().into_reply_sealer();
         assert_wiped(pending, &d);
@@ -102,8 +95,8 @@ fn batches_leave_no_secret_on_the_stack() {
         for x25519 in backends() {
             let mut pair = Pair::new(53, (suite, mode));
             let (server, client) = (pair.server().with_x25519(x25519), pair.client().with_x25519(x25519));
-            let server_key = pair.server_secret.public_key();
-            let mut buffers = vec![[0; 7 + AUTHENTICATED_OVERHEAD]; COUNT];
+            let server_key = pair.server_key();
+            let mut buffers = vec![[0; 1300]; COUNT];
             let mut packets = Vec::with_capacity(COUNT);
             let client_stack = stack_after(|| {
                 let requests =
@@ -111,28 +104,28 @@ fn batches_leave_no_secret_on_the_stack() {
                 Client::seal_batch(&mut pair.rng, requests, |_, outcome| packets.push(outcome.unwrap().0));
             });
 
-            // The generator once more, from its start: server key, identity, then the ephemeral
-            // secrets.
+            // The generator once more, from its start: server key, identity, then what e is hedged
+            // with, and e.
             let mut again = crate::common::rng(53);
             let mut secrets: Vec<[u8; 32]> =
                 (0..2 + COUNT).map(|_| *SecretKey::generate(&mut again).unwrap().expose_bytes()).collect();
-            secrets.push(multiply(&pair.identity, server_key.as_bytes()));
+            let c = if mode.is_authenticated() { *pair.identity.expose_bytes() } else { [0; 32] };
+            let p: [u8; 32] = Sha256::digest(server_key.as_bytes()).into();
+            let message_hash: [u8; 32] = Sha256::digest(b"message").into();
+            for place in 2..2 + COUNT {
+                let random = secrets[place];
+                secrets.push(crate::common::hash(5, &[&random, &c, &p, &message_hash]));
+            }
+            secrets.push(multiply(&pair.identity, pair.server_secret.public_key().as_bytes()));
+            secrets.push(*pair.master.psk(&pair.identity.public_key()).expose_bytes());
             for packet in &packets {
-                let z = multiply(&pair.server_secret, packet[4..36].first_chunk().unwrap());
-                let mut hash = Sha256::new();
-                if suite == Suite::X25519Aes128GcmSiv {
-                    hash.update(&packet[..4]);
-                    hash.update(server_key.as_bytes());
-                }
-                secrets.push(hash.chain_update(&packet[4..36]).chain_update(z).finalize().into());
-                secrets.push(z);
+                secrets.push(pair.transaction_secret(packet));
+                secrets.push(multiply(&pair.server_secret, packet[4..36].first_chunk().unwrap()));
             }
             let server_stack = stack_after(|| {
-                server.open_batch(
-                    packets,
-                    |_| KeyCheck::Validate,
-                    |_, outcome| assert_eq!(outcome.unwrap().message(), b"message"),
-                );
+                server.open_batch(packets, &|_: &PublicKey| KeyCheck::Validate, |_, outcome| {
+                    assert_eq!(outcome.unwrap().message(), b"message");
+                });
             });
             // Without lanes a client seals one by one, which moves the last request's secrets
             // without wiping the stack.

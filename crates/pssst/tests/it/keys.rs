@@ -1,7 +1,7 @@
 //! Keys: their text forms, what is shown of them, and what is not.
 
 use pssst::rand_core::{TryCryptoRng, TryRng};
-use pssst::{Client, Error, PublicKey, Refusal, SecretKey, Server, SysRng};
+use pssst::{Client, Error, PskMaster, PublicKey, Refusal, SecretKey, Server, SysRng};
 use sha2::{Digest, Sha256};
 
 use crate::common::aliases_of;
@@ -93,7 +93,8 @@ fn what_is_not_the_key_asked_for_is_refused() {
 fn debug_shows_no_secret() {
     let secret = SecretKey::from_hex(SECRET_HEX).unwrap();
     let client = Client::new(secret.public_key()).unwrap().with_identity(&secret).unwrap();
-    let server = Server::new(secret.clone());
+    let master = PskMaster::from_bytes([0x5a; 32]);
+    let server = Server::new(secret.clone()).with_psk_masters([master]).unwrap();
     let (mut packet, pending) = client.seal_request_to_vec(&mut SysRng, b"secret message").unwrap();
     let request = server.open_request(&mut packet).unwrap();
 
@@ -101,27 +102,29 @@ fn debug_shows_no_secret() {
     assert_eq!(
         format!("{server:?}"),
         format!(
-            "Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: SuiteSet(3), \
-             is_authenticated_only: false, x25519: {:?} }}",
+            "Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: {:?}, is_authenticated_only: false, \
+             fresh_replies: Allow, reply_padding: AsRequest, psk_masters: [Some(PskMaster(..)), None], x25519: {:?} }}",
+            pssst::SuiteSet::DATAGRAM,
             pssst::X25519::new()
         )
     );
     assert_eq!(
         format!("{client:?}"),
         format!(
-            "Client {{ suite: X25519AesGcm128, server_key: PublicKey({PUBLIC_HEX}), \
-             client_key: Some(PublicKey({PUBLIC_HEX})), .. }}"
+            "Client {{ suite: X25519Aes256GcmSiv, server_key: PublicKey({PUBLIC_HEX}), \
+             client_key: Some(PublicKey({PUBLIC_HEX})), has_psk: false, padding: None, \
+             wants_fresh_replies: false, .. }}"
         )
     );
     assert_eq!(
         format!("{request:?}"),
         format!(
-            "Request {{ message_len: 14, client_key: Some(PublicKey({PUBLIC_HEX})), suite: X25519AesGcm128, \
-             server_key_index: 0, .. }}"
+            "Request {{ message_len: 14, client_key: Some(PublicKey({PUBLIC_HEX})), has_psk: false, \
+             suite: X25519Aes256GcmSiv, server_key_index: 0, .. }}"
         )
     );
-    assert_eq!(format!("{pending:?}"), "PendingReply { suite: X25519AesGcm128, client_auth: true, .. }");
-    assert_eq!(format!("{:?}", request.into_reply_sealer()), "ReplySealer { suite: X25519AesGcm128, .. }");
+    assert_eq!(format!("{pending:?}"), "PendingReply { suite: X25519Aes256GcmSiv, client_auth: true, .. }");
+    assert_eq!(format!("{:?}", request.into_reply_sealer()), "ReplySealer { suite: X25519Aes256GcmSiv, .. }");
 }
 
 /// [R-32] The types say so; the test `wiping` looks.
@@ -129,6 +132,8 @@ fn debug_shows_no_secret() {
 fn secrets_are_wiped_on_drop() {
     const fn wiped<T: ZeroizeOnDrop>() {}
     wiped::<SecretKey>();
+    wiped::<PskMaster>();
+    wiped::<pssst::PreSharedKey>();
     wiped::<pssst::PendingReply>();
     wiped::<pssst::ReplySealer>();
 }
@@ -163,7 +168,7 @@ fn a_failing_generator_is_an_error() {
     impl TryCryptoRng for Broken {}
 
     assert_eq!(SecretKey::generate(&mut Broken).err(), Some(Error::RandomnessUnavailable));
-    let client = Client::new(PUBLIC_HEX.parse().unwrap()).unwrap();
+    let client = Client::new(PUBLIC_HEX.parse::<PublicKey>().unwrap()).unwrap();
     assert_eq!(client.seal_request_to_vec(&mut Broken, b"").err(), Some(Error::RandomnessUnavailable));
 }
 
@@ -216,7 +221,7 @@ fn the_ephemeral_secret_is_hedged() {
             let (again, _) = client.seal_request_to_vec(&mut Stuck, message).unwrap();
             assert_eq!(packet, again);
 
-            let secret: &[u8; 32] = if client.overhead() == pssst::OVERHEAD { &[0; 32] } else { one.expose_bytes() };
+            let secret: &[u8; 32] = if client.overhead() == 52 { &[0; 32] } else { one.expose_bytes() };
             let mut input = b"PSSSTv2\x05".to_vec();
             input.extend([0x11; 32]);
             input.extend(secret);

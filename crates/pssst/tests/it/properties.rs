@@ -5,9 +5,9 @@ use curve25519_dalek::MontgomeryPoint;
 use curve25519_dalek::constants::EIGHT_TORSION;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use pssst::{Keyring, PublicKey, Refusal, SecretKey, Server, Suite};
+use pssst::{PublicKey, Refusal, SecretKey, Suite};
 
-use crate::common::{ALL, Mode, Pair};
+use crate::common::{ALL, F002, F003, Mode, Pair, SUITE_1, keyring, server_secrets};
 
 /// Bytes of the largest UDP payload over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
@@ -23,8 +23,8 @@ fn any_garbage() -> impl Strategy<Value = Vec<u8>> {
 
 /// Garbage behind a header that lets it pass the first checks.
 fn garbage_with_header() -> impl Strategy<Value = Vec<u8>> {
-    let flags = prop::sample::select(vec![0x0000u16, 0x4000, 0x8000, 0xc000, 0x0001]);
-    let suite = prop::sample::select(vec![0x0001u16, 0xf001, 0x0000]);
+    let flags = prop::sample::select(vec![0x0000u16, 0x4000, 0x7800, 0x8000, 0xc000, 0xd800, 0x0001]);
+    let suite = prop::sample::select(vec![0x0001u16, 0xf002, 0xf003, 0xf0e1, 0x0000]);
     (flags, suite, any_garbage())
         .prop_map(|(flags, suite, rest)| [&flags.to_be_bytes()[..], &suite.to_be_bytes(), &rest].concat())
 }
@@ -37,7 +37,7 @@ proptest! {
     fn any_message_of_any_size_makes_the_round_trip(
         seed: u64,
         modes in any_modes(),
-        message in prop_oneof![4 => vec(any::<u8>(), 0..300), 1 => vec(any::<u8>(), 0..MAX_DATAGRAM - 116)],
+        message in prop_oneof![4 => vec(any::<u8>(), 0..300), 1 => vec(any::<u8>(), 0..MAX_DATAGRAM - 1205)],
         answer in prop_oneof![4 => vec(any::<u8>(), 0..300), 1 => vec(any::<u8>(), 0..MAX_DATAGRAM - 52)],
     ) {
         let mut pair = Pair::new(seed, modes);
@@ -46,8 +46,8 @@ proptest! {
         let request = server.open_request(&mut packet).unwrap();
         prop_assert_eq!(request.message(), &message);
         prop_assert_eq!(request.client_key().copied(), pair.client_key());
-        prop_assert_eq!(request.server_key_index(), 0);
-        let reply = request.into_reply_sealer().seal_to_vec(&answer).unwrap();
+        prop_assert_eq!(request.server_key_index(), usize::from(modes.0 == F003));
+        let reply = request.into_reply_sealer().seal_to_vec(&mut pair.rng, &answer).unwrap();
         prop_assert_eq!(pending.open_to_vec(&reply).unwrap(), answer);
     }
 
@@ -92,7 +92,13 @@ proptest! {
         let reply = pair.answer(&packet, &message);
         for whole in [&packet, &reply] {
             for mut changed in [whole[..cut.index(whole.len())].to_vec(), [&whole[..], &extra].concat()] {
-                let expected = if changed.len() < 52 { Refusal::Truncated } else { Refusal::DecryptFailed };
+                let shortest = match (modes, whole == &packet) {
+                    ((SUITE_1, _), _) => 52,
+                    ((suite, mode), true) => suite.request_overhead(mode.is_authenticated()),
+                    ((suite, mode), false) => suite.reply_overhead(mode.is_fresh()),
+                };
+                let expected =
+                    if changed.len() < shortest { Refusal::Truncated } else { Refusal::DecryptFailed };
                 let outcome = if whole == &packet {
                     pair.server().open_request(&mut changed).err()
                 } else {
@@ -111,8 +117,8 @@ proptest! {
         garbage in prop_oneof![any_garbage(), garbage_with_header()],
     ) {
         let mut pair = Pair::new(seed, modes);
-        let second = SecretKey::generate(&mut pair.rng).unwrap();
-        let server = Server::new(Keyring::new(pair.server_secret.clone()).with_key(second).unwrap());
+        let [second] = server_secrets(&mut pair.rng);
+        let server = pair.server_of(keyring(&[pair.xwing_secret.clone(), second]));
         let (_, pending) = pair.seal(b"");
         prop_assert!(server.open_request(&mut garbage.clone()).is_err());
         prop_assert!(pending.open(&mut garbage.clone()).is_err());
@@ -129,11 +135,10 @@ proptest! {
     #[test]
     fn any_plaintext_of_an_authenticated_request_gives_an_outcome(
         seed: u64,
-        suite in prop::sample::select(Suite::ALL.to_vec()),
         plaintext in vec(any::<u8>(), 0..200),
         client_key in prop::option::of(any::<[u8; 32]>()),
     ) {
-        let mut pair = Pair::new(seed, (suite, Mode::Anonymous));
+        let mut pair = Pair::new(seed, (SUITE_1, Mode::Anonymous));
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let x = *ephemeral.public_key().as_bytes();
         let z = crate::common::multiply(&pair.server_secret, &x);
@@ -141,10 +146,30 @@ proptest! {
         if let (Some(key), Some(place)) = (client_key, plaintext.get_mut(..32)) {
             place.copy_from_slice(&key);
         }
+        let client = Some(([0; 32], [0; 32]));
         let mut packet =
-            crate::common::seal_by_hand(suite, true, &pair.server_secret.public_key(), x, z, &plaintext);
+            crate::common::seal_by_hand(SUITE_1, &pair.server_secret.public_key().into(), x, z, client, &plaintext);
         let expected = if plaintext.len() < 64 { Refusal::Truncated } else { Refusal::ClientAuthFailed };
         prop_assert_eq!(pair.server().open_request(&mut packet).err(), Some(expected));
+    }
+
+    /// A sender that holds to the key agreement, and knows the server's secret too,
+    /// can name any client and put any plaintext in its packet.
+    #[test]
+    fn any_claim_and_any_padding_gives_an_outcome(
+        seed: u64,
+        client_key: [u8; 32],
+        z2: [u8; 32],
+        plaintext in vec(any::<u8>(), 0..200),
+    ) {
+        let mut pair = Pair::new(seed, (F002, Mode::Authenticated));
+        let x = *SecretKey::generate(&mut pair.rng).unwrap().public_key().as_bytes();
+        let mut packet = pair.seal_claim(x, client_key, z2, &plaintext);
+        prop_assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::DecryptFailed));
+        let z2 = crate::common::multiply(&pair.server_secret, &client_key);
+        let mut packet = pair.seal_claim(x, client_key, z2, &plaintext);
+        let expected = PublicKey::from_bytes(client_key).validate().err();
+        prop_assert_eq!(pair.server().open_request(&mut packet).err(), expected);
     }
 
     ///

@@ -6,12 +6,12 @@ use std::sync::{Arc, RwLock};
 use std::thread::ScopedJoinHandle;
 
 use curve25519_dalek::MontgomeryPoint;
-use pssst::{
-    Client, Error, KeyCheck, Keyring, OVERHEAD, PublicKey, REPLY_MESSAGE_OFFSET, Refusal, SecretKey, Server, Suite,
-    SuiteSet,
-};
+use pssst::{Client, Error, KeyCheck, Keyring, PublicKey, Refusal, SecretKey, Server, Suite, SuiteSet, XWingSecretKey};
 
-use crate::common::{ALL, Mode, Pair, aliases_of, low_order_points, multiply, rng, seal_by_hand};
+use crate::common::{
+    ALL, F002, F003, Mode, Pair, SUITE_1, SUITES, aliases_of, keyring, low_order_points, multiply, rng, seal_by_hand,
+    server_secrets,
+};
 
 fn secrets<const N: usize>(seed: u64) -> [SecretKey; N] {
     let mut rng = rng(seed);
@@ -22,7 +22,7 @@ fn secrets<const N: usize>(seed: u64) -> [SecretKey; N] {
 /// none is reported.
 #[test]
 fn no_alias_of_a_client_key_is_an_identity() {
-    for suite in Suite::ALL {
+    for suite in SUITES {
         let mut pair = Pair::new(30, (suite, Mode::Authenticated));
         let key = pair.identity.public_key();
         let server = pair.server();
@@ -51,7 +51,7 @@ fn unreduced_client_keys_are_aliases() {
         if PublicKey::from_bytes(small).validate().is_ok() {
             unreduced += 1;
             assert_eq!(PublicKey::from_bytes(large).validate(), Err(Refusal::ClientKeyAlias), "p + {above_p}");
-            let mut pair = Pair::new(31, (Suite::X25519AesGcm128, Mode::Authenticated));
+            let mut pair = Pair::new(31, (SUITE_1, Mode::Authenticated));
             let mut packet = pair.seal_as(large, b"hello");
             assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::ClientKeyAlias));
         }
@@ -61,18 +61,22 @@ fn unreduced_client_keys_are_aliases() {
     assert!(PublicKey::from_bytes(MontgomeryPoint::mul_base_clamped([1; 32]).to_bytes()).validate().is_ok());
 }
 
-///
+///
 #[test]
 fn low_order_client_keys_are_refused() {
     for key in low_order_points() {
         assert_eq!(PublicKey::from_bytes(key).validate(), Err(Refusal::WeakKey));
         // x25519(e, C) is zero for every e, and a zero X opens nothing anyway; so the proof is put
         // over a true X.
-        let mut pair = Pair::new(32, (Suite::X25519Aes128GcmSiv, Mode::Authenticated));
+        let mut pair = Pair::new(32, (SUITE_1, Mode::Authenticated));
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let x = *ephemeral.public_key().as_bytes();
         let mut packet = pair.seal_proof(x, key, ephemeral.expose_bytes(), b"");
         assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::ClientAuthFailed));
+        // Under the others everyone knows Z2.
+        pair.suite = F002;
+        let packet = pair.seal_claim(x, key, [0; 32], b"");
+        assert_eq!(pair.server().open_request(&mut packet.clone()).err(), Some(Refusal::WeakKey));
     }
 }
 
@@ -95,7 +99,7 @@ fn twist_points_are_not_keys() {
 /// only if it says so.
 #[test]
 fn enrolled_keys_skip_the_check() {
-    let mut pair = Pair::new(33, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let mut pair = Pair::new(33, (SUITE_1, Mode::Authenticated));
     let key = pair.identity.public_key();
     let alias = aliases_of(&key)[0];
     let server = pair.server();
@@ -104,14 +108,14 @@ fn enrolled_keys_skip_the_check() {
         if *asked == key { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
     };
     let mut packet = pair.seal_as(*key.as_bytes(), b"hello");
-    assert_eq!(server.open_request_with(&mut packet, enrolled_only).unwrap().client_key(), Some(&key));
+    assert_eq!(server.open_request_with(&mut packet, &enrolled_only).unwrap().client_key(), Some(&key));
     let mut packet = pair.seal_as(alias, b"hello");
-    assert_eq!(server.open_request_with(&mut packet, enrolled_only).err(), Some(Refusal::UnknownClient));
+    assert_eq!(server.open_request_with(&mut packet, &enrolled_only).err(), Some(Refusal::UnknownClient));
 
     // That no check runs for an enrolled key shows only where the caller enrolled what it should
     // not have.
     let mut packet = pair.seal_as(alias, b"hello");
-    let request = server.open_request_with(&mut packet, |_| KeyCheck::Accept).unwrap();
+    let request = server.open_request_with(&mut packet, &|_: &PublicKey| KeyCheck::Accept).unwrap();
     assert_eq!(request.client_key(), Some(&PublicKey::from_bytes(alias)));
 
     // The caller is asked once, about a proven key, and not at all without one.
@@ -121,30 +125,30 @@ fn enrolled_keys_skip_the_check() {
         KeyCheck::Validate
     };
     let (mut packet, _) = pair.seal(b"");
-    server.open_request_with(&mut packet, count).unwrap();
+    server.open_request_with(&mut packet, &count).unwrap();
     assert_eq!(asked.get(), 1);
     let stranger = secrets::<1>(34)[0].public_key();
     let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
     let x = *ephemeral.public_key().as_bytes();
     let mut packet = pair.seal_proof(x, *stranger.as_bytes(), ephemeral.expose_bytes(), b"");
-    assert_eq!(server.open_request_with(&mut packet, count).err(), Some(Refusal::ClientAuthFailed));
+    assert_eq!(server.open_request_with(&mut packet, &count).err(), Some(Refusal::ClientAuthFailed));
     pair.mode = Mode::Anonymous;
     let (mut packet, _) = pair.seal(b"");
-    server.open_request_with(&mut packet, count).unwrap();
+    server.open_request_with(&mut packet, &count).unwrap();
     assert_eq!(asked.get(), 1);
 }
 
 /// By itself and in a batch.
 #[test]
 fn clients_on_the_list_can_be_denied() {
-    let mut pair = Pair::new(43, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let mut pair = Pair::new(43, (SUITE_1, Mode::Authenticated));
     let server = pair.server();
     let mut packets: Vec<_> = (0..3).map(|_| pair.seal(b"hello").0).collect();
-    let denied = server.open_request_with(&mut packets[0], |_| KeyCheck::RejectInactive).err();
+    let denied = server.open_request_with(&mut packets[0], &|_: &PublicKey| KeyCheck::RejectInactive).err();
     assert_eq!(denied, Some(Refusal::ClientRefused));
     server.open_batch(
         packets[1..].iter_mut().map(Vec::as_mut_slice),
-        |_| KeyCheck::RejectInactive,
+        &|_: &PublicKey| KeyCheck::RejectInactive,
         |_, outcome| assert_eq!(outcome.err(), Some(Refusal::ClientRefused)),
     );
 }
@@ -153,7 +157,7 @@ fn clients_on_the_list_can_be_denied() {
 /// the rest costs a multiplication to find out, and so is not looked for.
 #[test]
 fn anonymous_requests_can_be_refused() {
-    for suite in [Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv] {
+    for suite in SUITES {
         let mut pair = Pair::new(44, (suite, Mode::Authenticated));
         let (mut authenticated, _) = pair.seal(b"hello");
         pair.mode = Mode::Anonymous;
@@ -176,7 +180,7 @@ fn anonymous_requests_can_be_refused() {
         let expected = cases.each_ref().map(|(_, cause)| *cause);
         server.open_batch(
             cases.iter_mut().map(|(packet, _)| packet.as_mut_slice()),
-            |_| KeyCheck::Validate,
+            &|_: &PublicKey| KeyCheck::Validate,
             |place, outcome| assert_eq!(outcome.err(), Some(expected[place])),
         );
         assert_eq!(server.open_request(&mut authenticated).unwrap().message(), b"hello");
@@ -186,7 +190,7 @@ fn anonymous_requests_can_be_refused() {
 /// The client's ephemeral secret, which would open its packets, does not stay in the buffer.
 #[test]
 fn the_proofs_secret_is_wiped_from_the_buffer() {
-    let mut pair = Pair::new(35, (Suite::X25519AesGcm128, Mode::Authenticated));
+    let mut pair = Pair::new(35, (SUITE_1, Mode::Authenticated));
     let (mut packet, _) = pair.seal(b"message");
     pair.server().open_request(&mut packet).unwrap();
     assert_eq!(packet[36..68], *pair.identity.public_key().as_bytes());
@@ -199,29 +203,34 @@ fn the_proofs_secret_is_wiped_from_the_buffer() {
 fn keys_are_tried_in_order_and_the_one_that_opened_is_told() {
     for (suite, mode) in ALL {
         let mut pair = Pair::new(36, (suite, mode));
-        let keys: [SecretKey; 4] = secrets(37);
-        let [first, second, third, fourth] = keys.clone();
-        let keyring = Keyring::new(first).with_key(second).unwrap().with_key(third).unwrap().with_key(fourth).unwrap();
+        let keys: [XWingSecretKey; 4] = server_secrets(&mut rng(37));
+        let keyring = keyring(&keys);
         let publics: Vec<_> = keyring.public_keys().copied().collect();
-        assert_eq!(publics, keys.each_ref().map(SecretKey::public_key));
-        let server = Server::new(keyring);
+        assert_eq!(publics, keys.each_ref().map(|key| key.x25519_part().public_key()));
+        let first = if suite == F003 { 4 } else { 0 };
+        let server_keys: Vec<_> = keyring.server_keys().collect();
+        assert_eq!(server_keys.len(), Keyring::MAX_KEYS);
+        let server = pair.server_of(keyring);
 
         for (place, key) in keys.iter().enumerate() {
-            pair.server_secret = key.clone();
+            pair.set_server(key);
+            assert_eq!(server_keys[first + place], pair.server_key());
             let (mut packet, pending) = pair.seal(b"for one of them");
             let request = server.open_request(&mut packet).unwrap();
-            assert_eq!((request.server_key_index(), request.message()), (place, &b"for one of them"[..]));
+            assert_eq!((request.server_key_index(), request.message()), (first + place, &b"for one of them"[..]));
             assert_eq!(request.client_key().copied(), pair.client_key());
-            let reply = request.into_reply_sealer().seal_to_vec(b"answer").unwrap();
+            let reply = request.into_reply_sealer().seal_to_vec(&mut pair.rng, b"answer").unwrap();
             assert_eq!(pending.open_to_vec(&reply).unwrap(), b"answer");
         }
 
         // A packet that some key opened is not tried further, however bad its proof.
-        pair.server_secret = keys[2].clone();
-        let alias = aliases_of(&pair.identity.public_key())[3];
-        let mut packet = pair.seal_as(alias, b"hello");
-        assert_eq!(server.open_request(&mut packet).err(), Some(Refusal::ClientKeyAlias));
-        pair.server_secret = secrets::<1>(38)[0].clone();
+        if mode == Mode::Authenticated {
+            pair.set_server(&keys[2]);
+            let alias = aliases_of(&pair.identity.public_key())[3];
+            let mut packet = pair.seal_as(alias, b"hello");
+            assert_eq!(server.open_request(&mut packet).err(), Some(Refusal::ClientKeyAlias));
+        }
+        pair.set_server(&server_secrets::<1>(&mut rng(38))[0]);
         assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(Refusal::DecryptFailed));
     }
 }
@@ -266,7 +275,7 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
                     std::thread::yield_now();
                     let sealer = now().open_request(&mut packet).unwrap().into_reply_sealer();
                     std::thread::yield_now();
-                    let reply = sealer.seal_to_vec(b"answered").unwrap();
+                    let reply = sealer.seal_to_vec(&mut rng, b"answered").unwrap();
                     assert_eq!(pending.open_to_vec(&reply).unwrap(), b"answered");
                     in_flight_swaps.fetch_add(swaps.load(Ordering::SeqCst) - before, Ordering::SeqCst);
                     answered.fetch_add(1, Ordering::SeqCst);
@@ -294,25 +303,37 @@ fn the_keyring_is_replaced_whole_while_requests_stream_in() {
 ///
 #[test]
 fn a_server_accepts_the_suites_it_was_given() {
-    for (accepted, refused) in
-        [(Suite::X25519AesGcm128, Suite::X25519Aes128GcmSiv), (Suite::X25519Aes128GcmSiv, Suite::X25519AesGcm128)]
-    {
+    for (accepted, refused) in [(SUITE_1, F002), (F002, F003), (F003, SUITE_1)] {
         let mut pair = Pair::new(43, (accepted, Mode::Anonymous));
         let server = pair.server().with_suites(SuiteSet::from_iter([accepted]));
+        assert!(server.suites().iter().eq([accepted]));
         assert!(server.open_request(&mut pair.seal(b"").0).is_ok());
         pair.suite = refused;
         let expected = Refusal::UnsupportedSuite { suite: refused.number() };
         assert_eq!(server.open_request(&mut pair.seal(b"").0).err(), Some(expected));
         assert!(pair.server().open_request(&mut pair.seal(b"").0).is_ok());
     }
-    for number in (0..=u16::MAX).filter(|number| ![0x0001, 0xf001].contains(number)) {
+    let numbers = Suite::ALL.map(Suite::number);
+    assert_eq!(numbers, [0x0001, 0xf002, 0xf003, 0xf0e1]);
+    for number in (0..=u16::MAX).filter(|number| !numbers.contains(number)) {
         assert_eq!(Suite::from_number(number), Err(Refusal::UnsupportedSuite { suite: number }));
     }
     for suite in Suite::ALL {
         assert_eq!(Suite::from_number(suite.number()), Ok(suite));
-        assert!(SuiteSet::ALL.contains(suite));
+        assert_eq!(SuiteSet::DATAGRAM.contains(suite), suite != Suite::X25519Aes256GcmSivEnrollment);
         assert!(SuiteSet::from_iter([suite, suite]).contains(suite), "named twice is in, not out");
+        assert!(!SuiteSet::DATAGRAM.without(suite).contains(suite));
     }
+}
+
+/// A suite that the server has no key for is one that it does not accept.
+#[test]
+fn a_suite_without_a_key_is_not_accepted() {
+    let server = Server::new(secrets::<1>(49)[0].clone()).with_suites(Suite::ALL.into_iter().collect());
+    assert!(!server.suites().contains(Suite::XWingAes256GcmSiv));
+    let mut packet = vec![0, 0, 0xf0, 0x03];
+    packet.resize(1140, 7);
+    assert_eq!(server.open_request(&mut packet).err(), Some(Refusal::UnsupportedSuite { suite: 0xf003 }));
 }
 
 ///
@@ -326,15 +347,16 @@ fn low_order_server_keys_make_no_client() {
 /// Another encoding of an exchange value opens like any other, and derives other keys.
 #[test]
 fn exchange_values_in_other_encodings_are_opened_as_received() {
-    for suite in Suite::ALL {
+    for suite in SUITES {
         let mut pair = Pair::new(44, (suite, Mode::Anonymous));
-        let server_key = pair.server_secret.public_key();
+        let server_key = pair.server_key();
+        let s = pair.server_secret.public_key();
         let ephemeral = SecretKey::generate(&mut pair.rng).unwrap();
         let mut x = *ephemeral.public_key().as_bytes();
-        let z = multiply(&ephemeral, server_key.as_bytes());
-        let canonical = seal_by_hand(suite, false, &server_key, x, z, b"same X, same Z");
+        let z = multiply(&ephemeral, s.as_bytes());
+        let canonical = seal_by_hand(suite, &server_key, x, z, None, b"same X, same Z");
         x[31] |= 0x80;
-        let mut packet = seal_by_hand(suite, false, &server_key, x, z, b"same X, same Z");
+        let mut packet = seal_by_hand(suite, &server_key, x, z, None, b"same X, same Z");
         assert_ne!(packet[36..], canonical[36..]);
 
         let server = pair.server();
@@ -344,24 +366,24 @@ fn exchange_values_in_other_encodings_are_opened_as_received() {
         // 9 + p, the base point unreduced, whose Z is the server's public key.
         let mut x = [0xff; 32];
         (x[0], x[31]) = (0xed + 9, 0x7f);
-        let z = *server_key.as_bytes();
-        let mut packet = seal_by_hand(suite, false, &server_key, x, z, b"unreduced");
+        let z = *s.as_bytes();
+        let mut packet = seal_by_hand(suite, &server_key, x, z, None, b"unreduced");
         assert_eq!(server.open_request(&mut packet).unwrap().message(), b"unreduced");
     }
 }
 
 /// No suite, mode or server shares a transaction's key with another; under suite 1 they can.
 #[test]
-fn suite_f001_binds_header_and_server_key() {
-    let pair = Pair::new(45, (Suite::X25519Aes128GcmSiv, Mode::Anonymous));
-    let other_server = secrets::<1>(46)[0].public_key();
+fn suite_f002_binds_header_and_server_key() {
+    let pair = Pair::new(45, (F002, Mode::Anonymous));
+    let other_server = secrets::<1>(46)[0].public_key().into();
     let ephemeral = &secrets::<1>(47)[0];
     let x = *ephemeral.public_key().as_bytes();
     let z = multiply(ephemeral, pair.server_secret.public_key().as_bytes());
 
-    let mut packet = seal_by_hand(pair.suite, false, &other_server, x, z, b"");
+    let mut packet = seal_by_hand(F002, &other_server, x, z, None, b"");
     assert_eq!(pair.server().open_request(&mut packet).err(), Some(Refusal::DecryptFailed));
-    let mut packet = seal_by_hand(Suite::X25519AesGcm128, false, &other_server, x, z, b"");
+    let mut packet = seal_by_hand(SUITE_1, &other_server, x, z, None, b"");
     assert!(pair.server().open_request(&mut packet).is_ok());
 }
 
@@ -374,24 +396,29 @@ fn replies_are_written_once_into_the_callers_buffer() {
         let server = pair.server();
         let (packet, pending) = pair.seal(b"ask");
         let sealer = || server.open_request(&mut packet.clone()).unwrap().into_reply_sealer();
-        let expected = sealer().seal_to_vec(b"answer").unwrap();
+        let rng = || rng(50);
+        let expected = sealer().seal_to_vec(&mut rng(), b"answer").unwrap();
+        let len = expected.len();
+        assert_eq!(sealer().packet_len(6), len);
 
-        let mut buffer = [0xaa; 100];
-        assert_eq!(sealer().seal(b"answer", &mut buffer).unwrap(), &expected);
-        assert_eq!(buffer[58..], [0xaa; 42]);
+        let mut buffer = vec![0xaa; len + 42];
+        assert_eq!(sealer().seal(&mut rng(), b"answer", &mut buffer).unwrap(), &expected);
+        assert_eq!(buffer[len..], [0xaa; 42]);
 
-        let mut buffer = [0xaa; 58];
-        buffer[REPLY_MESSAGE_OFFSET..][..6].copy_from_slice(b"answer");
-        assert_eq!(sealer().seal_in_place(&mut buffer).unwrap(), &expected);
+        let mut buffer = vec![0xaa; len];
+        let sealer_in_place = sealer();
+        buffer[sealer_in_place.message_offset()..][..6].copy_from_slice(b"answer");
+        assert_eq!(sealer_in_place.seal_in_place(&mut rng(), 6, &mut buffer).unwrap(), &expected);
         assert_eq!(pending.open(&mut buffer).unwrap(), b"answer");
 
-        let mut small = [0xaa; 57];
-        assert_eq!(sealer().seal(b"answer", &mut small), Err(Error::BufferTooSmall { needed: 58 }));
-        assert_eq!(small, [0xaa; 57]);
-        assert_eq!(sealer().seal_in_place(&mut [0; OVERHEAD - 1]), Err(Error::BufferTooSmall { needed: 52 }));
+        let mut small = vec![0xaa; len - 1];
+        let too_small = Err(Error::BufferTooSmall { needed: len });
+        assert_eq!(sealer().seal(&mut rng(), b"answer", &mut small), too_small);
+        assert_eq!(small, vec![0xaa; len - 1]);
+        assert_eq!(sealer().seal_in_place(&mut rng(), 6, &mut small), too_small);
 
         let client = pair.client();
-        let needed = 3 + client.overhead();
+        let needed = client.packet_len(3).unwrap();
         let mut small = vec![0xaa; needed - 1];
         let refused = client.seal_request(&mut pair.rng, b"ask", &mut small).err();
         assert_eq!(refused, Some(Error::BufferTooSmall { needed }));

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::value_parser;
-use pssst::{AUTHENTICATED_OVERHEAD, OVERHEAD};
 use pssst_net::udp::MAX_DATAGRAM;
 
 use crate::args::key_file;
+use crate::args::sealing::SealingOptions;
 use crate::args::server_key::KeySource;
-use pssst::Suite;
+use pssst::{Client, Padding, Suite};
 use pssst_bench::Plan;
 use pssst_service::Failure;
 use pssst_service::durations;
@@ -30,6 +30,8 @@ pub(crate) struct Args {
     /// Secret key of authenticated requests.
     #[arg(long, value_name = "FILE")]
     pub(super) identity: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) sealing: SealingOptions,
     /// Requests in flight [default: 64]; with --rate, the most that may be in flight [default: all
     /// that are prepared].
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
@@ -93,7 +95,7 @@ impl Args {
                 "give its file with --identity; `pssst keygen --out FILE` makes one",
             ));
         }
-        let overhead = if authenticated_share > 0.0 { AUTHENTICATED_OVERHEAD } else { OVERHEAD };
+        let overhead = suite.request_overhead(authenticated_share > 0.0);
         if self.size > MAX_DATAGRAM - overhead {
             return Err(Failure::usage(
                 format!("a message of {} bytes does not fit into a datagram", self.size),
@@ -101,7 +103,12 @@ impl Args {
             ));
         }
 
-        let most = MAX_PREPARED_LEN / (self.size + overhead);
+        let padded_len = match self.sealing.padding() {
+            Some(Padding::ToLength(len)) => len,
+            None if suite == Suite::XWingAes256GcmSiv => Client::DEFAULT_PADDED_LEN,
+            _ => 0,
+        };
+        let most = MAX_PREPARED_LEN / (self.size + overhead).max(padded_len);
         let concurrency = self.concurrency.map(in_memory);
         let prepared = match self.requests_prepared.map(in_memory) {
             Some(prepared) => prepared,

@@ -53,7 +53,7 @@ async fn renew(
         }
         key = current;
         notice(format_args!("the server's key has changed to {}", key.key));
-        let workload = workload(args, plan, key)?;
+        let workload = workload(args, plan, &key)?;
         for (connection, sender) in (0..plan.connections).zip(connections) {
             let pool =
                 Pool::seal(&workload, share(plan.prepared, connection, plan.connections)).map_err(no_randomness)?;

@@ -1,29 +1,31 @@
 //! The requests of a load: what each is sealed by.
 
-use pssst::Client;
+use pssst::{Client, PreSharedKey, SecretKey};
 use pssst_bench::{Plan, Workload};
 use pssst_directory::CurrentKey;
 use pssst_service::Failure;
 
 use super::args::Args;
 use crate::args::key_file;
+use crate::args::sealing::cannot_seal;
 
-pub(super) fn workload(args: &Args, plan: &Plan, server: CurrentKey) -> Result<Workload, Failure> {
-    let weak = |error: pssst::Error| {
-        Failure::new(
-            format!("this server key must not be used: {error}"),
-            "anyone could read the requests; ask the server's operator for the right key",
-        )
+pub(super) fn workload(args: &Args, plan: &Plan, server: &CurrentKey) -> Result<Workload, Failure> {
+    let client = |psk: Option<PreSharedKey>, identity: Option<&SecretKey>| {
+        let mut client = Client::new(server.key.clone())?.with_suite(server.suite)?;
+        if let Some(identity) = identity {
+            client = client.with_identity(identity)?;
+        }
+        args.sealing.apply(client, psk)
     };
-    let client = || Client::new(server.key).map(|client| client.with_suite(server.suite)).map_err(weak);
     let authenticated = match &args.identity {
         Some(file) if plan.authenticated_share > 0.0 => {
-            Some(client()?.with_identity(&key_file::read_secret(file, &args.access)?).map_err(weak)?)
+            let identity = key_file::read_secret(file, &args.access)?;
+            Some(client(args.sealing.read_psk(&args.access)?, Some(&identity)).map_err(cannot_seal)?)
         }
         _ => None,
     };
     Ok(Workload {
-        anonymous: client()?,
+        anonymous: client(None, None).map_err(cannot_seal)?,
         authenticated,
         authenticated_share: plan.authenticated_share,
         message_len: args.size,

@@ -7,7 +7,8 @@ use crate::args::key_file;
 /// Show every field of a packet, or of the packets in a capture.
 ///
 /// Without keys it shows what anyone on the path sees. With the server's secret key it also shows
-/// messages, however old: the protocol has no forward secrecy against that key.
+/// messages, however old: the protocol has no forward secrecy against that key, except for fresh
+/// replies, which only their client can open.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The packet in hexadecimal digits; spaces, colons, line breaks and 0x are ignored. If it is
@@ -23,9 +24,13 @@ pub(crate) struct Args {
     /// UDP port of packets in a capture; repeat for more.
     #[arg(long = "port", value_name = "PORT", default_value = "45678", requires = "capture", conflicts_with_all = ["hex", "file"])]
     pub(super) ports: Vec<u16>,
-    /// A server's secret key, to decrypt messages; repeat for more.
+    /// A server's secret key of any suite, to decrypt messages; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub(super) secret_key: Vec<PathBuf>,
+    /// A master of the pool's pre-shared keys, 64 hexadecimal digits, to decrypt messages of
+    /// clients that use such a key; repeat for another.
+    #[arg(long, value_name = "FILE", requires = "secret_key")]
+    pub(super) psk_master: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) access: key_file::Access,
     /// Print one JSON object per line for each packet (docs/inspect.md explains the fields).

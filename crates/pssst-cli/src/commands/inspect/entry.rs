@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use pssst::OVERHEAD;
 use pssst_identity::jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use pssst_inspect::Event;
-use pssst_inspect::Opened;
-use pssst_inspect::{Dissection, Kind};
+use pssst_inspect::{Contents, Dissection, Event, Kind};
 
 /// A packet with everything known about it. Serialized, it is one flat object.
 #[derive(Serialize)]
@@ -18,7 +15,8 @@ pub(super) struct Entry {
     pub(super) place: Option<Place>,
     #[serde(flatten)]
     pub(super) dissection: Dissection,
-    pub(super) opened: Option<Opened>,
+    #[serde(flatten)]
+    pub(super) contents: Contents,
     pub(super) events: Vec<Event>,
 }
 
@@ -55,10 +53,7 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn packet(&mut self, dissection: &Dissection, events: &[Event]) {
         self.packets += 1;
-        let is_short = dissection.length < OVERHEAD;
-        let has_other_header = dissection.flags.is_some()
-            && (dissection.reserved_flags != Some(0) || dissection.suite.is_some() && dissection.suite_name.is_none());
-        self.understood += u64::from(!is_short && !has_other_header);
+        self.understood += u64::from(dissection.may_be_packet());
         match dissection.kind {
             Some(Kind::Request) => self.requests += 1,
             Some(Kind::Reply) => self.replies += 1,

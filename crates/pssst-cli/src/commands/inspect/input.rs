@@ -51,7 +51,7 @@ pub(super) fn packet(args: &Args) -> Result<Vec<u8>, Failure> {
         }
     };
     if packet.is_empty() {
-        return Err(Failure::new("there is no packet to read", "give the bytes of one packet; the shortest has 52"));
+        return Err(Failure::new("there is no packet to read", "give the bytes of one packet; the shortest has 28"));
     }
     if packet.len() > MAX_PACKET_LEN { Err(too_long()) } else { Ok(packet) }
 }
@@ -62,7 +62,8 @@ pub(super) fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
         (Some(file), ..) | (None, Some(file), _) => is_stdin(file),
         (None, None, digits) => digits.as_ref().is_none_or(|digits| digits == "-"),
     };
-    let keys = args.secret_key.iter().filter(|file| is_stdin(file)).count();
+    let keys = args.secret_key.iter().chain(&args.psk_master);
+    let keys = keys.filter(|file| is_stdin(file)).count();
     if usize::from(packets) + keys > 1 {
         return Err(Failure::usage(
             "more than one input is standard input",

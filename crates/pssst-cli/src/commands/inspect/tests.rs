@@ -39,7 +39,9 @@ fn objects(lines: &str) -> Vec<Value> {
 fn case(suite: u16, id: u64) -> Value {
     let json = match suite {
         1 => include_str!("../../../../pssst/tests/vectors/pssst-suite-1.json"),
-        _ => include_str!("../../../../pssst/tests/vectors/pssst-suite-f001.json"),
+        0xf002 => include_str!("../../../../pssst/tests/vectors/pssst-suite-f002.json"),
+        0xf003 => include_str!("../../../../pssst/tests/vectors/pssst-suite-f003.json"),
+        _ => include_str!("../../../../pssst/tests/vectors/pssst-suite-f0e1.json"),
     };
     let file: Value = serde_json::from_str(json).unwrap();
     let groups = file["testGroups"].as_array().unwrap();
@@ -53,53 +55,115 @@ fn bytes(case: &Value, field: &str) -> Vec<u8> {
 /// Returns a request and its reply, with the secret key in a file.
 fn transaction(case: &Value) -> (Vec<Vec<u8>>, tempfile::NamedTempFile) {
     let key = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(key.path(), case["server_secret"].as_str().unwrap()).unwrap();
+    let secret = case["server_secret"].as_str().unwrap();
+    // Only PEM says that a key is of suite 0xf003.
+    let text = match bytes(case, "request_packet")[2..4] {
+        [0xf0, 0x03] => pssst::XWingSecretKey::from_hex(secret).unwrap().expose_pem(),
+        _ => secret.to_owned().into(),
+    };
+    std::fs::write(key.path(), text.as_bytes()).unwrap();
     let frames =
         vec![udp4(CLIENT, SERVER, &bytes(case, "request_packet")), udp4(SERVER, CLIENT, &bytes(case, "reply_packet"))];
     (frames, key)
 }
 
 #[test]
-fn keys_open_requests_and_replies_of_both_suites() {
-    for suite in [1, 0xf001] {
-        for id in [6, 16] {
-            let case = case(suite, id);
-            let (frames, key) = transaction(&case);
-            let (lines, end) =
-                inspect(&["--json", "--secret-key", key.path().to_str().unwrap()], &pcap(101, &frames, Endian::Little));
-            end.unwrap();
-            let seen = objects(&lines);
-            assert_eq!(seen.len(), 2);
-            for (packet, message) in seen.iter().zip(["request_message", "reply_message"]) {
-                assert_eq!(packet["opened"]["message"], case[message]);
-                assert_eq!(packet["opened"]["server_key"], case["server_public"]);
-                assert_eq!(packet["suite"], suite);
-                assert_eq!(packet["message_length"], 32);
+fn keys_open_requests_and_replies_of_every_suite() {
+    for (suite, id) in
+        [(1, 6), (1, 16), (0xf002, 7), (0xf002, 18), (0xf003, 7), (0xf003, 15), (0xf003, 21), (0xf0e1, 2)]
+    {
+        let case = case(suite, id);
+        let (frames, key) = transaction(&case);
+        let master = file(first_master(&case));
+        let [key, master] = [&key, &master].map(|file| file.path().to_str().unwrap());
+        let keys: &[&str] = &["--secret-key", key];
+        let masters: &[&str] = if case["psk"].is_string() { &["--psk-master", master] } else { &[] };
+        let (lines, end) = inspect(&[&["--json"], keys, masters].concat(), &pcap(101, &frames, Endian::Little));
+        end.unwrap();
+        let seen = objects(&lines);
+        assert_eq!(seen.len(), 2);
+        let is_fresh = case["fresh"] == true;
+        for (packet, name) in seen.iter().zip(["request", "reply"]) {
+            assert_eq!(packet["suite"], suite);
+            if is_fresh && name == "reply" {
+                assert_eq!((&packet["opened"], &packet["unopened"]), (&Value::Null, &json!("fresh_reply")));
+                continue;
             }
-            assert_eq!(seen[0]["opened"]["client_key"], case["client_public"]);
-            assert_eq!(seen[0]["overhead"], if id == 6 { 52 } else { 116 });
-            assert_eq!((&seen[0]["server"], &seen[0]["client"]), (&json!("accepts"), &json!("not_reply")));
-            assert_eq!((&seen[1]["server"], &seen[1]["client"]), (&json!("not_request"), &json!("accepts")));
-            assert_eq!(seen[1]["events"], json!([{ "event": "reply", "to": 1, "after": 1.0 }]));
-            assert_eq!(seen[1]["time"], "2026-01-02T03:04:06.000007000Z");
-            assert_eq!(seen[1]["source"], SERVER);
+            assert_eq!(packet["opened"]["message"], case[format!("{name}_message")], "{suite:#x} {id} {name}");
+            // The vectors have X-Wing keys too.
+            assert_eq!(packet["opened"]["server_key"], case["server_public"]);
+            assert_eq!(packet["unopened"], Value::Null);
+            let length = case[format!("{name}_message")].as_str().unwrap().len() / 2;
+            let is_padded = case[format!("{name}_padded_to")].is_number();
+            assert_eq!(packet["message_length"], if is_padded { Value::Null } else { json!(length) });
         }
+        assert_eq!(seen[0]["opened"]["client_key"], case["client_public"]);
+        assert_eq!((&seen[0]["server"], &seen[0]["client"]), (&json!("accepts"), &json!("not_reply")));
+        assert_eq!(seen[1]["client"], if is_fresh { "undecided" } else { "accepts" });
+        assert_eq!(seen[1]["events"], json!([{ "event": "reply", "to": 1, "after": 1.0 }]));
+        assert_eq!(seen[1]["time"], "2026-01-02T03:04:06.000007000Z");
+        assert_eq!(seen[1]["source"], SERVER);
+    }
+}
+
+/// Returns the current master of a case, or no text.
+fn first_master(case: &Value) -> String {
+    case["psk_masters"][0].as_str().unwrap_or_default().to_owned()
+}
+
+fn file(text: String) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn what_keys_cannot_open_is_explained() {
+    let (frames, key) = transaction(&case(0xf002, 7));
+    let (psk_frames, psk_key) = transaction(&case(0xf002, 24));
+    let (xwing_frames, _) = transaction(&case(0xf003, 1));
+    let other = file("09".repeat(32));
+    for (frames, key, word, text) in [
+        (
+            &frames[1..],
+            &key,
+            "request_missing",
+            "closed: it opens with its request only, which does not come before it",
+        ),
+        (
+            &frames[..],
+            &other,
+            "request_unopened",
+            "closed: it opens with its request only, which none of these keys opens",
+        ),
+        (
+            &psk_frames,
+            &psk_key,
+            "psk_master_missing",
+            "closed: it takes the master of the pre-shared keys (--psk-master)",
+        ),
+        (&xwing_frames, &other, "xwing_key_missing", "closed: it takes the server's key of suite f003 (--secret-key)"),
+    ] {
+        let capture = pcap(101, frames, Endian::Little);
+        let key = key.path().to_str().unwrap();
+        let (lines, _) = inspect(&["--json", "--secret-key", key], &capture);
+        assert!(objects(&lines).iter().any(|packet| packet["unopened"] == word), "{word}: {lines}");
+        let (said, _) = inspect(&["--secret-key", key], &capture);
+        assert!(said.contains(&format!("  message         {text}\n")), "{said}");
     }
 }
 
 /// Every packet that the vectors' server refuses is refused here by the same name, in snake case.
 #[test]
 fn refusals_are_named_as_in_the_vectors() {
-    for suite in [1, 0xf001] {
-        for id in 22..=77 {
-            let case = case(suite, id);
-            let (request, key) = (bytes(&case, "request_packet"), tempfile::NamedTempFile::new().unwrap());
-            std::fs::write(key.path(), case["server_secret"].as_str().unwrap()).unwrap();
-            let frame = udp4(CLIENT, SERVER, &request);
-            let line = ["--json", "--secret-key", key.path().to_str().unwrap()];
-            let (lines, _) = inspect(&line, &pcap(101, &[frame], Endian::Little));
-            assert_eq!(objects(&lines)[0]["server"], snake_case(&case["error"]), "{suite:#x} {id} {}", case["comment"]);
-        }
+    for id in 22..=77 {
+        let case = case(1, id);
+        let (request, key) = (bytes(&case, "request_packet"), tempfile::NamedTempFile::new().unwrap());
+        std::fs::write(key.path(), case["server_secret"].as_str().unwrap()).unwrap();
+        let frame = udp4(CLIENT, SERVER, &request);
+        let line = ["--json", "--secret-key", key.path().to_str().unwrap()];
+        let (lines, _) = inspect(&line, &pcap(101, &[frame], Endian::Little));
+        assert_eq!(objects(&lines)[0]["server"], snake_case(&case["error"]), "{id} {}", case["comment"]);
     }
 }
 
@@ -117,8 +181,8 @@ fn snake_case(name: &Value) -> String {
 
 #[test]
 fn two_answers_to_one_request_are_shouted_about() {
-    for (suite, danger) in [(1, true), (0xf001, false)] {
-        let case = case(suite, 21);
+    for (suite, id, danger) in [(1, 21, true), (0xf002, 72, false)] {
+        let case = case(suite, id);
         let (mut frames, key) = transaction(&case);
         frames.push(frames[0].clone());
         frames.push(udp4(SERVER, CLIENT, &bytes(&case, "reply_packet_2")));
@@ -164,6 +228,29 @@ fn text_for_people() {
         "  fragment        the first fragment of a datagram; the others are not joined to it\n",
         "  length          148 bytes, 56 of them captured\n",
         "4 frames, 3 of them packets on UDP port 45678 (requests 2, replies 1)\n1 further fragments",
+    ] {
+        assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
+    }
+}
+
+#[test]
+fn text_of_the_parts_of_newer_suites() {
+    // Authenticated, with a fresh reply.
+    let case = case(0xf003, 21);
+    let (frames, key) = transaction(&case);
+    let other = file("09".repeat(32));
+    let [other, key] = [&other, &key].map(|file| file.path().to_str().unwrap());
+    let (text, end) = inspect(&["--secret-key", other, "--secret-key", key], &pcap(101, &frames, Endian::Little));
+    end.unwrap();
+    for wanted in [
+        "  length          1232 bytes: 1180 around 52 of message and padding\n",
+        "  flags           0x6800 client_auth padded fresh_reply\n  suite           0xf003 XWING_AES256GCMSIV\n",
+        "  ML-KEM          ciphertext of 1088 bytes\n",
+        ", masked\n  its check       ",
+        "  server key      X-Wing, with SHA-256 ",
+        &format!("  client key      {}, proven\n", case["client_public"].as_str().unwrap()),
+        "                  its first 8 bytes\n  reply's value   ",
+        "  message         closed: a fresh reply, which only its client can open\n",
     ] {
         assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
     }

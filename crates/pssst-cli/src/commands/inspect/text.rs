@@ -3,9 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::entry::{Counts, Entry, Place};
-use pssst_inspect::Event;
-use pssst_inspect::Opened;
-use pssst_inspect::{Dissection, Kind, PointEncoding, Verdict};
+use pssst::{ServerKey, Suite};
+use pssst_inspect::{Dissection, Event, Kind, Opened, PointEncoding, Unopened, Verdict};
 
 /// All that is known of a packet, in lines.
 pub(super) fn packet(entry: &Entry) -> Result<String, fmt::Error> {
@@ -14,8 +13,11 @@ pub(super) fn packet(entry: &Entry) -> Result<String, fmt::Error> {
         heading(&mut text, place)?;
     }
     outer_fields(&mut text, &entry.dissection)?;
-    if let Some(opened) = &entry.opened {
+    if let Some(opened) = &entry.contents.opened {
         inner_fields(&mut text, opened)?;
+    }
+    if let Some(unopened) = entry.contents.unopened {
+        line(&mut text, "message", &unopened_in_words(unopened))?;
     }
     for event in &entry.events {
         line(&mut text, marker(event), &told(event))?;
@@ -85,11 +87,8 @@ fn outer_fields(text: &mut String, dissection: &Dissection) -> fmt::Result {
             line(text, "length", &format_args!("{length} bytes: {overhead} around a message of {message}"))?;
         }
         (true, Some(overhead), None) => {
-            line(
-                text,
-                "length",
-                &format_args!("{length} bytes, but {overhead} stand around the message of such a request"),
-            )?;
+            let padded = length.saturating_sub(overhead);
+            line(text, "length", &format_args!("{length} bytes: {overhead} around {padded} of message and padding"))?;
         }
         (true, None, _) => line(text, "length", &format_args!("{length} bytes"))?,
     }
@@ -107,11 +106,26 @@ fn outer_fields(text: &mut String, dissection: &Dissection) -> fmt::Result {
         line(text, "flags", &format_args!("{flags:#06x}{names}{reserved}"))?;
     }
     if let Some(suite) = dissection.suite {
-        line(text, "suite", &format_args!("{suite:#06x} {}", dissection.suite_name.unwrap_or("unknown")))?;
+        let is_enrolment = suite == Suite::X25519Aes256GcmSivEnrollment.number();
+        let channel = if is_enrolment { ", for HTTPS only: every UDP server refuses it" } else { "" };
+        line(text, "suite", &format_args!("{suite:#06x} {}{channel}", dissection.suite_name.unwrap_or("unknown")))?;
     }
-    if let (Some(value), Some(form)) = (&dissection.exchange_value, dissection.exchange_value_class) {
+    if let Some(value) = &dissection.exchange_value {
         line(text, "exchange value", &hex(value))?;
+        line(text, "", &dissection.exchange_value_class.map_or("its first 8 bytes", form_in_words))?;
+    }
+    if let (Some(value), Some(form)) = (&dissection.reply_exchange_value, dissection.reply_exchange_value_class) {
+        line(text, "reply's value", &hex(value))?;
         line(text, "", &form_in_words(form))?;
+    }
+    if let Some(ciphertext) = &dissection.kem_ciphertext {
+        line(text, "ML-KEM", &format_args!("ciphertext of {} bytes", ciphertext.len()))?;
+    }
+    if let Some(key) = &dissection.masked_client_key {
+        line(text, "client key", &format_args!("{}, masked", hex(key)))?;
+    }
+    if let Some(check) = &dissection.client_key_check {
+        line(text, "its check", &hex(check))?;
     }
     if let Some(length) = dissection.ciphertext_length {
         line(text, "ciphertext", &format_args!("{length} bytes"))?;
@@ -124,8 +138,10 @@ fn outer_fields(text: &mut String, dissection: &Dissection) -> fmt::Result {
 }
 
 fn inner_fields(text: &mut String, opened: &Opened) -> fmt::Result {
-    if let Some(key) = opened.server_key {
-        line(text, "server key", &key)?;
+    match &opened.server_key {
+        Some(ServerKey::X25519(key)) => line(text, "server key", key)?,
+        Some(key) => line(text, "server key", &format_args!("X-Wing, with SHA-256 {}", hex(&key.hash())))?,
+        None => {}
     }
     if let Some(key) = opened.client_key {
         line(text, "client key", &format_args!("{key}, proven"))?;
@@ -159,6 +175,16 @@ fn form_in_words(form: PointEncoding) -> &'static str {
     }
 }
 
+fn unopened_in_words(unopened: Unopened) -> &'static str {
+    match unopened {
+        Unopened::FreshReply => "closed: a fresh reply, which only its client can open",
+        Unopened::RequestMissing => "closed: it opens with its request only, which does not come before it",
+        Unopened::RequestUnopened => "closed: it opens with its request only, which none of these keys opens",
+        Unopened::PskMasterMissing => "closed: it takes the master of the pre-shared keys (--psk-master)",
+        Unopened::XwingKeyMissing => "closed: it takes the server's key of suite f003 (--secret-key)",
+    }
+}
+
 fn verdict_in_words(verdict: Verdict, condition: &str) -> String {
     match verdict {
         Verdict::Undecided => "finds no fault that is visible without a key".into(),
@@ -179,7 +205,7 @@ fn told(event: &Event) -> String {
     match event {
         Event::RepeatedRequest { of, after } => format!("the same request as #{of}{}", later(after)),
         Event::OtherRequest { than } => {
-            format!("another request with the exchange value of #{than}: changed or forged")
+            format!("another request with the exchange value of #{than}, or its first 8 bytes: changed or forged")
         }
         Event::Reply { to, after } => format!("the reply to #{to}{}", later(after)),
         Event::NoRequest => "a reply to no request before it".into(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pssst::{Keyring, SecretKey};
+use pssst::{Keyring, ServerSecretKey};
 use pssst_directory_server::ScheduleFile;
 
 use crate::args::key_file::{self, Access};
@@ -15,7 +15,8 @@ use pssst_service::{Failure, FollowedFile};
 #[derive(clap::Args, Debug)]
 #[group(required = true, multiple = true)]
 pub(super) struct KeyOptions {
-    /// The server's secret key. Give more files, most used first, while one key replaces another.
+    /// The server's secret key. Give more files, most used first, while one key replaces another;
+    /// and for suite f003 one of its keys beside the other.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
     /// A schedule of secret keys (`pssst keys init`). The server follows it: keys change at the
@@ -34,7 +35,7 @@ impl KeyOptions {
 /// A server's keys.
 pub(super) enum Keys {
     /// From files that are read once.
-    Fixed(Vec<SecretKey>),
+    Fixed(Vec<ServerSecretKey>),
     /// From a file that is followed.
     Schedule(Arc<ScheduleFile>),
 }
@@ -48,7 +49,7 @@ impl Keys {
         }
         let of_secret_key = |failure: Failure| failure.of_option("secret-key");
         key_file::refuse_streams(options.secret_key.iter().map(PathBuf::as_path)).map_err(of_secret_key)?;
-        let read = |file: &PathBuf| key_file::read_secret(file, access).map_err(of_secret_key);
+        let read = |file: &PathBuf| key_file::read_server_secret(file, access).map_err(of_secret_key);
         Failure::collect(options.secret_key.iter().map(read)).map(Self::Fixed)
     }
 
@@ -94,20 +95,34 @@ impl Keys {
     }
 }
 
-fn keyring(secrets: &[SecretKey]) -> Result<Keyring, Failure> {
-    let publics: Vec<_> = secrets.iter().map(SecretKey::public_key).collect();
+fn keyring(secrets: &[ServerSecretKey]) -> Result<Keyring, Failure> {
+    let publics: Vec<_> = secrets.iter().map(ServerSecretKey::public_key).collect();
     if let Some((_, key)) = publics.iter().enumerate().find(|(place, key)| publics[..*place].contains(key)) {
         return Err(Failure::usage(
             format!("the secret key of {key} is given twice"),
             "every key makes junk more expensive to refuse: give each key once",
         ));
     }
-    let mut secrets = secrets.iter().cloned();
-    let first = secrets.next().ok_or_else(|| Failure::usage("no secret key", "give one with --secret-key FILE"))?;
-    secrets.try_fold(Keyring::new(first), Keyring::with_key).map_err(|_| {
+    let mut x25519 = secrets.iter().filter_map(|secret| match secret {
+        ServerSecretKey::X25519(secret) => Some(secret.clone()),
+        _ => None,
+    });
+    let first = x25519.next().ok_or_else(|| {
         Failure::usage(
-            format!("more than {} secret keys", Keyring::CAPACITY),
+            "no secret key of suite f002",
+            "give one with --secret-key FILE: a key of suite f003 stands beside it, and clients enrol with it",
+        )
+    })?;
+    let too_many = |_| {
+        Failure::usage(
+            format!("more than {} secret keys of a kind", Keyring::CAPACITY),
             "every key makes junk more expensive to refuse: give only the keys that clients still use",
         )
-    })
+    };
+    let keyring = x25519.try_fold(Keyring::new(first), Keyring::with_key).map_err(too_many)?;
+    let mut xwing = secrets.iter().filter_map(|secret| match secret {
+        ServerSecretKey::XWing(secret) => Some(secret),
+        _ => None,
+    });
+    xwing.try_fold(keyring, Keyring::with_xwing_key).map_err(too_many)
 }

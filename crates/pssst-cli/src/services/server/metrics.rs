@@ -22,7 +22,7 @@ pub(crate) fn metrics(page: &mut MetricsWriter<'_>, server: &Server, keyring_cha
         "Age of the oldest event-loop iteration of any worker; above 1 s a handler blocks its worker",
         server.worker_stall().as_secs_f64(),
     )?;
-    page.number("pssst_keyring_keys", "Secret keys in the keyring", server.public_keys().len() as u64)?;
+    page.number("pssst_keyring_keys", "Secret keys in the keyring", server.server_keys().len() as u64)?;
     page.number(
         "pssst_keyring_reload_timestamp_seconds",
         "Time of the last change of keys, in seconds since 1970",
@@ -130,6 +130,6 @@ pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients, refuse
 pub(crate) fn not_ready(server: &Server, clients: Option<&Clients>) -> Vec<String> {
     let status = clients.map(|clients| clients.follower().status()).filter(|status| status.age > STALE);
     let stale = status.map(|status| format!("the snapshot of clients is {} s old", status.age.as_secs()));
-    let keyless = server.public_keys().is_empty().then(|| "there is no key".to_owned());
+    let keyless = server.server_keys().is_empty().then(|| "there is no key".to_owned());
     stale.into_iter().chain(keyless).collect()
 }

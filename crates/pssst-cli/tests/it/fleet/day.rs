@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pssst::{PublicKey, SecretKey, Suite};
+use pssst::{PublicKey, SecretKey};
 use pssst_directory::jiff::{SignedDuration, Timestamp};
 use pssst_directory::{Clock, DirectoryClient, Pin};
 use pssst_directory_server::{Directory, ScheduleFile, ServerCertificate};
@@ -404,7 +404,7 @@ fn too_few_files(day: &mut Day) {
     let address = gateway.value_of("listening on ");
     let key: PublicKey = day.current_key().parse().unwrap();
     let client = day.runtime.block_on(async {
-        let client = Client::builder(key).suite(Suite::X25519Aes128GcmSiv).identity(&pssst_test::secret(2));
+        let client = Client::builder(key).identity(&pssst_test::secret(2));
         client.timeout(Duration::from_secs(3)).connect(&address).await.unwrap()
     });
     let asking: Vec<_> = (0..100)
@@ -432,7 +432,7 @@ fn hostile_neighbours(day: &mut Day) {
     let secret = pssst_test::secret(1);
     day.figures();
     let client = day.runtime.block_on(async {
-        let client = Client::builder(hostile).suite(Suite::X25519Aes128GcmSiv).identity(&secret);
+        let client = Client::builder(hostile.clone()).identity(&secret);
         client.timeout(Duration::from_secs(3)).connect(&address).await.unwrap()
     });
     let flood: Vec<_> = (0..500)
@@ -447,8 +447,7 @@ fn hostile_neighbours(day: &mut Day) {
     let connections: Vec<_> = (0..200).filter_map(|_| std::net::TcpStream::connect(&metrics).ok()).collect();
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     let unknown = SecretKey::generate(&mut pssst::SysRng).unwrap();
-    let unknown =
-        pssst::Client::new(hostile).unwrap().with_suite(Suite::X25519Aes128GcmSiv).with_identity(&unknown).unwrap();
+    let unknown = pssst::Client::new(hostile).unwrap().with_identity(&unknown).unwrap();
     for turn in 0..2000 {
         let (packet, _) = unknown.seal_request_to_vec(&mut pssst::SysRng, b"hello").unwrap();
         drop(stranger.send_to(&packet, &address));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pssst_net::pssst::{PublicKey, SecretKey, Suite};
+use pssst_net::pssst::{PublicKey, SecretKey};
 use pssst_net::{Client, Error};
 use pssst_test::{Nginx, Postgres, Process, ReservedPort};
 
@@ -138,7 +138,7 @@ fn a_pool_loses_no_transaction_whatever_is_taken_away() {
             runtime.block_on(async {
                 let mut asking = Vec::new();
                 for (number, secret) in secrets.iter().enumerate() {
-                    let builder = Client::builder(server_key).identity(secret).suite(Suite::X25519Aes128GcmSiv);
+                    let builder = Client::builder(server_key).identity(secret);
                     let client =
                         builder.timeout(Duration::from_secs(30)).connect(format!("127.0.0.1:{port}")).await.unwrap();
                     asking.push(tokio::spawn(ask(client, number, Arc::clone(&seen), Arc::clone(&rest))));

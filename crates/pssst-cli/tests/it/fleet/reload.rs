@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use pssst::{Client, PublicKey, Suite, SysRng};
+use pssst::{Client, PublicKey, SysRng};
 use pssst_test::{Process, wait_for};
 use serde_json::Value;
 
@@ -184,7 +184,7 @@ impl Upstream {
 /// Sends anonymous requests until it is to stop.
 fn send_anonymous_requests(server: &str, key: PublicKey, stop: &AtomicBool) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let client = Client::new(key).unwrap().with_suite(Suite::X25519Aes128GcmSiv);
+    let client = Client::new(key).unwrap();
     while !stop.load(Ordering::Relaxed) {
         let (packet, _) = client.seal_request_to_vec(&mut SysRng, b"anonymous").unwrap();
         socket.send_to(&packet, server).unwrap();

@@ -60,11 +60,12 @@ fn found(process: &Process, secrets: &[Secret]) -> usize {
 fn secrets(server: &SecretKey, packet: &[u8]) -> [Secret; 2] {
     let (header, exchange_value) = packet[..36].split_at(4);
     let z = x25519(hex(&server.expose_hex()), exchange_value.try_into().unwrap());
-    let mut hash = Sha256::new();
-    if header[2..] != [0, 1] {
-        hash.update(header);
-        hash.update(server.public_key().as_bytes());
+    if header[2..] == [0, 1] {
+        return [Sha256::new().chain_update(exchange_value).chain_update(z).finalize().into(), z];
     }
+    // K1, which is D of an anonymous request, and what D of another is made of.
+    let key_hash = Sha256::digest(server.public_key().as_bytes());
+    let hash = Sha256::new().chain_update(b"PSSSTv2\x01").chain_update(header).chain_update(key_hash);
     [hash.chain_update(exchange_value).chain_update(z).finalize().into(), z]
 }
 
@@ -95,7 +96,7 @@ fn connected(address: &str) -> UdpSocket {
 fn ask(address: &str, secret: &SecretKey, identity: &SecretKey, suites: &[Suite]) -> Vec<Secret> {
     let transaction = |number: usize| {
         let socket = connected(address);
-        let client = Client::new(secret.public_key()).unwrap().with_suite(suites[number / 2 % suites.len()]);
+        let client = Client::new(secret.public_key()).unwrap().with_suite(suites[number / 2 % suites.len()]).unwrap();
         let client = if number.is_multiple_of(2) { client } else { client.with_identity(identity).unwrap() };
         let (packet, pending) = client.seal_request_to_vec(&mut SysRng, &[7; 100]).unwrap();
         socket.send(&packet).unwrap();
@@ -119,7 +120,7 @@ fn answer(socket: &UdpSocket, secret: &SecretKey) -> Vec<Secret> {
         let (len, peer) = socket.recv_from(&mut packet).unwrap();
         let secrets = secrets(secret, &packet);
         let (message, _, sealer) = server.open_request(&mut packet[..len]).unwrap().into_parts();
-        let reply = sealer.seal_to_vec(message).unwrap();
+        let reply = sealer.seal_to_vec(&mut SysRng, message).unwrap();
         socket.send_to(&reply, peer).unwrap();
         secrets
     };
@@ -138,16 +139,21 @@ fn no_transaction_leaves_its_secret_in_memory() {
 
     let common = ["--listen", "127.0.0.1:0", "--allow-core-dumps", "--secret-key", "server.key"];
     let mut server = fleet.start(&[&["serve"][..], &common].concat(), 2);
-    let secrets = ask(&server.value_of("listening on "), &secret, &identity, &Suite::ALL);
+    let secrets = ask(
+        &server.value_of("listening on "),
+        &secret,
+        &identity,
+        &[Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv],
+    );
     assert_wiped("server", &server, &secrets, kept);
 
     let upstream = crate::fleet::metrics::echo();
     let gateway = ["gateway", "--anonymous", "allow", "--upstream", &upstream];
     let mut gateway = fleet.start(&[&gateway[..], &common].concat(), 2);
-    let secrets = ask(&gateway.value_of("listening on "), &secret, &identity, &[Suite::X25519Aes128GcmSiv]);
+    let secrets = ask(&gateway.value_of("listening on "), &secret, &identity, &[Suite::X25519Aes256GcmSiv]);
     assert_wiped("gateway", &gateway, &secrets, kept);
 
-    for suite in ["1", "f001"] {
+    for suite in ["1", "f002"] {
         let pool = UdpSocket::bind("127.0.0.1:0").unwrap();
         pool.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let address = pool.local_addr().unwrap().to_string();

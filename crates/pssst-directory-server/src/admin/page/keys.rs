@@ -16,7 +16,7 @@ use super::layout::{Done, Layout, Page, PageError, go_to, render, render_as};
 use crate::admin::access::Operator;
 use crate::admin::actions;
 use crate::state::{Rotation, Shared};
-use pssst_directory::{Pin, PublishedKey};
+use pssst_directory::{Pin, PublishedKey, PublishedMaster};
 
 const HOME: &str = "/keys";
 
@@ -33,6 +33,7 @@ struct KeysPage {
     /// The fault of the file.
     error: Option<String>,
     keys: Vec<PublishedKey>,
+    psk_masters: Vec<PublishedMaster>,
     next_change: Option<Timestamp>,
     refresh_interval: String,
     suites: Vec<Suite>,
@@ -50,7 +51,8 @@ pub(super) async fn list(
         layout: Layout::new(&operator, HOME),
         done: done.map(Done::text),
         error: shared.schedule.error(),
-        keys: schedule.keys(now).collect(),
+        keys: schedule.keys(now, &shared.suites).collect(),
+        psk_masters: schedule.psk_masters(now).collect(),
         next_change: schedule.next_change(now),
         refresh_interval: in_words(shared.refresh_interval()),
         suites: shared.suites.clone(),

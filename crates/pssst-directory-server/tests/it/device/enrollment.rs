@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pssst::{SecretKey, Server, SysRng};
+use pssst::{SecretKey, Server, Suite, SysRng};
 use pssst_directory::{EnrollmentRequest, EnrollmentResponse, Error, Problem, Refusal};
 use pssst_identity::{IdentityStore, MemoryStore, NewIdentity, Token};
 
@@ -23,12 +23,17 @@ async fn response(client: &SecretKey) -> EnrollmentResponse {
     EnrollmentResponse::new(store.add(identity).await.unwrap())
 }
 
+/// Opens enrolments with the server key of that seed.
+fn opener(seed: u8) -> Server {
+    Server::new(secret(seed)).with_suites([Suite::X25519Aes256GcmSivEnrollment].into_iter().collect())
+}
+
 /// The reply to a request, sealed with the server key of that seed.
 fn seal(request: &Seen, seed: u8, answer: &[u8]) -> Vec<u8> {
     let mut packet = request.body.clone();
-    let server = Server::new(secret(seed));
+    let server = opener(seed);
     let request = server.open_request(&mut packet).unwrap();
-    request.into_reply_sealer().seal_to_vec(answer).unwrap()
+    request.into_reply_sealer().seal_to_vec(&mut SysRng, answer).unwrap()
 }
 
 /// Gives its keys, and answers enrolments like this. The number of the enrolment request goes with
@@ -58,10 +63,10 @@ async fn a_device_is_enrolled_by_a_proof_of_its_key() {
     let server = server(move |request, _| {
         assert_eq!(request.header("content-type"), Some("application/octet-stream"));
         let mut packet = request.body.clone();
-        let server = Server::new(secret(1));
+        let server = opener(1);
         let opened = server.open_request(&mut packet).unwrap();
         assert_eq!(opened.client_key(), Some(&key));
-        assert_eq!(opened.suite().number(), 0xf001);
+        assert_eq!(opened.suite().number(), 0xf0e1);
         let message = EnrollmentRequest::parse(opened.message()).unwrap();
         assert_eq!((message.token.expose(), message.name.as_deref()), (token().expose(), Some("boiler-7")));
         Answer::ok(seal(request, 1, &text))

@@ -14,21 +14,23 @@ fn wrong_packets(request: &[u8], reply: &[u8], other: &[u8]) -> Vec<(&'static st
     };
     let other_suite = |suite: u16| [&reply[..2], &suite.to_be_bytes(), &reply[4..]].concat();
     let suite = u16::from_be_bytes([reply[2], reply[3]]);
+    let front = if suite == 1 { 36 } else { 12 };
+    let shortest = front + 16;
     vec![
         ("nothing", vec![], "truncated"),
         ("a byte", vec![0], "truncated"),
-        ("too short for any packet", reply[..51].to_vec(), "truncated"),
+        ("too short for any packet", reply[..shortest - 1].to_vec(), "truncated"),
         ("cut by a byte", reply[..reply.len() - 1].to_vec(), "decrypt_failed"),
-        ("cut to an empty message", reply[..52].to_vec(), "decrypt_failed"),
+        ("cut to an empty message", reply[..shortest].to_vec(), "decrypt_failed"),
         ("a byte longer", [reply, &[0]].concat(), "decrypt_failed"),
-        ("another message", changed(36, 1), "decrypt_failed"),
+        ("another message", changed(front, 1), "decrypt_failed"),
         ("another tag", changed(reply.len() - 1, 0x80), "decrypt_failed"),
-        ("the body of another reply", [&reply[..36], &other[36..]].concat(), "decrypt_failed"),
+        ("the body of another reply", [&reply[..front], &other[front..]].concat(), "decrypt_failed"),
         ("the request itself", request.to_vec(), "not_reply"),
         ("a reply flagged as a request", changed(0, 0x80), "not_reply"),
         ("with client authentication the other way", changed(0, 0x40), "reply_mismatch"),
         ("a reserved bit", changed(1, 1), "reserved_flags"),
-        ("the other reserved bits", changed(0, 0x3f), "reserved_flags"),
+        ("the other reserved bits", changed(0, 0x07), "reserved_flags"),
         ("suite 0", other_suite(0), "unsupported_suite"),
         ("the other suite", other_suite(suite ^ 0xf000), "unsupported_suite"),
         ("an unknown suite", other_suite(2), "unsupported_suite"),
@@ -40,7 +42,7 @@ fn wrong_packets(request: &[u8], reply: &[u8], other: &[u8]) -> Vec<(&'static st
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_wrong_is_counted_and_the_true_reply_still_taken() {
-    for suite in Suite::ALL {
+    for suite in [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv] {
         for identity in [None, Some(SecretKey::from_bytes([0x1d; 32]))] {
             let net = Fake::new(&[A]);
             let builder = builder().suite(suite);
@@ -132,8 +134,8 @@ async fn swapped_replies_end_neither_request() {
     let (net, client) = start(&[A]).await;
     let requests = [begin(&client, "level?").await, begin(&client, "rain?").await];
     let [one, other] = [0, 1].map(|place| echo(&net.sent()[place].packet));
-    net.deliver(0, [&one[..36], &other[36..]].concat());
-    net.deliver(0, [&other[..36], &one[36..]].concat());
+    net.deliver(0, [&one[..12], &other[12..]].concat());
+    net.deliver(0, [&other[..12], &one[12..]].concat());
     settle().await;
     assert_eq!((refused(&client.stats(), "decrypt_failed"), client.in_flight()), (2, 2));
     net.deliver(0, other);
@@ -145,7 +147,7 @@ async fn swapped_replies_end_neither_request() {
 #[tokio::test(start_paused = true)]
 async fn replies_may_be_empty_or_fill_a_datagram() {
     let (net, client) = start(&[A]).await;
-    for len in [0, 1, 65_507 - 52] {
+    for len in [0, 1, 65_507 - 28] {
         let request = begin(&client, "level?").await;
         let sent = net.sent().pop().unwrap();
         net.deliver(0, answer(&server_secret(), &sent.packet, Some(&vec![7; len])));

@@ -150,7 +150,7 @@ async fn forgeries_are_no_answer_of_an_address() {
     let (net, client) = start(&[A, B]).await;
     let request = begin(&client, "level?").await;
     let mut forged = echo(&net.sent()[0].packet);
-    forged[40] ^= 1;
+    forged[20] ^= 1;
     net.deliver(0, forged);
     assert_eq!(timeout(request.await.unwrap()), (5, 1, None));
     assert_eq!(net.destinations()[..2], [A, B]);

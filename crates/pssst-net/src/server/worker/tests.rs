@@ -180,7 +180,7 @@ async fn an_idle_worker_releases_a_replaced_configuration() {
     let config = ServerConfig::new(SecretKey::from_bytes([7; 32]), echo());
     let held = Arc::new(());
     let released = Arc::downgrade(&held);
-    let old = config.clone().client_check(move |_| {
+    let old = config.clone().client_check(move |_: &pssst::PublicKey| {
         drop(Arc::clone(&held));
         KeyCheck::Accept
     });

@@ -66,9 +66,9 @@ fn errors_are_those_of_the_other_client() {
             "{timeout:?}"
         );
         assert!(start.elapsed() >= time);
-        assert_eq!(client.max_message_len(), 200 - 116);
-        assert!(matches!(client.request([7; 85]), Err(Error::TooLarge { message_len: 85, limit: 84 })));
-        assert!(matches!(client.send([7; 85]), Err(Error::TooLarge { message_len: 85, limit: 84 })));
+        assert_eq!(client.max_message_len(), 200 - 92);
+        assert!(matches!(client.request([7; 109]), Err(Error::TooLarge { message_len: 109, limit: 108 })));
+        assert!(matches!(client.send([7; 109]), Err(Error::TooLarge { message_len: 109, limit: 108 })));
         let weak = client.set_server_key(PublicKey::from_bytes([0; 32]));
         assert!(matches!(weak, Err(Error::Protocol(pssst::Error::Refused(pssst::Refusal::WeakKey)))));
         assert_eq!(client.server_key(), server_key());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use pssst_net::pssst::{PublicKey, SecretKey, Server};
+use pssst_net::pssst::{PublicKey, SecretKey, Server, SysRng};
 
 /// A packet, and where it came from.
 pub(crate) type Datagram = (SocketAddr, Vec<u8>);
@@ -89,5 +89,5 @@ pub(crate) fn echo(packet: &[u8]) -> Vec<u8> {
     let server = Server::new(secret());
     let request = server.open_request(&mut packet).unwrap();
     let message = request.message().to_vec();
-    request.into_reply_sealer().seal_to_vec(&message).unwrap()
+    request.into_reply_sealer().seal_to_vec(&mut SysRng, &message).unwrap()
 }
