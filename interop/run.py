@@ -113,15 +113,15 @@ def pairing_theirs_first(_):
 
 @check("pairing: ours with ours, under both suites")
 def pairing_ours(_):
-    for suite in ("1", "f001"):
+    for suite in ("1", "f002"):
         pair([OURS, "compat", "--suite", suite], [OURS, "compat", "--suite", suite])
 
 
-@check("pairing: theirs refuses suite 0xf001, and ours notices")
+@check("pairing: theirs refuses suite 0xf002, and ours notices")
 def pairing_suite_refused(_):
     ends = []
     try:
-        pair([OURS, "compat", "--suite", "f001"], [*PEER, "compat"])
+        pair([OURS, "compat", "--suite", "f002"], [*PEER, "compat"])
     except AssertionError as mismatch:
         ends.append(str(mismatch))
     expect(len(ends), 1, "a refusal")

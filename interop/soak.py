@@ -46,7 +46,7 @@ def load(ours, folder, address, key, transactions):
     while replies < transactions and time.monotonic() < deadline:
         report = json.loads(run([
             ours, "bench", "--server", address, "--server-key", key, "--identity", str(folder / "client.key"), "--authenticated-share", "0.5",
-            "--junk", "0.05", "--duration", "5", "--concurrency", "256", "--sockets", "32", "--suite", "f001", "--json",
+            "--junk", "0.05", "--duration", "5", "--concurrency", "256", "--sockets", "32", "--suite", "f002", "--json",
         ]))
         replies += report["replies"]
         junk += report["junk"]

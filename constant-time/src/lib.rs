@@ -6,6 +6,8 @@ use std::arch::x86_64::{
 };
 use std::hint::black_box;
 
+pub mod valgrind;
+
 /// Ends where a byte of the secret differs from what is expected.
 #[inline(never)]
 pub fn leak_by_branch(secret: &[u8; 32]) -> bool {

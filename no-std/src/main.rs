@@ -1,6 +1,6 @@
-//! Runs one transaction in each suite and mode, then a batch of three, with neither `std` nor an
+//! Runs a transaction of each suite and mode, then a batch of three, with neither `std` nor an
 //! allocator. Ends with 0 if all went well, else with the number of the transaction that did not,
-//! or 5 for the batch.
+//! or 99 for the batch.
 
 #![no_std]
 #![no_main]
@@ -9,43 +9,113 @@ use core::convert::Infallible;
 use core::panic::PanicInfo;
 
 use pssst::rand_core::{TryCryptoRng, TryRng};
-use pssst::{Client, Error, KeyCheck, SecretKey, Server, Suite, UnsealedRequest};
+use pssst::{
+    Client, ClientCheck, ClientClaim, Error, KeyCheck, Keyring, Product, PskMaster, PublicKey, SecretKey, Server,
+    SharedSecret, Suite, UnsealedRequest,
+};
+#[cfg(feature = "pq")]
+use pssst::{XWingPublicKey, XWingSecretKey};
 
 /// Called by the C start-up code, the only other thing that is linked.
 // SAFETY: no other `main` is linked, and this one has the signature that C expects.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
-    let kinds = [
-        (Suite::X25519AesGcm128, false),
-        (Suite::X25519AesGcm128, true),
-        (Suite::X25519Aes128GcmSiv, false),
-        (Suite::X25519Aes128GcmSiv, true),
+    let suites = [
+        Suite::X25519AesGcm128,
+        Suite::X25519Aes256GcmSiv,
+        #[cfg(feature = "pq")]
+        Suite::XWingAes256GcmSiv,
     ];
-    for ((suite, authenticated), number) in kinds.into_iter().zip(1..) {
-        if transaction(suite, authenticated) != Ok(true) {
-            return number;
+    let mut number = 0;
+    for suite in suites {
+        for mode in [Mode::Anonymous, Mode::Authenticated, Mode::Psk, Mode::Precomputed, Mode::Fresh] {
+            number += 1;
+            let has_mode = suite != Suite::X25519AesGcm128 || matches!(mode, Mode::Anonymous | Mode::Authenticated);
+            if has_mode && transaction(suite, mode) != Ok(true) {
+                return number;
+            }
         }
     }
-    if batch() == Ok(true) { 0 } else { 5 }
+    if batch() == Ok(true) { 0 } else { 99 }
 }
 
-fn transaction(suite: Suite, authenticated: bool) -> Result<bool, Error> {
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Anonymous,
+    Authenticated,
+    /// Authenticated, with a pre-shared key.
+    Psk,
+    /// Authenticated, with Z2 computed ahead at both ends.
+    Precomputed,
+    /// Anonymous, for a fresh reply.
+    Fresh,
+}
+
+fn transaction(suite: Suite, mode: Mode) -> Result<bool, Error> {
     let mut rng = Counter(1);
     let secret = SecretKey::generate(&mut rng)?;
     let identity = SecretKey::generate(&mut rng)?;
-    let mut client = Client::new(secret.public_key())?.with_suite(suite);
-    if authenticated {
-        client = client.with_identity(&identity)?;
-    }
-    let server = Server::new(secret);
+    let master = PskMaster::generate(&mut rng)?;
+    let x25519_key = secret.public_key();
+    let keyring = Keyring::new(secret);
+    #[cfg(feature = "pq")]
+    let (keyring, xwing_key) = {
+        let secret = XWingSecretKey::generate(&mut rng)?;
+        (keyring.with_xwing_key(&secret)?, secret.public_key())
+    };
+    let client = match suite {
+        #[cfg(feature = "pq")]
+        Suite::XWingAes256GcmSiv => Client::new(xwing_key.clone())?,
+        _ => Client::new(x25519_key)?.with_suite(suite)?,
+    };
+    let s = match suite {
+        #[cfg(feature = "pq")]
+        Suite::XWingAes256GcmSiv => XWingPublicKey::x25519_part(&xwing_key),
+        _ => x25519_key,
+    };
+    let z2 = identity.shared_secret(&s)?;
+    let client_key = identity.public_key();
+    let client = match mode {
+        Mode::Anonymous => client,
+        Mode::Authenticated => client.with_identity(&identity)?,
+        Mode::Psk => client.with_identity(&identity)?.with_psk(master.psk(&client_key))?,
+        Mode::Precomputed => client.as_precomputed(client_key, &z2)?,
+        Mode::Fresh => client.with_fresh_replies()?,
+    };
+    let is_authenticated = !matches!(mode, Mode::Anonymous | Mode::Fresh);
+    let server = Server::new(keyring).with_psk_masters([master])?;
 
-    let (mut request_buffer, mut reply_buffer) = ([0; 256], [0; 256]);
+    let (mut request_buffer, mut reply_buffer) = ([0; 1300], [0; 1300]);
     let (packet, pending) = client.seal_request(&mut rng, b"no std, no alloc", &mut request_buffer)?;
-    let request = server.open_request_with(packet, |_| KeyCheck::Validate)?;
+    let check = Table { client_key, z2: (mode == Mode::Precomputed).then_some(z2) };
+    let request = server.open_request_with(packet, &check)?;
     let as_expected = request.message() == b"no std, no alloc"
-        && request.client_key().copied() == authenticated.then(|| identity.public_key());
-    let reply = request.into_reply_sealer().seal(b"fine", &mut reply_buffer)?;
+        && request.client_key().copied() == is_authenticated.then_some(client_key)
+        && request.has_psk() == (mode == Mode::Psk);
+    let reply = request.into_reply_sealer().seal(&mut rng, b"fine", &mut reply_buffer)?;
     Ok(as_expected && pending.open(reply)? == b"fine")
+}
+
+/// One client, with Z2 if it was computed ahead.
+struct Table {
+    client_key: PublicKey,
+    z2: Option<Product>,
+}
+
+impl ClientCheck for Table {
+    fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck {
+        if *claim.key() == self.client_key { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
+    }
+
+    fn look_up(&self, claim: &ClientClaim<'_>) -> SharedSecret {
+        match &self.z2 {
+            None => SharedSecret::Compute,
+            Some(z2) if *claim.key() == self.client_key => {
+                SharedSecret::Known((*z2.as_bytes()).into(), KeyCheck::Accept)
+            }
+            Some(_) => SharedSecret::Unknown,
+        }
+    }
 }
 
 /// Three requests sealed together and opened together, the second of them authenticated.
@@ -69,21 +139,17 @@ fn batch() -> Result<bool, Error> {
     });
 
     let mut answered = 0;
-    server.open_batch(
-        packets.into_iter().flatten(),
-        |_| KeyCheck::Validate,
-        |place, request| {
-            let (Ok(request), Some(pending)) = (request, &all_pending[place]) else { return };
-            let as_expected = request.message() == b"together" && request.client_key().is_some() == (place == 1);
-            let mut reply_buffer = [0; 256];
-            if let Ok(reply) = request.into_reply_sealer().seal(b"fine", &mut reply_buffer)
-                && pending.open(reply).is_ok_and(|message| message == b"fine")
-                && as_expected
-            {
-                answered += 1;
-            }
-        },
-    );
+    server.open_batch(packets.into_iter().flatten(), &|_: &PublicKey| KeyCheck::Validate, |place, request| {
+        let (Ok(request), Some(pending)) = (request, &all_pending[place]) else { return };
+        let as_expected = request.message() == b"together" && request.client_key().is_some() == (place == 1);
+        let mut reply_buffer = [0; 256];
+        if let Ok(reply) = request.into_reply_sealer().seal(&mut Counter(2), b"fine", &mut reply_buffer)
+            && pending.open(reply).is_ok_and(|message| message == b"fine")
+            && as_expected
+        {
+            answered += 1;
+        }
+    });
     Ok(answered == 3)
 }
 

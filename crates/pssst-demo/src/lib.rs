@@ -95,10 +95,10 @@ fn run_with(
         x25519.batch_backend(),
     ))?;
 
-    show.say("\n1. An anonymous transaction (suite 1, which every implementation speaks)")?;
+    show.say("\n1. An anonymous transaction")?;
     let old_reply = show.transaction(&anonymous, b"water level at gauge 7?", None)?;
 
-    show.say("\n2. An authenticated transaction (suite 0xf001, ours): the client proves who it is in the same packet")?;
+    show.say("\n2. An authenticated transaction: the client proves who it is in the same packet")?;
     show.transaction(&authenticated, b"open gate 7", None)?;
 
     show.say("\n3. A one-way message: the client keeps nothing to open a reply with")?;

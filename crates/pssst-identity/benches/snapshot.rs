@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use pssst_identity::jiff::Timestamp;
-use pssst_identity::pssst::{KeyCheck, PublicKey};
+use pssst_identity::pssst::{ClientCheck, ClientClaim, KeyCheck, PublicKey, Suite};
 use pssst_identity::{AccessPolicy, Change, ClientStatus, IdentitySnapshot, Revision, State, UnknownClients};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -90,7 +90,8 @@ fn median<T>(items: &[T], mut round: impl FnMut(&[T])) -> f64 {
 
 fn look_up(policy: &AccessPolicy, keys: &[PublicKey], expected: KeyCheck) -> f64 {
     median(keys, |keys| {
-        let found = keys.iter().filter(|key| black_box(policy.check(key)) == expected).count();
+        let check = |key| policy.check(&ClientClaim::new(key, Suite::X25519Aes256GcmSiv, 0, false));
+        let found = keys.iter().filter(|key| black_box(check(key)) == expected).count();
         assert_eq!(found, keys.len());
     })
 }
@@ -108,7 +109,7 @@ fn random_read(bytes: usize, rng: &mut ChaCha8Rng) -> f64 {
 fn enrolled(key: [u8; 32], number: usize, state: State) -> Change {
     // One in ten expires some day.
     let expires = number.is_multiple_of(10).then_some(Timestamp::MAX);
-    let status = ClientStatus { name: name(number), state, expires };
+    let status = ClientStatus { name: name(number), state, expires, requires_psk: false };
     Change::new(Revision(number as u64 + 1), PublicKey::from_bytes(key), Some(status))
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use pssst::{KeyCheck, PublicKey};
+use pssst::{ClientCheck, ClientClaim, KeyCheck, PublicKey, SharedSecret};
+use subtle::ConstantTimeEq;
 
-use crate::{IdentitySnapshot, RefusedCause, RefusedClients, State};
+use crate::snapshot::Authorization;
+use crate::{IdentitySnapshot, RefusedCause, RefusedClients, SharedSecrets, State};
 
 /// Treatment of clients that prove a key which is not enrolled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,23 +23,38 @@ pub enum UnknownClients {
 
 /// A server's policy: who of those in an [`IdentitySnapshot`] is served, and how often who was not.
 ///
+/// It is what `pssst::Server` asks about clients. A client that must use its pre-shared key, and
+/// does not, is refused and counted like an unknown one, under every suite and also where unknown
+/// clients are served: otherwise the pre-shared key would prove nothing.
+///
+/// Without [`SharedSecrets`], the server computes an X25519 more for each authenticated request,
+/// and unknown clients are counted at once. With them, a request of an unknown client does not
+/// decrypt: [`PacketSample`](crate::PacketSample) finds such clients later.
+///
 /// It does not apply to anonymous clients: a server refuses them with
 /// `pssst::Server::authenticated_only`.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use pssst_identity::pssst::{KeyCheck, PublicKey};
+/// use pssst_identity::pssst::{Client, Refusal, SecretKey, Server, SysRng};
 /// use pssst_identity::{AccessPolicy, IdentitySnapshot, UnknownClients};
 ///
 /// let policy = AccessPolicy::new(Arc::new(IdentitySnapshot::new()), UnknownClients::Refuse);
-/// // What `pssst_net::ServerBuilder::clients` takes: `move |key| policy.check(key)`.
-/// assert_eq!(policy.check(&PublicKey::from_bytes([9; 32])), KeyCheck::RejectUnknown);
+/// # let secret = SecretKey::generate(&mut SysRng)?;
+/// # let identity = SecretKey::generate(&mut SysRng)?;
+/// # let client = Client::new(secret.public_key())?.with_identity(&identity)?;
+/// # let (mut packet, _) = client.seal_request_to_vec(&mut SysRng, b"ping")?;
+/// # let server = Server::new(secret);
+/// let request = server.open_request_with(&mut packet, &policy);
+/// assert_eq!(request.err(), Some(Refusal::UnknownClient));
 /// assert_eq!(policy.stats().unknown, 1);
+/// # Ok::<(), pssst_identity::pssst::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct AccessPolicy {
     snapshot: Arc<IdentitySnapshot>,
     unknown_clients: UnknownClients,
+    shared_secrets: Option<SharedSecrets>,
     counts: Arc<Counts>,
 }
 
@@ -67,7 +84,17 @@ pub struct AccessStats {
 impl AccessPolicy {
     /// Returns the policy over this snapshot.
     pub fn new(snapshot: Arc<IdentitySnapshot>, unknown_clients: UnknownClients) -> Self {
-        Self { snapshot, unknown_clients, counts: Arc::default() }
+        Self { snapshot, unknown_clients, shared_secrets: None, counts: Arc::default() }
+    }
+
+    /// Returns the policy with secrets that were computed ahead of time, or without. They are used
+    /// once they are complete, and where unknown clients are refused.
+    ///
+    /// They must be those of this policy's snapshot and of the keyring of the server that asks it:
+    /// see [`SharedSecrets::matches`].
+    #[must_use]
+    pub fn with_shared_secrets(self, shared_secrets: impl Into<Option<SharedSecrets>>) -> Self {
+        Self { shared_secrets: shared_secrets.into(), ..self }
     }
 
     /// Shares the counters of `policy`, so that a replacement continues its statistics.
@@ -76,10 +103,9 @@ impl AccessPolicy {
         Self { counts: Arc::clone(&policy.counts), ..self }
     }
 
-    /// Decides about a request of the client that proved this key. For a client that is served, it
-    /// takes no lock and does not allocate.
-    pub fn check(&self, key: &PublicKey) -> KeyCheck {
-        self.check_at(key, Timestamp::now)
+    /// Returns the secrets that were computed ahead of time, if there are such.
+    pub fn shared_secrets(&self) -> Option<&SharedSecrets> {
+        self.shared_secrets.as_ref()
     }
 
     /// Returns the snapshot, for the names of clients.
@@ -104,14 +130,22 @@ impl AccessPolicy {
         }
     }
 
+    /// Returns whether a claim is that of an unknown client.
+    pub(crate) fn is_unknown(&self, claim: &ClientClaim<'_>) -> bool {
+        !self.snapshot.authorization(claim.key()).is_some_and(|client| client.admits(claim))
+    }
+
     /// The clock is read only for a client that expires or is refused.
-    fn check_at(&self, key: &PublicKey, now: impl Fn() -> Timestamp) -> KeyCheck {
+    fn check_at(&self, claim: &ClientClaim<'_>, now: impl Fn() -> Timestamp) -> KeyCheck {
+        let key: &PublicKey = claim.key();
         let refuse = |count: &AtomicU64, cause| {
             count.fetch_add(1, Ordering::Relaxed);
             self.counts.refused.add(key, cause, now());
         };
-        let Some(client) = self.snapshot.authorization(key) else {
-            if self.unknown_clients == UnknownClients::Allow {
+        let client = self.snapshot.authorization(key);
+        let Some(client) = client.filter(|client| client.admits(claim)) else {
+            // An enrolled key has a name: no one may use it without the pre-shared key.
+            if self.unknown_clients == UnknownClients::Allow && client.is_none() {
                 self.counts.unknown.fetch_add(1, Ordering::Relaxed);
                 return KeyCheck::Validate;
             }
@@ -134,10 +168,59 @@ impl AccessPolicy {
     }
 }
 
+impl ClientCheck for AccessPolicy {
+    /// Decides about a request of a client that proved its key, and counts. For a client that is
+    /// served, it takes no lock and does not allocate.
+    fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck {
+        self.check_at(claim, Timestamp::now)
+    }
+
+    /// It remembers nothing, takes no lock and does not allocate.
+    fn look_up(&self, claim: &ClientClaim<'_>) -> SharedSecret {
+        let is_used = |secrets: &&SharedSecrets| !self.allows_unknown_clients() && secrets.is_complete();
+        let Some(secrets) = self.shared_secrets.as_ref().filter(is_used) else { return SharedSecret::Compute };
+        let found = secrets.look_up(claim.key(), claim.server_key_index());
+        match found.filter(|(client, _)| client.admits(claim)) {
+            // A key of low order, which no store accepts, gives zero.
+            Some((_, secret)) if !bool::from(secret.ct_eq(&[0; 32])) => SharedSecret::Known(secret),
+            _ => SharedSecret::Unknown,
+        }
+    }
+
+    fn allows_unknown_clients(&self) -> bool {
+        self.unknown_clients == UnknownClients::Allow
+    }
+}
+
+impl Authorization {
+    /// Returns whether the claim is good for this client: it is not without the pre-shared key that
+    /// the client must use.
+    fn admits(self, claim: &ClientClaim<'_>) -> bool {
+        !self.requires_psk || claim.has_psk()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Change, ClientStatus, Revision};
+
+    use pssst::Suite;
+
+    fn key(number: u8) -> PublicKey {
+        PublicKey::from_bytes([number; 32])
+    }
+
+    fn snapshot(clients: impl IntoIterator<Item = (u8, ClientStatus)>) -> Arc<IdentitySnapshot> {
+        let snapshot = Arc::new(IdentitySnapshot::new());
+        let change = |(number, status)| Change::new(Revision(u64::from(number)), key(number), Some(status));
+        snapshot.apply(&clients.into_iter().map(change).collect::<Vec<_>>());
+        snapshot
+    }
+
+    fn claim(key: &PublicKey) -> ClientClaim<'_> {
+        ClientClaim::new(key, Suite::X25519Aes256GcmSiv, 0, false)
+    }
 
     #[test]
     fn each_cause_is_refused_and_counted() {
@@ -149,19 +232,15 @@ mod tests {
             (4, State::Suspended, None, KeyCheck::RejectInactive),
             (5, State::Revoked, Some(time(1)), KeyCheck::RejectInactive),
         ];
-        let snapshot = Arc::new(IdentitySnapshot::new());
-        let key = |number| PublicKey::from_bytes([number; 32]);
-        snapshot.apply(&clients.map(|(number, state, expires, _)| Change {
-            revision: Revision(number.into()),
-            key: key(number),
-            status: Some(ClientStatus { name: "a".into(), state, expires }),
+        let snapshot = snapshot(clients.map(|(number, state, expires, _)| {
+            (number, ClientStatus { name: "a".into(), state, expires, requires_psk: false })
         }));
 
         let refusing = AccessPolicy::new(Arc::clone(&snapshot), UnknownClients::Refuse);
         for (number, .., expected) in clients {
-            assert_eq!(refusing.check_at(&key(number), || time(1_000)), expected, "{number}");
+            assert_eq!(refusing.check_at(&claim(&key(number)), || time(1_000)), expected, "{number}");
         }
-        assert_eq!(refusing.check(&key(6)), KeyCheck::RejectUnknown);
+        assert_eq!(refusing.check(&claim(&key(6))), KeyCheck::RejectUnknown);
         assert_eq!(refusing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
         let mut refused = refusing.refused().report(Timestamp::now(), |_| None).clients;
         refused.sort_by_key(|client| *client.key.as_bytes());
@@ -169,14 +248,38 @@ mod tests {
         assert_eq!(refused, ["expired", "suspended", "revoked", "unknown"]);
 
         let passing = AccessPolicy::new(snapshot, UnknownClients::Allow);
-        assert_eq!(passing.check(&key(6)), KeyCheck::Validate);
-        assert_eq!(passing.check(&key(1)), KeyCheck::Validate);
-        assert_eq!(passing.check(&key(4)), KeyCheck::RejectInactive);
+        assert_eq!(passing.check(&claim(&key(6))), KeyCheck::Validate);
+        assert_eq!(passing.check(&claim(&key(1))), KeyCheck::Validate);
+        assert_eq!(passing.check(&claim(&key(4))), KeyCheck::RejectInactive);
         assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, ..AccessStats::default() });
 
         let passing = passing.replacing(&refusing);
-        assert_eq!(passing.check(&key(5)), KeyCheck::RejectInactive);
+        assert_eq!(passing.check(&claim(&key(5))), KeyCheck::RejectInactive);
         assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 2, expired: 1 });
         assert_eq!(refusing.stats(), passing.stats());
+    }
+
+    /// Without it, such a client is counted as unknown in every suite, in every state.
+    #[test]
+    fn a_client_that_must_use_its_pre_shared_key_is_unknown_without() {
+        let status = |state| ClientStatus { name: "a".into(), state, expires: None, requires_psk: true };
+        let snapshot = snapshot([(1, status(State::Enrolled)), (2, status(State::Suspended))]);
+        let suites = [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv, Suite::XWingAes256GcmSiv];
+        for unknown_clients in [UnknownClients::Refuse, UnknownClients::Allow] {
+            let policy = AccessPolicy::new(Arc::clone(&snapshot), unknown_clients);
+            assert_eq!(policy.allows_unknown_clients(), unknown_clients == UnknownClients::Allow);
+            for (client, suite) in [1, 2].into_iter().flat_map(|client| suites.map(|suite| (client, suite))) {
+                let verdict = policy.check(&ClientClaim::new(&key(client), suite, 0, false));
+                assert_eq!(verdict, KeyCheck::RejectUnknown, "{client} {suite:?}");
+            }
+            assert_eq!(policy.stats(), AccessStats { unknown: 6, ..AccessStats::default() });
+            let refused = policy.refused().report(Timestamp::now(), |_| None).clients;
+            assert!(refused.len() == 2 && refused.iter().all(|client| client.cause == RefusedCause::Unknown));
+
+            let with_psk = |client| policy.check(&ClientClaim::new(&key(client), suites[1], 0, true));
+            assert!(matches!(with_psk(1), KeyCheck::Accept | KeyCheck::Validate));
+            assert_eq!(with_psk(2), KeyCheck::RejectInactive);
+            assert_eq!(policy.stats(), AccessStats { unknown: 6, suspended: 1, ..AccessStats::default() });
+        }
     }
 }

@@ -29,6 +29,10 @@ named_enum! {
         Revoked => "revoked",
         /// A client's name, labels or expiry were changed.
         Changed => "changed",
+        /// A client must use its pre-shared key from now on.
+        PskRequired => "psk_required",
+        /// A client need not use its pre-shared key any more.
+        PskOptional => "psk_optional",
         /// A client was removed.
         Removed => "removed",
         /// A token was made.

@@ -39,11 +39,12 @@ const HEADER: &str = "# One client a line: its key and its name.\n";
 /// ```
 ///
 /// A line has a key (64 hexadecimal digits) and a name, and then, in any order, `state=suspended`
-/// or `state=revoked`, `created=`, `changed=` and `expires=` with times, and any number of
-/// `label:NAME=VALUE`. A value with white space in it, an empty one, and one that begins with a
-/// quotation mark stand in quotation marks, in which `\"` and `\\` stand for these characters.
-/// Blank lines and lines that begin with `#` stay as they are when the store changes another line.
-/// A line without times gets the times of the file.
+/// or `state=revoked`, `psk=required` for a client that must use its pre-shared key, `created=`,
+/// `changed=` and `expires=` with times, and any number of `label:NAME=VALUE`. A value with white
+/// space in it, an empty one, and one that begins with a quotation mark stand in quotation marks,
+/// in which `\"` and `\\` stand for these characters. Blank lines and lines that begin with `#`
+/// stay as they are when the store changes another line. A line without times gets the times of the
+/// file.
 ///
 /// The file is checked before each call. A change takes effect when the contents have been stable
 /// for a tenth of a second, so that a half-written file is not used. An invalid file is refused as
@@ -294,6 +295,7 @@ fn identities(candidate: &Candidate, known: &Table) -> Result<Vec<Identity>, Err
             created: parsed.created.or_else(|| before.map(|before| before.created)).unwrap_or(modified),
             changed: modified,
             expires: parsed.expires,
+            requires_psk: parsed.requires_psk,
         };
         match (parsed.changed, before) {
             (Some(changed), _) => identity.changed = changed,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
 use crate::{ChangeReceiver, Changes, Error, IdentitySnapshot, IdentityStore, Revision};
@@ -102,6 +102,19 @@ impl Drop for Follower {
     }
 }
 
+/// Applies changes to a snapshot: on a thread of its own where it has to compute.
+async fn change(snapshot: &Arc<IdentitySnapshot>, change: impl FnOnce(&IdentitySnapshot) + Send + 'static) {
+    if snapshot.has_secrets() {
+        let snapshot = Arc::clone(snapshot);
+        if let Err(error) = spawn_blocking(move || change(&snapshot)).await {
+            // Nothing may count as read that was not applied.
+            std::panic::resume_unwind(Box::new(error));
+        }
+    } else {
+        change(snapshot);
+    }
+}
+
 async fn follow(
     store: Arc<dyn IdentityStore>,
     snapshot: Arc<IdentitySnapshot>,
@@ -145,7 +158,7 @@ struct Position {
 }
 
 impl Position {
-    async fn catch_up(&mut self, store: &dyn IdentityStore, snapshot: &IdentitySnapshot) -> Result<(), Error> {
+    async fn catch_up(&mut self, store: &dyn IdentityStore, snapshot: &Arc<IdentitySnapshot>) -> Result<(), Error> {
         let mut changes = store.changes(self.revision, PAGE_LEN).await?;
         if changes.store != self.store || changes.latest < self.revision {
             if !self.store.is_empty() {
@@ -155,7 +168,8 @@ impl Position {
         }
         while let Some(last) = changes.changes.last() {
             let last = last.revision;
-            snapshot.apply(&changes.changes);
+            let page = changes.changes;
+            change(snapshot, move |snapshot| snapshot.apply(&page)).await;
             self.revision = last;
             if last >= changes.latest {
                 break;
@@ -166,7 +180,7 @@ impl Position {
     }
 
     /// Reads the store from its beginning. Until that is done, the snapshot stays what it was.
-    async fn read_all(&mut self, store: &dyn IdentityStore, snapshot: &IdentitySnapshot) -> Result<(), Error> {
+    async fn read_all(&mut self, store: &dyn IdentityStore, snapshot: &Arc<IdentitySnapshot>) -> Result<(), Error> {
         let (table, mut revision, mut waiting) = (snapshot.empty_table(), Revision(0), Vec::new());
         loop {
             let Changes { store: name, changes, latest } = store.changes(revision, PAGE_LEN).await?;
@@ -176,11 +190,11 @@ impl Position {
             waiting.extend(changes);
             // A growing table is copied now and then, not with every page.
             if is_last || waiting.len() > table.len() / 4 {
-                table.apply(&waiting);
+                table.apply(&waiting, None);
                 waiting.clear();
             }
             if is_last {
-                snapshot.replace(table);
+                change(snapshot, |snapshot| snapshot.replace(table)).await;
                 *self = Self { store: name, revision };
                 return Ok(());
             }

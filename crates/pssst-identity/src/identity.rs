@@ -29,7 +29,7 @@ impl FromStr for State {
 /// A client, as a store knows it. Times have milliseconds.
 ///
 /// For serde it is a map with these names: the key as 64 hexadecimal digits, times as RFC 3339 has
-/// them, and nothing for a client that never expires.
+/// them, and nothing for a client that never expires or need not use a pre-shared key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Identity {
@@ -50,6 +50,15 @@ pub struct Identity {
     /// Time from which on it is refused, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// Whether it must use its pre-shared key: a request without is handled like that of an unknown
+    /// client.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub requires_psk: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Identity {
@@ -67,7 +76,12 @@ impl Identity {
 
     /// Returns the part that servers need.
     pub(crate) fn status(&self) -> ClientStatus {
-        ClientStatus { name: self.name.clone(), state: self.state, expires: self.expires }
+        ClientStatus {
+            name: self.name.clone(),
+            state: self.state,
+            expires: self.expires,
+            requires_psk: self.requires_psk,
+        }
     }
 
     /// Applies an update.
@@ -89,6 +103,7 @@ impl Identity {
         self.name = update.name.unwrap_or_else(|| std::mem::take(&mut self.name));
         self.labels = update.labels.unwrap_or_else(|| std::mem::take(&mut self.labels));
         self.expires = update.expires.unwrap_or(self.expires).map(to_milliseconds);
+        self.requires_psk = update.requires_psk.unwrap_or(self.requires_psk);
         self.changed = to_milliseconds(now);
         Ok(())
     }
@@ -112,10 +127,12 @@ pub struct NewIdentity {
     pub(crate) state: State,
     pub(crate) created: Option<Timestamp>,
     pub(crate) expires: Option<Timestamp>,
+    pub(crate) requires_psk: bool,
 }
 
 impl NewIdentity {
-    /// Returns an enrolled client with this key and name, without labels, that never expires.
+    /// Returns an enrolled client with this key and name, without labels, that never expires and
+    /// need not use a pre-shared key.
     ///
     /// # Errors
     /// [`Error::Key`] for a key that is an alias, not canonical or of low order
@@ -124,7 +141,8 @@ impl NewIdentity {
         let name = name.into();
         key.validate().map_err(Error::Key)?;
         check_name(&name)?;
-        Ok(Self { key, name, labels: Labels::new(), state: State::Enrolled, created: None, expires: None })
+        let (labels, state) = (Labels::new(), State::Enrolled);
+        Ok(Self { key, name, labels, state, created: None, expires: None, requires_psk: false })
     }
 
     /// Returns the identity with one more label.
@@ -158,6 +176,12 @@ impl NewIdentity {
         Self { expires: expires.into(), ..self }
     }
 
+    /// Returns the identity of a client that must use its pre-shared key, or need not.
+    #[must_use]
+    pub fn with_requires_psk(self, requires_psk: bool) -> Self {
+        Self { requires_psk, ..self }
+    }
+
     /// Returns the identity with the time when it was enrolled: for clients that are moved from
     /// another store.
     #[must_use]
@@ -180,8 +204,9 @@ impl NewIdentity {
     /// # Errors
     /// The errors of [`NewIdentity::new`] and [`NewIdentity::with_labels`].
     pub fn from_identity(identity: Identity) -> Result<Self, Error> {
-        let Identity { key, name, labels, state, created, expires, .. } = identity;
-        Ok(Self::new(key, name)?.with_labels(labels)?.with_state(state).with_expiry(expires).with_created(created))
+        let Identity { key, name, labels, state, created, expires, requires_psk, changed: _ } = identity;
+        let new = Self::new(key, name)?.with_labels(labels)?.with_state(state).with_expiry(expires);
+        Ok(new.with_created(created).with_requires_psk(requires_psk))
     }
 
     pub(crate) fn into_identity(self, now: Timestamp) -> Identity {
@@ -193,6 +218,7 @@ impl NewIdentity {
             created: to_milliseconds(self.created.unwrap_or(now)),
             changed: to_milliseconds(now),
             expires: self.expires.map(to_milliseconds),
+            requires_psk: self.requires_psk,
         }
     }
 }
@@ -209,12 +235,20 @@ pub struct Update {
     pub labels: Option<Labels>,
     /// The new time of expiry; `Some(None)` for never.
     pub expires: Option<Option<Timestamp>>,
+    /// Whether the client must use its pre-shared key from now on. Set it once the client has the
+    /// key.
+    pub requires_psk: Option<bool>,
 }
 
 impl Update {
     /// Changes the state only.
     pub fn state(state: State) -> Self {
         Self { state: Some(state), ..Self::default() }
+    }
+
+    /// Changes only whether the client must use its pre-shared key.
+    pub fn requires_psk(requires_psk: bool) -> Self {
+        Self { requires_psk: Some(requires_psk), ..Self::default() }
     }
 }
 
@@ -228,6 +262,8 @@ pub struct ClientStatus {
     pub state: State,
     /// Time from which on it is refused, if there is one. Servers compare whole seconds.
     pub expires: Option<Timestamp>,
+    /// Whether it must use its pre-shared key.
+    pub requires_psk: bool,
 }
 
 /// Stores keep milliseconds.

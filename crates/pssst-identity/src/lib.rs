@@ -47,6 +47,8 @@ mod identity;
 mod memory;
 mod open;
 mod refused;
+mod sample;
+mod shared_secrets;
 mod snapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
@@ -67,6 +69,8 @@ pub use memory::MemoryStore;
 pub use open::{check_location, open, open_existing};
 pub use pssst;
 pub use refused::{RefusedCause, RefusedClient, RefusedClients, RefusedReport};
+pub use sample::PacketSample;
+pub use shared_secrets::SharedSecrets;
 pub use snapshot::IdentitySnapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;

@@ -4,23 +4,35 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use pssst::PublicKey;
+use pssst::{KEY_LEN, PublicKey};
 use pssst_support::sync::lock;
+use zeroize::Zeroizing;
 
 use crate::{Change, ClientStatus};
-use authorization::Authorization;
+pub(crate) use authorization::Authorization;
+pub(crate) use fill::FillPosition;
+use row::Row;
+pub(crate) use secrets::Secrets;
 use shard::Shard;
+use writer::Writer;
 
 mod authorization;
+mod fill;
 mod names;
+mod row;
+mod secrets;
 mod shard;
+mod writer;
 
 /// 64 shards: few enough to stay in the fastest cache, many enough that making room in one of them
 /// is quickly done.
 const SHARD_BITS: u32 = 6;
+/// New clients whose secrets are computed before they become visible together.
+const PIECE: usize = 1024;
 
 /// The clients of a store, in memory.
 ///
@@ -38,13 +50,13 @@ const SHARD_BITS: u32 = 6;
 pub struct IdentitySnapshot {
     table: Table,
     /// Writers take turns.
-    writing: Mutex<()>,
+    writing: Mutex<Writer>,
 }
 
 impl IdentitySnapshot {
     /// Returns a snapshot without clients.
     pub fn new() -> Self {
-        Self { table: Table::new(RandomState::new()), writing: Mutex::new(()) }
+        Self { table: Table::new(RandomState::new()), writing: Mutex::default() }
     }
 
     /// Returns the status of the client with exactly this key.
@@ -59,10 +71,57 @@ impl IdentitySnapshot {
         shard.load().authorization(key, hash)
     }
 
+    /// Looks up the authorization of a client and what it shares with one of the server's keys, for
+    /// the packet path, before any proof. It takes no lock, allocates nothing and remembers
+    /// nothing. The secret is zero where there is none.
+    ///
+    /// For a key that is not there, it reads some row too, so that both take about as long.
+    pub(crate) fn shared_secret(
+        &self,
+        key: &PublicKey,
+        secrets: &Secrets,
+        key_index: usize,
+    ) -> Option<(Authorization, Zeroizing<[u8; KEY_LEN]>)> {
+        let (cell, hash) = self.table.shard(key);
+        loop {
+            let shard = cell.load();
+            let found = shard.read_row(key, hash, |row| secrets.read(row, key_index));
+            // In a shard that was replaced, tags stay as they were.
+            if !Arc::ptr_eq(&shard, &cell.load()) {
+                continue;
+            }
+            if found.is_none() {
+                black_box(secrets.read_any(hash, key_index));
+            }
+            return found;
+        }
+    }
+
     /// Applies these changes in their order. When this returns, every thread sees them.
+    ///
+    /// With [`SharedSecrets`](crate::SharedSecrets) over this snapshot, it computes those of new
+    /// clients first, some microseconds for each client and server key: do not call it on a task
+    /// of an asynchronous runtime then.
     pub fn apply(&self, changes: &[Change]) {
-        let _one_at_a_time = lock(&self.writing);
-        self.table.apply(changes);
+        let writer = &mut *lock(&self.writing);
+        if !writer.has_secrets() {
+            self.table.apply(changes, Some(writer));
+            return;
+        }
+        // The latest change of each. What needs no computation comes first: a revocation waits for
+        // no new client.
+        let latest: HashMap<_, _> = changes.iter().map(|change| (&change.key, change)).collect();
+        let is_new = |change: &&Change| change.status.is_some() && self.table.row(&change.key).is_none();
+        let (new, old): (Vec<_>, Vec<_>) = latest.into_values().partition(is_new);
+        self.table.apply(old, Some(writer));
+        for new in new.chunks(PIECE) {
+            self.table.apply(new.iter().copied(), Some(writer));
+        }
+    }
+
+    /// Returns whether there are secrets over this snapshot, so that writers compute.
+    pub(crate) fn has_secrets(&self) -> bool {
+        lock(&self.writing).has_secrets()
     }
 
     /// Returns an empty table, to fill for [`IdentitySnapshot::replace`].
@@ -73,10 +132,26 @@ impl IdentitySnapshot {
     /// Forgets every client, and takes these over instead: each key is seen as it was or as it is
     /// now, and never missed.
     pub(crate) fn replace(&self, table: Table) {
-        let _one_at_a_time = lock(&self.writing);
+        let writer = &mut *lock(&self.writing);
+        // Clients that stay keep their rows, and what is in them.
+        let mut new = Vec::new();
+        for shard in &table.shards {
+            shard.load().assign_rows(|key| {
+                self.table.row(&key).unwrap_or_else(|| {
+                    let row = writer.take_row();
+                    new.push((key, row));
+                    row
+                })
+            });
+        }
+        writer.fill(&new);
+        let old = self.table.shards.iter().map(ArcSwap::load_full);
+        let clients = old.flat_map(|shard| (0..shard.slots()).filter_map(move |place| shard.key_and_row(place)));
+        let gone = clients.filter(|(key, _)| table.row(key).is_none()).map(|(_, row)| row).collect();
         for (shard, replacement) in self.table.shards.iter().zip(table.shards) {
             shard.store(replacement.into_inner());
         }
+        writer.give_back(gone);
     }
 
     /// Clients in it, in every state.
@@ -107,6 +182,9 @@ impl fmt::Debug for IdentitySnapshot {
     }
 }
 
+/// The latest change of each client: its status and its row, or that it was removed.
+type Latest<'c> = HashMap<&'c PublicKey, Option<(&'c ClientStatus, Row)>>;
+
 /// All shards, and the hash that assigns keys to them: so that an attacker cannot choose keys that
 /// collide.
 pub(crate) struct Table {
@@ -130,19 +208,44 @@ impl Table {
         self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
-    pub(crate) fn apply(&self, changes: &[Change]) {
-        let mut by_shard: HashMap<usize, HashMap<&PublicKey, Option<&ClientStatus>>> = HashMap::new();
+    /// Returns the row of the client with this key, if there is one.
+    fn row(&self, key: &PublicKey) -> Option<Row> {
+        let (shard, hash) = self.shard(key);
+        shard.load().row(key, hash)
+    }
+
+    /// Applies changes. The writer gives rows; without one, clients have none until the table takes
+    /// another's place.
+    pub(crate) fn apply<'c>(&self, changes: impl IntoIterator<Item = &'c Change>, mut writer: Option<&mut Writer>) {
+        let mut by_shard: HashMap<usize, Latest<'_>> = HashMap::new();
         for change in changes {
             let place = shard_place(self.hasher.hash_one(change.key.as_bytes()));
-            by_shard.entry(place).or_default().insert(&change.key, change.status.as_ref());
+            let status = change.status.as_ref().map(|status| (status, Row::NONE));
+            by_shard.entry(place).or_default().insert(&change.key, status);
         }
         let hash = |key: &PublicKey| self.hasher.hash_one(key.as_bytes());
+        if let Some(writer) = &mut writer {
+            let mut new = Vec::new();
+            for (key, client) in by_shard.values_mut().flatten() {
+                let Some((_, row)) = client else { continue };
+                *row = self.row(key).unwrap_or_else(|| {
+                    let row = writer.take_row();
+                    new.push((**key, row));
+                    row
+                });
+            }
+            // Before anyone can see them.
+            writer.fill(&new);
+        }
         for (place, changes) in by_shard {
             let shard = &self.shards[place];
             if let Some(grown) = shard.load().grown(changes.keys().copied(), hash) {
                 shard.store(Arc::new(grown));
             }
-            shard.load().set(changes.into_iter(), hash);
+            let removed = shard.load().set(changes.into_iter(), hash);
+            if let Some(writer) = &mut writer {
+                writer.give_back(removed);
+            }
         }
     }
 }
@@ -159,6 +262,7 @@ mod tests {
 
     use jiff::Timestamp;
     use proptest::prelude::*;
+    use pssst::SecretKey;
 
     use super::*;
     use crate::Revision;
@@ -175,7 +279,8 @@ mod tests {
     }
 
     fn status(name: &str, state: State, expires: Option<i64>) -> ClientStatus {
-        ClientStatus { name: name.into(), state, expires: expires.map(|at| Timestamp::from_second(at).unwrap()) }
+        let expires = expires.map(|at| Timestamp::from_second(at).unwrap());
+        ClientStatus { name: name.into(), state, expires, requires_psk: name.len().is_multiple_of(2) }
     }
 
     fn any_status() -> impl Strategy<Value = Option<ClientStatus>> {
@@ -204,7 +309,9 @@ mod tests {
                 for number in 0..300 {
                     let known = snapshot.get(&key(number));
                     let authorization = snapshot.authorization(&key(number));
-                    prop_assert_eq!(authorization.map(|known| known.state), known.as_ref().map(|known| known.state));
+                    let decides = |known: &ClientStatus| (known.state, known.requires_psk);
+                    let authorization = authorization.map(|known| (known.state, known.requires_psk));
+                    prop_assert_eq!(authorization, known.as_ref().map(decides));
                     prop_assert_eq!(known.as_ref(), map.get(&key(number)));
                 }
             }
@@ -283,5 +390,33 @@ mod tests {
         snapshot.apply(&clients);
         let bytes = snapshot.memory() - IdentitySnapshot::new().memory();
         assert!((57 * 1_000_000..59 * 1_000_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn secrets_of_removed_clients_are_wiped() {
+        let snapshot = IdentitySnapshot::new();
+        let secrets = Arc::new(Secrets::new(SecretKey::from_bytes([1; 32]).into()));
+        snapshot.add_secrets(&secrets);
+        let one = status("one", State::Enrolled, None);
+        let add = |numbers: std::ops::Range<u64>| {
+            snapshot.apply(&numbers.map(|number| change(number, Some(one.clone()))).collect::<Vec<_>>());
+        };
+        let row = |number| snapshot.table.row(&key(number)).unwrap();
+        add(2..10);
+        let rows: Vec<_> = (2..10).map(row).collect();
+        assert!(rows.iter().all(|row| secrets.is_filled(*row)));
+
+        snapshot.apply(&[change(3, None)]);
+        assert!(!secrets.is_filled(rows[1]) && secrets.is_filled(rows[2]));
+        let table = snapshot.empty_table();
+        table.apply(&[change(4, Some(one.clone())), change(20, Some(one.clone()))], None);
+        snapshot.replace(table);
+        // The one that stays, and the new one in the first row that was free.
+        assert_eq!((row(4), row(20)), (rows[2], rows[1]));
+        let filled: Vec<_> = (0..8).filter(|place| secrets.is_filled(rows[*place])).collect();
+        assert_eq!(filled, [1, 2]);
+        // Rows are used again.
+        add(30..38);
+        assert_eq!(lock(&snapshot.writing).rows(), 10);
     }
 }

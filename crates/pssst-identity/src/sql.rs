@@ -131,12 +131,41 @@ impl SqlStore {
     /// # Errors
     /// Every [`EnrollError`].
     pub async fn enroll(&self, token: &Token, key: &PublicKey, name: Option<&str>) -> Result<Identity, EnrollError> {
+        self.enroll_with(token, key, name, false).await
+    }
+
+    /// Enrols a key with a token as [`enroll`](Self::enroll) does: the key of a client that gets a
+    /// pre-shared key along with it, and must use that from its first request on.
+    ///
+    /// A repeated enrolment stores nothing either: look at [`Identity::requires_psk`] to see
+    /// whether the client must use its pre-shared key.
+    ///
+    /// # Errors
+    /// Every [`EnrollError`].
+    pub async fn enroll_requiring_psk(
+        &self,
+        token: &Token,
+        key: &PublicKey,
+        name: Option<&str>,
+    ) -> Result<Identity, EnrollError> {
+        self.enroll_with(token, key, name, true).await
+    }
+
+    async fn enroll_with(
+        &self,
+        token: &Token,
+        key: &PublicKey,
+        name: Option<&str>,
+        requires_psk: bool,
+    ) -> Result<Identity, EnrollError> {
         // A device with a bad token must not hold up those that write.
         let seen = self.database.read(async |connection| tokens::examine(connection, token, key, now()).await).await?;
         if let tokens::Examined::Repeated(identity) = seen {
             return Ok(*identity);
         }
-        self.database.write(&self.actor, 0, async |write| tokens::enroll(write, token, key, name).await).await
+        self.database
+            .write(&self.actor, 0, async |write| tokens::enroll(write, token, key, name, requires_psk).await)
+            .await
     }
 
     /// Returns the clients that servers have refused and that are not served since, those seen last

@@ -27,6 +27,7 @@ pub(crate) trait KeyAgreement {
 }
 
 /// A secret X25519 key with its public key.
+#[derive(Clone)]
 pub(crate) struct X25519Key {
     secret: SecretKey,
     pub(crate) public: PublicKey,

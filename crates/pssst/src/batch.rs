@@ -22,11 +22,20 @@ impl Products {
 
     /// `x25519(scalars[i], points[i])`
     pub(crate) fn of_pairs(&mut self, x25519: X25519, scalars: &[[u8; 32]], points: &[[u8; 32]]) -> &[Product] {
+        #[cfg(test)]
+        crate::work::add(|work| work.multiplications += points.len());
         let products = self.0.get_mut(..points.len()).unwrap_or_default();
         let outcome = x25519.multiply_pairs(scalars, points, products);
         debug_assert_eq!(outcome, Ok(()), "a batch of {}", points.len());
         products
     }
+}
+
+/// `x25519(scalar, point)`
+pub(crate) fn of_pair(x25519: X25519, scalar: &[u8; 32], point: &[u8; 32]) -> Product {
+    #[cfg(test)]
+    crate::work::add(|work| work.multiplications += 1);
+    x25519.multiply(scalar, point)
 }
 
 /// Number of multiples of the base point above which eight AVX-512 lanes are faster than single

@@ -203,6 +203,8 @@ pub enum Error {
     /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that
     /// is not used any more.
     KeyringFull,
+    /// A keyring has no key at this place, or there are not as many results as inputs.
+    OutOfRange,
     /// The random number generator failed. Nothing was sealed. Try again, and check the system if
     /// the error persists.
     RandomnessUnavailable,
@@ -226,6 +228,7 @@ impl fmt::Display for Error {
             Self::UnsupportedOption => f.write_str("the client's suite and its options or keys do not go together"),
             Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the expected kind"),
             Self::KeyringFull => f.write_str("keyring is full"),
+            Self::OutOfRange => f.write_str("no key at this place, or not as many results as inputs"),
             Self::RandomnessUnavailable => f.write_str("random number generator failed"),
         }
     }
@@ -280,6 +283,7 @@ mod tests {
             (Error::UnsupportedOption, "the client's suite and its options or keys do not go together"),
             (Error::InvalidKey, "neither 64 hexadecimal digits nor a PEM key of the expected kind"),
             (Error::KeyringFull, "keyring is full"),
+            (Error::OutOfRange, "no key at this place, or not as many results as inputs"),
             (Error::RandomnessUnavailable, "random number generator failed"),
         ] {
             assert_eq!(error.to_string(), text);

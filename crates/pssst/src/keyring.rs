@@ -1,8 +1,11 @@
 //! A server's secret keys.
 
+use x25519_batch::{Product, X25519};
+
 #[cfg(feature = "pq")]
 use crate::XWingSecretKey;
 use crate::agreement::{KeyAgreement, X25519Key};
+use crate::batch::BATCH_LEN;
 #[cfg(feature = "pq")]
 use crate::xwing::XWingKey;
 use crate::{Error, PublicKey, SecretKey, ServerKey, Suite};
@@ -37,6 +40,7 @@ use crate::{Error, PublicKey, SecretKey, ServerKey, Suite};
 /// # assert_eq!((server.keyring().public_keys().count(), Arc::strong_count(&server)), (1, 1));
 /// # Ok::<(), pssst::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Keyring {
     keys: [Option<X25519Key>; Self::CAPACITY],
     #[cfg(feature = "pq")]
@@ -101,6 +105,56 @@ impl Keyring {
     /// Returns the public X25519 keys, in the order in which the secret keys are tried.
     pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.iter().map(|key| &key.public)
+    }
+
+    /// Computes what clients share with one of the server's keys, `x25519(s, C)` for each client
+    /// key C: for a table of secrets that are computed ahead of time
+    /// ([`ClientCheck::look_up`](crate::ClientCheck::look_up)).
+    ///
+    /// `server_key_index` is the key's place among [`Keyring::server_keys`], as
+    /// [`ClientClaim::server_key_index`](crate::ClientClaim::server_key_index) has it. A client key
+    /// of low order gives zero. Many clients at once cost less each, best in multiples of
+    /// [`BATCH_LEN`](crate::BATCH_LEN).
+    ///
+    /// **Each of these secrets is as good as the client's secret key towards this server.** Keep
+    /// them like the server's own key: in memory that is wiped and not written to a disk.
+    ///
+    /// ```
+    /// use pssst::{Keyring, Product, SecretKey, SysRng};
+    ///
+    /// let (server, client) = (SecretKey::generate(&mut SysRng)?, SecretKey::generate(&mut SysRng)?);
+    /// let keyring = Keyring::new(server.clone());
+    /// let mut secrets = [Product::default()];
+    /// keyring.shared_secrets(0, &[client.public_key()], &mut secrets)?;
+    ///
+    /// // The client computes the same.
+    /// let mut own = [Product::default()];
+    /// Keyring::new(client).shared_secrets(0, &[server.public_key()], &mut own)?;
+    /// assert_eq!(secrets[0].as_bytes(), own[0].as_bytes());
+    /// # Ok::<(), pssst::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] when the keyring has no key at this place, or when there are not as
+    /// many secrets as client keys. Nothing is computed then.
+    pub fn shared_secrets(
+        &self,
+        server_key_index: usize,
+        client_keys: &[PublicKey],
+        secrets: &mut [Product],
+    ) -> Result<(), Error> {
+        let key = self.key_at(server_key_index).filter(|_| client_keys.len() == secrets.len());
+        let scalar = key.ok_or(Error::OutOfRange)?.scalar();
+        let x25519 = X25519::new();
+        let mut points = [[0; 32]; BATCH_LEN];
+        for (client_keys, secrets) in client_keys.chunks(BATCH_LEN).zip(secrets.chunks_mut(BATCH_LEN)) {
+            for (point, client_key) in points.iter_mut().zip(client_keys) {
+                *point = *client_key.as_bytes();
+            }
+            let points = points.get(..client_keys.len()).unwrap_or_default();
+            x25519.multiply_points(scalar, points, secrets).map_err(|_| Error::OutOfRange)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &X25519Key> {

@@ -143,5 +143,7 @@ mod server_key;
 mod suite;
 #[cfg(feature = "serde")]
 mod text;
+#[cfg(test)]
+mod work;
 #[cfg(feature = "pq")]
 mod xwing;

@@ -50,6 +50,8 @@ impl PskMaster {
 
     /// Returns the pre-shared key of a client, `HMAC-SHA256(master, "PSSSTv2 psk" ‖ C)`.
     pub fn psk(&self, client_key: &PublicKey) -> PreSharedKey {
+        #[cfg(test)]
+        crate::work::add(|work| work.psks += 1);
         PreSharedKey(self.mac(&[b"PSSSTv2 psk", client_key.as_bytes()]))
     }
 

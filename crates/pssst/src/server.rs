@@ -12,6 +12,8 @@ use crate::{PskMaster, SecretKey, SuiteSet};
 
 mod batch;
 mod client_check;
+#[cfg(test)]
+mod observer;
 mod open;
 mod options;
 mod recorded;

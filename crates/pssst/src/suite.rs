@@ -155,6 +155,8 @@ impl Suite {
         body: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), Refusal> {
+        #[cfg(test)]
+        crate::work::add(|work| work.openings += 1);
         match self {
             Self::X25519AesGcm128 => open::<first::Aes128Gcm>(secret, direction, header, body, tag),
             _ => open::<second::Aes256GcmSiv>(secret, direction, header, body, tag),

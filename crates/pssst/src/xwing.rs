@@ -156,6 +156,7 @@ impl fmt::Debug for XWingPublicKey {
 }
 
 /// A secret key, expanded once, with its public key.
+#[derive(Clone)]
 pub(crate) struct XWingKey {
     x25519: SecretKey,
     kem: DecapsulationKey,
@@ -191,6 +192,8 @@ impl KeyAgreement for XWingKey {
         exchange_value: &[u8; EXCHANGE_VALUE_LEN],
         ciphertext: Option<&[u8; CIPHERTEXT_LEN]>,
     ) -> Zeroizing<[u8; 32]> {
+        #[cfg(test)]
+        crate::work::add(|work| work.decapsulations += 1);
         let secret = self.kem.decapsulate(ciphertext.unwrap_or(&[0; CIPHERTEXT_LEN]));
         combine(&secret, zx, exchange_value, &self.public.x25519_part())
     }

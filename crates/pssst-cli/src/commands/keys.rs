@@ -16,6 +16,7 @@ use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, failure, of_file};
 use pssst_service::runtime;
+use pssst_service::stderr::notice;
 
 /// Manage the key schedule of a pool of servers: create, show and rotate it, or fetch the current
 /// key from a directory.
@@ -218,12 +219,12 @@ fn init(args: &Init) -> Result<(), Failure> {
     print(&generated, master)
 }
 
-/// Prints the public keys, a line each, and the master's name.
+/// Prints the public keys, a line each, and beside them the master's name.
 fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
-    let mut text: String = keys.iter().map(|key| format!("{}\n", key.label())).collect();
     if let Some(master) = master {
-        text.extend([format!("master {}\n", MasterId::from(master))]);
+        notice(format_args!("master of pre-shared keys: {}", MasterId::from(master)));
     }
+    let text: String = keys.iter().map(|key| format!("{}\n", key.label())).collect();
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 

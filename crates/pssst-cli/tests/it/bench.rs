@@ -89,7 +89,7 @@ fn a_closed_loop_loses_nothing_and_measures_over_ipv4_and_ipv6() {
         let zero = ["lost", "refused", "duplicates", "unmatched_replies", "junk", "unsent", "network_errors"]
             .map(|name| (name, 0));
         assert_counts(&report, &zero);
-        assert_counts(&report, &[("concurrency", 4), ("sockets", 4), ("size", 32), ("suite", 0xf001)]);
+        assert_counts(&report, &[("concurrency", 4), ("sockets", 4), ("size", 32), ("suite", 0xf002)]);
         let latency = ["p50", "p90", "p99", "p999", "max"].map(|name| number(&report, &format!("latency_us/{name}")));
         assert!(latency[0] > 0.0 && latency.is_sorted(), "{report}");
     }
@@ -100,8 +100,8 @@ fn every_size_and_suite_is_answered() {
     let server = serve("127.0.0.1:0", echo);
     for options in [
         ["--size", "0", "--suite", "1"],
-        ["--size", "1", "--suite", "f001"],
-        ["--size", "1400", "--suite", "f001"],
+        ["--size", "1", "--suite", "f002"],
+        ["--size", "1400", "--suite", "f002"],
         ["--size", "65455", "--suite", "1"],
     ] {
         let report = measure(server, &[&options[..], &["--concurrency", "2"]].concat());
@@ -149,7 +149,7 @@ fn authenticated_requests_are_mixed_in() {
 fn junk_comes_besides_the_requests_and_is_never_answered() {
     /// Complains about what has the requests' header and length, and cannot be opened.
     fn complain(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
-        let looks_right = packet.len() == 52 + 100 && packet[..4] == [0, 0, 0xf0, 1];
+        let looks_right = packet.len() == 52 + 100 && packet[..4] == [0, 0, 0xf0, 2];
         match server.open_request(packet) {
             Err(pssst::Refusal::DecryptFailed) if looks_right => vec![b"junk".to_vec()],
             Err(_) => Vec::new(),
@@ -172,8 +172,8 @@ fn forged_repeated_and_stray_packets_are_told_apart_and_change_nothing() {
     fn noisy(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
         let reply = echo(server, packet).remove(0);
         let (mut forged, mut foreign) = (reply.clone(), reply.clone());
-        forged[60] ^= 1;
-        foreign[20] ^= 1;
+        forged[20] ^= 1;
+        foreign[4] ^= 1;
         vec![forged, foreign, reply.clone(), reply]
     }
     let report = measure(serve("127.0.0.1:0", noisy), &["--rate", "100"]);
@@ -188,7 +188,7 @@ fn forged_repeated_and_stray_packets_are_told_apart_and_change_nothing() {
 fn without_a_reply_it_fails() {
     fn wrong(server: &Server, packet: &mut [u8]) -> Vec<Vec<u8>> {
         let mut reply = echo(server, packet).remove(0);
-        reply[60] ^= 1;
+        reply[20] ^= 1;
         vec![reply]
     }
     let servers: [(Behaviour, &[&str], &str); 2] = [
@@ -200,7 +200,7 @@ fn without_a_reply_it_fails() {
         let output = bench(serve("127.0.0.1:0", behaviour), &[&options, mode].concat());
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b""[..]), "{stderr}");
-        assert!(stderr.contains(&format!("requests of suite 0xf001 (4 requests, {counts}")), "{stderr}");
+        assert!(stderr.contains(&format!("requests of suite 0xf002 (4 requests, {counts}")), "{stderr}");
         assert!(stderr.contains("a server does not answer what it refuses"), "{stderr}");
     }
 }

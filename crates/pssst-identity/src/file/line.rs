@@ -1,6 +1,7 @@
 //! A line of the file: `KEY NAME OPTION...`.
 
 use std::collections::btree_map::Entry;
+use std::mem;
 
 use jiff::Timestamp;
 use pssst::PublicKey;
@@ -11,7 +12,9 @@ use crate::{Error, Identity, Labels, State};
 const SPACES: [char; 2] = [' ', '\t'];
 const KEY: Error = Error::Syntax("a key of 64 hexadecimal digits");
 const NAME: Error = Error::Syntax("a name after the key");
-const OPTION: Error = Error::Syntax("state=, created=, changed=, expires= or label:NAME=, each once, and a value");
+const OPTION: Error =
+    Error::Syntax("state=, psk=required, created=, changed=, expires= or label:NAME=, each once, and a value");
+const PSK_REQUIRED: &str = "required";
 const TIME: Error = Error::Syntax("a time like 2026-02-03T04:05:06Z");
 const QUOTATION: Error =
     Error::Syntax(r#"a closing quotation mark, a space after it, and only \" and \\ with a backslash"#);
@@ -26,6 +29,7 @@ pub(super) struct Line {
     pub(super) created: Option<Timestamp>,
     pub(super) changed: Option<Timestamp>,
     pub(super) expires: Option<Timestamp>,
+    pub(super) requires_psk: bool,
 }
 
 /// `None` for a blank line and a comment.
@@ -41,12 +45,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Line>, Error> {
         return Err(NAME);
     }
     check_name(name)?;
-    let (mut state, mut times, mut labels) = (None, [None; 3], Labels::new());
+    let (mut state, mut requires_psk, mut times, mut labels) = (None, false, [None; 3], Labels::new());
     while !rest.is_empty() {
         let (option, value, others) = option(rest)?;
         rest = others;
         let is_repeated = match option {
             "state" => state.replace(value.parse()?).is_some(),
+            "psk" if value == PSK_REQUIRED => mem::replace(&mut requires_psk, true),
             "created" => times[0].replace(time(&value)?).is_some(),
             "changed" => times[1].replace(time(&value)?).is_some(),
             "expires" => times[2].replace(time(&value)?).is_some(),
@@ -72,6 +77,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Line>, Error> {
         created,
         changed,
         expires,
+        requires_psk,
     }))
 }
 
@@ -85,6 +91,9 @@ pub(super) fn print(identity: &Identity) -> String {
     let mut text = format!("{} {}", identity.key, identity.name);
     if identity.state != State::Enrolled {
         option_to(&mut text, "state", identity.state.name());
+    }
+    if identity.requires_psk {
+        option_to(&mut text, "psk", PSK_REQUIRED);
     }
     option_to(&mut text, "created", &identity.created.to_string());
     option_to(&mut text, "changed", &identity.changed.to_string());
@@ -158,6 +167,7 @@ mod tests {
         let line = parse(&format!("\t {HEX}   boiler-7 \r\n")).expect("a line").expect("an identity");
         assert_eq!((line.name.as_str(), line.state, line.labels.len()), ("boiler-7", State::Enrolled, 0));
         assert_eq!((line.created, line.changed, line.expires), (None, None, None));
+        assert!(!line.requires_psk);
         for text in ["", " \t", "#", "  # key name", "\n", "\r\n"] {
             assert_eq!(parse(text).expect("nothing"), None, "{text:?}");
         }
@@ -165,9 +175,9 @@ mod tests {
 
     #[test]
     fn options_are_read_in_any_order() {
-        let options = r#"label:a=b=c  label:q="say \"a\" \\ #" expires=2026-02-03T04:05:06.7890123+01:00 state=revoked label:e="""#;
+        let options = r#"label:a=b=c  label:q="say \"a\" \\ #" expires=2026-02-03T04:05:06.7890123+01:00 psk=required state=revoked label:e="""#;
         let line = parse(&format!("{HEX} \"#= {options}")).expect("a line").expect("an identity");
-        assert_eq!((line.name.as_str(), line.state), ("\"#=", State::Revoked));
+        assert_eq!((line.name.as_str(), line.state, line.requires_psk), ("\"#=", State::Revoked, true));
         let labels = [("a", "b=c"), ("q", r#"say "a" \ #"#), ("e", "")];
         assert_eq!(line.labels, labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         assert_eq!(line.expires.map(|time| time.to_string()).as_deref(), Some("2026-02-03T03:05:06.789Z"));
@@ -184,6 +194,9 @@ mod tests {
             "state",
             "state=",
             "state=revoked state=revoked",
+            "psk=",
+            "psk=optional",
+            "psk=required psk=required",
             "expires=soon",
             "expires=2026-02-03",
             "label:a=b label:a=c",
@@ -215,8 +228,8 @@ mod tests {
         let labels = prop::collection::btree_map(name(), value, 0..5);
         let key = any::<[u8; 32]>().prop_map(PublicKey::from_bytes);
         let state = prop::sample::select(&State::ALL[..]);
-        (key, name(), labels, state, time(), time(), prop::option::of(time())).prop_map(
-            |(key, name, labels, state, created, changed, expires)| Identity {
+        (key, name(), labels, state, time(), time(), prop::option::of(time()), any::<bool>()).prop_map(
+            |(key, name, labels, state, created, changed, expires, requires_psk)| Identity {
                 key,
                 name,
                 labels,
@@ -224,6 +237,7 @@ mod tests {
                 created,
                 changed,
                 expires,
+                requires_psk,
             },
         )
     }
@@ -235,8 +249,9 @@ mod tests {
             prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
             prop_assert_eq!(key_of(&text), Some(identity.key));
             let line = parse(&text).expect("a line").expect("an identity");
-            let Identity { key, name, labels, state, created, changed, expires } = identity;
-            prop_assert_eq!(line, Line { key, name, labels, state, created: Some(created), changed: Some(changed), expires });
+            let Identity { key, name, labels, state, created, changed, expires, requires_psk } = identity;
+            let (created, changed) = (Some(created), Some(changed));
+            prop_assert_eq!(line, Line { key, name, labels, state, created, changed, expires, requires_psk });
         }
 
         #[test]

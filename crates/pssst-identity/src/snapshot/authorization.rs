@@ -10,6 +10,8 @@ pub(crate) struct Authorization {
     pub(crate) state: State,
     /// From when on it is refused, in seconds since 1970.
     pub(crate) expires: Option<u32>,
+    /// Whether it must use its pre-shared key.
+    pub(crate) requires_psk: bool,
 }
 
 impl Authorization {

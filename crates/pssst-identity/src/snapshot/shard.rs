@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use pssst::{KEY_LEN, PublicKey};
 
 use super::authorization::Authorization;
 use super::names::Names;
+use super::row::Row;
 use crate::{ClientStatus, State};
 
 /// Slots that are probed together.
@@ -38,7 +39,13 @@ struct Slot {
     tag: AtomicU64,
 }
 
-/// Marks: the state of a slot in the low 32 bits, and the client's expiry in the high ones.
+/// Tags: the state of a slot in the lowest 3 bits, a bit for a client that must use its pre-shared
+/// key, the client's row, and in the high 32 bits its expiry.
+const STATE: u64 = 0b111;
+const REQUIRES_PSK: u64 = 1 << 3;
+const ROW_SHIFT: u32 = u32::BITS - Row::BITS;
+const EXPIRES_SHIFT: u32 = u32::BITS;
+
 const EMPTY: u64 = 0;
 /// The key is of no client. The slot stays taken: others were put behind it.
 const REMOVED: u64 = 1;
@@ -72,12 +79,41 @@ impl Shard {
         self.find(words(key), hash).and_then(|(_, tag)| authorization(tag))
     }
 
+    /// Returns the client's row, if there is such a client.
+    pub(super) fn row(&self, key: &PublicKey, hash: u64) -> Option<Row> {
+        self.find(words(key), hash).filter(|(_, tag)| is_client(*tag)).map(|(_, tag)| row(tag))
+    }
+
+    /// Reads what is in the client's row, with its authorization: both of one moment, however slow
+    /// the reader is.
+    pub(super) fn read_row<T>(
+        &self,
+        key: &PublicKey,
+        hash: u64,
+        read: impl Fn(Row) -> T,
+    ) -> Option<(Authorization, T)> {
+        loop {
+            let (place, tag) = self.find(words(key), hash)?;
+            let authorization = authorization(tag)?;
+            let value = read(row(tag));
+            // A row is written anew only after its client's tag.
+            fence(Ordering::Acquire);
+            if self.slots[place].tag.load(Ordering::Relaxed) == tag {
+                return Some((authorization, value));
+            }
+        }
+    }
+
     pub(super) fn get(&self, key: &PublicKey, hash: u64) -> Option<ClientStatus> {
         let (place, tag) = self.find(words(key), hash)?;
-        let Authorization { state, expires } = authorization(tag)?;
+        self.status(place, authorization(tag)?)
+    }
+
+    fn status(&self, place: usize, authorization: Authorization) -> Option<ClientStatus> {
+        let Authorization { state, expires, requires_psk } = authorization;
         let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
-        let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
-        Some(ClientStatus { name, state, expires })
+        let name = self.names.get(place / GROUP)?.load().get(place % GROUP).to_owned();
+        Some(ClientStatus { name, state, expires, requires_psk })
     }
 
     /// Returns a larger shard with the same clients, if this one has no room for those of the keys
@@ -96,38 +132,70 @@ impl Shard {
         // little is empty.
         let grown = Self::with_capacity(len + more.max(len / 16).max(4));
         let clients: Vec<_> = (0..self.slots.len()).filter_map(|place| self.client(place)).collect();
-        grown.set(clients.iter().map(|(key, status)| (key, Some(status))), hash);
+        grown.set(clients.iter().map(|(key, status, row)| (key, Some((status, *row)))), hash);
         Some(grown)
     }
 
-    /// Sets clients in place; `None` removes. There must be room for all of them, and only one
-    /// caller at a time.
+    /// Sets clients in place, each with its row; `None` removes. Returns the rows of removed
+    /// clients. There must be room for all of them, and only one caller at a time.
     pub(super) fn set<'c>(
         &self,
-        clients: impl Iterator<Item = (&'c PublicKey, Option<&'c ClientStatus>)>,
+        clients: impl Iterator<Item = (&'c PublicKey, Option<(&'c ClientStatus, Row)>)>,
         hash: impl Fn(&PublicKey) -> u64,
-    ) {
+    ) -> Vec<Row> {
         // A new key is written first, as removed, then its name, then its state.
         let mut names: HashMap<usize, Vec<(usize, &str)>> = HashMap::new();
         let mut tags = Vec::new();
         for (key, status) in clients {
             let found = self.find(words(key), hash(key)).map(|(place, _)| place);
             let Some(place) = found.or_else(|| status.and_then(|_| self.take_slot(key, hash(key)))) else { continue };
-            names.entry(place / GROUP).or_default().push((place % GROUP, status.map_or("", |status| &status.name)));
-            tags.push((place, status.map_or(REMOVED, tag)));
+            names
+                .entry(place / GROUP)
+                .or_default()
+                .push((place % GROUP, status.map_or("", |(status, _)| &status.name)));
+            tags.push((place, status.map_or(REMOVED, |(status, row)| tag(status, row))));
         }
         for (group, changed) in names {
             let names = self.names[group].load().with(GROUP, &changed);
             self.names[group].store(Arc::new(names));
         }
+        let mut removed = Vec::new();
         for (place, tag) in tags {
             let before = self.slots[place].tag.swap(tag, Ordering::AcqRel);
-            match (before > REMOVED, tag > REMOVED) {
-                (false, true) => self.len.fetch_add(1, Ordering::Relaxed),
-                (true, false) => self.len.fetch_sub(1, Ordering::Relaxed),
-                _ => continue,
-            };
+            match (is_client(before), is_client(tag)) {
+                (false, true) => {
+                    self.len.fetch_add(1, Ordering::Relaxed);
+                }
+                (true, false) => {
+                    self.len.fetch_sub(1, Ordering::Relaxed);
+                    removed.push(row(before));
+                }
+                _ => {}
+            }
         }
+        removed
+    }
+
+    /// Gives each client the row that `assign` returns for its key. No reader may know the shard
+    /// yet.
+    pub(super) fn assign_rows(&self, mut assign: impl FnMut(PublicKey) -> Row) {
+        for (place, slot) in self.slots.iter().enumerate() {
+            let tag = slot.tag.load(Ordering::Relaxed);
+            if is_client(tag) {
+                slot.tag.store(with_row(tag, assign(self.key(place))), Ordering::Release);
+            }
+        }
+    }
+
+    /// Returns the number of slots.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns the key and the row of the client in this slot, if there is one.
+    pub(super) fn key_and_row(&self, place: usize) -> Option<(PublicKey, Row)> {
+        let tag = self.slots.get(place)?.tag.load(Ordering::Acquire);
+        is_client(tag).then(|| (self.key(place), row(tag)))
     }
 
     /// Where a key is, and its slot's tag.
@@ -182,19 +250,36 @@ impl Shard {
         ((u64::from(hash as u32) * self.slots.len() as u64) >> 32) as usize
     }
 
-    fn client(&self, place: usize) -> Option<(PublicKey, ClientStatus)> {
+    fn client(&self, place: usize) -> Option<(PublicKey, ClientStatus, Row)> {
+        let tag = self.slots[place].tag.load(Ordering::Relaxed);
+        let status = self.status(place, authorization(tag)?)?;
+        Some((self.key(place), status, row(tag)))
+    }
+
+    /// Returns the key in a slot that is taken.
+    fn key(&self, place: usize) -> PublicKey {
         let mut key = [0; KEY_LEN];
         for (bytes, word) in key.chunks_exact_mut(8).zip(&self.slots[place].key) {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
-        let Authorization { state, expires } = authorization(self.slots[place].tag.load(Ordering::Relaxed))?;
-        let expires = expires.and_then(|expires| Timestamp::from_second(expires.into()).ok());
-        let name = self.names[place / GROUP].load().get(place % GROUP).to_owned();
-        Some((PublicKey::from_bytes(key), ClientStatus { name, state, expires }))
+        PublicKey::from_bytes(key)
     }
 }
 
-fn tag(status: &ClientStatus) -> u64 {
+fn is_client(tag: u64) -> bool {
+    tag & STATE > REMOVED
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the row is in the low half, and takes its own bits")]
+fn row(tag: u64) -> Row {
+    Row::from_bits((tag as u32) >> ROW_SHIFT)
+}
+
+fn with_row(tag: u64, row: Row) -> u64 {
+    tag & !(u64::from(Row::NONE.bits()) << ROW_SHIFT) | u64::from(row.bits()) << ROW_SHIFT
+}
+
+fn tag(status: &ClientStatus, row: Row) -> u64 {
     let state = match status.state {
         State::Enrolled => ENROLLED,
         State::Suspended => SUSPENDED,
@@ -202,18 +287,20 @@ fn tag(status: &ClientStatus) -> u64 {
     };
     // 0 is never; what was over before 1970 counts as over in its first second.
     let expires = status.expires.map_or(0, |at| u32::try_from(at.as_second().max(1)).unwrap_or(u32::MAX));
-    u64::from(expires) << 32 | state
+    let requires_psk = if status.requires_psk { REQUIRES_PSK } else { 0 };
+    with_row(u64::from(expires) << EXPIRES_SHIFT | requires_psk | state, row)
 }
 
 fn authorization(tag: u64) -> Option<Authorization> {
-    let state = match tag & u64::from(u32::MAX) {
+    let state = match tag & STATE {
         ENROLLED => State::Enrolled,
         SUSPENDED => State::Suspended,
         REVOKED => State::Revoked,
         _ => return None,
     };
-    let expires = (tag >> 32) as u32;
-    Some(Authorization { state, expires: (expires > 0).then_some(expires) })
+    let expires = (tag >> EXPIRES_SHIFT) as u32;
+    let requires_psk = tag & REQUIRES_PSK != 0;
+    Some(Authorization { state, expires: (expires > 0).then_some(expires), requires_psk })
 }
 
 fn words(key: &PublicKey) -> [u64; 4] {

@@ -26,8 +26,8 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 /// For a SQLite file that another process has locked.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
-/// Version of the tables.
-const VERSION: i64 = 1;
+/// Version of the tables: the number of migrations.
+const VERSION: i64 = 2;
 const MIGRATIONS_TABLE: &str = "pssst_migrations";
 
 /// For every connection. SQLite's time limit is [`BUSY_LIMIT`]; the file remembers that it is in
@@ -143,12 +143,21 @@ async fn update_tables(dialect: Dialect, connection: &mut AnyConnection) -> Resu
 }
 
 async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_name: String) -> Result<(), Error> {
-    let first = match dialect {
-        Dialect::Sqlite => include_str!("../../migrations/sqlite/0001_identities.sql"),
-        Dialect::Postgres => include_str!("../../migrations/postgres/0001_identities.sql"),
+    let [first, second] = match dialect {
+        Dialect::Sqlite => [
+            include_str!("../../migrations/sqlite/0001_identities.sql"),
+            include_str!("../../migrations/sqlite/0002_requires_psk.sql"),
+        ],
+        Dialect::Postgres => [
+            include_str!("../../migrations/postgres/0001_identities.sql"),
+            include_str!("../../migrations/postgres/0002_requires_psk.sql"),
+        ],
     };
-    let migration = Migration::new(VERSION, "identities".into(), MigrationType::Simple, first.into_sql_str(), false);
-    let mut migrator = Migrator::with_migrations(vec![migration]);
+    let migration = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let mut migrator =
+        Migrator::with_migrations(vec![migration(1, "identities", first), migration(VERSION, "requires_psk", second)]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator.run_direct(None, &mut *connection, false).await.map_err(|error| Error::database(error.into()))?;
     sqlx::query("INSERT INTO pssst_store (id, name, revision) VALUES (1, $1, 0) ON CONFLICT DO NOTHING")

@@ -42,8 +42,8 @@ pub(super) async fn add_all(write: &mut WriteTransaction<'_>, new: Vec<NewIdenti
 
 /// Without a row in the audit log.
 pub(super) async fn insert(write: &mut WriteTransaction<'_>, identities: &[Identity]) -> Result<(), Error> {
-    const COLUMNS: &str = "key, revision, name, labels, state, created, changed, expires, search";
-    let values = placeholders(identities.len(), 9);
+    const COLUMNS: &str = "key, revision, name, labels, state, created, changed, expires, requires_psk, search";
+    let values = placeholders(identities.len(), 10);
     let sql = format!("INSERT INTO pssst_identities ({COLUMNS}) VALUES {values} ON CONFLICT DO NOTHING");
     let mut query = sqlx::query(AssertSqlSafe(sql));
     let mut first_revision = i64::MAX;
@@ -59,6 +59,7 @@ pub(super) async fn insert(write: &mut WriteTransaction<'_>, identities: &[Ident
             .bind(identity.created.as_millisecond())
             .bind(identity.changed.as_millisecond())
             .bind(identity.expires.map(Timestamp::as_millisecond))
+            .bind(i64::from(identity.requires_psk))
             .bind(identity.search_text());
     }
     let inserted = query.execute(&mut *write.transaction).await.map_err(Error::database)?.rows_affected();
@@ -125,7 +126,7 @@ pub(super) async fn update(
     let changes_more = update.name.is_some() || update.labels.is_some() || update.expires.is_some();
     identity.apply(update, write.now)?;
     let sql = "UPDATE pssst_identities SET revision = $2, name = $3, labels = $4, state = $5, changed = $6, expires = $7, \
-               search = $8 WHERE key = $1";
+               requires_psk = $8, search = $9 WHERE key = $1";
     let updated = sqlx::query(sql)
         .bind(key.as_bytes().to_vec())
         .bind(write.take_revision())
@@ -134,6 +135,7 @@ pub(super) async fn update(
         .bind(identity.state.name())
         .bind(identity.changed.as_millisecond())
         .bind(identity.expires.map(Timestamp::as_millisecond))
+        .bind(i64::from(identity.requires_psk))
         .bind(identity.search_text())
         .execute(&mut *write.transaction)
         .await;
@@ -148,6 +150,10 @@ pub(super) async fn update(
         State::Revoked => Action::Revoked,
     };
     if identity.state != old.state {
+        entries.push(entry(action, &identity, identity.name.clone()));
+    }
+    if identity.requires_psk != old.requires_psk {
+        let action = if identity.requires_psk { Action::PskRequired } else { Action::PskOptional };
         entries.push(entry(action, &identity, identity.name.clone()));
     }
     if changes_more || entries.is_empty() {
@@ -182,14 +188,14 @@ pub(super) async fn remove(write: &mut WriteTransaction<'_>, key: &PublicKey) ->
 /// sorting all that comes later.
 pub(super) async fn changes(connection: &mut AnyConnection, after: Revision, limit: usize) -> Result<Changes, Error> {
     const PLACE: &str = "the row of the store";
-    let sql = "SELECT s.name, s.revision, f.revision, f.key, f.name, f.state, f.expires \
+    let sql = "SELECT s.name, s.revision, f.revision, f.key, f.name, f.state, f.expires, f.requires_psk \
                FROM pssst_store s LEFT JOIN (\
                    SELECT * FROM (\
-                       SELECT revision, key, name, state, expires FROM pssst_identities \
+                       SELECT revision, key, name, state, expires, requires_psk FROM pssst_identities \
                        WHERE revision > $1 ORDER BY revision LIMIT $2) present \
                    UNION ALL \
                    SELECT * FROM (\
-                       SELECT revision, key, NULL, NULL, CAST(NULL AS BIGINT) FROM pssst_removed \
+                       SELECT revision, key, NULL, NULL, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT) FROM pssst_removed \
                        WHERE revision > $1 ORDER BY revision LIMIT $2) removed \
                    ORDER BY revision LIMIT $2) f \
                ON s.id = 1 ORDER BY f.revision";

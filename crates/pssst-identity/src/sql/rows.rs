@@ -14,7 +14,7 @@ pub(super) const MAX_PAGE_LEN: usize = 1000;
 /// The columns that [`identity`] reads.
 macro_rules! identity_columns {
     () => {
-        "key, name, labels, state, created, changed, expires"
+        "key, name, labels, state, created, changed, expires, requires_psk"
     };
 }
 pub(super) use identity_columns;
@@ -29,11 +29,12 @@ pub(super) fn identity(row: &AnyRow) -> Result<Identity, Error> {
         created: time(column(row, 4, PLACE)?, PLACE)?,
         changed: time(column(row, 5, PLACE)?, PLACE)?,
         expires: optional_time(column(row, 6, PLACE)?, PLACE)?,
+        requires_psk: flag(column(row, 7, PLACE)?, PLACE)?,
     })
 }
 
-/// From the columns revision, key, name, state and expires, from the second on; `None` for a row
-/// without any of them.
+/// From the columns revision, key, name, state, expires and `requires_psk`, from the second on;
+/// `None` for a row without any of them.
 pub(super) fn change(row: &AnyRow) -> Result<Option<Change>, Error> {
     const PLACE: &str = "the feed of changes";
     let Some(revision) = column::<Option<i64>>(row, 2, PLACE)? else { return Ok(None) };
@@ -43,6 +44,7 @@ pub(super) fn change(row: &AnyRow) -> Result<Option<Change>, Error> {
             name: name(client_name, PLACE)?,
             state: column::<&str>(row, 5, PLACE)?.parse().map_err(|_| Error::Corrupt(PLACE))?,
             expires: optional_time(column(row, 6, PLACE)?, PLACE)?,
+            requires_psk: flag(column(row, 7, PLACE)?, PLACE)?,
         }),
     };
     Ok(Some(Change {
@@ -87,6 +89,14 @@ pub(super) fn time(milliseconds: i64, place: &'static str) -> Result<Timestamp, 
 
 pub(super) fn optional_time(milliseconds: Option<i64>, place: &'static str) -> Result<Option<Timestamp>, Error> {
     milliseconds.map(|milliseconds| time(milliseconds, place)).transpose()
+}
+
+pub(super) fn flag(number: i64, place: &'static str) -> Result<bool, Error> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Error::Corrupt(place)),
+    }
 }
 
 pub(super) fn unsigned(number: i64, place: &'static str) -> Result<u64, Error> {

@@ -141,6 +141,7 @@ pub(super) async fn enroll(
     token: &Token,
     key: &PublicKey,
     proposed_name: Option<&str>,
+    requires_psk: bool,
 ) -> Result<Identity, EnrollError> {
     let now = write.now;
     let grant = match examine(&mut write.transaction, token, key, now).await? {
@@ -157,7 +158,7 @@ pub(super) async fn enroll(
         (None, None) => return Err(EnrollError::NameMismatch),
     };
     let new = NewIdentity::new(*key, name)?.with_labels(grant.labels)?.with_expiry(grant.client_expires);
-    let identity = new.into_identity(now);
+    let identity = new.with_requires_psk(requires_psk).into_identity(now);
     write.reserve(1).await?;
     identities::insert(write, std::slice::from_ref(&identity)).await?;
     sqlx::query("UPDATE pssst_tokens SET used = $2, used_by = $3 WHERE id = $1")
@@ -167,7 +168,8 @@ pub(super) async fn enroll(
         .execute(&mut *write.transaction)
         .await
         .map_err(Error::database)?;
-    let detail = format!("{} by token {}", identity.name, token.id());
+    let duty = if requires_psk { ", with a pre-shared key" } else { "" };
+    let detail = format!("{} by token {}{duty}", identity.name, token.id());
     write.record(&[NewAuditEntry { action: Action::Enrolled, client_key: Some(*key), detail }]).await?;
     Ok(identity)
 }

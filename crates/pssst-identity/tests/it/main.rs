@@ -2,5 +2,6 @@
 
 #[cfg(all(unix, feature = "postgres"))]
 mod pool;
+mod shared_secrets;
 #[cfg(all(feature = "file", feature = "postgres", feature = "sqlite"))]
 mod stores;

@@ -44,7 +44,8 @@ mod every {
             names_move_only_to_free_ones
             what_was_removed_is_free_again
             times_keep_their_milliseconds
-            odd_questions_find_nothing;
+            odd_questions_find_nothing
+            a_client_may_have_to_use_its_pre_shared_key;
         feed:
             the_latest_change_of_each_is_told_in_order
             a_removal_is_told_and_a_key_that_came_back
@@ -76,6 +77,8 @@ macro_rules! for_each_database {
 mod databases {
     for_each_database! {
         a_token_enrolls_one_key_with_what_it_grants
+        an_enrollment_may_require_the_pre_shared_key
+        tables_of_the_version_before_are_brought_up_to_date
         the_same_device_may_ask_again
         bad_tokens_are_refused
         a_failed_enrollment_leaves_the_token_as_it_was

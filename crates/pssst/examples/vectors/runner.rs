@@ -444,7 +444,7 @@ impl ClientCheck for Check {
         match self.mode {
             Mode::LetIn => SharedSecret::Compute,
             Mode::Enrolled => match self.secrets.iter().find(|(key, _)| key == claim.key()) {
-                Some((_, z2)) => SharedSecret::Known((*z2).into(), KeyCheck::Accept),
+                Some((_, z2)) => SharedSecret::Known((*z2).into()),
                 None => SharedSecret::Unknown,
             },
         }

@@ -7,13 +7,18 @@ use crate::{PublicKey, Suite};
 /// A client key that a request names, and what else matters for a decision on it.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientClaim<'a> {
-    pub(super) key: &'a PublicKey,
-    pub(super) suite: Suite,
-    pub(super) server_key_index: usize,
-    pub(super) has_psk: bool,
+    key: &'a PublicKey,
+    suite: Suite,
+    server_key_index: usize,
+    has_psk: bool,
 }
 
-impl ClientClaim<'_> {
+impl<'a> ClientClaim<'a> {
+    /// Returns a claim: for tests of a [`ClientCheck`], and for one that asks another.
+    pub const fn new(key: &'a PublicKey, suite: Suite, server_key_index: usize, has_psk: bool) -> Self {
+        Self { key, suite, server_key_index, has_psk }
+    }
+
     /// Returns the client key, C.
     pub const fn key(&self) -> &PublicKey {
         self.key
@@ -45,7 +50,8 @@ impl ClientClaim<'_> {
 ///
 /// Every `Fn(&PublicKey) -> KeyCheck` is one, for servers without pre-shared keys.
 pub trait ClientCheck {
-    /// Decides on a client key whose proof holds.
+    /// Decides on a client key whose proof holds: it is called for every request that was
+    /// decrypted, except those of a key that [`look_up`](Self::look_up) does not know.
     ///
     /// It is the place for everything that remembers: counters, limits, times.
     fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck;
@@ -55,6 +61,10 @@ pub trait ClientCheck {
     /// It must not remember that it was called, nor the key: no cache, no counter, no limit, no
     /// lock-out. Otherwise an attacker who repeats the front of a recorded request can find out
     /// which client sent it.
+    ///
+    /// It decides nothing: a client that is known and not served now has its true secret here, and
+    /// [`check`](Self::check) refuses it after decryption. So such a client takes as long as any
+    /// other, and is counted only once it has proven itself.
     ///
     /// A server asks every time or never: return [`SharedSecret::Compute`] for all keys, as by
     /// default, or for none. A secret for each of a server's keys (see
@@ -72,7 +82,7 @@ pub trait ClientCheck {
 
 impl<F: Fn(&PublicKey) -> KeyCheck> ClientCheck for F {
     fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck {
-        self(claim.key)
+        self(claim.key())
     }
 }
 
@@ -80,13 +90,12 @@ impl<F: Fn(&PublicKey) -> KeyCheck> ClientCheck for F {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "callers make it")]
 pub enum SharedSecret {
-    /// The server computes it, for every request whose front is intact, and calls
-    /// [`ClientCheck::check`] once the request was decrypted.
+    /// The server computes it, for every request whose front is intact.
     Compute,
-    /// The key is known, and this is its secret. The decision holds once the request was decrypted.
-    Known(Zeroizing<[u8; 32]>, KeyCheck),
-    /// The key is not known. The server continues with a secret that nobody has, so that the time
-    /// it takes does not tell, and refuses the request as [`Refusal::DecryptFailed`].
+    /// The key is known, and this is its secret.
+    Known(Zeroizing<[u8; 32]>),
+    /// The key is not known. The server goes on with a secret that nobody has, so that the time it
+    /// takes does not tell, and refuses the request as [`Refusal::DecryptFailed`].
     ///
     /// [`Refusal::DecryptFailed`]: crate::Refusal::DecryptFailed
     Unknown,

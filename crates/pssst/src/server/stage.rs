@@ -197,8 +197,7 @@ pub(super) enum Z2<'a> {
 /// What [`ClientCheck::look_up`] returned.
 pub(super) struct LookedUp {
     z2: Zeroizing<[u8; 32]>,
-    /// None for a key that is not known.
-    verdict: Option<KeyCheck>,
+    is_known: bool,
 }
 
 impl<'p> Named<'p> {
@@ -208,30 +207,25 @@ impl<'p> Named<'p> {
     }
 
     fn claim(&self) -> ClientClaim<'_> {
-        ClientClaim {
-            key: &self.client_key,
-            suite: self.front.suite,
-            server_key_index: self.key_index,
-            has_psk: self.front.header.has_psk(),
-        }
+        ClientClaim::new(&self.client_key, self.front.suite, self.key_index, self.front.header.has_psk())
     }
 
     /// Looks Z2 up, unless the caller wants it computed. An unknown key takes a Z2 that nobody has;
     /// that is made for known ones too, so that both take as long.
     pub(super) fn look_up(&self, server: &Server, check: &(impl ClientCheck + ?Sized)) -> Option<LookedUp> {
-        let (found, verdict) = match check.look_up(&self.claim()) {
+        let (found, is_known) = match check.look_up(&self.claim()) {
             SharedSecret::Compute => return None,
-            SharedSecret::Known(z2, verdict) => (z2, Some(verdict)),
-            SharedSecret::Unknown => (Zeroizing::new([0; 32]), None),
+            SharedSecret::Known(z2) => (z2, true),
+            SharedSecret::Unknown => (Zeroizing::new([0; 32]), false),
         };
         let scalar = self.key(server).map_or(&[0; 32], KeyAgreement::scalar);
         let mut z2 = second::decoy(scalar, &self.client_key);
         // Zeros are what everyone knows.
-        let is_known = Choice::from(u8::from(verdict.is_some())) & !found.ct_eq(&[0; 32]);
+        let choice = Choice::from(u8::from(is_known)) & !found.ct_eq(&[0; 32]);
         for (place, byte) in z2.iter_mut().zip(found.iter()) {
-            place.conditional_assign(byte, is_known);
+            place.conditional_assign(byte, choice);
         }
-        Some(LookedUp { z2, verdict })
+        Some(LookedUp { z2, is_known })
     }
 
     /// Decrypts under what Z2 and, where there is one, the pre-shared key give.
@@ -241,38 +235,40 @@ impl<'p> Named<'p> {
         z2: Z2<'_>,
         check: &(impl ClientCheck + ?Sized),
     ) -> Result<Stage<'p>, Refusal> {
-        let (z2, verdict) = match z2 {
+        let (z2, is_known) = match z2 {
             Z2::Computed(product) => {
                 //
                 if bool::from(product.is_zero()) && check.allows_unknown_clients() {
                     return Err(Refusal::WeakKey);
                 }
-                (product.as_bytes(), None)
+                (product.as_bytes(), true)
             }
-            Z2::LookedUp(looked_up) => (&*looked_up.z2, Some(looked_up.verdict)),
+            Z2::LookedUp(looked_up) => (&*looked_up.z2, looked_up.is_known),
         };
-        let secret = if self.front.header.has_psk() {
-            // All are tried, also after one that opened it: the time does not tell which one a client
-            // has, nor whether it is known.
-            server.psk_masters().fold(None, |opened, master| {
+        let mut opened = None;
+        if self.front.header.has_psk() {
+            // With the other master too where the first one opens it: how many were tried would tell
+            // a client that is known and refused from one that is not known.
+            for master in server.psk_masters() {
                 let psk = master.psk(&self.client_key);
                 let secret = self.shared.bind(&self.client_key, z2, Some(psk.expose_bytes()));
-                let is_open = self.front.open(&secret, self.body).is_ok();
-                opened.or_else(|| is_open.then_some(secret))
-            })
+                if self.front.open(&secret, self.body).is_ok() {
+                    opened = opened.or(Some(secret));
+                }
+            }
         } else {
             let secret = self.shared.bind(&self.client_key, z2, None);
-            self.front.open(&secret, self.body).is_ok().then_some(secret)
-        };
-        let (Some(secret), Some(key)) = (secret, self.key(server)) else {
+            opened = self.front.open(&secret, self.body).is_ok().then_some(secret);
+        }
+        let (Some(secret), Some(key)) = (opened, self.key(server)) else {
             return Err(Refusal::DecryptFailed);
         };
         //
-        if verdict == Some(None) {
+        if !is_known {
             return Err(Refusal::DecryptFailed);
         }
         let message_len = self.front.message_len(self.body)?;
-        let verdict = verdict.flatten().unwrap_or_else(|| check.check(&self.claim()));
+        let verdict = check.check(&self.claim());
         let reply_sealer = self.front.sealer(key, secret, server);
         let message = self.body.get_mut(..message_len).unwrap_or_default();
         let request = Request { message, client_key: Some(self.client_key), key_index: self.key_index, reply_sealer };
@@ -300,8 +296,7 @@ impl<'p> Claimed<'p> {
             return Err(Refusal::ClientAuthFailed);
         }
         let client_key = PublicKey::from_bytes(*client_key);
-        let claim =
-            ClientClaim { key: &client_key, suite: reply_sealer.suite, server_key_index: key_index, has_psk: false };
+        let claim = ClientClaim::new(&client_key, reply_sealer.suite, key_index, false);
         let verdict = check.check(&claim);
         decide(verdict, client_key, Request { message, client_key: Some(client_key), key_index, reply_sealer })
     }

@@ -16,6 +16,8 @@ use crate::{PublicKey, SecretKey};
 
 /// `H(n, m) = SHA-256( "PSSSTv2" ‖ n ‖ m )`
 fn hash(n: u8, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    #[cfg(test)]
+    crate::work::add(|work| work.hashes += 1);
     let mut hash = Sha256::new().chain_update(b"PSSSTv2").chain_update([n]);
     for part in parts {
         hash.update(part);

@@ -6,7 +6,10 @@ use std::sync::{Arc, RwLock};
 use std::thread::ScopedJoinHandle;
 
 use curve25519_dalek::MontgomeryPoint;
-use pssst::{Client, Error, KeyCheck, Keyring, PublicKey, Refusal, SecretKey, Server, Suite, SuiteSet, XWingSecretKey};
+use pssst::{
+    Client, ClientCheck, ClientClaim, Error, KeyCheck, Keyring, Product, PublicKey, Refusal, SecretKey, Server,
+    SharedSecret, Suite, SuiteSet, XWingSecretKey,
+};
 
 use crate::common::{
     ALL, F002, F003, Mode, Pair, SUITE_1, SUITES, aliases_of, keyring, low_order_points, multiply, rng, seal_by_hand,
@@ -423,5 +426,72 @@ fn replies_are_written_once_into_the_callers_buffer() {
         let refused = client.seal_request(&mut pair.rng, b"ask", &mut small).err();
         assert_eq!(refused, Some(Error::BufferTooSmall { needed }));
         assert_eq!(small, vec![0xaa; needed - 1]);
+    }
+}
+
+/// Both kinds of keys, and clients in and around whole batches.
+#[test]
+fn a_keyring_computes_what_clients_share_with_each_key() {
+    let mut rng = rng(70);
+    let server_secrets = server_secrets::<2>(&mut rng);
+    let keyring = keyring(&server_secrets);
+    let scalars = server_secrets.each_ref().map(XWingSecretKey::x25519_part);
+    let clients: Vec<_> =
+        (0..200).map(|_| SecretKey::generate(&mut rng).unwrap().public_key()).chain([[0; 32].into()]).collect();
+    for len in [0, 1, 63, 64, 65, 201] {
+        for index in 0..4 {
+            let mut shared: Vec<_> = (0..len).map(|_| Product::default()).collect();
+            keyring.clone().shared_secrets(index, &clients[..len], &mut shared).unwrap();
+            for (client, shared) in clients.iter().zip(shared) {
+                assert_eq!(*shared.as_bytes(), multiply(&scalars[index % 2], client.as_bytes()));
+            }
+        }
+    }
+    let mut shared = [Product::default()];
+    for (index, clients) in [(4, &clients[..1]), (0, &clients[..2]), (0, &[])] {
+        assert_eq!(keyring.shared_secrets(index, clients, &mut shared), Err(Error::OutOfRange));
+    }
+    assert!(bool::from(shared[0].is_zero()));
+}
+
+/// A table's check, which counts how often it is asked.
+struct Tabled {
+    z2: Option<[u8; 32]>,
+    verdict: KeyCheck,
+    asked: Cell<usize>,
+}
+
+impl ClientCheck for Tabled {
+    fn check(&self, _: &ClientClaim<'_>) -> KeyCheck {
+        self.asked.set(self.asked.get() + 1);
+        self.verdict
+    }
+
+    fn look_up(&self, _: &ClientClaim<'_>) -> SharedSecret {
+        self.z2.map_or(SharedSecret::Unknown, |z2| SharedSecret::Known(z2.into()))
+    }
+}
+
+/// What remembers is asked about those who proved their key, and decides.
+#[test]
+fn a_table_gives_the_secret_and_the_check_decides_after_decryption() {
+    for (suite, mode) in ALL.into_iter().filter(|(suite, mode)| *suite != SUITE_1 && mode.is_authenticated()) {
+        let mut pair = Pair::new(71, (suite, mode));
+        let z2 = multiply(&pair.server_secret, pair.identity.public_key().as_bytes());
+        let (packet, _) = pair.seal(b"hello");
+        let mut broken = packet.clone();
+        *broken.last_mut().unwrap() ^= 1;
+        let open = |z2, verdict, packet: &[u8]| {
+            let check = Tabled { z2, verdict, asked: Cell::new(0) };
+            let outcome = pair.server().open_request_with(&mut packet.to_vec(), &check).map(drop);
+            (outcome, check.asked.get())
+        };
+        assert_eq!(open(Some(z2), KeyCheck::Accept, &packet), (Ok(()), 1));
+        assert_eq!(open(Some(z2), KeyCheck::Validate, &packet), (Ok(()), 1));
+        assert_eq!(open(Some(z2), KeyCheck::RejectInactive, &packet), (Err(Refusal::ClientRefused), 1));
+        assert_eq!(open(Some(z2), KeyCheck::RejectUnknown, &packet), (Err(Refusal::UnknownClient), 1));
+        assert_eq!(open(Some(z2), KeyCheck::Accept, &broken), (Err(Refusal::DecryptFailed), 0));
+        assert_eq!(open(Some([1; 32]), KeyCheck::Accept, &packet), (Err(Refusal::DecryptFailed), 0));
+        assert_eq!(open(None, KeyCheck::Accept, &packet), (Err(Refusal::DecryptFailed), 0));
     }
 }

@@ -45,7 +45,7 @@ const BAD: [Bad; 48] = [
     ),
     ("[serve]\nworkers = 0", 2, "workers: \"0\" is refused: 0 is not in 1..=1024", "N"),
     ("[serve]\nmax-datagram = 51", 2, "51 is not in 52..=65507", "BYTES"),
-    ("[serve]\nsuite = [\"f001\", \"2\"]", 2, "suite: \"2\" is refused: it is none of 1, f001", "SUITE"),
+    ("[serve]\nsuite = [\"f002\", \"2\"]", 2, "suite: \"2\" is refused: it is none of 1, f002, f003", "SUITE"),
     ("[serve]\ndrain = \"soon\"", 2, "drain: \"soon\" is refused: give a time span", "SPAN"),
     ("[gateway]\nupstream = \"ftp://localhost\"", 2, "upstream: \"ftp://localhost\" is refused", "URL"),
     ("[gateway]\nupstream = \"http://localhost\"\nhttp-version = 3", 3, "http-version: \"3\" is refused", "VERSION"),
@@ -75,10 +75,10 @@ const BAD: [Bad; 48] = [
         "--allow-other-hosts",
     ),
     (
-        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nmax-datagram = 116\nidentity = \"server.key\"",
+        "[proxy]\nserver-key = \"client.pub\"\nserver = \"localhost:1\"\nmax-datagram = 92\nidentity = \"server.key\"",
         4,
         "no room for a message",
-        "116 bytes longer",
+        "92 bytes longer",
     ),
     (
         "[directory]\nstore = \"sqlite:a\"\nkeys = \"keys.json\"\ncertificate = \"none.crt\"\ncertificate-key = \"none.key\"",

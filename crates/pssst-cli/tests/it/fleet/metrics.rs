@@ -198,7 +198,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     program.send(&[0; 1300]).unwrap();
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0; 60], &address).unwrap();
     let stranger =
-        ["request", "--server", &address, "--server-key", "server.pub", "--identity", "server.key", "--suite", "f001"];
+        ["request", "--server", &address, "--server-key", "server.pub", "--identity", "server.key", "--suite", "f002"];
     assert_eq!(fleet.output(&[&stranger[..], &["--timeout", "0.3", "hello"]].concat(), "").status.code(), Some(3));
 
     // The operator sees which client it was, in the log and in the store.

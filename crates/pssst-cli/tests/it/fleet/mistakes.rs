@@ -192,7 +192,7 @@ const OTHERS: &[Mistake] = &[
     ("request hello", &["--server <HOST:PORT>", "--server-key <HEX|FILE>|--directory <URL>"], ""),
     ("request --server 127.0.0.1:9 hello", &["--server-key <HEX|FILE>|--directory <URL>"], ""),
     ("request --server 127.0.0.1:9 --server-key server.pub --directory https://a hello", &["cannot be used with"], ""),
-    ("request --server 127.0.0.1:9 --server-key server.pub --suite 2 hello", &["'2'", "1, f001"], ""),
+    ("request --server 127.0.0.1:9 --server-key server.pub --suite 2 hello", &["'2'", "1, f002, f003"], ""),
     (
         "request --server 127.0.0.1:9 --server-key server.pub --timeout soon hello",
         &["'soon'", "such as 500ms or 5s"],
@@ -215,7 +215,7 @@ const OTHERS: &[Mistake] = &[
     ),
     (
         "request --server 127.0.0.1:9 --server-key server.pub --timeout 0.3 hello",
-        &["no reply from 127.0.0.1:9 within 0.3 s to anonymous requests of suite 0xf001", "Connection refused"],
+        &["no reply from 127.0.0.1:9 within 0.3 s to anonymous requests of suite 0xf002", "Connection refused"],
         "nothing listens at that port",
     ),
     (
@@ -412,7 +412,7 @@ const OTHERS: &[Mistake] = &[
     (
         "proxy --server 127.0.0.1:9 --server-key server.pub --max-datagram 60 --identity client.key",
         &["60 bytes have no room for a message"],
-        "116 bytes longer",
+        "92 bytes longer",
     ),
     (
         "proxy --wait-for-network 0 --server 127.0.0.1:9 --directory https://127.0.0.1:1",
@@ -463,7 +463,7 @@ const OTHERS: &[Mistake] = &[
     ("check-config nofile", &["cannot read nofile"], CHECK_PATH),
     ("check-config text", &["text:1: "], "put texts in quotes"),
     ("check-config empty", &["empty configures no service"], "such as [gateway]"),
-    ("inspect", &["there is no packet to read"], "the shortest has 52"),
+    ("inspect", &["there is no packet to read"], "the shortest has 28"),
     ("inspect xyz", &["not a packet in hexadecimal digits"], "--file for its bare bytes"),
     ("inspect --capture nofile", &["cannot read nofile"], CHECK_PATH),
     ("inspect --capture text", &["text is not a capture"], "pcap or pcapng"),

@@ -44,12 +44,12 @@ fn a_signal_has_the_configuration_read_again() {
     // Clients, and a suite.
     let client = fleet.stdout(&["pubkey", "client.key"]);
     fleet.stdout(&["clients", "add", "boiler-7", client.trim(), "--store", "sqlite:clients.db"]);
-    configure(&fleet, "secret-key = \"two.key\"\nclients = \"sqlite:clients.db\"\nsuite = \"f001\"");
+    configure(&fleet, "secret-key = \"two.key\"\nclients = \"sqlite:clients.db\"\nsuite = \"f002\"");
     server.signal("HUP");
-    let ours = ["--identity", "client.key", "--suite", "f001"];
+    let ours = ["--identity", "client.key", "--suite", "f002"];
     wait_for("the first key is over", || !answers(&fleet, &address, "one", &ours));
     assert!(answers(&fleet, &address, "two", &ours) && !answers(&fleet, &address, "two", &identity));
-    let stranger = ["--identity", "one.key", "--suite", "f001"];
+    let stranger = ["--identity", "one.key", "--suite", "f002"];
     assert!(!answers(&fleet, &address, "two", &stranger));
     let said = server.stop();
     assert!(said.contains("clients_unknown "), "{said}");

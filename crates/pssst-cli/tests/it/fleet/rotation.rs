@@ -45,7 +45,7 @@ fn no_transaction_fails_while_keys_rotate() {
         "--rate",
         &rate,
         "--suite",
-        "f001",
+        "f002",
         "--timeout",
         "5",
         "--json",
@@ -131,7 +131,7 @@ fn a_stolen_key_ends_everywhere_at_once() {
     let cached = ["--directory", &url, "--pin", &pin, "--key-cache", "cache.json"];
     let fetch = || fleet.stdout(&[&["keys", "fetch"][..], &cached].concat()).trim().to_owned();
     let request = |key: &[&str]| {
-        let args = ["request", "--server", &address, "--timeout", "500ms", "--suite", "f001"];
+        let args = ["request", "--server", &address, "--timeout", "500ms", "--suite", "f002"];
         fleet.output(&[&args[..], key, &["hello"]].concat(), "").status.success()
     };
     assert_eq!(fetch(), stolen);

@@ -35,7 +35,7 @@ fn a_stalled_reader_of_the_log_stops_nothing() {
     let (mut server, _stalled) = start(&fleet, &serve);
     let address = server.value_of("listening on ");
     let bench = ["bench", "--server", &address, "--server-key", server_key, "--identity", "client.key"];
-    let load = ["--suite", "f001", "--duration", "2", "--requests-prepared", "1000", "--rate", "1000"];
+    let load = ["--suite", "f002", "--duration", "2", "--requests-prepared", "1000", "--rate", "1000"];
     fleet.stdout(&[&bench[..], &load].concat());
     // More than the queue holds.
     wait_for("lost lines", || samples(&mut server)["pssst_log_lines_lost_total"] > 0.0);

@@ -41,7 +41,7 @@ fn a_device_enrols_is_served_and_is_revoked() {
     // The device knows the address and its directory, and needs no key but its own.
     let request = |more: &[&str]| {
         let args =
-            [&["request", "--server", &address, "--timeout", "0.7", "--suite", "f001"][..], &reach, more].concat();
+            [&["request", "--server", &address, "--timeout", "0.7", "--suite", "f002"][..], &reach, more].concat();
         let output = fleet.output(&[&args[..], &["hello"]].concat(), "");
         (output.status.success() && output.stdout == b"hello", String::from_utf8_lossy(&output.stderr).into_owned())
     };

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
-use crate::stores::support::{Database, client, key};
+use crate::stores::support::{Database, check, client, key};
 use crate::stores::writers::many_writers_and_a_follower;
 
 async fn two_servers(url: &str) -> (SqlStore, SqlStore) {
@@ -187,7 +187,7 @@ async fn a_role_that_only_reads_suffices_for_servers() {
     hinted(&mut receiver, || async { reader.get(&key(1)).await.expect("get").is_none() }).await;
     assert!(matches!(reader.add(client(2, "two")).await, Err(Error::Database(_))));
     let policy = AccessPolicy::new(Arc::default(), UnknownClients::Refuse);
-    policy.check(&key(3));
+    check(&policy, &key(3));
     let report = policy.refused().report(Timestamp::now(), |_| None);
     reader.record_refused(&report.clients).await.expect("the role may do this");
     assert_eq!(database.store.refused(10).await.expect("they are read")[0].key, key(3));

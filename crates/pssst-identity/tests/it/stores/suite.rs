@@ -150,8 +150,12 @@ pub(crate) async fn an_update_changes_what_it_says_and_no_more(store: Store) {
     assert_eq!(suspended, expected);
     let labels = Labels::from([("c".into(), "d \"e\" \\ =".into())]);
     let until = Timestamp::from_millisecond(1_900_000_000_123).expect("a time");
-    let update =
-        Update { name: Some("uno".into()), labels: Some(labels.clone()), expires: Some(Some(until)), state: None };
+    let update = Update {
+        name: Some("uno".into()),
+        labels: Some(labels.clone()),
+        expires: Some(Some(until)),
+        ..Update::default()
+    };
     let changed = store.update(&key(1), update).await.expect("update");
     (expected.name, expected.labels, expected.expires) = ("uno".into(), labels, Some(until));
     expected.changed = changed.changed;
@@ -252,4 +256,33 @@ pub(crate) async fn odd_questions_find_nothing(store: Store) {
     }
     let query = ListQuery { search: Some(String::new()), ..ListQuery::default() };
     assert_eq!(store.list(&query).await.expect("a page").identities.len(), 2);
+}
+
+pub(crate) async fn a_client_may_have_to_use_its_pre_shared_key(store: Store) {
+    let added = store.add_all(vec![client(1, "one"), client(2, "two").with_requires_psk(true)]).await;
+    let [one, two] = added.expect("they are new").try_into().expect("two");
+    assert_eq!((one.requires_psk, two.requires_psk), (false, true));
+    assert_eq!(store.get(&key(2)).await.expect("get"), Some(two.clone()));
+    let listed = store.list(&ListQuery::default()).await.expect("a page").identities;
+    assert_eq!(listed, [one.clone(), two.clone()]);
+
+    let required = store.update(&key(1), Update::requires_psk(true)).await.expect("update");
+    let mut expected = one;
+    (expected.requires_psk, expected.changed) = (true, required.changed);
+    assert_eq!(required, expected);
+    let free = store.update(&key(2), Update::requires_psk(false)).await.expect("update");
+    let mut expected = two;
+    (expected.requires_psk, expected.changed) = (false, free.changed);
+    assert_eq!(free, expected);
+    // It stays through other changes, and is moved to another store.
+    let suspended = store.update(&key(1), Update::state(State::Suspended)).await.expect("update");
+    assert!(suspended.requires_psk);
+    assert_eq!(store.get(&key(1)).await.expect("get"), Some(suspended.clone()));
+    let moved = NewIdentity::from_identity(suspended).expect("a good one");
+    store.remove(&key(1)).await.expect("it is there");
+    assert!(store.add(moved).await.expect("it is new").requires_psk);
+    let told: Vec<_> =
+        feed(&store, Revision(0), 10).await.into_iter().map(|change| (change.key, change.status)).collect();
+    let told: Vec<_> = told.iter().map(|(key, status)| (*key, status.as_ref().map(|now| now.requires_psk))).collect();
+    assert_eq!(told, [(key(2), Some(false)), (key(1), Some(true))]);
 }

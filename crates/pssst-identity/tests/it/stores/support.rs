@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pssst_identity::pssst::PublicKey;
-use pssst_identity::{Change, FileStore, IdentityStore, MemoryStore, NewIdentity, Revision, SqlStore};
+use pssst_identity::pssst::{ClientCheck, ClientClaim, KeyCheck, PublicKey, Suite};
+use pssst_identity::{AccessPolicy, Change, FileStore, IdentityStore, MemoryStore, NewIdentity, Revision, SqlStore};
 use pssst_test::Postgres;
 use tempfile::TempDir;
 
@@ -78,6 +78,11 @@ impl Database {
 /// The true key of a number, always the same.
 pub(crate) fn key(number: u32) -> PublicKey {
     pssst_test::secret(number).public_key()
+}
+
+/// Asks a policy about a client that proved its key, without a pre-shared key.
+pub(crate) fn check(policy: &AccessPolicy, key: &PublicKey) -> KeyCheck {
+    policy.check(&ClientClaim::new(key, Suite::X25519Aes256GcmSiv, 0, false))
 }
 
 pub(crate) fn client(number: u32, name: &str) -> NewIdentity {

@@ -4,11 +4,11 @@ use pssst_identity::jiff::{SignedDuration, Timestamp};
 use pssst_identity::pssst::PublicKey;
 use pssst_identity::{
     AccessPolicy, Action, AuditArchive, EnrollError, Error, Follower, IdentityStore, Labels, NewAuditEntry,
-    RefusedCause, Revision, State, Token, TokenGrant, UnknownClients, Update,
+    RefusedCause, Revision, SqlStore, State, Token, TokenGrant, UnknownClients, Update,
 };
 use tokio::task::JoinSet;
 
-use crate::stores::support::{Database, client, key};
+use crate::stores::support::{Database, check, client, key};
 
 fn grant(name: Option<&str>) -> TokenGrant {
     TokenGrant { name: name.map(Into::into), labels: Labels::new(), expires: in_hours(1), client_expires: None }
@@ -43,6 +43,44 @@ pub(crate) async fn a_token_enrolls_one_key_with_what_it_grants(database: &Datab
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].id, &listed[0].grant, listed[0].created_by.as_str()), (token.id(), &wide, "alice"));
     assert_eq!((listed[0].used, listed[0].withdrawn), (Some((identity.created, key(1))), None));
+}
+
+pub(crate) async fn an_enrollment_may_require_the_pre_shared_key(database: &Database) {
+    let store = database.store.with_actor("device");
+    let token = store.create_token(grant(None)).await.expect("a token");
+    let identity = store.enroll_requiring_psk(&token, &key(1), Some("one")).await.expect("it is good");
+    assert!(identity.requires_psk);
+    assert_eq!(store.get(&key(1)).await.expect("get"), Some(identity.clone()));
+    assert_eq!(store.enroll_requiring_psk(&token, &key(1), Some("one")).await.expect("once more"), identity);
+    let log = store.audit_log(None, 1).await.expect("the log");
+    assert_eq!(log[0].entry.detail, format!("one by token {}, with a pre-shared key", token.id()));
+    let feed = store.changes(Revision(0), 10).await.expect("the feed").changes;
+    assert!(feed[0].status.as_ref().is_some_and(|status| status.requires_psk));
+
+    // Both ways are in the audit log, and what changes nothing is a change like another.
+    for requires_psk in [false, true, true] {
+        store.update(&key(1), Update::requires_psk(requires_psk)).await.expect("update");
+    }
+    let both = Update { name: Some("uno".into()), requires_psk: Some(false), ..Update::default() };
+    store.update(&key(1), both).await.expect("update");
+    let log = store.audit_log(None, 5).await.expect("the log");
+    let actions: Vec<_> = log.iter().rev().map(|line| line.entry.action).collect();
+    let expected = [Action::PskOptional, Action::PskRequired, Action::Changed, Action::PskOptional, Action::Changed];
+    assert_eq!(actions, expected);
+    database.meddle("UPDATE pssst_identities SET requires_psk = 2").await.expect_err("0 or 1");
+}
+
+/// Clients of before need no pre-shared key, and keep their revisions.
+pub(crate) async fn tables_of_the_version_before_are_brought_up_to_date(database: &Database) {
+    let before = database.store.add(client(1, "one")).await.expect("it is new");
+    let feed = database.store.changes(Revision(0), 10).await.expect("the feed");
+    database.store.close().await;
+    database.meddle("ALTER TABLE pssst_identities DROP COLUMN requires_psk").await.expect("meddling");
+    database.meddle("DELETE FROM pssst_migrations WHERE version = 2").await.expect("meddling");
+    let store = SqlStore::open(&database.url).await.expect("it is brought up to date");
+    assert_eq!(store.get(&key(1)).await.expect("get"), Some(before));
+    assert_eq!(store.changes(Revision(0), 10).await.expect("the feed"), feed);
+    assert!(store.update(&key(1), Update::requires_psk(true)).await.expect("update").requires_psk);
 }
 
 pub(crate) async fn the_same_device_may_ask_again(database: &Database) {
@@ -127,7 +165,7 @@ pub(crate) async fn names_must_be_those_that_the_token_says(database: &Database)
 }
 
 pub(crate) async fn one_of_twenty_devices_wins(database: &Database) {
-    let handles = [database.store.clone(), pssst_identity::SqlStore::open(&database.url).await.expect("it opens")];
+    let handles = [database.store.clone(), SqlStore::open(&database.url).await.expect("it opens")];
     let token = handles[0].create_token(grant(None)).await.expect("a token");
     let mut devices = JoinSet::new();
     for number in 0..20 {
@@ -373,8 +411,8 @@ pub(crate) async fn refused_clients_are_kept_until_they_are_served(database: &Da
     let follower = Follower::start(store.clone()).await.expect("it starts");
     let policy = AccessPolicy::new(std::sync::Arc::clone(follower.snapshot()), UnknownClients::Refuse);
     let record = async |minute: i64| {
-        policy.check(&key(1));
-        policy.check(&key(2));
+        check(&policy, &key(1));
+        check(&policy, &key(2));
         let now = Timestamp::now() + SignedDuration::from_mins(minute);
         let report = policy.refused().report(now, |_| None);
         store.record_refused(&report.clients).await.expect("it is taken");
