@@ -110,9 +110,7 @@ impl ClientCheck for Table {
     fn look_up(&self, claim: &ClientClaim<'_>) -> SharedSecret {
         match &self.z2 {
             None => SharedSecret::Compute,
-            Some(z2) if *claim.key() == self.client_key => {
-                SharedSecret::Known((*z2.as_bytes()).into(), KeyCheck::Accept)
-            }
+            Some(z2) if *claim.key() == self.client_key => SharedSecret::Known((*z2.as_bytes()).into()),
             Some(_) => SharedSecret::Unknown,
         }
     }

@@ -226,7 +226,7 @@ impl ClientCheck for Check {
         let _: &PublicKey = claim.key();
         match (&self.z2, self.is_precomputed) {
             (_, false) => SharedSecret::Compute,
-            (Some(z2), true) => SharedSecret::Known(concealed(*z2.as_bytes()).into(), KeyCheck::Accept),
+            (Some(z2), true) => SharedSecret::Known(concealed(*z2.as_bytes()).into()),
             (None, true) => SharedSecret::Unknown,
         }
     }

@@ -34,6 +34,8 @@ pub enum UnknownClients {
 /// It does not apply to anonymous clients: a server refuses them with
 /// `pssst::Server::authenticated_only`.
 ///
+/// Clones share what they follow and count: give one to the server, and keep one to look at.
+///
 /// ```
 /// use std::sync::Arc;
 /// use pssst_identity::pssst::{Client, Refusal, SecretKey, Server, SysRng};
@@ -50,7 +52,7 @@ pub enum UnknownClients {
 /// assert_eq!(policy.stats().unknown, 1);
 /// # Ok::<(), pssst_identity::pssst::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AccessPolicy {
     snapshot: Arc<IdentitySnapshot>,
     unknown_clients: UnknownClients,

@@ -5,6 +5,9 @@
 //! on another. All fields of the table are measured in turn, round after round; medians, and ratios
 //! within a round. What junk costs follows from how much slower real requests are when as much junk
 //! comes with them.
+//!
+//! A second table has every suite: what a transaction takes of the server's processor time, system
+//! calls included, without a reply cache.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -12,7 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pssst_net::pssst::{Client, SecretKey, SysRng, UnsealedRequest, X25519};
+use pssst_net::pssst::{
+    Client, ClientCheck, ClientClaim, KeyCheck, Keyring, Padding, PublicKey, SecretKey, SharedSecret, Suite, SysRng,
+    UnsealedRequest, X25519, XWingSecretKey,
+};
 use pssst_net::udp::{BatchSocket, ReceiveBatch, SendBatch};
 use pssst_net::{Handler, Reply, Request, Server, ServerConfig};
 use x25519_batch::Product;
@@ -46,8 +52,9 @@ const KINDS: [(Kind, &str); 5] = [
 fn main() {
     let secret = SecretKey::generate(&mut SysRng).unwrap();
     let identity = SecretKey::generate(&mut SysRng).unwrap();
-    let client = Client::new(secret.public_key()).unwrap();
+    let client = Client::new(secret.public_key()).unwrap().with_suite(Suite::X25519AesGcm128).unwrap();
     let authenticated = Client::new(secret.public_key()).unwrap().with_identity(&identity).unwrap();
+    let authenticated = authenticated.with_suite(Suite::X25519AesGcm128).unwrap();
     // `cargo test --benches` goes through it once.
     let (rounds, round, requests) = if std::env::args().any(|argument| argument == "--bench") {
         (ROUNDS, ROUND, REQUESTS)
@@ -73,6 +80,127 @@ fn main() {
         let junk = ours.iter().zip(with_junk).map(|(without, with)| without / with - 1.0).collect();
         println!("a packet of junk costs {:.2} of a transaction", median(junk));
     }
+    compare_suites(rounds, round, requests / 10);
+}
+
+/// Whether clients prove who they are, and where the server takes Z2 from.
+#[derive(Clone, Copy, PartialEq)]
+enum Identity {
+    Anonymous,
+    OnDemand,
+    Ahead,
+}
+
+/// The last column: padded to 1,232 bytes, as suite 0xf003 is by default.
+const SUITES: [(&str, Suite, Identity, bool); 9] = [
+    ("suite 1, anonymous", Suite::X25519AesGcm128, Identity::Anonymous, false),
+    ("suite 1, authenticated", Suite::X25519AesGcm128, Identity::OnDemand, false),
+    ("f002, anonymous", Suite::X25519Aes256GcmSiv, Identity::Anonymous, false),
+    ("f002, authenticated, Z2 ahead", Suite::X25519Aes256GcmSiv, Identity::Ahead, false),
+    ("f002, authenticated, Z2 on demand", Suite::X25519Aes256GcmSiv, Identity::OnDemand, false),
+    ("f003, anonymous", Suite::XWingAes256GcmSiv, Identity::Anonymous, false),
+    ("f003, authenticated, Z2 ahead", Suite::XWingAes256GcmSiv, Identity::Ahead, false),
+    ("f003, authenticated, Z2 on demand", Suite::XWingAes256GcmSiv, Identity::OnDemand, false),
+    ("f003, authenticated, Z2 ahead, padded", Suite::XWingAes256GcmSiv, Identity::Ahead, true),
+];
+
+/// Names, the places in [`SUITES`] whose processor times are divided, and the goal.
+const GOALS: [(&str, usize, usize, &str); 4] = [
+    ("f002, time of authenticated, Z2 ahead, beside anonymous", 3, 2, "at most 1.1"),
+    ("f002, Z2 ahead, transactions beside suite 1, authenticated", 1, 3, "at least 1.4"),
+    ("f003, anonymous, transactions beside f002", 2, 5, "at least 0.5"),
+    ("f003, authenticated, Z2 ahead, transactions beside f002", 3, 6, "at least 0.5"),
+];
+
+/// One enrolled client.
+struct Clients {
+    key: PublicKey,
+    z2: Option<[u8; 32]>,
+}
+
+impl ClientCheck for Clients {
+    fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck {
+        if *claim.key() == self.key { KeyCheck::Accept } else { KeyCheck::RejectUnknown }
+    }
+
+    fn look_up(&self, claim: &ClientClaim<'_>) -> SharedSecret {
+        match self.z2 {
+            None => SharedSecret::Compute,
+            Some(z2) if *claim.key() == self.key => SharedSecret::Known(z2.into()),
+            Some(_) => SharedSecret::Unknown,
+        }
+    }
+
+    fn allows_unknown_clients(&self) -> bool {
+        false
+    }
+}
+
+fn compare_suites(rounds: usize, round: Duration, count: usize) {
+    let secret = SecretKey::generate(&mut SysRng).unwrap();
+    let xwing_secret = XWingSecretKey::generate(&mut SysRng).unwrap();
+    let identity = SecretKey::generate(&mut SysRng).unwrap();
+    let keyring = || Keyring::new(secret.clone()).with_xwing_key(&xwing_secret).unwrap();
+    let requests = SUITES.map(|(_, suite, kind, is_padded)| {
+        let client = match suite {
+            Suite::XWingAes256GcmSiv => Client::new(xwing_secret.public_key()),
+            _ => Client::new(secret.public_key()).unwrap().with_suite(suite),
+        };
+        let client = client.unwrap();
+        let client = if is_padded { client } else { client.with_padding(Padding::None).unwrap() };
+        let is_anonymous = kind == Identity::Anonymous;
+        sealed(&if is_anonymous { client } else { client.with_identity(&identity).unwrap() }, count)
+    });
+    let mut measured = [const { Vec::new() }; SUITES.len()];
+    for _ in 0..rounds {
+        for ((_, suite, kind, _), (requests, measured)) in SUITES.iter().zip(requests.iter().zip(&mut measured)) {
+            pin(0);
+            let server_key = match suite {
+                Suite::XWingAes256GcmSiv => xwing_secret.public_key().x25519_part(),
+                _ => secret.public_key(),
+            };
+            let z2 = identity.shared_secret(&server_key).unwrap();
+            let z2 = (*kind == Identity::Ahead).then(|| *z2.as_bytes());
+            let handler = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
+            let config = ServerConfig::new(keyring(), handler);
+            let config = config.client_check(Clients { key: identity.public_key(), z2 });
+            let builder = Server::builder().workers(1).reply_cache(0);
+            let server = builder.bind("127.0.0.1:0").unwrap().serve(config).unwrap();
+            measured.push(load(server.local_addr(), requests, false, round));
+            server.shutdown_blocking(Duration::from_secs(1));
+        }
+    }
+    println!("\nthousands of transactions a second, and us of the server's processor time for each");
+    for ((name, ..), measured) in SUITES.iter().zip(&measured) {
+        let rate = median(measured.iter().map(|load| load.rate).collect());
+        let time = median(measured.iter().map(|load| load.server_us).collect());
+        println!("{:8.1} {time:8.2}  {name}", rate / 1000.0);
+    }
+    for (name, divided, divisor, goal) in GOALS {
+        let times = |place: usize| measured[place].iter().map(|load| load.server_us);
+        let ratios = times(divided).zip(times(divisor)).map(|(divided, divisor)| divided / divisor).collect();
+        println!("{:.3}  {name}; goal: {goal}", median(ratios));
+    }
+}
+
+/// What a round has shown.
+struct Load {
+    /// Transactions a second.
+    rate: f64,
+    /// Microseconds of processor time of all other threads, for each transaction.
+    server_us: f64,
+}
+
+/// Nanoseconds that the other threads of this process have run for; not a number where the system
+/// does not say.
+fn other_threads_ns() -> f64 {
+    let run = |folder: &str| {
+        let times = std::fs::read_to_string(format!("{folder}/schedstat")).ok()?;
+        times.split(' ').next()?.parse::<f64>().ok()
+    };
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return f64::NAN };
+    let all: f64 = threads.flatten().filter_map(|thread| run(&thread.path().to_string_lossy())).sum();
+    all - run("/proc/thread-self").unwrap_or(f64::NAN)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -81,7 +209,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn sealed(client: &Client, count: usize) -> Vec<Vec<u8>> {
-    let mut packets = vec![vec![0; client.overhead() + MESSAGE.len()]; count];
+    let mut packets = vec![vec![0; client.packet_len(MESSAGE.len()).unwrap()]; count];
     let requests = packets.iter_mut().map(|buffer| UnsealedRequest { client, message: &MESSAGE, buffer });
     Client::seal_batch(&mut SysRng, requests, |_, outcome| assert!(outcome.is_ok()));
     packets
@@ -97,7 +225,7 @@ fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[V
         let stop = Arc::new(AtomicBool::new(false));
         let (secret, stop_it) = (secret.clone(), Arc::clone(&stop));
         let floor = thread::spawn(move || serve_floor(socket, &secret, is_authenticated, &stop_it));
-        let rate = load(address, requests, false, time);
+        let rate = load(address, requests, false, time).rate;
         stop.store(true, Ordering::Relaxed);
         floor.join().unwrap();
         return rate;
@@ -112,7 +240,7 @@ fn measure(kind: Kind, secret: &SecretKey, is_authenticated: bool, requests: &[V
         Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())))
     };
     let server = builder.bind("127.0.0.1:0").unwrap().serve(ServerConfig::new(secret.clone(), handler)).unwrap();
-    let rate = load(server.local_addr(), requests, kind == Kind::Junk, time);
+    let rate = load(server.local_addr(), requests, kind == Kind::Junk, time).rate;
     server.shutdown_blocking(Duration::from_secs(1));
     rate
 }
@@ -159,8 +287,8 @@ fn serve_floor(socket: UdpSocket, secret: &SecretKey, is_authenticated: bool, st
     });
 }
 
-/// Keeps a window of requests in flight, and counts the replies.
-fn load(server: SocketAddr, requests: &[Vec<u8>], has_junk: bool, time: Duration) -> f64 {
+/// Keeps a window of requests in flight, and counts the replies and the server's time.
+fn load(server: SocketAddr, requests: &[Vec<u8>], has_junk: bool, time: Duration) -> Load {
     pin(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -172,6 +300,7 @@ fn load(server: SocketAddr, requests: &[Vec<u8>], has_junk: bool, time: Duration
         let mut start = Instant::now();
         let warm = start + time / 5;
         let mut is_warm = false;
+        let mut started_at = 0.0;
         loop {
             for request in requests.by_ref().take(wanted) {
                 batch.push(server, None, request.len(), ()).copy_from_slice(request);
@@ -193,10 +322,12 @@ fn load(server: SocketAddr, requests: &[Vec<u8>], has_junk: bool, time: Duration
             replies += u32::try_from(received.len()).unwrap();
             let now = Instant::now();
             if !is_warm && now > warm {
-                (is_warm, start, replies) = (true, now, 0);
+                (is_warm, start, replies, started_at) = (true, now, 0, other_threads_ns());
             }
             if is_warm && now > start + time {
-                return f64::from(replies) / (now - start).as_secs_f64();
+                let replies = f64::from(replies);
+                let server_us = (other_threads_ns() - started_at) / 1000.0 / replies;
+                return Load { rate: replies / (now - start).as_secs_f64(), server_us };
             }
         }
     })

@@ -99,6 +99,12 @@ impl Server {
         self.shared.config.load().config.server_keys()
     }
 
+    /// Calls `function` with the protocol's server of the configuration in use.
+    pub fn with_protocol<T>(&self, function: impl FnOnce(&pssst::Server) -> T) -> T {
+        let config = self.shared.config.load_full();
+        function(config.server())
+    }
+
     /// Returns the configuration in use.
     pub fn config(&self) -> ServerConfig {
         self.shared.config.load().config.clone()

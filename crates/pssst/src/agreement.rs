@@ -5,6 +5,7 @@ use x25519_batch::Product;
 use zeroize::Zeroizing;
 
 use crate::packet::{CIPHERTEXT_LEN, EXCHANGE_VALUE_LEN};
+use crate::suite::second::decoy;
 use crate::{PublicKey, SecretKey};
 
 /// A server's secret key of one kind, with what is made of it once.
@@ -16,6 +17,9 @@ pub(crate) trait KeyAgreement {
 
     /// P, the SHA-256 of the public key as it is encoded.
     fn key_hash(&self) -> &[u8; 32];
+
+    /// The Z2 of client keys that are not enrolled.
+    fn decoy(&self) -> &[u8; 32];
 
     /// k, from `Zx = x25519(s, X)` and, where the suite has one, the ciphertext.
     fn agree(
@@ -32,12 +36,13 @@ pub(crate) struct X25519Key {
     secret: SecretKey,
     pub(crate) public: PublicKey,
     key_hash: [u8; 32],
+    decoy: Zeroizing<[u8; 32]>,
 }
 
 impl X25519Key {
     pub(crate) fn new(secret: SecretKey) -> Self {
         let public = secret.public_key();
-        Self { secret, public, key_hash: key_hash(public.as_bytes()) }
+        Self { decoy: decoy(secret.expose_bytes()), secret, public, key_hash: key_hash(public.as_bytes()) }
     }
 }
 
@@ -48,6 +53,10 @@ impl KeyAgreement for X25519Key {
 
     fn key_hash(&self) -> &[u8; 32] {
         &self.key_hash
+    }
+
+    fn decoy(&self) -> &[u8; 32] {
+        &self.decoy
     }
 
     /// `k = Zx`

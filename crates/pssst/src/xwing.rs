@@ -15,6 +15,7 @@ use crate::kem::{DecapsulationKey, ENCAPSULATION_KEY_LEN, EncapsulationKey};
 use crate::key::{KEY_LEN, decode_hex};
 use crate::packet::{CIPHERTEXT_LEN, EXCHANGE_VALUE_LEN};
 use crate::psk::secret_bytes;
+use crate::suite::second::decoy;
 use crate::{Error, PublicKey, Refusal, SecretKey};
 
 /// Length of an X-Wing public key in bytes: that of ML-KEM-768, then that of X25519.
@@ -162,6 +163,7 @@ pub(crate) struct XWingKey {
     kem: DecapsulationKey,
     pub(crate) public: XWingPublicKey,
     key_hash: [u8; 32],
+    decoy: Zeroizing<[u8; 32]>,
 }
 
 impl XWingKey {
@@ -171,7 +173,8 @@ impl XWingKey {
         let mut public = [0; XWING_PUBLIC_KEY_LEN];
         public[..ENCAPSULATION_KEY_LEN].copy_from_slice(&kem.encapsulation_key());
         public[ENCAPSULATION_KEY_LEN..].copy_from_slice(x25519.public_key().as_bytes());
-        Self { x25519, kem, key_hash: key_hash(&public), public: XWingPublicKey(public) }
+        let decoy = decoy(x25519.expose_bytes());
+        Self { x25519, kem, key_hash: key_hash(&public), decoy, public: XWingPublicKey(public) }
     }
 }
 
@@ -182,6 +185,10 @@ impl KeyAgreement for XWingKey {
 
     fn key_hash(&self) -> &[u8; 32] {
         &self.key_hash
+    }
+
+    fn decoy(&self) -> &[u8; 32] {
+        &self.decoy
     }
 
     /// A ciphertext that was not made for this key gives a secret that nobody knows: there is one

@@ -120,7 +120,7 @@ impl KeySource {
         let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
         let key = options::server_key(self.server_key.as_ref().ok_or_else(missing)?);
         let key = key.map_err(|failure| failure.of_option("server-key"))?;
-        let suite = self.suite.map_or(key.default_suite(), Suite::from);
+        let suite = self.suite.map_or_else(|| key.default_suite(), Suite::from);
         if !key.has_suite(suite) {
             return Err(Failure::usage(
                 format!("the server key is for another suite than {:#06x}", suite.number()),

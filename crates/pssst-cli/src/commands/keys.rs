@@ -224,8 +224,8 @@ fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
     if let Some(master) = master {
         notice(format_args!("master of pre-shared keys: {}", MasterId::from(master)));
     }
-    let text: String = keys.iter().map(|key| format!("{}\n", key.label())).collect();
-    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    let mut out = io::stdout();
+    keys.iter().try_for_each(|key| writeln!(out, "{}", key.label())).map_err(|error| Failure::output(&error))
 }
 
 fn show(args: &Show) -> Result<(), Failure> {

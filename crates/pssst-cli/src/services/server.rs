@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pssst::{Keyring, PublicKey, SuiteSet};
+use clap::ValueEnum;
+use pssst::{FreshReplies, Suite, SuiteSet};
 use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
 use pssst_support::sync::lock;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::OTHER_FILES;
 use crate::args::format::sender;
 use crate::args::key_file;
 use crate::args::udp::listen_remedy;
-use keys::{KeyOptions, Keys};
+use keys::{KeyOptions, Keys, ServerKeys};
 pub(crate) use policy::Clients;
 use policy::Policy;
 use pssst_service::addresses;
@@ -60,6 +62,11 @@ pub(crate) struct LiveServerOptions {
     keys: KeyOptions,
     #[command(flatten)]
     policy: Policy,
+    /// Give fresh replies to clients that ask for them, or refuse such requests, or require them. A
+    /// fresh reply stays closed when the server's secret key falls later, and costs two
+    /// multiplications. Suite 1 has none.
+    #[arg(long, value_enum, value_name = "RULE", default_value = "allow")]
+    fresh_replies: FreshRule,
     /// Longest reply, as a multiple of its request's length; 0 for no limit. It bounds what an
     /// attacker gains by forging the sender's address.
     #[arg(long, value_name = "TIMES", default_value_t = 3)]
@@ -80,6 +87,17 @@ pub(crate) struct LiveServerOptions {
     pub(crate) access: key_file::Access,
 }
 
+/// Whether fresh replies are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FreshRule {
+    /// To those who ask.
+    Allow,
+    /// To nobody.
+    Refuse,
+    /// To all: other requests are refused.
+    Require,
+}
+
 /// 8 MiB, so that few of 100,000 clients share one.
 const CLIENT_BUCKETS: usize = 1 << 20;
 
@@ -97,6 +115,7 @@ pub(crate) struct Prepared {
 struct Accepts {
     suites: SuiteSet,
     anonymous: bool,
+    fresh_replies: FreshReplies,
 }
 
 /// How much is taken from whom, and how long replies may be beside their requests.
@@ -167,8 +186,23 @@ impl LiveServerOptions {
         previous: Option<&RunningServer>,
     ) -> Result<Prepared, Failure> {
         let keys = Keys::read(&self.keys, &self.access)?;
-        let accepts = Accepts { suites, anonymous: !self.policy.refuses_anonymous() };
-        let server = accepts.with_keys(keys.now()?);
+        let accepts = Accepts {
+            suites,
+            anonymous: !self.policy.refuses_anonymous(),
+            fresh_replies: match self.fresh_replies {
+                FreshRule::Allow => FreshReplies::Allow,
+                FreshRule::Refuse => FreshReplies::Refuse,
+                FreshRule::Require => FreshReplies::Require,
+            },
+        };
+        if self.fresh_replies == FreshRule::Require && suites.contains(Suite::X25519AesGcm128) {
+            return Err(Failure::usage(
+                "suite 1 has no fresh replies, and they are required",
+                "switch suite 1 off: --suite f002, and --suite f003 where there is a key for it",
+            )
+            .of_option("fresh-replies"));
+        }
+        let server = accepts.with_keys(keys.now()?)?;
         let previous = previous.and_then(|previous| previous.view.clients());
         let clients = self.policy.clients(previous.as_deref()).await?;
         self.policy.report();
@@ -225,9 +259,12 @@ fn times(times: u32) -> Option<u32> {
 }
 
 impl Accepts {
-    fn with_keys(self, keyring: Keyring) -> pssst::Server {
-        let server = pssst::Server::new(keyring).with_suites(self.suites);
-        if self.anonymous { server } else { server.authenticated_only() }
+    fn with_keys(self, keys: ServerKeys) -> Result<pssst::Server, Failure> {
+        let server = pssst::Server::new(keys.keyring).with_suites(self.suites).with_fresh_replies(self.fresh_replies);
+        let server = server.with_psk_masters(keys.psk_masters).map_err(|error| {
+            Failure::usage(format!("the masters of pre-shared keys: {error}"), "give the current one and one other")
+        })?;
+        Ok(if self.anonymous { server } else { server.authenticated_only() })
     }
 }
 
@@ -241,10 +278,17 @@ impl Prepared {
             .max_amplification(bounds.amplification)
             .max_authenticated_amplification(bounds.authenticated_amplification);
         if let Some(clients) = clients.clone() {
-            config = config.client_check(move |key: &PublicKey| clients.check(key));
+            config = with_clients(config, &clients);
         }
         (config, Followed { keys, clients }, accepts)
     }
+}
+
+fn with_clients(config: ServerConfig, clients: &Clients) -> ServerConfig {
+    let sample = Arc::clone(clients.sample());
+    config.client_check(clients.policy()).on_undecrypted(move |packet| {
+        let _is_taken = sample.offer(packet);
+    })
 }
 
 impl RunningServer {
@@ -348,15 +392,72 @@ impl Monitored for View {
 fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: &Arc<View>) -> JoinHandle<()> {
     let view = Arc::clone(view);
     tokio::spawn(async move {
-        let follow = keys.follow(|keyring| view.update_config(|config| config.keys(accepts.with_keys(keyring))));
-        let report = async {
-            match clients {
-                Some(clients) => match refused::report(clients, Arc::clone(&view.refused_unsaved)).await {},
-                None => std::future::pending().await,
+        let (sender, mut changes) = watch::channel(keys.now().ok());
+        changes.mark_changed();
+        let follow = keys.follow(|keys| drop(sender.send_replace(Some(keys))));
+        let apply = async {
+            while changes.changed().await.is_ok() {
+                let newest = changes.borrow_and_update().clone();
+                if let Some(newest) = newest {
+                    apply_keys(newest, clients.as_ref(), accepts, &view).await;
+                }
             }
         };
-        tokio::join!(follow, report);
+        let report = async {
+            match &clients {
+                Some(clients) => {
+                    let saves = refused::report(Arc::clone(clients), Arc::clone(&view.refused_unsaved));
+                    match tokio::join!(saves, examine(clients, &view)).0 {}
+                }
+                None => std::future::pending::<()>().await,
+            }
+        };
+        tokio::join!(follow, apply, report);
     })
+}
+
+/// Puts keys into force, together with what the clients share with them where that is computed ahead
+/// of time. Keys that were taken away end at once; what was added waits for its secrets.
+async fn apply_keys(keys: ServerKeys, clients: Option<&Arc<Clients>>, accepts: Accepts, view: &View) {
+    let server = |keys: ServerKeys| match accepts.with_keys(keys) {
+        Ok(server) => Some(server),
+        Err(failure) => {
+            tracing::error!(error = failure.what(), "the server continues with the keys that it has");
+            None
+        }
+    };
+    let added: Vec<_> = keys.keyring.server_keys().collect();
+    let is_in_force = view.server.server_keys() == added;
+    let only_adds = view.server.server_keys().iter().all(|key| added.contains(key));
+    if !is_in_force
+        && (clients.is_none() || !only_adds)
+        && let Some(server) = server(keys.clone())
+    {
+        view.update_config(|config| {
+            let config = config.keys(server);
+            clients.into_iter().fold(config, |config, clients| with_clients(config, clients))
+        });
+    }
+    let Some(clients) = clients.map(Arc::clone) else { return };
+    let (keyring, before) = (keys.keyring.clone(), Arc::clone(&clients));
+    let computed = tokio::task::spawn_blocking(move || clients.with_secrets_for(&keyring)).await.ok().flatten();
+    let clients = computed.map_or(before, Arc::new);
+    if let Some(server) = server(keys) {
+        view.update_config(|config| with_clients(config.keys(server), &clients));
+    }
+}
+
+/// Has the packets examined that did not decrypt, until it is dropped.
+async fn examine(clients: &Arc<Clients>, view: &Arc<View>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (clients, view) = (Arc::clone(clients), Arc::clone(view));
+        // A panic there ends this examination only.
+        drop(
+            tokio::task::spawn_blocking(move || view.server.with_protocol(|server| clients.examine_sample(server)))
+                .await,
+        );
+    }
 }
 
 /// Prints a line about a request.

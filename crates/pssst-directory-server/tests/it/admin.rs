@@ -1,7 +1,7 @@
 //! Operators: who is let in, and what they can do, over TLS on loopback.
 
 use base64::Engine;
-use pssst::{PublicKey, SecretKey, SysRng};
+use pssst::{ClientCheck, ClientClaim, PublicKey, SecretKey, Suite, SysRng};
 use pssst_directory_server::{Directory, DirectoryEvent, Error, Operators};
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{AccessPolicy, Action, IdentityStore, NewIdentity, State, UnknownClients};
@@ -486,7 +486,7 @@ async fn a_refused_key_is_shown_and_enrolled() {
     let fixture = Fixture::new().await;
     let (stranger, time) = (key(), Timestamp::from_second(1_800_000_000).unwrap());
     let policy = AccessPolicy::new(std::sync::Arc::default(), UnknownClients::Refuse);
-    policy.check(&stranger);
+    policy.check(&ClientClaim::new(&stranger, Suite::X25519Aes256GcmSiv, 0, false));
     let report = policy.refused().report(Timestamp::now(), |_| None);
     fixture.store.record_refused(&report.clients).await.unwrap();
 

@@ -14,7 +14,7 @@ use pssst_test::{PATIENCE, Postgres, until};
 /// A server of the pool, with a connection of its own to the database.
 struct Member {
     server: Server,
-    policy: Arc<AccessPolicy>,
+    policy: AccessPolicy,
     follower: Follower,
 }
 
@@ -22,11 +22,10 @@ impl Member {
     async fn start(url: &str, secret: &SecretKey) -> Self {
         let store = SqlStore::open(url).await.unwrap();
         let follower = Follower::start(Arc::new(store)).await.unwrap();
-        let policy = Arc::new(AccessPolicy::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse));
-        let check = Arc::clone(&policy);
+        let policy = AccessPolicy::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse);
         let echo = Handler::from_fn(|request: Request<&[u8]>| Some(Reply::copy_from(request.message())));
         let keys = pssst::Server::new(secret.clone()).authenticated_only();
-        let config = ServerConfig::new(keys, echo).client_check(move |key: &pssst::PublicKey| check.check(key));
+        let config = ServerConfig::new(keys, echo).client_check(policy.clone());
         let server = Server::builder().workers(1).bind("127.0.0.1:0").unwrap().serve(config).unwrap();
         Self { server, policy, follower }
     }

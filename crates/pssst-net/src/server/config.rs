@@ -34,6 +34,7 @@ pub struct ServerConfig {
     /// The public keys of `server`, in the order of its keyring.
     server_keys: Arc<[Arc<ServerKey>]>,
     client_check: Arc<dyn ClientCheck + Send + Sync>,
+    undecrypted: Option<Arc<OnUndecrypted>>,
     rate_limit: Option<RateLimit>,
     client_rate_limit: Option<RateLimit>,
     amplification: Amplification,
@@ -52,6 +53,7 @@ impl ServerConfig {
             server_keys: server_keys(&server),
             server: Arc::new(server),
             client_check: Arc::new(|_: &PublicKey| KeyCheck::Validate),
+            undecrypted: None,
             rate_limit: None,
             client_rate_limit: None,
             amplification: Amplification { anonymous: Some(3), authenticated: Some(3) },
@@ -76,6 +78,16 @@ impl ServerConfig {
     /// refused as one of an unknown client.
     pub fn client_check(self, check: impl ClientCheck + Send + Sync + 'static) -> Self {
         Self { client_check: Arc::new(check), ..self }
+    }
+
+    /// Shows each packet that did not decrypt to `offer`, as it was received, after its batch was
+    /// served: for a sample that is examined elsewhere. Nothing is shown by default.
+    ///
+    /// With a table of shared secrets ([`ClientCheck::look_up`]) a client that is not enrolled cannot
+    /// be told from a forgery here; another thread can, with the true secret. `offer` is called on
+    /// the worker, and must not wait.
+    pub fn on_undecrypted(self, offer: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        Self { undecrypted: Some(Arc::new(offer)), ..self }
     }
 
     /// Sets how many times longer a reply datagram may be than its request, 3 by default; `None`
@@ -131,6 +143,9 @@ fn server_keys(server: &pssst::Server) -> Arc<[Arc<ServerKey>]> {
     server.keyring().server_keys().map(Arc::new).collect()
 }
 
+/// Called with packets that did not decrypt.
+pub(super) type OnUndecrypted = dyn Fn(&[u8]) + Send + Sync;
+
 /// A configuration in use, with what belongs to it and outlives it under an equal limit.
 pub(crate) struct ActiveConfig {
     pub(super) config: ServerConfig,
@@ -161,6 +176,10 @@ impl ActiveConfig {
 
     pub(super) fn client_check(&self) -> &(dyn ClientCheck + Send + Sync) {
         &*self.config.client_check
+    }
+
+    pub(super) fn undecrypted(&self) -> Option<&OnUndecrypted> {
+        self.config.undecrypted.as_deref()
     }
 
     pub(super) fn rate_limiter(&self) -> Option<&RateLimiter> {

@@ -15,6 +15,8 @@ pub(super) struct Source {
     pub(super) local: Option<IpAddr>,
     /// Length of the packet, in bytes.
     pub(super) len: usize,
+    /// Place of the datagram in its batch.
+    pub(super) place: usize,
 }
 
 /// A worker's record of a request that a handler has, to answer it.

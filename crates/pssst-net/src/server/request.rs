@@ -8,6 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use pssst::{PublicKey, ServerKey, Suite};
 
+const NO_KEY: PublicKey = PublicKey::from_bytes([0; 32]);
+
 /// A request that was opened: its message, who sent it, and how it came.
 ///
 /// # One request, one answer
@@ -26,7 +28,10 @@ use pssst::{PublicKey, ServerKey, Suite};
 #[derive(Clone)]
 pub struct Request<M = Bytes> {
     pub(super) message: M,
-    pub(super) client_key: Option<PublicKey>,
+    /// All zeros if there is none. No `Option`: what is moved with `None` are 32 bytes of the stack,
+    /// which may have held a secret.
+    pub(super) client_key: PublicKey,
+    pub(super) is_authenticated: bool,
     pub(super) peer: SocketAddr,
     pub(super) received: Instant,
     pub(super) server_key: Option<Arc<ServerKey>>,
@@ -42,7 +47,8 @@ impl<M: AsRef<[u8]>> Request<M> {
         let (received, suite) = (Instant::now(), Suite::default());
         Self {
             message: message.into(),
-            client_key,
+            client_key: client_key.unwrap_or(NO_KEY),
+            is_authenticated: client_key.is_some(),
             peer,
             received,
             server_key: None,
@@ -67,6 +73,7 @@ impl<M: AsRef<[u8]>> Request<M> {
         Request {
             message: Bytes::copy_from_slice(self.message()),
             client_key: self.client_key,
+            is_authenticated: self.is_authenticated,
             peer: self.peer,
             received: self.received,
             server_key: self.server_key.clone(),
@@ -80,8 +87,8 @@ impl<M: AsRef<[u8]>> Request<M> {
     ///
     /// Any holder of the server's secret key could have made that proof: it is not a signature to
     /// show to others.
-    pub const fn client_key(&self) -> Option<&PublicKey> {
-        self.client_key.as_ref()
+    pub fn client_key(&self) -> Option<&PublicKey> {
+        self.is_authenticated.then_some(&self.client_key)
     }
 
     /// Returns the source address of the datagram, which anyone can forge. IPv4 addresses are given
@@ -124,7 +131,7 @@ impl<M: AsRef<[u8]>> fmt::Debug for Request<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("message_len", &self.message().len())
-            .field("client_key", &self.client_key)
+            .field("client_key", &self.client_key())
             .field("peer", &self.peer)
             .field("suite", &self.suite)
             .finish_non_exhaustive()

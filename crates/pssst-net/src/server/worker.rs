@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use pssst::{BATCH_LEN, ClientCheck, ClientClaim, KeyCheck, ReplySealer, SharedSecret, SysRng};
+use pssst::{BATCH_LEN, ClientCheck, ClientClaim, KeyCheck, Refusal, ReplySealer, SharedSecret, SysRng};
 use tokio::time::Instant;
 
-use super::config::ActiveConfig;
+use super::config::{ActiveConfig, OnUndecrypted};
 use super::context::{Failure, Finished, ReplyContext, Source};
 use super::handlers::Handlers;
 use super::shared::Shared;
@@ -248,6 +248,19 @@ impl ClientCheck for Guarded<'_> {
     }
 }
 
+/// Shows the datagrams at these places, which are in order.
+fn show(batch: &mut ReceiveBatch, places: &[usize], offer: &OnUndecrypted) {
+    let mut places = places.iter().peekable();
+    for (place, datagram) in batch.datagrams().enumerate() {
+        if places.next_if_eq(&&place).is_some()
+            && let Some(packet) = datagram.bytes
+        {
+            // The caller's code may panic, and that must end no worker.
+            drop(catch_unwind(AssertUnwindSafe(|| offer(packet))));
+        }
+    }
+}
+
 /// Errors that are pending on a socket go away by being read, so the first few in a row cost
 /// nothing.
 fn pause_after(failures: u32) -> Option<Duration> {
@@ -271,7 +284,7 @@ impl RequestProcessor {
         let mut bytes = 0;
         let mut sources = Vec::with_capacity(batch.len());
         let mut packets = Vec::with_capacity(batch.len());
-        for datagram in batch.datagrams() {
+        for (place, datagram) in batch.datagrams().enumerate() {
             let Some(packet) = datagram.bytes else {
                 self.refuse(datagram.peer, DatagramOutcome::RequestTooLarge);
                 continue;
@@ -281,24 +294,37 @@ impl RequestProcessor {
                 self.refuse(datagram.peer, DatagramOutcome::RateLimited);
                 continue;
             }
-            sources.push(Source { peer: datagram.peer, local: datagram.local, len: packet.len() });
+            sources.push(Source { peer: datagram.peer, local: datagram.local, len: packet.len(), place });
             packets.push(packet);
         }
         self.counts.received_bytes.add(bytes);
 
         let check = Guarded(config.client_check());
         let is_alone = packets.len() == 1;
+        let mut undecrypted = Vec::new();
         let open = || {
             config.server().open_batch(packets, &check, |place, outcome| {
                 let source = sources[place];
                 match outcome {
                     Ok(request) => self.accept(&config, request, source, received),
-                    Err(cause) => self.refuse(source.peer, DatagramOutcome::Refused(cause)),
+                    Err(cause) => {
+                        if cause == Refusal::DecryptFailed && config.undecrypted().is_some() {
+                            undecrypted.push(source.place);
+                        }
+                        self.refuse(source.peer, DatagramOutcome::Refused(cause));
+                    }
                 }
             });
         };
         // For several packets it wipes the stack itself, below all that it calls.
-        if is_alone { on_wiped_stack(open) } else { open() }
+        if is_alone {
+            on_wiped_stack(open);
+        } else {
+            open();
+        }
+        if let Some(offer) = config.undecrypted().filter(|_| !undecrypted.is_empty()) {
+            show(batch, &undecrypted, offer);
+        }
     }
 
     fn refuse(&self, peer: SocketAddr, outcome: DatagramOutcome) {
@@ -336,15 +362,14 @@ impl RequestProcessor {
             return self.counts.count(DatagramOutcome::Overloaded);
         }
 
+        let peer = SocketAddr::new(source.peer.ip().to_canonical(), source.peer.port());
         let request = Request {
-            message: &*message,
-            client_key,
-            peer: SocketAddr::new(source.peer.ip().to_canonical(), source.peer.port()),
             received: received.into_std(),
             server_key: config.key(key_place),
             suite,
             has_psk,
             exchange_value: *sealer.exchange_value(),
+            ..Request::new(&*message, client_key, peer)
         };
         let context =
             ReplyContext { sealer: Box::new(sealer), source, received, handed: Instant::now(), max_reply, pending };

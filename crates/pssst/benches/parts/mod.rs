@@ -188,9 +188,8 @@ impl Kind {
             (Suite::X25519AesGcm128, ..) => &[64],
             (_, Identity::Anonymous, false) => &[108],
             (_, Identity::Anonymous, true) => &[108, 32, 136, 104],
-            (_, Identity::OnDemand, _) => &[108, 40, 72, 136],
-            (_, Identity::Ahead, false) => &[108, 40, 72, 72, 136],
-            (_, Identity::Ahead, true) => &[108, 40, 72, 72, 136, 32, 136, 104],
+            (_, Identity::OnDemand, _) | (_, Identity::Ahead, false) => &[108, 40, 72, 136],
+            (_, Identity::Ahead, true) => &[108, 40, 72, 136, 32, 136, 104],
         }
     }
 
@@ -230,7 +229,7 @@ impl ClientCheck for Clients {
     fn look_up(&self, claim: &ClientClaim<'_>) -> SharedSecret {
         match self.z2 {
             None => SharedSecret::Compute,
-            Some(z2) if *claim.key() == self.key => SharedSecret::Known(z2.into(), KeyCheck::Accept),
+            Some(z2) if *claim.key() == self.key => SharedSecret::Known(z2.into()),
             Some(_) => SharedSecret::Unknown,
         }
     }

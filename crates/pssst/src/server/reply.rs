@@ -44,8 +44,10 @@ pub struct ReplySealer {
     pub(super) key_hash: [u8; 32],
     /// D; or D', once there is a Y.
     pub(super) secret: TransactionSecret,
-    /// Y
-    pub(super) fresh_value: Option<[u8; 32]>,
+    pub(super) has_fresh_value: bool,
+    /// Y, if there is one. No `Option`: what is moved with `None` are 32 bytes of the stack, which
+    /// may have held a secret.
+    pub(super) fresh_value: [u8; 32],
     pub(super) padding: ReplyPadding,
     pub(super) x25519: X25519,
 }
@@ -192,7 +194,7 @@ impl ReplySealer {
     }
 
     fn needs_fresh_value(&self) -> bool {
-        self.is_fresh() && self.fresh_value.is_none()
+        self.is_fresh() && !self.has_fresh_value
     }
 
     /// y, hedged like e.
@@ -205,7 +207,8 @@ impl ReplySealer {
     /// Goes over from D to D'.
     fn set_fresh(&mut self, fresh_value: [u8; 32], shared: &[u8; 32]) {
         self.secret = second::fresh_secret(&self.secret, &fresh_value, shared);
-        self.fresh_value = Some(fresh_value);
+        self.fresh_value = fresh_value;
+        self.has_fresh_value = true;
     }
 
     fn seal_once<'b, R: TryCryptoRng + ?Sized>(
@@ -245,15 +248,15 @@ impl ReplySealer {
         for (place, byte) in parts.exchange_value.iter_mut().zip(&self.exchange_value) {
             *place = *byte;
         }
-        if let (Some(place), Some(value)) = (parts.fresh_value, &self.fresh_value) {
-            *place = *value;
+        if let Some(place) = parts.fresh_value {
+            *place = self.fresh_value;
         }
         if is_padded {
             packet::pad(parts.body, message_len);
         }
         let direction = Direction::Reply {
             exchange_value: &self.exchange_value,
-            fresh_value: self.fresh_value.as_ref(),
+            fresh_value: self.has_fresh_value.then_some(&self.fresh_value),
             request_tag: &self.request_tag,
         };
         *parts.tag = self.suite.seal(&self.secret, direction, header, parts.body)?;

@@ -96,7 +96,8 @@ impl Front<'_> {
             exchange_value: *self.exchange_value,
             key_hash: *key.key_hash(),
             secret,
-            fresh_value: None,
+            has_fresh_value: false,
+            fresh_value: [0; 32],
             padding: server.reply_padding,
             x25519: server.x25519,
         }
@@ -210,20 +211,22 @@ impl<'p> Named<'p> {
         ClientClaim::new(&self.client_key, self.front.suite, self.key_index, self.front.header.has_psk())
     }
 
-    /// Looks Z2 up, unless the caller wants it computed. An unknown key takes a Z2 that nobody has;
-    /// that is made for known ones too, so that both take as long.
+    /// Looks Z2 up, unless the caller wants it computed. An unknown key takes a Z2 that nobody has,
+    /// which is selected, not branched to, so that both kinds take as long.
     pub(super) fn look_up(&self, server: &Server, check: &(impl ClientCheck + ?Sized)) -> Option<LookedUp> {
-        let (found, is_known) = match check.look_up(&self.claim()) {
+        let (mut z2, is_known) = match check.look_up(&self.claim()) {
             SharedSecret::Compute => return None,
             SharedSecret::Known(z2) => (z2, true),
             SharedSecret::Unknown => (Zeroizing::new([0; 32]), false),
         };
-        let scalar = self.key(server).map_or(&[0; 32], KeyAgreement::scalar);
-        let mut z2 = second::decoy(scalar, &self.client_key);
+        let decoy = self.key(server).map_or(&[0; 32], KeyAgreement::decoy);
+        let (words, decoy_words) = (z2.as_chunks_mut().0, decoy.as_chunks().0);
         // Zeros are what everyone knows.
-        let choice = Choice::from(u8::from(is_known)) & !found.ct_eq(&[0; 32]);
-        for (place, byte) in z2.iter_mut().zip(found.iter()) {
-            place.conditional_assign(byte, choice);
+        let all_bits = words.iter().fold(0, |bits, word| bits | u64::from_ne_bytes(*word));
+        let is_unknown = Choice::from(u8::from(!is_known)) | all_bits.ct_eq(&0);
+        for (word, decoy) in words.iter_mut().zip(decoy_words) {
+            let (known, decoy) = (u64::from_ne_bytes(*word), u64::from_ne_bytes(*decoy));
+            *word = u64::conditional_select(&known, &decoy, is_unknown).to_ne_bytes();
         }
         Some(LookedUp { z2, is_known })
     }

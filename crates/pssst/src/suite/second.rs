@@ -85,10 +85,10 @@ pub(crate) fn fresh_secret(secret: &TransactionSecret, fresh_value: &[u8; 32], s
     TransactionSecret(hash(7, &[&*secret.0, fresh_value, shared]))
 }
 
-/// A Z2 that nobody has, for a client key that is not enrolled: as good as a random one to all who
-/// do not hold the server's secret key, and the same for every packet of that client.
-pub(crate) fn decoy(scalar: &[u8; 32], client_key: &PublicKey) -> Zeroizing<[u8; 32]> {
-    hash(0xff, &[scalar, client_key.as_bytes()])
+/// A Z2 that nobody has, for client keys that are not enrolled: as good as a random one to all who
+/// do not hold the server's secret key. D hashes it together with C.
+pub(crate) fn decoy(scalar: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    hash(0xff, &[scalar])
 }
 
 /// The use of a hedged secret scalar: each has its own hash.

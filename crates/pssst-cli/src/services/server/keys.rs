@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pssst::{Keyring, ServerSecretKey};
-use pssst_directory_server::ScheduleFile;
+use pssst::{Keyring, PskMaster, ServerSecretKey};
+use pssst_directory::jiff::Timestamp;
+use pssst_directory_server::{Error, Schedule, ScheduleFile};
 
 use crate::args::key_file::{self, Access};
 use crate::args::server_key;
@@ -13,12 +14,17 @@ use pssst_service::{Failure, FollowedFile};
 
 /// The files that have the server's keys.
 #[derive(clap::Args, Debug)]
-#[group(required = true, multiple = true)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("server_keys").args(["secret_key", "keys"]).required(true)))]
 pub(super) struct KeyOptions {
     /// The server's secret key. Give more files, most used first, while one key replaces another;
     /// and for suite f003 one of its keys beside the other.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
+    /// A master of the pool's pre-shared keys, 64 hexadecimal digits. Give two files, the current one
+    /// first, while one replaces another.
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
+    psk_master: Vec<PathBuf>,
     /// A schedule of secret keys (`pssst keys init`). The server follows it: keys change at the
     /// times in it.
     #[arg(long, value_name = "FILE")]
@@ -28,16 +34,24 @@ pub(super) struct KeyOptions {
 impl KeyOptions {
     /// Those that are read once, when the server starts. A schedule is followed by itself.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.secret_key.iter().cloned()
+        self.secret_key.iter().chain(&self.psk_master).cloned()
     }
 }
 
 /// A server's keys.
 pub(super) enum Keys {
     /// From files that are read once.
-    Fixed(Vec<ServerSecretKey>),
+    Fixed(Vec<ServerSecretKey>, Vec<PskMaster>),
     /// From a file that is followed.
     Schedule(Arc<ScheduleFile>),
+}
+
+/// The secrets that a server holds.
+#[derive(Clone)]
+pub(super) struct ServerKeys {
+    pub(super) keyring: Keyring,
+    /// The current one first.
+    pub(super) psk_masters: Vec<PskMaster>,
 }
 
 impl Keys {
@@ -50,16 +64,28 @@ impl Keys {
         let of_secret_key = |failure: Failure| failure.of_option("secret-key");
         key_file::refuse_streams(options.secret_key.iter().map(PathBuf::as_path)).map_err(of_secret_key)?;
         let read = |file: &PathBuf| key_file::read_server_secret(file, access).map_err(of_secret_key);
-        Failure::collect(options.secret_key.iter().map(read)).map(Self::Fixed)
+        let secrets = Failure::collect(options.secret_key.iter().map(read))?;
+        let of_master = |failure: Failure| failure.of_option("psk-master");
+        key_file::refuse_streams(options.psk_master.iter().map(PathBuf::as_path)).map_err(of_master)?;
+        let read = |file: &PathBuf| key_file::read_psk_master(file, access).map_err(of_master);
+        Ok(Self::Fixed(secrets, Failure::collect(options.psk_master.iter().map(read))?))
     }
 
     /// Returns the keys of this moment.
-    pub(super) fn now(&self) -> Result<Keyring, Failure> {
+    pub(super) fn now(&self) -> Result<ServerKeys, Failure> {
         match self {
-            Self::Fixed(secrets) => keyring(secrets).map_err(|failure| failure.of_option("secret-key")),
-            Self::Schedule(file) => file
-                .load()
-                .keyring(file.now())
+            Self::Fixed(secrets, masters) => {
+                if masters.len() > pssst::Server::MAX_PSK_MASTERS {
+                    return Err(Failure::usage(
+                        format!("more than {} masters of pre-shared keys", pssst::Server::MAX_PSK_MASTERS),
+                        "give the current one, and the one before or after it",
+                    )
+                    .of_option("psk-master"));
+                }
+                let keyring = keyring(secrets).map_err(|failure| failure.of_option("secret-key"))?;
+                Ok(ServerKeys { keyring, psk_masters: masters.clone() })
+            }
+            Self::Schedule(file) => scheduled(&file.load(), file.now())
                 .map_err(|error| server_key::of_file(file.path(), &error).of_option("keys")),
         }
     }
@@ -67,7 +93,7 @@ impl Keys {
     /// Returns the file that is followed, if one is.
     pub(super) fn followed_files(&self) -> Vec<FollowedFile> {
         match self {
-            Self::Fixed(_) => Vec::new(),
+            Self::Fixed(..) => Vec::new(),
             Self::Schedule(file) => file.status().map(|(path, status)| FollowedFile::new(&path, status)).collect(),
         }
     }
@@ -75,24 +101,29 @@ impl Keys {
     /// Returns what is wrong with the file, once clients may have keys that are not known here.
     pub(super) fn overdue(&self) -> Option<String> {
         match self {
-            Self::Fixed(_) => None,
+            Self::Fixed(..) => None,
             Self::Schedule(file) => file.overdue(),
         }
     }
 
     /// Tells of other keys when their time comes, until it is dropped.
-    pub(super) async fn follow(&self, mut apply: impl FnMut(Keyring)) {
+    pub(super) async fn follow(&self, mut apply: impl FnMut(ServerKeys)) {
         match self {
-            Self::Fixed(_) => {}
+            Self::Fixed(..) => {}
             Self::Schedule(file) => {
-                let never = file.follow(|schedule, now| match schedule.keyring(now) {
-                    Ok(keyring) => apply(keyring),
+                let never = file.follow(|schedule, now| match scheduled(schedule, now) {
+                    Ok(keys) => apply(keys),
                     Err(error) => notice(format_args!("the server continues with the keys that it has: {error}")),
                 });
                 match never.await {}
             }
         }
     }
+}
+
+fn scheduled(schedule: &Schedule, now: Timestamp) -> Result<ServerKeys, Error> {
+    let psk_masters = schedule.accepted_psk_masters(now).cloned().collect();
+    Ok(ServerKeys { keyring: schedule.keyring(now)?, psk_masters })
 }
 
 fn keyring(secrets: &[ServerSecretKey]) -> Result<Keyring, Failure> {

@@ -77,7 +77,10 @@ fn lives_through_a_restore(store: &Store) {
     let (directory, url, _) = start_directory(&fleet, &store.location);
 
     // The fleet is used.
-    fleet.stdout(&["keys", "rotate", "keys.json", "--compromised"]);
+    let new = fleet.stdout(&["keys", "rotate", "keys.json", "--compromised"]);
+    // Until then a client would cache the old key for an hour.
+    let fetch = ["keys", "fetch", "--directory", &url, "--pin", &pin];
+    wait_for("the directory has the new key", || fleet.stdout(&fetch) == new);
     clients(&["revoke", "two"]);
     clients(&["add", "late", "late.pub"]);
     let is_served = |url: &str, identity: &str| {

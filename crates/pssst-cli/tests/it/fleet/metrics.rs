@@ -217,7 +217,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
         ("pssst_server_requests_total{auth=\"authenticated\"}", 10.0),
         ("pssst_server_replies_total{repeated=\"false\"}", 10.0),
         ("pssst_server_drops_total{cause=\"unsupported_suite\"}", 1.0),
-        ("pssst_server_drops_total{cause=\"unknown_client\"}", 1.0),
+        ("pssst_server_drops_total{cause=\"decrypt_failed\"}", 1.0),
         ("pssst_server_key_requests_total{key=\"0\"}", 10.0),
         ("pssst_server_handler_duration_seconds_count", 10.0),
         ("pssst_server_request_duration_seconds_count", 10.0),
