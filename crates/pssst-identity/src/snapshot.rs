@@ -18,7 +18,7 @@ pub(crate) use fill::FillPosition;
 use row::Row;
 pub(crate) use secrets::Secrets;
 use shard::Shard;
-use writer::Writer;
+use writer::{PIECE, Writer};
 
 mod authorization;
 mod fill;
@@ -31,8 +31,6 @@ mod writer;
 /// 64 shards: few enough to stay in the fastest cache, many enough that making room in one of them
 /// is quickly done.
 const SHARD_BITS: u32 = 6;
-/// New clients whose secrets are computed before they become visible together.
-const PIECE: usize = 1024;
 
 /// The clients of a store, in memory.
 ///

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use crate::kem::EncapsulationKey;
 use crate::key::fill;
 use crate::packet::{self, EXCHANGE_VALUE_LEN, Header, PROOF_LEN, RequestParts};
-use crate::suite::{Direction, first, second};
+use crate::suite::aead::Direction;
+use crate::suite::{first, second};
 #[cfg(feature = "pq")]
 use crate::xwing::combine;
 use crate::{Error, PreSharedKey, PublicKey, Refusal, SecretKey, ServerKey, Suite};

@@ -1,10 +1,10 @@
 //! The server's end: open requests, seal at most one reply to each.
 
 pub use client_check::{ClientCheck, ClientClaim, KeyCheck, SharedSecret};
-pub use options::{FreshReplies, ReplyPadding};
 pub use recorded::{RecordedReply, RecordedRequest};
 pub use reply::ReplySealer;
 pub use request::Request;
+pub use rules::{FreshReplies, ReplyPadding};
 use x25519_batch::X25519;
 
 use crate::keyring::Keyring;
@@ -19,6 +19,7 @@ mod options;
 mod recorded;
 mod reply;
 mod request;
+mod rules;
 mod stage;
 
 /// Opens requests.

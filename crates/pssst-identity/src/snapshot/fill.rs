@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use pssst_support::sync::lock;
 
+use super::IdentitySnapshot;
 use super::secrets::Secrets;
 use super::shard::Shard;
-use super::{IdentitySnapshot, PIECE};
+use super::writer::PIECE;
 
 /// Slots that are looked at while the lock is held.
 const SLOTS: usize = 16 * PIECE;

@@ -4,9 +4,11 @@ use std::sync::{Arc, Weak};
 
 use pssst::PublicKey;
 
-use super::PIECE;
 use super::row::{Row, Rows};
 use super::secrets::Secrets;
+
+/// New clients whose secrets are computed before they become visible together.
+pub(super) const PIECE: usize = 1024;
 
 /// Rows, and the tables of secrets over the snapshot.
 #[derive(Default)]

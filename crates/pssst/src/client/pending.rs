@@ -6,7 +6,8 @@ use x25519_batch::X25519;
 use zeroize::ZeroizeOnDrop;
 
 use crate::packet::{self, EXCHANGE_VALUE_LEN, Header, ReplyParts, TAG_LEN, TRANSACTION_ID_LEN};
-use crate::suite::{Direction, TransactionSecret, second};
+use crate::suite::aead::{Direction, TransactionSecret};
+use crate::suite::second;
 use crate::{Refusal, SecretKey, Suite};
 
 /// A request that was sent, and the only thing that opens its reply. Wiped when dropped.

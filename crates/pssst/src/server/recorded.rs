@@ -8,7 +8,8 @@ use core::fmt;
 use super::{Request, Server};
 use crate::client::PendingReply;
 use crate::packet::{Header, ReplyParts};
-use crate::suite::{Direction, first};
+use crate::suite::aead::Direction;
+use crate::suite::first;
 use crate::{KeyCheck, PublicKey, Refusal, Suite};
 
 impl Server {

@@ -10,7 +10,8 @@ use super::ReplyPadding;
 use crate::batch::{BATCH_LEN, Products, STACK_WIPE_LEN};
 use crate::key::fill;
 use crate::packet::{self, EXCHANGE_VALUE_LEN, Header, ReplyParts, TAG_LEN};
-use crate::suite::{Direction, TransactionSecret, second};
+use crate::suite::aead::{Direction, TransactionSecret};
+use crate::suite::second;
 use crate::{Error, Refusal, SecretKey, Suite};
 
 /// Seals the one reply to a request.

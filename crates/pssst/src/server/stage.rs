@@ -10,7 +10,8 @@ use super::client_check::{ClientCheck, ClientClaim, KeyCheck, SharedSecret};
 use super::{ReplySealer, Request, Server};
 use crate::agreement::KeyAgreement;
 use crate::packet::{self, CIPHERTEXT_LEN, CLAIM_LEN, EXCHANGE_VALUE_LEN, Header, RequestParts, TAG_LEN};
-use crate::suite::{Direction, TransactionSecret, first, second};
+use crate::suite::aead::{Direction, TransactionSecret};
+use crate::suite::{first, second};
 use crate::{PublicKey, Refusal, Suite};
 
 /// How far a packet got. A packet that a stage refuses does not reach the next.

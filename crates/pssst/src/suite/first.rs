@@ -6,7 +6,7 @@ use aes_gcm::{AesGcm, KeyInit};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{AdditionalData, CipherSuite, Direction, TransactionSecret};
+use super::aead::{AdditionalData, CipherSuite, Direction, TransactionSecret};
 use crate::packet::{EXCHANGE_VALUE_LEN, Header};
 
 /// `D = SHA-256( X ‖ Z )`

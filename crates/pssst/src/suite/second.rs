@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::{AdditionalData, CipherSuite, Direction, TransactionSecret};
+use super::aead::{AdditionalData, CipherSuite, Direction, TransactionSecret};
 use crate::packet::{self, CLAIM_LEN, EXCHANGE_VALUE_LEN, Header};
 use crate::{PublicKey, SecretKey};
 
