@@ -1,4 +1,4 @@
-//! What a program tells valgrind about its memory, and asks it.
+//! Requests to valgrind about a program's memory.
 
 use std::arch::asm;
 

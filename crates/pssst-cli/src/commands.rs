@@ -14,5 +14,6 @@ pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod operator;
 pub(crate) mod pubkey;
+pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod token;

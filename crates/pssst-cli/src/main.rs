@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
     audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator,
-    pubkey, request, token,
+    pubkey, renew, request, token,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
 use services::directory::{self, DirectoryService};
@@ -50,6 +50,7 @@ enum Command {
     Audit(audit::Args),
     Keys(keys::Args),
     Enroll(enroll::Args),
+    Renew(renew::Args),
     Directory(Box<directory::Args>),
     Operator(operator::Args),
     CheckConfig(check_config::Args),
@@ -106,6 +107,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Audit(args) => audit::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Enroll(args) => enroll::run(args),
+        Command::Renew(args) => renew::run(args),
         Command::Directory(_) => serve::<DirectoryService>(invocation, configured),
         Command::Operator(args) => operator::run(args),
         Command::Inspect(args) => inspect::run(args),

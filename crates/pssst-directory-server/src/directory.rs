@@ -25,7 +25,8 @@ use crate::tally::Tally;
 use crate::{Error, ScheduleFile};
 use pssst_directory::Pin;
 
-/// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, and enrolment)
+/// A directory that serves: HTTP/1.1 over TLS 1.3 for devices (their server's keys, enrolment and
+/// renewal)
 /// and, at a separate address, for operators (an API in JSON, and web pages without any script).
 ///
 /// Dropping it stops it at once; [`Directory::shutdown`] waits for requests first.
@@ -85,6 +86,7 @@ impl Directory {
             refresh_interval: None,
             suites: vec![Suite::XWingAes256GcmSiv, Suite::X25519Aes256GcmSiv, Suite::X25519AesGcm128],
             enrollments: (RateLimit::new(5).with_burst(50), RateLimit::new(50).with_burst(1000)),
+            renewals: (RateLimit::new(5).with_burst(50), RateLimit::new(500).with_burst(5000)),
             rotation: Rotation { activation_delay: Duration::from_mins(15), grace_period: Duration::from_hours(24) },
             max_connections: 4096,
         }
@@ -163,6 +165,7 @@ pub struct DirectoryBuilder {
     refresh_interval: Option<Duration>,
     suites: Vec<Suite>,
     enrollments: (RateLimit, RateLimit),
+    renewals: (RateLimit, RateLimit),
     rotation: Rotation,
     max_connections: usize,
 }
@@ -199,9 +202,9 @@ impl DirectoryBuilder {
         Self { refresh_interval: Some(refresh_interval), ..self }
     }
 
-    /// Sets the suites to announce to clients, the preferred one first. By default 0xf003, 0xf002 and 1: of these,
-    /// those that the schedule has keys for.
-    /// (An enrolment is always of suite 0xf0e1.)
+    /// Sets the suites to announce to clients, the preferred one first. By default 0xf003, 0xf002
+    /// and 1: of these, those that the schedule has keys for. (An enrolment is always of suite
+    /// 0xf0e1.)
     pub fn suites(self, suites: impl Into<Vec<Suite>>) -> Self {
         Self { suites: suites.into(), ..self }
     }
@@ -210,6 +213,13 @@ impl DirectoryBuilder {
     /// second or 50 at once from each /24 or /56, and 50 a second or 1,000 at once from all.
     pub fn enrollment_limits(self, each: RateLimit, all: RateLimit) -> Self {
         Self { enrollments: (each, all), ..self }
+    }
+
+    /// Sets the limits of renewals, for each source and for all together. By default 5 a second or
+    /// 50 at once from each /24 or /56, and 500 a second or 5,000 at once from all. A fleet renews
+    /// within half of the refresh interval after a rotation.
+    pub fn renewal_limits(self, each: RateLimit, all: RateLimit) -> Self {
+        Self { renewals: (each, all), ..self }
     }
 
     /// Sets the defaults of rotations: see [`Schedule::rotate`](crate::Schedule::rotate). By
@@ -263,8 +273,10 @@ impl DirectoryBuilder {
             suites: self.suites,
             rotation: self.rotation,
             enrollments: Limits::new(self.enrollments.0, self.enrollments.1),
+            renewals: Limits::new(self.renewals.0, self.renewals.1),
             failed_logins: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
             stray_enrollments: Tally::default(),
+            refused_renewals: Tally::default(),
             wrong_credentials: Tally::default(),
             counters: Arc::default(),
         });

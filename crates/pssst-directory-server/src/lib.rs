@@ -1,6 +1,6 @@
 //! The operator's half of the directory: it serves the keys of a pool to clients over TLS 1.3,
-//! enrols devices, and gives operators an API and pages. It also has the schedule of the pool's
-//! secret keys, which servers follow.
+//! enrols devices, renews their secrets, and gives operators an API and pages. It also has the
+//! schedule of the pool's secret keys, which servers follow.
 //!
 //! The device's half is the crate [`pssst_directory`]. `docs/directory.md` in the repository
 //! describes how to run a directory.
@@ -38,6 +38,7 @@
 //! * **Not in the way of packets**: servers and clients keep working while it is unavailable.
 
 mod admin;
+mod answers;
 mod certificate;
 mod directory;
 mod error;
@@ -45,6 +46,7 @@ mod headers;
 mod limits;
 mod peer;
 mod public;
+mod renewal;
 mod schedule;
 mod schedule_file;
 mod state;
@@ -60,4 +62,4 @@ pub use pssst_directory::jiff;
 pub use pssst_support::WatchStatus;
 pub use schedule::{NewSecrets, OptionalKind, Schedule};
 pub use schedule_file::{Generated, Rotated, ScheduleFile};
-pub use stats::{DirectoryEvent, DirectoryStats};
+pub use stats::{DirectoryEvent, DirectoryStats, RenewalRefusal};

@@ -1,4 +1,4 @@
-//! The public endpoints for devices: server keys and enrolment.
+//! The public endpoints for devices: server keys and enrolment; renewal is in `renewal.rs`.
 
 use std::sync::Arc;
 
@@ -15,18 +15,20 @@ use pssst_identity::{Action, EnrollError, NewAuditEntry, Token};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::answers::{issue_psk, problem};
 use super::headers;
 use super::peer::Peer;
 use super::state::{DEVICE, Shared};
 use super::stats::DirectoryEvent;
-use crate::Error;
-use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeySet, Problem, Refusal};
+use crate::{Error, renewal};
+use pssst_directory::{EnrollmentRequest, EnrollmentResponse, KeySet, Refusal};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/.well-known/pssst/keys", get(keys))
         .route("/v1/keys", get(keys))
         .route("/v1/enroll", post(enroll))
+        .route("/v1/renew", post(renewal::renew))
         .layer(axum::middleware::map_response(headers::of_public))
         .with_state(shared)
 }
@@ -103,13 +105,21 @@ async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refuse
     let Some(key) = opened.client_key().copied() else { return Err(Refused::stray(Refusal::InvalidRequest)) };
     let request = EnrollmentRequest::parse(opened.message()).map_err(|_| Refused::stray(Refusal::InvalidRequest))?;
     let name = request.name.as_deref();
-    let identity = match shared.store.with_actor(DEVICE).enroll(&request.token, &key, name).await {
+    let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
+    let master = schedule.current_psk_master(now);
+    let store = shared.store.with_actor(DEVICE);
+    let enrolled = match master {
+        Some(_) => store.enroll_requiring_psk(&request.token, &key, name).await,
+        None => store.enroll(&request.token, &key, name).await,
+    };
+    let identity = match enrolled {
         Ok(identity) => identity,
         Err(EnrollError::UnknownToken) => return Err(Refused::stray(Refusal::UnknownToken)),
         Err(error) => return Err(Refused::by_store(&error, key, &request.token)),
     };
-    let reply =
-        opened.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, &EnrollmentResponse::new(identity).to_json());
+    let psk = issue_psk(master, &identity);
+    let response = EnrollmentResponse::new(identity).with_psk(psk).to_json();
+    let reply = opened.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, &response);
     reply.map_err(|error| {
         tracing::error!(%error, "the reply to an enrolment cannot be sealed");
         Refused::unavailable()
@@ -166,7 +176,7 @@ impl Refused {
             // A failure of the directory is not a refusal of the device.
             None if self.refusal == Refusal::Unavailable => {}
             None => {
-                shared.stray_enrollments.add(peer.address);
+                shared.stray_enrollments.add(peer.address, None);
                 shown = Refusal::InvalidRequest;
             }
         }
@@ -176,11 +186,6 @@ impl Refused {
         }
         response
     }
-}
-
-fn problem(refusal: Refusal, message: impl Into<String>) -> Response {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, axum::Json(Problem::new(refusal, message))).into_response()
 }
 
 /// Returns the cause that a device is given.

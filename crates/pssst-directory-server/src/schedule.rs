@@ -15,10 +15,10 @@ mod text;
 
 /// The secret keys of a pool of servers with their times.
 ///
-/// There are up to three kinds of secrets: X25519 keys, which every pool has; X-Wing keys, for suite
-/// 0xf003; and masters of pre-shared keys. Those of a kind follow one another without a gap: each but
-/// the last ends after its successor has begun, and the last X25519 key has no end. So there is
-/// exactly one current X25519 key at any time; before all times it is the first.
+/// There are up to three kinds of secrets: X25519 keys, which every pool has; X-Wing keys, for
+/// suite 0xf003; and masters of pre-shared keys. Those of a kind follow one another without a gap:
+/// each but the last ends after its successor has begun, and the last X25519 key has no end. So
+/// there is exactly one current X25519 key at any time; before all times it is the first.
 ///
 /// # No client is lost
 ///
@@ -41,7 +41,8 @@ mod text;
 ///
 /// # The file
 ///
-/// JSON, with the secrets of each kind by their times; `xwing_keys` and `psk_masters` may be missing:
+/// JSON, with the secrets of each kind by their times; `xwing_keys` and `psk_masters` may be
+/// missing:
 ///
 /// ```json
 /// {
@@ -113,7 +114,7 @@ impl From<SecretKey> for NewSecrets {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionalKind {
-    /// X-Wing keys: clients go back to suite 0xf002, if they are told to.
+    /// X-Wing keys: clients go back to suite 0xf002, if they are configured to.
     XWingKeys,
     /// Masters of pre-shared keys: clients that must use one are not served any more.
     PskMasters,
@@ -236,17 +237,17 @@ impl Schedule {
         self.refresh_interval
     }
 
-    /// Starts a rotation: the new secrets become current at `now + activation_delay`, and the present
-    /// ones of their kinds are accepted until `grace_period` after that. What has expired is removed.
-    /// A kind that the schedule does not have yet begins with its first secret.
+    /// Starts a rotation: the new secrets become current at `now + activation_delay`, and the
+    /// present ones of their kinds are accepted until `grace_period` after that. What has expired
+    /// is removed. A kind that the schedule does not have yet begins with its first secret.
     ///
     /// # Errors
     /// [`Error::RotationUnderWay`] while there is a next secret of these kinds already.
     /// [`Error::InvalidSchedule`] when activation delay and grace period together are less than
     /// twice the [refresh interval](Schedule::refresh_interval), when they are longer than 90 and
-    /// 400 days, when servers would have to hold more than [`Keyring::CAPACITY`] keys of a kind or
-    /// two masters, for a key that is in it already, and without any new secret. Nothing is changed
-    /// then.
+    /// 400 days, when the grace period of a master is shorter than the refresh interval, when
+    /// servers would have to hold more than [`Keyring::CAPACITY`] keys of a kind or two masters,
+    /// for a key that is in it already, and without any new secret. Nothing is changed then.
     pub fn rotate(
         &mut self,
         new: NewSecrets,
@@ -276,6 +277,11 @@ impl Schedule {
                 "activation delay and grace period together must be at least twice the refresh interval, or clients would be lost",
             ));
         }
+        if psk_master.is_some() && self.psk_masters.is_in_use(now) && grace_period < self.refresh_interval {
+            return Err(Error::InvalidSchedule(
+                "the grace period must be at least the refresh interval: clients renew their pre-shared keys in it",
+            ));
+        }
         let not_before = to_milliseconds(now.checked_add(activation_delay).map_err(|_| TOO_LONG)?);
         let not_after = to_milliseconds(now.checked_add(accepted).map_err(|_| TOO_LONG)?);
 
@@ -303,9 +309,9 @@ impl Schedule {
         }
     }
 
-    /// Returns the keys that servers accept now, of each kind by the times from which they are used,
-    /// each with those of these suites that it is for. What is over is left out, and so are keys for
-    /// none of the suites.
+    /// Returns the keys that servers accept now, of each kind by the times from which they are
+    /// used, each with those of these suites that it is for. What is over is left out, and so are
+    /// keys for none of the suites.
     pub fn keys(&self, now: Timestamp, suites: &[Suite]) -> impl Iterator<Item = PublishedKey> {
         let keys = self.keys.in_use(now, true).map(InUse::into_server_key);
         let keys = keys.chain(self.xwing_keys.in_use(now, false).map(InUse::into_server_key));
@@ -316,8 +322,8 @@ impl Schedule {
         })
     }
 
-    /// Returns the masters of pre-shared keys that servers hold now, by the times from which they are
-    /// used: their names, not the secrets.
+    /// Returns the masters of pre-shared keys that servers hold now, by the times from which they
+    /// are used: their names, not the secrets.
     pub fn psk_masters(&self, now: Timestamp) -> impl Iterator<Item = PublishedMaster> {
         let masters = self.psk_masters.in_use(now, false);
         masters.map(|master| PublishedMaster::new(master.public, master.state, master.not_before, master.not_after))
@@ -334,10 +340,11 @@ impl Schedule {
     }
 
     /// Returns the secret X25519 scalars of the server keys in use, with the keys that they belong
-    /// to, to compute what a client shares with each.
+    /// to, to compute what a client shares with each. The public keys are at hand.
     pub(crate) fn scalars(&self, now: Timestamp) -> impl Iterator<Item = (ServerKey, SecretKey)> {
-        let keys = self.keys.held(now).map(|secret| (secret.public_key().into(), secret.clone()));
-        keys.chain(self.xwing_keys.held(now).map(|secret| (secret.public_key().into(), secret.x25519_part())))
+        let keys = self.keys.held_entries(now).map(|entry| (entry.public.into(), entry.secret.clone()));
+        let xwing_keys = self.xwing_keys.held_entries(now);
+        keys.chain(xwing_keys.map(|entry| (entry.public.clone().into(), entry.secret.x25519_part())))
     }
 
     /// Returns the keys that a server accepts now: of each kind the current key first, since most

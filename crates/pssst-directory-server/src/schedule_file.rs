@@ -226,8 +226,8 @@ impl ScheduleFile {
     }
 }
 
-/// The kinds of secrets that a rotation replaces: those that the schedule has, unless told
-/// otherwise.
+/// The kinds of secrets that a rotation replaces: by default those that the schedule
+/// has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rotated {

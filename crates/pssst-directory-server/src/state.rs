@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of the audit log's entries about strangers.
 const TALLY_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The actor of enrolments, in the audit log.
+/// The actor of enrolments and renewals, in the audit log.
 pub(crate) const DEVICE: &str = "device";
 
 /// The times of a rotation.
@@ -41,16 +41,18 @@ pub(crate) struct Shared {
     pub(crate) certificate: ServerCertificate,
     pub(crate) operators: Option<Operators>,
     pub(crate) authorities: Option<Authorities>,
-    /// Opens enrolments, with the keys of this moment.
+    /// Opens enrolments and renewals, with the keys of this moment.
     pub(crate) opener: ArcSwap<pssst::Server>,
     pub(crate) refresh_interval: Option<Duration>,
     pub(crate) suites: Vec<Suite>,
     pub(crate) rotation: Rotation,
     pub(crate) enrollments: Limits,
+    pub(crate) renewals: Limits,
     /// Rate limits of failed logins at the admin listener.
     pub(crate) failed_logins: Limits,
     /// Enrolments that named no known token.
     pub(crate) stray_enrollments: Tally,
+    pub(crate) refused_renewals: Tally,
     /// Requests to the admin listener with a wrong credential.
     pub(crate) wrong_credentials: Tally,
     pub(crate) counters: Arc<Counters>,
@@ -77,11 +79,12 @@ impl Shared {
     pub(crate) async fn record_tallies(&self) {
         for (tally, action, actor, what) in [
             (&self.stray_enrollments, Action::EnrollmentRefused, DEVICE, "requests without a known token"),
+            (&self.refused_renewals, Action::RenewalRefused, DEVICE, "requests"),
             (&self.wrong_credentials, Action::OperatorRefused, "unknown", "requests"),
         ] {
-            if let Some(Counted { count, last }) = tally.take() {
+            if let Some(Counted { count, last, client_key }) = tally.take() {
                 let detail = format!("{count} {what}; the last from {last}");
-                let entry = NewAuditEntry { action, client_key: None, detail };
+                let entry = NewAuditEntry { action, client_key, detail };
                 self.record(&self.store.with_actor(actor), entry).await;
             }
         }
@@ -131,7 +134,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Returns a server of the suite of enrolments alone.
+/// Returns a server of the suite of enrolments and renewals alone.
 pub(crate) fn open_enrollments(schedule: &Schedule, now: Timestamp) -> Result<pssst::Server, Error> {
     schedule.server(now, [Suite::X25519Aes256GcmSivEnrollment].into_iter().collect())
 }

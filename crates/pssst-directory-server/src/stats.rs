@@ -8,7 +8,8 @@ use pssst_http::{HttpEvent, HttpStats};
 use pssst_support::named_enum;
 
 named_enum! {
-    /// Event of a directory. Refused enrolments are counted by their [`Refusal`] instead.
+    /// Event of a directory. Refused enrolments are counted by their [`Refusal`] instead, and
+    /// refused renewals by their [`RenewalRefusal`].
     #[non_exhaustive]
     pub enum DirectoryEvent {
         /// A connection was accepted.
@@ -31,6 +32,8 @@ named_enum! {
         KeysUnchanged => "keys_unchanged",
         /// A device was enrolled, or its enrolment was confirmed once more.
         Enrolled => "enrolled",
+        /// A client renewed its secrets.
+        Renewed => "renewed",
         /// An operator with a good credential was let in.
         OperatorAdmitted => "operator_admitted",
         /// A request at the admin listener had no credential: a browser's first request, mostly.
@@ -46,6 +49,33 @@ named_enum! {
         /// An entry could not be written to the audit log. (Changes of identities and tokens are
         /// never made without their entry.)
         AuditFailed => "audit_failed",
+    }
+}
+
+named_enum! {
+    /// The reason why the directory refuses a renewal. The client is not told: all refusals look
+    /// alike, except the last two.
+    #[non_exhaustive]
+    pub enum RenewalRefusal {
+        /// The body is not a sealed request of this purpose, or is sealed for another pool's key.
+        InvalidRequest => "invalid_request",
+        /// The key that the client proved is not enrolled.
+        UnknownClient => "unknown_client",
+        /// The client is suspended.
+        Suspended => "suspended",
+        /// The client is revoked.
+        Revoked => "revoked",
+        /// The client has expired.
+        Expired => "expired",
+        /// The client must use a pre-shared key, and presented none.
+        MissingPsk => "missing_psk",
+        /// The client must use a pre-shared key, and presented one of no master in use: an old one,
+        /// or another client's.
+        WrongPsk => "wrong_psk",
+        /// Too many requests from this source.
+        RateLimited => "rate_limited",
+        /// The directory failed.
+        Unavailable => "unavailable",
     }
 }
 
@@ -68,6 +98,7 @@ impl From<HttpEvent> for DirectoryEvent {
 pub struct DirectoryStats {
     events: [u64; DirectoryEvent::COUNT],
     refusals: [u64; Refusal::ALL.len()],
+    renewal_refusals: [u64; RenewalRefusal::COUNT],
     connections: usize,
 }
 
@@ -82,6 +113,11 @@ impl DirectoryStats {
         self.refusals.get(refusal as usize).copied().unwrap_or(0)
     }
 
+    /// Returns how many renewals were refused for this cause.
+    pub fn renewals_refused(&self, refusal: RenewalRefusal) -> u64 {
+        self.renewal_refusals.get(refusal as usize).copied().unwrap_or(0)
+    }
+
     /// Open connections.
     pub fn connections(&self) -> usize {
         self.connections
@@ -93,6 +129,7 @@ impl DirectoryStats {
 pub(super) struct Counters {
     events: [AtomicU64; DirectoryEvent::COUNT],
     refusals: [AtomicU64; Refusal::ALL.len()],
+    renewal_refusals: [AtomicU64; RenewalRefusal::COUNT],
 }
 
 impl Counters {
@@ -104,6 +141,10 @@ impl Counters {
         add_one(self.refusals.get(refusal as usize));
     }
 
+    pub(super) fn add_renewal_refusal(&self, refusal: RenewalRefusal) {
+        add_one(self.renewal_refusals.get(refusal as usize));
+    }
+
     /// Together with what happened at the listeners.
     pub(super) fn snapshot(&self, http: HttpStats) -> DirectoryStats {
         let mut events = self.events.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -113,6 +154,7 @@ impl Counters {
         DirectoryStats {
             events,
             refusals: self.refusals.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            renewal_refusals: self.renewal_refusals.each_ref().map(|count| count.load(Ordering::Relaxed)),
             connections: http.connections(),
         }
     }
@@ -120,7 +162,11 @@ impl Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { events: array::from_fn(|_| AtomicU64::new(0)), refusals: array::from_fn(|_| AtomicU64::new(0)) }
+        Self {
+            events: array::from_fn(|_| AtomicU64::new(0)),
+            refusals: array::from_fn(|_| AtomicU64::new(0)),
+            renewal_refusals: array::from_fn(|_| AtomicU64::new(0)),
+        }
     }
 }
 
@@ -143,7 +189,13 @@ mod tests {
         for (times, refusal) in Refusal::ALL.into_iter().enumerate() {
             (0..=times).for_each(|_| counters.add_refusal(refusal));
         }
+        for (times, refusal) in RenewalRefusal::ALL.into_iter().enumerate() {
+            (0..=times).for_each(|_| counters.add_renewal_refusal(refusal));
+        }
         let stats = counters.snapshot(HttpStats::default());
+        for (place, refusal) in RenewalRefusal::ALL.into_iter().enumerate() {
+            assert_eq!(stats.renewals_refused(refusal), place as u64 + 1, "{refusal}");
+        }
         for (place, event) in DirectoryEvent::ALL.into_iter().enumerate() {
             assert_eq!(stats.count(event), place as u64 + 1, "{}", event.name());
         }

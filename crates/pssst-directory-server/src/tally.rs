@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Mutex;
 
+use pssst::PublicKey;
 use pssst_support::sync::lock;
 
 /// Counts events of one kind, for one entry of the audit log each minute.
@@ -14,13 +15,16 @@ pub(crate) struct Counted {
     pub(crate) count: u64,
     /// Source of the last one.
     pub(crate) last: IpAddr,
+    /// The last client that proved its key.
+    pub(crate) client_key: Option<PublicKey>,
 }
 
 impl Tally {
-    pub(crate) fn add(&self, source: IpAddr) {
+    pub(crate) fn add(&self, source: IpAddr, client_key: Option<PublicKey>) {
         let mut counted = lock(&self.0);
         let count = counted.map_or(0, |counted| counted.count) + 1;
-        *counted = Some(Counted { count, last: source });
+        let client_key = client_key.or_else(|| counted.and_then(|counted| counted.client_key));
+        *counted = Some(Counted { count, last: source, client_key });
     }
 
     /// Returns what was counted since the last call, if anything.

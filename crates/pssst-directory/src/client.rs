@@ -24,6 +24,7 @@ use trusted_clock::TrustedClock;
 mod enroll;
 mod http;
 mod refresh;
+mod renew;
 mod trust;
 mod trusted_clock;
 
@@ -246,20 +247,24 @@ impl DirectoryClient {
     async fn apply(&self, client: &pssst_net::Client) -> Infallible {
         let mut documents = self.watch();
         loop {
-            // Without a key in force the last one stays: a server may still accept it, and there is
-            // no better key.
             documents.mark_unchanged();
-            if let Ok(CurrentKey { key, suite }) = self.current_key()
-                && (&key, suite) != (&client.server_key(), client.suite())
-            {
-                match client.set_server(key.clone(), suite) {
-                    Ok(()) => tracing::info!(?key, ?suite, "the server's key or suite has changed"),
-                    Err(error) => tracing::error!(%error, "the server's key cannot be used"),
-                }
-            }
+            self.set_current_key(client);
             tokio::select! {
                 changed = documents.changed() => drop(changed),
                 () = tokio::time::sleep(self.until_switch().min(LONGEST_SLEEP)) => {}
+            }
+        }
+    }
+
+    /// Sets the server's key and the suite of a client if others are in force. Without a key in
+    /// force the last one stays: a server may still accept it, and there is no better key.
+    fn set_current_key(&self, client: &pssst_net::Client) {
+        if let Ok(CurrentKey { key, suite }) = self.current_key()
+            && (&key, suite) != (&client.server_key(), client.suite())
+        {
+            match client.set_server(key.clone(), suite) {
+                Ok(()) => tracing::info!(?key, ?suite, "the server's key or suite has changed"),
+                Err(error) => tracing::error!(%error, "the server's key cannot be used"),
             }
         }
     }
@@ -378,8 +383,9 @@ impl DirectoryClientBuilder {
         Self { suites: suites.into(), ..self }
     }
 
-    /// Takes a document without a post-quantum key although the stored one has one, which is refused
-    /// by default ([`Error::Downgrade`]).
+    /// Takes a document without a post-quantum key although the stored one has one, and a renewal
+    /// without a pre-shared key for a client that has one. Both are refused by default
+    /// ([`Error::Downgrade`], [`Error::PskDowngrade`]).
     pub fn allow_downgrade(self) -> Self {
         Self { allows_downgrade: true, ..self }
     }

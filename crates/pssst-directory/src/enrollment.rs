@@ -12,8 +12,9 @@ use pssst_identity::{Identity, Labels, Token};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::Error;
+use crate::json::to_wiped_vec;
 use crate::refusal::Refusal;
+use crate::{Error, IssuedPsk};
 
 /// The purpose in the message of an enrolment.
 pub const PURPOSE: &str = "pssst-enroll-v1";
@@ -55,12 +56,7 @@ impl EnrollmentRequest {
     /// Returns the message.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         let token = self.token.expose();
-        let wire = WireRequest { purpose: PURPOSE, token: &token, name: self.name.clone() };
-        // Sized at once, since growing would leave copies of the token behind. Strings cannot fail.
-        let escaped = self.name.as_ref().map_or(0, |name| 6 * name.len());
-        let mut text = Zeroizing::new(Vec::with_capacity(256 + escaped));
-        serde_json::to_writer(&mut *text, &wire).unwrap_or_default();
-        text
+        to_wiped_vec(&WireRequest { purpose: PURPOSE, token: &token, name: self.name.clone() })
     }
 }
 
@@ -89,6 +85,9 @@ pub struct EnrollmentResponse {
     /// Time from which on it is refused, if there is one.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// Its pre-shared key, which it must use from now on; `None` in a pool without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psk: Option<IssuedPsk>,
 }
 
 impl EnrollmentResponse {
@@ -107,9 +106,8 @@ impl EnrollmentResponse {
     }
 
     /// Returns the message.
-    pub fn to_json(&self) -> Vec<u8> {
-        // Strings and maps of them cannot fail.
-        serde_json::to_vec(self).unwrap_or_default()
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        to_wiped_vec(self)
     }
 }
 
@@ -117,7 +115,13 @@ impl EnrollmentResponse {
     /// Returns the message about a client that is enrolled.
     pub fn new(identity: Identity) -> Self {
         let Identity { key, name, labels, created, expires, .. } = identity;
-        Self { key, name, labels, created, expires }
+        Self { key, name, labels, created, expires, psk: None }
+    }
+
+    /// Returns the message with the client's pre-shared key.
+    #[must_use]
+    pub fn with_psk(self, psk: Option<IssuedPsk>) -> Self {
+        Self { psk, ..self }
     }
 }
 
@@ -215,8 +219,14 @@ mod tests {
             labels: [("site".into(), "north".into())].into(),
             created: "2026-03-01T12:00:00Z".parse().unwrap(),
             expires: None,
+            psk: None,
         };
         assert_eq!(EnrollmentResponse::parse(&response.to_json()).unwrap(), response);
+        assert!(!String::from_utf8_lossy(&response.to_json()).contains("psk"));
+        let psk = IssuedPsk { psk: pssst::PreSharedKey::from_bytes([0x5c; 32]), master: [0x17; 8].into() };
+        let with_psk = response.with_psk(Some(psk));
+        assert_eq!(EnrollmentResponse::parse(&with_psk.to_json()).unwrap(), with_psk);
+        assert!(!format!("{with_psk:?}").contains("5c5c"));
         assert!(EnrollmentResponse::parse(br#"{"key":"00"}"#).is_err());
         assert!(EnrollmentResponse::parse(&vec![b' '; EnrollmentResponse::MAX_LEN + 1]).is_err());
 

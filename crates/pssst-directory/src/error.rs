@@ -56,11 +56,19 @@ pub enum Error {
         issued: Timestamp,
     },
     /// The directory sent a document without a post-quantum key, while the stored one has one and
-    /// stays in use: whoever controls the directory could otherwise have everything recorded for a
-    /// quantum computer. If the owner of the pool gave such keys up,
+    /// stays in use: anyone who controls the directory could otherwise have everything recorded for
+    /// a quantum computer. If the owner of the pool gave such keys up,
     /// [`DirectoryClientBuilder::allow_downgrade`](crate::DirectoryClientBuilder::allow_downgrade).
     Downgrade,
-    /// The directory refuses the enrolment.
+    /// The directory gave no pre-shared key to a client that has one, which stays in use: anyone
+    /// who has the server's secret key could otherwise have the client leave it away. If the owner
+    /// of the pool gave pre-shared keys up,
+    /// [`DirectoryClientBuilder::allow_downgrade`](crate::DirectoryClientBuilder::allow_downgrade).
+    PskDowngrade,
+    /// The client does not hold its secret key, and has no shared secret for any key of the pool.
+    /// The holder of its secret key has to give it a new one.
+    NoSharedSecret,
+    /// The directory refuses the enrolment or the renewal.
     Refused {
         /// The cause.
         refusal: Refusal,
@@ -99,6 +107,11 @@ impl fmt::Display for Error {
                 "the directory sent keys without a post-quantum one, which the stored keys have; allow the downgrade if \
                  the pool gave it up",
             ),
+            Self::PskDowngrade => f.write_str(
+                "the directory gave no pre-shared key, but the client has one; allow the downgrade if the pool gave \
+                 pre-shared keys up",
+            ),
+            Self::NoSharedSecret => f.write_str("the client has no shared secret for any key of the pool"),
             Self::Refused { refusal, message } => write!(f, "the directory refuses ({refusal}): {message}"),
         }
     }
@@ -111,6 +124,16 @@ impl std::error::Error for Error {
             Self::Protocol(error) => Some(error),
             Self::Trust(error) | Self::Connection(error) => Some(error.as_ref()),
             _ => None,
+        }
+    }
+}
+
+impl From<pssst_net::Error> for Error {
+    fn from(error: pssst_net::Error) -> Self {
+        match error {
+            pssst_net::Error::NoSharedSecret(_) => Self::NoSharedSecret,
+            pssst_net::Error::Protocol(error) => Self::Protocol(error),
+            error => Self::Connection(Box::new(error)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The document that tells clients the server's public keys.
 
+use std::cmp::Reverse;
+
 use jiff::{SignedDuration, Timestamp};
 use pssst::{PublicKey, ServerKey, Suite, SuiteSet};
 use pssst_support::named_enum;
@@ -270,10 +272,26 @@ impl KeySet {
         suites.find_map(current).ok_or(Error::NoCurrentKey)
     }
 
-    /// Returns the next time at which [`KeySet::current_key`] may change.
+    /// Returns the X25519 keys that servers accept at this time, as the directory does: those that
+    /// clients use first, and of these the latest first.
+    pub(crate) fn renewal_keys(&self, now: Timestamp) -> Vec<PublicKey> {
+        let accepted = self.accepted_keys(now);
+        let mut keys: Vec<_> = accepted.filter(|key| key.key.has_suite(Suite::X25519Aes256GcmSivEnrollment)).collect();
+        keys.sort_by_key(|key| Reverse((key.is_in_force(now), key.not_before)));
+        keys.into_iter().map(|key| key.key.x25519_part()).collect()
+    }
+
+    /// Returns the keys that servers accept at this time, those of the next rotation too.
+    pub(crate) fn accepted_keys(&self, now: Timestamp) -> impl Iterator<Item = &PublishedKey> {
+        self.keys.iter().filter(move |key| key.not_after.is_none_or(|end| now < end))
+    }
+
+    /// Returns the next time at which [`KeySet::current_key`] or [`KeySet::current_psk_master`] may
+    /// change.
     pub fn next_switch(&self, now: Timestamp) -> Option<Timestamp> {
-        let times = self.keys.iter().flat_map(|key| [Some(key.not_before), key.not_after]);
-        times.flatten().filter(|time| *time > now).min()
+        let times = self.keys.iter().map(|key| [Some(key.not_before), key.not_after]);
+        let masters = self.psk_masters.iter().map(|master| [Some(master.not_before), master.not_after]);
+        times.chain(masters).flatten().flatten().filter(|time| *time > now).min()
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -2,8 +2,10 @@
 //! keys of devices.
 //!
 //! PSSST itself does not distribute keys. A pool's directory serves them over TLS 1.3; a client
-//! fetches them periodically, and a new device enrols its key there with a one-time token. Between
-//! two fetches only datagrams of PSSST are needed.
+//! fetches them periodically, and a new device enrols its key there with a one-time token. An
+//! enrolled client renews there what it got at its enrolment: its pre-shared key, and what it
+//! shares with the server's keys if it does not hold its secret key. Between two fetches only
+//! datagrams of PSSST are needed.
 //!
 //! ```no_run
 //! use pssst_directory::DirectoryClient;
@@ -25,10 +27,13 @@ mod client;
 mod clock;
 mod enrollment;
 mod error;
+mod json;
 mod key_set;
 mod master_id;
 mod pin;
+mod psk;
 mod refusal;
+mod renewal;
 
 pub use client::{DirectoryClient, DirectoryClientBuilder, FetchStatus};
 pub use clock::Clock;
@@ -38,4 +43,6 @@ pub use jiff;
 pub use key_set::{CurrentKey, KeySet, KeyState, PublishedKey, PublishedMaster};
 pub use master_id::MasterId;
 pub use pin::Pin;
+pub use psk::{IssuedPsk, StoredPsk};
 pub use refusal::Refusal;
+pub use renewal::{IssuedSecret, RenewalRequest, Renewed};

@@ -76,8 +76,8 @@ impl Gateway {
 
     /// Returns a handler for a server. Each of its workers has its own connections.
     ///
-    /// **An upstream may answer the same message differently**, so do not let the server accept suite
-    /// 1, unless you know that it does not: see [`pssst_net::Request`].
+    /// **An upstream may answer the same message differently**, so do not let the server accept
+    /// suite 1, unless you know that it does not: see [`pssst_net::Request`].
     pub fn handler(&self) -> Handler {
         let shared = Arc::clone(&self.shared);
         Handler::per_worker(move || {

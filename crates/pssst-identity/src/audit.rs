@@ -21,6 +21,8 @@ named_enum! {
         Enrolled => "enrolled",
         /// A device was refused.
         EnrollmentRefused => "enrollment_refused",
+        /// Clients asked for new secrets at the directory, and were refused.
+        RenewalRefused => "renewal_refused",
         /// A client was suspended.
         Suspended => "suspended",
         /// A suspended client was enrolled again.

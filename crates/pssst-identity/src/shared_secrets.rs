@@ -23,10 +23,10 @@ use crate::snapshot::{Authorization, FillPosition, Secrets};
 /// # Memory and time
 ///
 /// A secret takes 32 bytes for each client and server key, in chunks of 4,096 clients. A million
-/// clients take 32 MB for one key (measured), ten million 321 MB (computed); during a rotation, with
-/// two keys in each of two tables, that is 128 MB and 1.28 GB. A million secrets take one core with
-/// AVX-512 IFMA 3 to 6 seconds, with AVX2 some 12, and others 19 to 42. A table does not become
-/// smaller when clients are removed; their places are used again.
+/// clients take 32 MB for one key (measured), ten million 321 MB (computed); during a rotation,
+/// with two keys in each of two tables, that is 128 MB and 1.28 GB. A million secrets take one core
+/// with AVX-512 IFMA 3 to 6 seconds, with AVX2 some 12, and others 19 to 42. A table does not
+/// become smaller when clients are removed; their places are used again.
 ///
 /// # These are secrets
 ///

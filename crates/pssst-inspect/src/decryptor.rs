@@ -11,7 +11,7 @@ use crate::dissection::{Dissection, Kind, Verdict};
 /// the packet is refused.
 #[derive(Debug, Default, Serialize)]
 pub struct Contents {
-    /// What a key opened.
+    /// The parts that a key opened.
     pub opened: Option<Opened>,
     /// Why no key was of use, though the packet may be genuine.
     pub unopened: Option<Unopened>,

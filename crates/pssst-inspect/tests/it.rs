@@ -177,7 +177,7 @@ fn requests_that_take_other_keys_are_reported_as_such() {
     });
 }
 
-/// A server's policy and what it knows of its clients are no facts of a capture.
+/// A server's policy and what it knows of its clients are not in a capture.
 #[test]
 fn refusals_are_named_as_in_the_vectors() {
     let count = cases(&["ServerRejects"], |suite, case| {

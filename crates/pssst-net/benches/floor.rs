@@ -183,7 +183,7 @@ fn compare_suites(rounds: usize, round: Duration, count: usize) {
     }
 }
 
-/// What a round has shown.
+/// Results of a round.
 struct Load {
     /// Transactions a second.
     rate: f64,

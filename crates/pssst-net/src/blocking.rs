@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pssst::{Padding, PreSharedKey, SecretKey, ServerKey, Suite};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::{ClientStats, Error, Retry};
+use crate::{ClientStats, Credentials, Error, Retry};
 
 /// [`Client`](crate::Client) for programs without async: the same, and its calls wait. Threads can
 /// share it.
@@ -76,6 +76,14 @@ impl Client {
     /// The errors of [`Client::set_server`](crate::Client::set_server).
     pub fn set_server(&self, server_key: impl Into<ServerKey>, suite: Suite) -> Result<(), Error> {
         self.client.set_server(server_key, suite)
+    }
+
+    /// Authenticates requests with these credentials from here on.
+    ///
+    /// # Errors
+    /// The errors of [`Client::set_credentials`](crate::Client::set_credentials).
+    pub fn set_credentials(&self, credentials: impl Into<Credentials>) -> Result<(), Error> {
+        self.client.set_credentials(credentials)
     }
 
     /// Returns the suite of the requests.
@@ -150,6 +158,11 @@ impl ClientBuilder {
     /// [`ClientBuilder::identity`](crate::ClientBuilder::identity)
     pub fn identity(self, identity: &SecretKey) -> Self {
         Self { builder: self.builder.identity(identity) }
+    }
+
+    /// [`ClientBuilder::credentials`](crate::ClientBuilder::credentials)
+    pub fn credentials(self, credentials: impl Into<Credentials>) -> Self {
+        Self { builder: self.builder.credentials(credentials) }
     }
 
     /// [`ClientBuilder::suite`](crate::ClientBuilder::suite)

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pssst::{ServerKey, Suite};
+use pssst::{PublicKey, ServerKey, Suite};
+use pssst_support::sync::lock;
 use tokio::time::timeout_at;
 
 pub use backoff::Retry;
 pub use builder::ClientBuilder;
+pub use credentials::Credentials;
 pub use stats::ClientStats;
 
 use crate::Error;
@@ -20,6 +22,7 @@ use shared::Shared;
 mod attempted_paths;
 mod backoff;
 mod builder;
+mod credentials;
 pub(crate) mod network;
 mod path;
 mod path_selector;
@@ -133,7 +136,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a key that must not be
-    /// used; the old one stays.
+    /// used, and [`Error::NoSharedSecret`] for one that the client's credentials have no shared
+    /// secret for; the old one stays.
     pub fn set_server_key(&self, server_key: impl Into<ServerKey>) -> Result<(), Error> {
         let server_key = server_key.into();
         let suite = Some(self.suite()).filter(|suite| server_key.has_suite(*suite));
@@ -149,9 +153,39 @@ impl Client {
         self.store(server_key.into(), Some(suite))
     }
 
+    /// Authenticates requests with these credentials from here on, for the same key of the server
+    /// and under the same suite. Requests under way finish as they were sealed.
+    ///
+    /// # Errors
+    /// [`Error::NoSharedSecret`] for credentials that lack the shared secret for the server's key,
+    /// and [`Error::Protocol`] with [`UnsupportedOption`](pssst::Error::UnsupportedOption) for a
+    /// pre-shared key under suite 1; the old ones stay.
+    pub fn set_credentials(&self, credentials: impl Into<Credentials>) -> Result<(), Error> {
+        let _replacing = lock(&self.shared.replacing);
+        let sealer = self.shared.sealer.load_full();
+        let server_key = sealer.server_key.clone();
+        self.replace(server_key, Some(sealer.client.suite()), Some(credentials.into()))
+    }
+
     fn store(&self, server_key: ServerKey, suite: Option<Suite>) -> Result<(), Error> {
-        self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key, suite)?));
+        let _replacing = lock(&self.shared.replacing);
+        let credentials = self.shared.sealer.load().credentials.clone();
+        self.replace(server_key, suite, credentials)
+    }
+
+    fn replace(
+        &self,
+        server_key: ServerKey,
+        suite: Option<Suite>,
+        credentials: Option<Credentials>,
+    ) -> Result<(), Error> {
+        self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key, suite, credentials)?));
         Ok(())
+    }
+
+    /// Returns the public key that requests are authenticated with; `None` for an anonymous client.
+    pub fn client_key(&self) -> Option<PublicKey> {
+        self.shared.sealer.load().credentials.as_ref().map(Credentials::client_key)
     }
 
     /// Returns the server's name or address, with its port, as it was connected to.
@@ -196,6 +230,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("server_key", &self.server_key())
+            .field("client_key", &self.client_key())
             .field("settings", &self.shared.settings)
             .field("in_flight", &self.in_flight())
             .finish_non_exhaustive()

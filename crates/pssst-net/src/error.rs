@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use pssst::ServerKey;
+
 /// Errors of a client.
 ///
 /// A server never answers what it refuses, so a wrong server key, a suite that the server does not
@@ -32,6 +34,10 @@ pub enum Error {
     Closed,
     /// No address of the server is known or can be sent to.
     Network(io::Error),
+    /// The client does not hold its secret key, and its
+    /// [`Credentials`](crate::Credentials) have no shared secret for this key of the server.
+    /// A renewal at the pool's directory gives it.
+    NoSharedSecret(Box<ServerKey>),
     /// The protocol refused: [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not be
     /// used, or [`RandomnessUnavailable`](pssst::Error::RandomnessUnavailable).
     Protocol(pssst::Error),
@@ -54,6 +60,12 @@ impl fmt::Display for Error {
             ),
             Self::Closed => write!(f, "the client was closed"),
             Self::Network(error) => write!(f, "the server cannot be reached: {error}"),
+            Self::NoSharedSecret(key) => write!(
+                f,
+                "the client's credentials have no shared secret for the server's key {}: renew them at the pool's \
+                 directory",
+                key.label()
+            ),
             Self::Protocol(error) => error.fmt(f),
         }
     }
@@ -106,6 +118,12 @@ mod tests {
                 Error::TooLarge { message_len: 2000, limit: 1180 },
                 "the message has 2000 bytes, but a datagram has room for 1180: raise max_datagram if the network takes \
                  longer datagrams",
+                false,
+            ),
+            (
+                Error::NoSharedSecret(Box::new(ServerKey::from_slice(&[0x5e; 32]).unwrap())),
+                "the client's credentials have no shared secret for the server's key \
+                 5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e: renew them at the pool's directory",
                 false,
             ),
             (Error::Closed, "the client was closed", false),

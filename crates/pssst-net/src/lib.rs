@@ -65,7 +65,7 @@
 pub use pssst;
 pub use tower_service::Service;
 
-pub use client::{Client, ClientBuilder, ClientStats, Retry};
+pub use client::{Client, ClientBuilder, ClientStats, Credentials, Retry};
 pub use error::Error;
 pub use rate_limit::{RateLimit, RateLimiter};
 pub use server::{BoundServer, DatagramOutcome, Handler, Reply, Request, Server, ServerBuilder, ServerConfig, Stats};

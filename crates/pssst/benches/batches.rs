@@ -22,7 +22,7 @@ const PACKETS: u8 = 64;
 const MESSAGE_LEN: usize = 32;
 const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-/// What is asked of the ratios between kinds, at the greatest batch: a name, the kind whose time is
+/// Goals for the ratios between kinds, at the greatest batch: a name, the kind whose time is
 /// divided, the one that it is divided by, and the goal.
 const GOALS: [(&str, Kind, Kind, &str); 7] = [
     ("f002, time of authenticated, Z2 ahead, beside anonymous", F002_AHEAD, F002_ANONYMOUS, "at most 1.1"),

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use rand_core::TryCryptoRng;
+use subtle::ConstantTimeEq;
 use x25519_batch::{Product, X25519};
 use zeroize::Zeroizing;
 
@@ -64,7 +65,7 @@ struct Identity {
     /// c, or Z2 where the device does not hold c: only to hedge e. [R-36]
     hedge: SecretKey,
     /// `Z2 = x25519(c, S)` [R-08] [R-40]
-    z2: Product,
+    z2: Zeroizing<[u8; 32]>,
 }
 
 /// The length to which requests are padded, so that it does not tell what they say.
@@ -126,7 +127,7 @@ impl Client {
 
     /// Returns a client that never holds its secret key c: another device, its owner's, gave it its
     /// public key C and `Z2 = x25519(c, S)`. Anyone who takes them can pose as this client towards
-    /// this server, and towards no other.
+    /// this server, and towards no other. Wipe your own copy of Z2.
     ///
     /// ```
     /// use pssst::{Client, SecretKey, Server, SysRng};
@@ -137,7 +138,7 @@ impl Client {
     /// let z2 = identity.shared_secret(&secret.public_key())?;
     ///
     /// // On the device.
-    /// let client = Client::from_precomputed(secret.public_key(), identity.public_key(), &z2)?;
+    /// let client = Client::from_precomputed(secret.public_key(), identity.public_key(), z2.as_bytes())?;
     /// let (mut packet, _) = client.seal_request_to_vec(&mut SysRng, b"ping")?;
     /// let server = Server::new(secret);
     /// assert_eq!(server.open_request(&mut packet)?.client_key(), Some(&identity.public_key()));
@@ -149,7 +150,7 @@ impl Client {
     pub fn from_precomputed(
         server_key: impl Into<ServerKey>,
         client_key: PublicKey,
-        z2: &Product,
+        z2: &[u8; 32],
     ) -> Result<Self, Error> {
         Self::new(server_key)?.as_precomputed(client_key, z2)
     }
@@ -158,8 +159,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Refusal::WeakKey`] for a Z2 of zeros.
-    pub fn as_precomputed(self, client_key: PublicKey, z2: &Product) -> Result<Self, Error> {
-        self.identify(client_key, SecretKey::from_bytes(*z2.as_bytes()), z2.clone())
+    pub fn as_precomputed(self, client_key: PublicKey, z2: &[u8; 32]) -> Result<Self, Error> {
+        self.identify(client_key, SecretKey::from_bytes(*z2), z2)
     }
 
     /// Returns the client with an identity: every request proves that it holds this secret key.
@@ -168,13 +169,14 @@ impl Client {
     /// [`Refusal::WeakKey`] when the server key has low order.
     pub fn with_identity(self, identity: &SecretKey) -> Result<Self, Error> {
         let z2 = self.x25519.multiply(identity.expose_bytes(), self.server_key.as_bytes());
-        self.identify(identity.public_key(), identity.clone(), z2)
+        self.identify(identity.public_key(), identity.clone(), z2.as_bytes())
     }
 
-    fn identify(self, public_key: PublicKey, hedge: SecretKey, z2: Product) -> Result<Self, Error> {
-        if z2.is_zero().into() {
+    fn identify(self, public_key: PublicKey, hedge: SecretKey, z2: &[u8; 32]) -> Result<Self, Error> {
+        if z2.ct_eq(&[0; 32]).into() {
             return Err(Refusal::WeakKey.into());
         }
+        let z2 = Zeroizing::new(*z2);
         Self { identity: Some(Identity { public_key, hedge, z2 }), ..self }.checked()
     }
 
@@ -381,7 +383,7 @@ impl Client {
 
     /// Returns what e takes to Zx: S [R-07], or under suite 1 x25519(c, S) [R-08].
     fn shared_point(&self) -> &[u8; 32] {
-        self.proof_identity().map_or(self.server_key.as_bytes(), |identity| identity.z2.as_bytes())
+        self.proof_identity().map_or(self.server_key.as_bytes(), |identity| &identity.z2)
     }
 
     /// Seals a message once X and Zx are known. `packet` is as long as the packet.
@@ -418,7 +420,7 @@ impl Client {
                 (Some(identity), Some(claim)) => {
                     shared.write_claim(&identity.public_key, claim);
                     let psk = self.psk.as_ref().map(PreSharedKey::expose_bytes);
-                    shared.bind(&identity.public_key, identity.z2.as_bytes(), psk)
+                    shared.bind(&identity.public_key, &identity.z2, psk)
                 }
                 _ => shared.into_anonymous(),
             };

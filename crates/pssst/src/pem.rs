@@ -62,7 +62,8 @@ impl SecretKey {
 
 #[cfg(feature = "pq")]
 impl XWingSecretKey {
-    /// Returns the secret as a PKCS#8 document, `BEGIN PRIVATE KEY`, for storage: it holds the seed.
+    /// Returns the secret as a PKCS#8 document, `BEGIN PRIVATE KEY`, for storage: it holds the
+    /// seed.
     pub fn expose_pem(&self) -> Zeroizing<String> {
         secret_pem(XWING, || Ok(Zeroizing::new(self.expose_bytes().to_vec())))
     }
@@ -81,7 +82,7 @@ impl XWingSecretKey {
 }
 
 impl ServerSecretKey {
-    /// Returns the secret as a PKCS#8 document, which says of which kind it is.
+    /// Returns the secret as a PKCS#8 document, which names its kind.
     pub fn expose_pem(&self) -> Zeroizing<String> {
         match self {
             Self::X25519(key) => key.expose_pem(),
@@ -144,7 +145,7 @@ impl XWingPublicKey {
 }
 
 impl ServerKey {
-    /// Returns the key as a SubjectPublicKeyInfo document, which says of which kind it is.
+    /// Returns the key as a SubjectPublicKeyInfo document, which names its kind.
     pub fn to_pem(&self) -> String {
         match self {
             Self::X25519(key) => key.to_pem(),

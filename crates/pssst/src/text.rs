@@ -31,7 +31,8 @@ impl Serialize for ServerKey {
     }
 }
 
-/// Reads what [`ServerKey::from_str`](core::str::FromStr::from_str) reads. The key is not validated.
+/// Reads what [`ServerKey::from_str`](core::str::FromStr::from_str) reads. The key is not
+/// validated.
 impl<'de> Deserialize<'de> for ServerKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Hex(PhantomData))

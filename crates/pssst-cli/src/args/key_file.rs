@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use pssst::{PreSharedKey, PskMaster, PublicKey, SecretKey, ServerKey, ServerSecretKey};
-use pssst_support::{FileErrorCause, byte_order_mark, secret_file};
+use pssst::{PskMaster, PublicKey, SecretKey, ServerKey, ServerSecretKey};
+use pssst_directory::StoredPsk;
+use pssst_support::{FileErrorCause, atomic_file, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
 
 use super::mistaken_key::{self, Wanted};
@@ -34,9 +35,21 @@ pub(crate) fn read_server_secret(path: &Path, access: &Access) -> Result<ServerS
     read_secret_as(path, access, ServerSecretKey::from_text)
 }
 
-/// Reads a pre-shared key, 64 hexadecimal digits. `-` is standard input.
-pub(crate) fn read_psk(path: &Path, access: &Access) -> Result<PreSharedKey, Failure> {
-    read_secret_as(path, access, PreSharedKey::from_hex)
+/// Reads a pre-shared key: 64 hexadecimal digits, and perhaps the name of its master. `-` is
+/// standard input.
+pub(crate) fn read_psk(path: &Path, access: &Access) -> Result<StoredPsk, Failure> {
+    read_secret_as(path, access, |text| StoredPsk::parse(text).map_err(|_| pssst::Error::InvalidKey))
+}
+
+/// Replaces the file of a pre-shared key as a whole.
+pub(crate) fn replace_psk(path: &Path, psk: &StoredPsk) -> Result<(), Failure> {
+    atomic_file::replace(path, 0o600, psk.to_text().as_bytes()).map_err(|error| {
+        Failure::new(
+            format!("cannot replace {}: {error}", path.display()),
+            "check the path and its permissions, and try again: the old pre-shared key can renew as long as its master \
+             is accepted",
+        )
+    })
 }
 
 /// Reads a master of pre-shared keys, 64 hexadecimal digits. `-` is standard input.

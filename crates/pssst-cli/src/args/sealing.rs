@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use pssst::{Client, Padding, PreSharedKey};
+use pssst_directory::StoredPsk;
 use pssst_service::Failure;
 
 use super::key_file::{self, Access};
@@ -11,15 +12,16 @@ use super::key_file::{self, Access};
 /// Options of the suites 0xf002 and 0xf003.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct SealingOptions {
-    /// Prove this pre-shared key too, which `pssst enroll` wrote. A client that has one must use it.
+    /// Prove this pre-shared key too, which `pssst enroll` wrote. A client that has one must use
+    /// it.
     #[arg(long, value_name = "FILE", requires = "identity")]
     pub(crate) psk: Option<PathBuf>,
     /// Ask for fresh replies: those that stay closed when the server's secret key falls later. They
     /// take 32 bytes more.
     #[arg(long)]
     pub(crate) fresh_replies: bool,
-    /// Pad requests to this many bytes, so that their length tells nothing, or `none` [default: 1232
-    /// with suite f003, else none].
+    /// Pad requests to this many bytes, so that their length tells nothing, or `none` [default:
+    /// 1232 with suite f003, else none].
     #[arg(long, value_name = "BYTES|none")]
     pad_to: Option<PadTo>,
 }
@@ -50,6 +52,11 @@ impl SealingOptions {
 
     /// Reads the pre-shared key, if one is given.
     pub(crate) fn read_psk(&self, access: &Access) -> Result<Option<PreSharedKey>, Failure> {
+        self.read_stored_psk(access).map(|stored| stored.map(|stored| stored.psk))
+    }
+
+    /// Reads the pre-shared key with the name of its master, if one is given.
+    pub(crate) fn read_stored_psk(&self, access: &Access) -> Result<Option<StoredPsk>, Failure> {
         let Some(file) = &self.psk else { return Ok(None) };
         let psk = key_file::read_psk(file, access);
         psk.map(Some).map_err(|failure| failure.of_option("psk"))
@@ -58,16 +65,22 @@ impl SealingOptions {
     /// Returns a builder of a client with these options.
     pub(crate) fn build(
         &self,
-        mut builder: pssst_net::ClientBuilder,
+        builder: pssst_net::ClientBuilder,
         access: &Access,
     ) -> Result<pssst_net::ClientBuilder, Failure> {
-        if let Some(psk) = self.read_psk(access)? {
-            builder = builder.psk(psk);
-        }
+        let builder = self.build_without_psk(builder);
+        Ok(match self.read_psk(access)? {
+            Some(psk) => builder.psk(psk),
+            None => builder,
+        })
+    }
+
+    /// Returns a builder of a client with these options but the pre-shared key.
+    pub(crate) fn build_without_psk(&self, mut builder: pssst_net::ClientBuilder) -> pssst_net::ClientBuilder {
         if let Some(padding) = self.padding() {
             builder = builder.padding(padding);
         }
-        Ok(if self.fresh_replies { builder.fresh_replies() } else { builder })
+        if self.fresh_replies { builder.fresh_replies() } else { builder }
     }
 
     /// Returns a client with these options; the pre-shared key is given where the client has an

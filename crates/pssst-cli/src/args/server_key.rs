@@ -23,8 +23,8 @@ pub(crate) struct KeySource {
     pub(crate) server_key: Option<String>,
     #[command(flatten)]
     directory: DirectoryOptions<false>,
-    /// The cipher suite [default: the one that the directory prefers; with --server-key f002, or f003
-    /// for a key of that suite]. Servers of other implementations have suite 1 only.
+    /// The cipher suite [default: the one that the directory prefers; with --server-key f002, or
+    /// f003 for a key of that suite]. Servers of other implementations have suite 1 only.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Option<SuiteOption>,
 }
@@ -205,6 +205,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Downgrade => {
             "ask the directory's operator; if the pool gave post-quantum keys up, remove the --key-cache file"
         }
+        Error::PskDowngrade => {
+            "ask the directory's operator; if the pool gave pre-shared keys up, or this client need not use one, leave \
+             --psk away"
+        }
+        Error::NoSharedSecret => "the holder of the client's secret key has to give it a new shared secret",
         Error::ImplausibleDocument { .. } => "check the clocks of this machine and of the directory",
         Error::Trust(_) => "check that this is a PEM file of certificates",
         Error::File(_) => CHECK_PATH,

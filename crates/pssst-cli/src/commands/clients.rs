@@ -14,6 +14,7 @@ use pssst_service::stderr::notice;
 use output::{as_json, as_line, for_each_page, in_full, print, refused_as_json, refused_as_line};
 
 mod output;
+mod psk;
 mod transfer;
 
 /// Manage clients: add them, look them up, suspend and revoke them.
@@ -39,6 +40,7 @@ enum Command {
     Revoke(Change),
     /// Delete clients, so that their names and keys can be used again.
     Remove(Change),
+    Psk(psk::Psk),
     Import(transfer::Import),
     Export(transfer::Export),
 }
@@ -61,7 +63,8 @@ struct Add {
     location: Location,
 }
 
-/// List the clients by name: name, state, key, and labels.
+/// List the clients by name: name, state, key, `psk` for those that must use a pre-shared key, and
+/// labels.
 #[derive(clap::Args, Debug)]
 struct List {
     /// Only clients in this state.
@@ -129,6 +132,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             Command::Resume(args) => change(args, State::Enrolled).await,
             Command::Revoke(args) => change(args, State::Revoked).await,
             Command::Remove(args) => remove(args).await,
+            Command::Psk(args) => psk::run(args).await,
             Command::Import(args) => transfer::import(args).await,
             Command::Export(args) => transfer::export(args).await,
         }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use pssst::{SecretKey, SysRng};
+use pssst_directory::StoredPsk;
 use pssst_identity::Token;
 
 use pssst_service::Failure;
@@ -16,7 +17,9 @@ use pssst_service::stderr::notice;
 
 /// Enrol this device at a directory with a one-time token, and prove that it holds its secret key.
 ///
-/// Safe to repeat: the same token with the same key gets the same answer.
+/// Safe to repeat: the same token with the same key gets the same answer. In a pool with pre-shared
+/// keys the device gets its own, must use it from then on (`--psk`), and renews it with `pssst
+/// renew` or `pssst proxy`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -27,6 +30,10 @@ pub(crate) struct Args {
     /// File with the token; `-` is standard input.
     #[arg(long, value_name = "FILE", default_value = "-")]
     token: PathBuf,
+    /// Write the pre-shared key, if the pool issues them, to this file, which only its owner can
+    /// read [default: beside the secret key, with the extension `psk`].
+    #[arg(long, value_name = "FILE")]
+    psk_out: Option<PathBuf>,
     /// Name to request, if the token leaves it to the device.
     #[arg(long)]
     name: Option<String>,
@@ -42,7 +49,33 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let enrolled = runtime::run(async {
         directory.enroll(&token, &identity, args.name.as_deref()).await.map_err(|error| failure(&error))
     })?;
+    if let Some(issued) = enrolled.psk {
+        let path = save_psk(args, &issued.into()).map_err(|failure| not_saved(&enrolled.name, &failure))?;
+        notice(format_args!("this client must use the pre-shared key in {} (--psk)", path.display()));
+    }
     writeln!(io::stdout(), "{} {}", enrolled.name, enrolled.key).map_err(|error| Failure::output(&error))
+}
+
+/// Writes the pre-shared key to its file, unless that has it already, and returns the file.
+fn save_psk(args: &Args, psk: &StoredPsk) -> Result<PathBuf, Failure> {
+    let path = match &args.psk_out {
+        Some(path) => path.clone(),
+        None if args.identity == Path::new("-") => return Err(Failure::usage("there is no file for it", "")),
+        None => args.identity.with_extension("psk"),
+    };
+    // As after a repeated enrolment. Another client's is not overwritten.
+    let is_there = path.exists() && key_file::read_psk(&path, &args.access).is_ok_and(|stored| stored == *psk);
+    if !is_there {
+        key_file::create_secret(&path, &psk.to_text())?;
+    }
+    Ok(path)
+}
+
+fn not_saved(name: &str, failure: &Failure) -> Failure {
+    Failure::new(
+        format!("{name} is enrolled, and its pre-shared key, which it must use, was not saved: {}", failure.what()),
+        "repeat the command with --psk-out and a new file: the same token and secret key get the pre-shared key again",
+    )
 }
 
 fn token(file: &Path, access: &Access) -> Result<Token, Failure> {

@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// error.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The suite that the key is for: f003 has keys of its own, which servers need. Clients, and all
-    /// other suites, have the same kind.
+    /// The suite that the key is for: f003 has keys of its own, which servers need. Clients, and
+    /// all other suites, have the same kind.
     #[arg(long, value_enum, value_name = "SUITE", default_value = "f002")]
     suite: SuiteOption,
     /// The form of the secret key.

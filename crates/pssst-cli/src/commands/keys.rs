@@ -43,8 +43,8 @@ enum Command {
 /// Create a schedule in a new file with mode 0600: with one key, and with the master that clients'
 /// pre-shared keys are made of.
 ///
-/// Clients that enrol at the pool's directory get a pre-shared key of their own, must use it from then
-/// on, and renew it there.
+/// Clients that enrol at the pool's directory get a pre-shared key of their own, must use it from
+/// then on, and renew it there.
 #[derive(clap::Args, Debug)]
 struct Init {
     /// The new file.
@@ -79,8 +79,8 @@ struct Show {
     access: Access,
 }
 
-/// Start a rotation: clients use new keys after the activation delay, and servers accept the current
-/// ones for the grace period after that. The master of pre-shared keys rotates with them.
+/// Start a rotation: clients use new keys after the activation delay, and servers accept the
+/// current ones for the grace period after that. The master of pre-shared keys rotates with them.
 #[derive(clap::Args, Debug)]
 struct Rotate {
     /// The schedule.
@@ -97,7 +97,8 @@ struct Rotate {
     only: Option<Kind>,
     /// Replace all keys at once, because one was stolen: servers refuse the old keys as soon as
     /// they have the new schedule, and each client is served when it has fetched it. Only the old
-    /// master of pre-shared keys is accepted for the grace period, so that clients can renew theirs.
+    /// master of pre-shared keys is accepted for the grace period, so that clients can renew
+    /// theirs.
     #[arg(long, conflicts_with_all = ["activation_delay", "only"])]
     compromised: bool,
     #[command(flatten)]
@@ -128,14 +129,14 @@ impl From<Kind> for Rotated {
 /// Give up the keys of suite f003, or pre-shared keys: what is in use ends after the grace period,
 /// and has no successor.
 ///
-/// Clients of suite f003 refuse the directory's keys without one, unless they are told to accept the
-/// downgrade. Clients that must use a pre-shared key are not served any more, unless `pssst clients
-/// psk --off` says otherwise.
+/// Clients of suite f003 refuse the directory's keys without one, unless they are configured to
+/// accept the downgrade. Clients that must use a pre-shared key are not served any more, unless
+/// `pssst clients psk --off` says otherwise.
 #[derive(clap::Args, Debug)]
 struct Retire {
     /// The schedule.
     schedule: PathBuf,
-    /// What is given up.
+    /// The kind of keys to give up.
     #[arg(value_enum)]
     kind: RetiredKind,
     /// How long servers still accept it.
@@ -219,7 +220,7 @@ fn init(args: &Init) -> Result<(), Failure> {
     print(&generated, master)
 }
 
-/// Prints the public keys, a line each, and beside them the master's name.
+/// Prints the public keys, one per line, and beside them the master's name.
 fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
     if let Some(master) = master {
         notice(format_args!("master of pre-shared keys: {}", MasterId::from(master)));

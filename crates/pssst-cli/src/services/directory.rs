@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use pssst_directory::{Pin, Refusal};
 use pssst_directory_server::{
-    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, ScheduleFile, ServerCertificate,
+    BoundDirectory, Directory, DirectoryBuilder, DirectoryEvent, Operators, RenewalRefusal, ScheduleFile,
+    ServerCertificate,
 };
 use pssst_identity::{IdentityStore, SqlStore};
 use pssst_net::RateLimit;
@@ -70,7 +71,8 @@ pub(crate) struct Fixed {
     /// Authorities that sign the operators' certificates, PEM.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Suites to announce to clients, the preferred one first [default: f003 where there are keys for it, f002, 1].
+    /// Suites to announce to clients, the preferred one first [default: f003 where there are keys
+    /// for it, f002, 1].
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     /// Refresh interval of clients, if it is to be shorter than the schedule's.
@@ -125,6 +127,12 @@ impl Monitored for View {
             "Requests that were refused",
             "cause",
             Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal))),
+        )?;
+        page.counters(
+            "pssst_directory_renewal_refusals",
+            "Renewals that were refused",
+            "cause",
+            RenewalRefusal::ALL.map(|refusal| (refusal.name(), stats.renewals_refused(refusal))),
         )?;
         page.number(
             "pssst_directory_certificate_expiry_timestamp_seconds",

@@ -51,8 +51,8 @@ pub(crate) struct Fixed {
 struct Live {
     #[command(flatten)]
     server: LiveServerOptions,
-    /// Accept this suite; repeat for more [default: f002 and f003]. Under suite 1 a service must answer the
-    /// same message with the same bytes, or replies can be forged.
+    /// Accept this suite; repeat for more [default: f002 and f003]. Under suite 1 a service must
+    /// answer the same message with the same bytes, or replies can be forged.
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     #[command(flatten)]

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pssst::{SecretKey, Suite};
-use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus};
+use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus, MasterId, Renewed, StoredPsk};
 use pssst_gateway::Proxy;
-use pssst_net::{Client, Error, Retry};
+use pssst_net::{Client, Credentials, Error, Retry};
 use pssst_support::Backoff;
 use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
@@ -73,7 +73,9 @@ struct Live {
     server: String,
     #[command(flatten)]
     key_source: KeySource,
-    /// Prove to the servers that this is the client with this secret key.
+    /// Prove to the servers that this is the client with this secret key. With --psk and
+    /// --directory the proxy renews the pre-shared key, and replaces its file: it must be able to
+    /// write there.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
     #[command(flatten)]
@@ -212,7 +214,7 @@ impl Service for ProxyService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let (client, directory) = connect_patiently(args).await?;
+        let Connected { client, directory, renewal } = connect_patiently(args).await?;
         let bound = Proxy::builder(client)
             .max_in_flight(args.fixed.max_in_flight as usize)
             .one_way(args.fixed.one_way)
@@ -226,14 +228,14 @@ impl Service for ProxyService {
             Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
         })?;
         let proxy = Arc::new(proxy);
-        let refresh_task = keep_current(directory.as_ref(), &proxy.client());
+        let refresh_task = keep_current(directory.as_ref(), &proxy.client(), renewal);
         let view = Arc::new(View { proxy: Arc::clone(&proxy), directory: Mutex::new(directory) });
         Ok(Self { proxy, addresses, view, refresh_task })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let (client, directory) = connect(args, Some(&self.proxy.client())).await?;
-        let refresh_task = keep_current(directory.as_ref(), &client);
+        let Connected { client, directory, renewal } = connect(args, Some(&self.proxy.client())).await?;
+        let refresh_task = keep_current(directory.as_ref(), &client, renewal);
         self.proxy.replace_client(client);
         *lock(&self.view.directory) = directory;
         if let Some(before) = std::mem::replace(&mut self.refresh_task, refresh_task) {
@@ -264,7 +266,7 @@ impl Service for ProxyService {
 
 /// Connects as [`connect`] does, and tries again for a while if that fails for a cause that may
 /// pass.
-async fn connect_patiently(args: &Args) -> Result<(Client, Option<DirectoryClient>), Failure> {
+async fn connect_patiently(args: &Args) -> Result<Connected, Failure> {
     let deadline = Instant::now() + args.fixed.wait_for_network;
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
     loop {
@@ -281,8 +283,25 @@ async fn connect_patiently(args: &Args) -> Result<(Client, Option<DirectoryClien
     }
 }
 
-/// Returns a client of the pool, and the directory of its keys. It can replace another client.
-async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Option<DirectoryClient>), Failure> {
+/// A client of the pool, and what keeps it current.
+struct Connected {
+    client: Client,
+    /// The directory of its keys.
+    directory: Option<DirectoryClient>,
+    /// Present if it has a pre-shared key and a directory.
+    renewal: Option<Renewal>,
+}
+
+/// What renews a client's pre-shared key.
+struct Renewal {
+    credentials: Credentials,
+    master: Option<MasterId>,
+    /// The file of the pre-shared key.
+    file: PathBuf,
+}
+
+/// Connects to the pool. The client can replace another one.
+async fn connect(args: &Args, previous: Option<&Client>) -> Result<Connected, Failure> {
     args.refuse_streams()?;
     let directory = args.live.key_source.directory()?;
     let CurrentKey { key, suite } = match &directory {
@@ -295,10 +314,17 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
         .retry(Retry { initial_timeout: args.live.initial_timeout, ..Retry::default() })
         .max_in_flight(args.fixed.max_in_flight as usize)
         .max_datagram(args.live.max_datagram as usize);
+    builder = args.live.sealing.build_without_psk(builder);
+    let mut renewal = None;
     if let Some(identity) = args.identity()? {
-        builder = builder.identity(&identity);
+        let mut credentials = Credentials::new(identity);
+        let stored = args.live.sealing.read_stored_psk(&args.live.access)?;
+        if let (Some(StoredPsk { psk, master }), Some(file)) = (stored, args.live.sealing.psk.clone()) {
+            credentials = credentials.with_psk(psk);
+            renewal = directory.as_ref().map(|_| Renewal { credentials: credentials.clone(), master, file });
+        }
+        builder = builder.credentials(credentials);
     }
-    builder = args.live.sealing.build(builder, &args.live.access)?;
     if let Some(client) = previous {
         builder = builder.replacing(client);
     }
@@ -317,11 +343,31 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<(Client, Opti
         )
         .of_option("max-datagram"));
     }
-    Ok((client, directory))
+    Ok(Connected { client, directory, renewal })
 }
 
-/// Starts the task that keeps a client's key current.
-fn keep_current(directory: Option<&DirectoryClient>, client: &Client) -> Option<JoinHandle<()>> {
+/// Starts the task that keeps the server's key current, and the client's pre-shared key if it has
+/// one.
+fn keep_current(
+    directory: Option<&DirectoryClient>,
+    client: &Client,
+    renewal: Option<Renewal>,
+) -> Option<JoinHandle<()>> {
     let (directory, client) = (directory?.clone(), client.clone());
-    Some(tokio::spawn(async move { match directory.keep_current(&client).await {} }))
+    Some(tokio::spawn(async move {
+        match renewal {
+            None => match directory.keep_current(&client).await {},
+            Some(Renewal { credentials, master, file }) => {
+                let store = |renewed: Renewed| store_psk(file.clone(), renewed);
+                match directory.keep_renewed(&client, credentials, master, store).await {}
+            }
+        }
+    }))
+}
+
+/// Replaces the file of the pre-shared key.
+async fn store_psk(file: PathBuf, renewed: Renewed) -> Result<(), String> {
+    let Some(psk) = renewed.psk.map(StoredPsk::from) else { return Ok(()) };
+    let replaced = tokio::task::spawn_blocking(move || key_file::replace_psk(&file, &psk)).await;
+    replaced.map_err(|error| error.to_string())?.map_err(|failure| failure.what().to_owned())
 }

@@ -416,8 +416,8 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
     })
 }
 
-/// Puts keys into force, together with what the clients share with them where that is computed ahead
-/// of time. Keys that were taken away end at once; what was added waits for its secrets.
+/// Puts keys into force, together with what the clients share with them where that is computed
+/// ahead of time. Keys that were taken away end at once; what was added waits for its secrets.
 async fn apply_keys(keys: ServerKeys, clients: Option<&Arc<Clients>>, accepts: Accepts, view: &View) {
     let server = |keys: ServerKeys| match accepts.with_keys(keys) {
         Ok(server) => Some(server),

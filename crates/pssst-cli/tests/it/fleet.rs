@@ -12,6 +12,7 @@ mod mistakes;
 mod pool;
 mod process;
 mod reload;
+mod renewal;
 mod rotation;
 mod secrets;
 mod stalled_log;

@@ -116,7 +116,7 @@ fn refuse(shared: &Shared, address: IpAddr, path: &str) -> Response {
         return (StatusCode::TOO_MANY_REQUESTS, headers, "too many failed logins from this address\n").into_response();
     }
     shared.counters.add(DirectoryEvent::OperatorRefused);
-    shared.wrong_credentials.add(address);
+    shared.wrong_credentials.add(address, None);
     challenge(path)
 }
 

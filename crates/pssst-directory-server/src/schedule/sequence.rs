@@ -140,9 +140,14 @@ impl<S: Secret> Sequence<S> {
     /// Returns the secrets that a server holds: the current one first, since most clients use it,
     /// then the next one, then those before, the latest first.
     pub(super) fn held(&self, now: Timestamp) -> impl Iterator<Item = &S> {
+        self.held_entries(now).map(|entry| &entry.secret)
+    }
+
+    /// Returns the entries of what a server holds, in the same order.
+    pub(super) fn held_entries(&self, now: Timestamp) -> impl Iterator<Item = &Entry<S>> {
         let (previous, rest) = self.entries.split_at(self.current_or_first(now).min(self.entries.len()));
         let previous = previous.iter().rev();
-        rest.iter().chain(previous).filter(move |entry| !entry.is_over(now)).map(|entry| &entry.secret)
+        rest.iter().chain(previous).filter(move |entry| !entry.is_over(now))
     }
 
     /// Adds a secret that is current from `not_before` on; the one before ends at `not_after`. What

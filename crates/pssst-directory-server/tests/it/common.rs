@@ -38,10 +38,19 @@ impl Fixture {
 
     /// With an admin listener for `alice`, and whatever else.
     pub(crate) async fn with(change: impl FnOnce(DirectoryBuilder, &tempfile::TempDir) -> DirectoryBuilder) -> Self {
+        Self::scheduled(|schedule, _| schedule, change).await
+    }
+
+    /// With these secrets too.
+    pub(crate) async fn scheduled(
+        schedule: impl FnOnce(Schedule, Timestamp) -> Schedule,
+        change: impl FnOnce(DirectoryBuilder, &tempfile::TempDir) -> DirectoryBuilder,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         let secret = SecretKey::generate(&mut SysRng).unwrap();
-        Schedule::new(secret.clone(), Timestamp::now()).write(&file("keys.json")).unwrap();
+        let now = Timestamp::now();
+        schedule(Schedule::new(secret.clone(), now), now).write(&file("keys.json")).unwrap();
         let schedule = Arc::new(ScheduleFile::open(file("keys.json"), false).unwrap());
         let store = SqlStore::open(&format!("sqlite:{}", file("clients.db").display())).await.unwrap();
         let certificate = ServerCertificate::self_signed_in_files(
@@ -54,7 +63,8 @@ impl Fixture {
         let operators = Operators::open(file("operators")).unwrap();
         let unlimited = RateLimit::new(1_000_000);
         let builder = Directory::builder(store.clone(), Arc::clone(&schedule), certificate.unwrap())
-            .enrollment_limits(unlimited, unlimited);
+            .enrollment_limits(unlimited, unlimited)
+            .renewal_limits(unlimited, unlimited);
         let builder = change(builder.operators(operators), &folder);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let directory = builder.bind(any, Some(any)).await.unwrap().serve();

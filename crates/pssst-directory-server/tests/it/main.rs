@@ -6,3 +6,4 @@ mod connections;
 mod device;
 mod enrollment;
 mod forged;
+mod renewal;

@@ -1,14 +1,15 @@
-//! Enrolment of a device's key.
+//! Enrolment of a device's key, and the sealed exchanges that it has in common with renewals.
 
 use std::time::Duration;
 
 use pssst::{SecretKey, Suite, SysRng};
 use pssst_identity::Token;
+use zeroize::Zeroizing;
 
 use super::{DirectoryClient, random_fraction};
 use crate::{EnrollmentRequest, EnrollmentResponse, Error, Problem, Refusal};
 
-const SUITE: Suite = Suite::X25519Aes256GcmSivEnrollment;
+pub(super) const SUITE: Suite = Suite::X25519Aes256GcmSivEnrollment;
 
 /// How often a request is sent at most, with pauses of about 1, 2 and 4 seconds.
 const ATTEMPTS: u32 = 4;
@@ -36,7 +37,9 @@ impl DirectoryClient {
         let message = EnrollmentRequest { token: token.clone(), name: name.map(str::to_owned) }.to_json();
         let (packet, pending) = client.seal_request_to_vec(&mut SysRng, &message)?;
 
-        let mut reply = self.post_enrollment(&packet).await?;
+        let reply = self.post_sealed("/v1/enroll", &packet, EnrollmentResponse::MAX_LEN).await?;
+        // Once it is open, the pre-shared key is in it.
+        let mut reply = Zeroizing::new(reply);
         let enrolled = EnrollmentResponse::parse(pending.open(&mut reply)?)?;
         if enrolled.key == identity.public_key() {
             Ok(enrolled)
@@ -45,23 +48,24 @@ impl DirectoryClient {
         }
     }
 
-    /// Returns the sealed reply.
-    async fn post_enrollment(&self, packet: &[u8]) -> Result<Vec<u8>, Error> {
+    /// Posts a sealed request until there is an answer, and returns the sealed reply.
+    pub(super) async fn post_sealed(&self, path: &str, packet: &[u8], max_len: usize) -> Result<Vec<u8>, Error> {
         let mut pause = Duration::from_secs(1);
         for _ in 1..ATTEMPTS {
-            match self.try_enrollment(packet).await {
-                Err(error) if may_pass(&error) => tracing::warn!(%error, "trying the enrolment again"),
+            match self.try_sealed(path, packet, max_len).await {
+                Err(error) if may_pass(&error) => tracing::warn!(%error, path, "trying again at the directory"),
                 outcome => return outcome,
             }
             tokio::time::sleep(pause.mul_f64(0.5 + random_fraction() / 2.0)).await;
             pause *= 2;
         }
-        self.try_enrollment(packet).await
+        self.try_sealed(path, packet, max_len).await
     }
 
-    async fn try_enrollment(&self, packet: &[u8]) -> Result<Vec<u8>, Error> {
-        let limit = EnrollmentResponse::MAX_LEN + SUITE.reply_overhead(false);
-        let answer = self.shared.http.post("/v1/enroll", packet.to_vec(), limit).await?;
+    /// Posts a sealed request once, and returns the sealed reply.
+    pub(super) async fn try_sealed(&self, path: &str, packet: &[u8], max_len: usize) -> Result<Vec<u8>, Error> {
+        let limit = max_len + SUITE.reply_overhead(false);
+        let answer = self.shared.http.post(path, packet.to_vec(), limit).await?;
         if answer.status == 200 {
             return Ok(answer.body);
         }

@@ -10,8 +10,8 @@ use crate::Error;
 
 /// The longest sleep: a sleep does not count the time during which the machine is suspended.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-const MIN_PAUSE: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(300);
+pub(super) const MIN_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// Times of the current document.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ fn jittered(whole: Duration, fraction: f64) -> Duration {
 }
 
 /// Returns a quarter of the interval, or 5 minutes.
-fn max_backoff(interval: Option<Duration>) -> Duration {
+pub(super) fn max_backoff(interval: Option<Duration>) -> Duration {
     interval.map_or(MAX_BACKOFF, |interval| (interval / 4).clamp(MIN_PAUSE, MAX_BACKOFF))
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::Client;
 use super::backoff::Retry;
+use super::credentials::Credentials;
 use super::network::{Network, Udp};
 use super::settings::Settings;
 use super::shared::Shared;
@@ -33,20 +34,28 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     /// Authenticates every request with this secret key. Without it, requests are anonymous.
-    pub fn identity(mut self, identity: &SecretKey) -> Self {
-        self.settings.identity = Some(identity.clone());
+    /// It is a shorthand for [`credentials`](Self::credentials).
+    pub fn identity(self, identity: &SecretKey) -> Self {
+        self.credentials(Credentials::new(identity.clone()))
+    }
+
+    /// Authenticates every request with these credentials. [`Client::set_credentials`] replaces
+    /// them later.
+    pub fn credentials(mut self, credentials: impl Into<Credentials>) -> Self {
+        self.settings.credentials = Some(credentials.into());
         self
     }
 
-    /// Proves the pre-shared key that the pool gave this client at its enrolment, too. A client that
-    /// has one must use it. It needs an [`identity`](Self::identity).
+    /// Proves the pre-shared key that the pool gave this client at its enrolment, too. A client
+    /// that has one must use it. It needs an [`identity`](Self::identity) or
+    /// [`credentials`](Self::credentials), whose own it replaces.
     pub fn psk(mut self, psk: PreSharedKey) -> Self {
         self.settings.psk = Some(psk);
         self
     }
 
-    /// Sets the suite of the requests; that of the server's key by default, 0xf002 or 0xf003. Servers
-    /// of other implementations take [`Suite::X25519AesGcm128`] only.
+    /// Sets the suite of the requests; that of the server's key by default, 0xf002 or 0xf003.
+    /// Servers of other implementations take [`Suite::X25519AesGcm128`] only.
     pub fn suite(mut self, suite: Suite) -> Self {
         self.settings.suite = Some(suite);
         self
@@ -109,7 +118,8 @@ impl ClientBuilder {
     /// [`Error::Network`] when no address is found, or the system has no route to any;
     /// [`Error::Protocol`] with [`WeakKey`](pssst::Refusal::WeakKey) for a server key that must not
     /// be used, and with [`UnsupportedOption`](pssst::Error::UnsupportedOption) for options that do
-    /// not go together.
+    /// not go together; [`Error::NoSharedSecret`] for credentials without the secret key that lack
+    /// the shared secret for the server's key.
     ///
     /// # Panics
     /// If called outside a tokio runtime with I/O and time enabled.

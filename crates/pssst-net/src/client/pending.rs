@@ -14,8 +14,8 @@ use crate::wiping::on_wiped_stack;
 
 type ExchangeValue = [u8; EXCHANGE_VALUE_LEN];
 
-/// The requests under way, by their exchange values: a reply repeats the front of one, which two may
-/// share.
+/// The requests under way, by their exchange values: a reply repeats the front of one, which two
+/// may share.
 #[derive(Default)]
 pub(super) struct Pending {
     requests: Mutex<BTreeMap<ExchangeValue, Waiting>>,

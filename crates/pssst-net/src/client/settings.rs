@@ -3,20 +3,22 @@
 use std::fmt;
 use std::time::Duration;
 
-use pssst::{Padding, PendingReply, PreSharedKey, SecretKey, ServerKey, Suite, SysRng};
+use pssst::{Padding, PendingReply, PreSharedKey, ServerKey, Suite, SysRng};
 
 use super::backoff::Retry;
+use super::credentials::Credentials;
 use crate::Error;
 use crate::wiping::on_wiped_stack;
 
-/// The options of a client, which stay as they are.
+/// The options of a client. They stay as they are, but for the credentials, which the sealer has
+/// once the client is connected.
 #[derive(Clone)]
 pub(super) struct Settings {
     /// The key to begin with.
     pub(super) server_key: ServerKey,
-    /// Kept for a change of the server's key. Wiped when the client is dropped.
-    pub(super) identity: Option<SecretKey>,
-    /// Wiped when the client is dropped.
+    /// The credentials to begin with.
+    pub(super) credentials: Option<Credentials>,
+    /// Instead of the credentials' own.
     pub(super) psk: Option<PreSharedKey>,
     /// The suite to begin with, instead of the key's own.
     pub(super) suite: Option<Suite>,
@@ -32,6 +34,8 @@ pub(super) struct Settings {
 /// Seals requests for one key of the server.
 pub(super) struct Sealer {
     pub(super) server_key: ServerKey,
+    /// Kept for a change of the server's key. Wiped with the last sealer that has them.
+    pub(super) credentials: Option<Credentials>,
     pub(super) client: pssst::Client,
 }
 
@@ -39,7 +43,7 @@ impl Settings {
     pub(super) fn new(server_key: ServerKey) -> Self {
         Self {
             server_key,
-            identity: None,
+            credentials: None,
             psk: None,
             suite: None,
             padding: None,
@@ -51,17 +55,33 @@ impl Settings {
         }
     }
 
-    /// Returns what seals for this key of the server, under this suite or the key's own.
-    pub(super) fn sealer(&self, server_key: ServerKey, suite: Option<Suite>) -> Result<Sealer, Error> {
+    /// Takes the credentials to begin with: nothing else keeps them.
+    pub(super) fn take_credentials(&mut self) -> Result<Option<Credentials>, Error> {
+        match (self.credentials.take(), self.psk.take()) {
+            (Some(credentials), Some(psk)) => Ok(Some(credentials.with_psk(psk))),
+            // A pre-shared key belongs to an identity.
+            (None, Some(_)) => Err(pssst::Error::UnsupportedOption.into()),
+            (credentials, None) => Ok(credentials),
+        }
+    }
+
+    /// Returns what seals for this key of the server, under this suite or the key's own, with these
+    /// credentials.
+    pub(super) fn sealer(
+        &self,
+        server_key: ServerKey,
+        suite: Option<Suite>,
+        credentials: Option<Credentials>,
+    ) -> Result<Sealer, Error> {
         let mut client = pssst::Client::new(server_key.clone())?;
         if let Some(suite) = suite {
             client = client.with_suite(suite)?;
         }
-        if let Some(identity) = &self.identity {
-            client = client.with_identity(identity)?;
-        }
-        if let Some(psk) = &self.psk {
-            client = client.with_psk(psk.clone())?;
+        if let Some(credentials) = &credentials {
+            client = credentials.identify(client, &server_key)?;
+            if let Some(psk) = credentials.psk() {
+                client = client.with_psk(psk.clone())?;
+            }
         }
         if let Some(padding) = self.padding {
             client = client.with_padding(padding)?;
@@ -69,7 +89,7 @@ impl Settings {
         if self.wants_fresh_replies {
             client = client.with_fresh_replies()?;
         }
-        Ok(Sealer { server_key, client })
+        Ok(Sealer { server_key, credentials, client })
     }
 }
 
@@ -89,9 +109,9 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("server_key", &self.server_key)
-            .field("client_key", &self.identity.as_ref().map(SecretKey::public_key))
-            .field("suite", &self.suite)
+            .field("credentials", &self.credentials)
             .field("has_psk", &self.psk.is_some())
+            .field("suite", &self.suite)
             .field("padding", &self.padding)
             .field("wants_fresh_replies", &self.wants_fresh_replies)
             .field("timeout", &self.timeout)

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,8 +29,10 @@ pub(super) struct Shared {
     /// The server's name and port.
     pub(super) server: String,
     pub(super) settings: Settings,
-    /// Replaced as a whole with the server's key.
+    /// Replaced as a whole with the server's key or the client's credentials.
     pub(super) sealer: ArcSwap<Sealer>,
+    /// Held while the sealer is replaced by another one made of it.
+    pub(super) replacing: Mutex<()>,
     pub(super) pending: Arc<Pending>,
     pub(super) counts: Arc<Counts>,
     pub(super) closed: CancellationToken,
@@ -40,12 +42,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) async fn connect(
-        settings: Settings,
+        mut settings: Settings,
         counts: Arc<Counts>,
         network: Arc<dyn Network>,
         server: &str,
     ) -> Result<Self, Error> {
-        let sealer = settings.sealer(settings.server_key.clone(), settings.suite)?;
+        let credentials = settings.take_credentials()?;
+        let sealer = settings.sealer(settings.server_key.clone(), settings.suite, credentials)?;
         let pending = Arc::<Pending>::default();
         let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let selector = selector.await.map_err(Error::Network)?;
@@ -54,6 +57,7 @@ impl Shared {
             places: Semaphore::new(settings.max_in_flight),
             settings,
             sealer: ArcSwap::from_pointee(sealer),
+            replacing: Mutex::default(),
             pending,
             counts,
             closed: CancellationToken::new(),

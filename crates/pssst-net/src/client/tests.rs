@@ -12,6 +12,7 @@ use super::{Client, ClientBuilder, ClientStats};
 use crate::{Error, Retry};
 use fake::{Fake, settle};
 
+mod credentials;
 mod fake;
 mod hints;
 mod limits;

@@ -86,8 +86,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Bytes of memory in which recent replies under suite 1 are remembered, 16 MiB by default, 0 for
-    /// none. The other suites need no such memory.
+    /// Bytes of memory in which recent replies under suite 1 are remembered, 16 MiB by default, 0
+    /// for none. The other suites need no such memory.
     ///
     /// A request that comes again then gets the very bytes that it got before, without asking the
     /// handler. It is not state of the protocol: any entry may be dropped at any time. It narrows

@@ -83,9 +83,9 @@ impl ServerConfig {
     /// Shows each packet that did not decrypt to `offer`, as it was received, after its batch was
     /// served: for a sample that is examined elsewhere. Nothing is shown by default.
     ///
-    /// With a table of shared secrets ([`ClientCheck::look_up`]) a client that is not enrolled cannot
-    /// be told from a forgery here; another thread can, with the true secret. `offer` is called on
-    /// the worker, and must not wait.
+    /// With a table of shared secrets ([`ClientCheck::look_up`]) a client that is not enrolled
+    /// cannot be told from a forgery here; another thread can, with the true secret. `offer` is
+    /// called on the worker, and must not wait.
     pub fn on_undecrypted(self, offer: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
         Self { undecrypted: Some(Arc::new(offer)), ..self }
     }

@@ -28,8 +28,8 @@ const NO_KEY: PublicKey = PublicKey::from_bytes([0; 32]);
 #[derive(Clone)]
 pub struct Request<M = Bytes> {
     pub(super) message: M,
-    /// All zeros if there is none. No `Option`: what is moved with `None` are 32 bytes of the stack,
-    /// which may have held a secret.
+    /// All zeros if there is none. No `Option`: what is moved with `None` are 32 bytes of the
+    /// stack, which may have held a secret.
     pub(super) client_key: PublicKey,
     pub(super) is_authenticated: bool,
     pub(super) peer: SocketAddr,

@@ -231,7 +231,8 @@ impl<S: ServerSocket> Worker<S> {
     }
 }
 
-/// The caller's check. Its code may panic, and that must end no worker: then no request is admitted.
+/// The caller's check. Its code may panic, and that must end no worker: then no request is
+/// admitted.
 struct Guarded<'a>(&'a (dyn ClientCheck + Send + Sync));
 
 impl ClientCheck for Guarded<'_> {

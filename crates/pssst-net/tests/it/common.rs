@@ -37,7 +37,7 @@ pub(crate) fn client(suite: Suite) -> Client {
 /// The suites of X25519 keys.
 pub(crate) const SUITES: [Suite; 2] = [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv];
 
-/// A client of suite 1, for which the runtime does most.
+/// A client of suite 1, the suite that the runtime does most about.
 pub(crate) fn anonymous() -> Client {
     client(Suite::X25519AesGcm128)
 }

@@ -94,8 +94,8 @@ pub enum SharedSecret {
     Compute,
     /// The key is known, and this is its secret.
     Known(Zeroizing<[u8; 32]>),
-    /// The key is not known. The server goes on with a secret that nobody has, so that the time it
-    /// takes does not tell, and refuses the request as [`Refusal::DecryptFailed`].
+    /// The key is not known. The server continues with a secret that nobody has, so that the time
+    /// it takes does not tell, and refuses the request as [`Refusal::DecryptFailed`].
     ///
     /// [`Refusal::DecryptFailed`]: crate::Refusal::DecryptFailed
     Unknown,

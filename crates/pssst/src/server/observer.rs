@@ -1,5 +1,5 @@
-//! What an observer can learn from how much work a silent refusal takes: whether the front of a
-//! packet is intact, but nothing about the client.
+//! Facts that an observer can learn from how much work a silent refusal takes: whether the front of
+//! a packet is intact, but nothing about the client.
 //!
 //! The expected work is written out, so a step that is added, left out or not counted fails too.
 
@@ -77,7 +77,7 @@ struct Case {
     cause: Refusal,
 }
 
-/// Two server keys of each kind, of which the clients use the second.
+/// Two server keys of each kind, the second of them used by the clients.
 struct Scene {
     suite: Suite,
     mode: Mode,
@@ -162,17 +162,17 @@ fn cases(
     };
     let honest =
         |secret: &SecretKey| with_psk(anonymous().with_identity(secret).unwrap(), &secret.public_key(), master);
-    // Whoever holds C but not c makes a front that is intact.
+    // Anyone who holds C but not c can make a front that is intact.
     let pretender = |key: PublicKey| {
         let z2 = SecretKey::from_bytes([8; 32]).shared_secret(&server_key.x25519_part()).unwrap();
-        with_psk(anonymous().as_precomputed(key, &z2).unwrap(), &key, master)
+        with_psk(anonymous().as_precomputed(key, z2.as_bytes()).unwrap(), &key, master)
     };
     let alias = |secret: &SecretKey| {
         let mut key = *secret.public_key().as_bytes();
         key[31] |= 0x80;
         let z2 = secret.shared_secret(&server_key.x25519_part()).unwrap();
         let key = PublicKey::from_bytes(key);
-        with_psk(anonymous().as_precomputed(key, &z2).unwrap(), &key, master)
+        with_psk(anonymous().as_precomputed(key, z2.as_bytes()).unwrap(), &key, master)
     };
     let mut seal = |client: &Client| client.seal_request_to_vec(rng, b"ping").unwrap().0;
     let bent = |mut packet: Vec<u8>, place: usize| {
@@ -276,7 +276,7 @@ fn packets_of_a_batch_that_are_refused_take_the_work_of_any_others() {
     });
 }
 
-/// What an accepted client's request takes is no more, so a reply that gets lost tells nothing
+/// An accepted client's request takes no more work, so a reply that gets lost tells nothing
 /// either.
 #[test]
 fn a_request_that_is_opened_takes_the_work_of_one_that_is_refused() {

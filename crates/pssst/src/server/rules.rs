@@ -13,7 +13,8 @@ pub enum FreshReplies {
     /// Requests that ask for one are refused: [`FreshRefused`](crate::Refusal::FreshRefused).
     Refuse,
     /// Requests that do not ask for one are refused, also those that want no reply:
-    /// [`FreshRequired`](crate::Refusal::FreshRequired). Suite 1, which has no fresh replies, is switched off.
+    /// [`FreshRequired`](crate::Refusal::FreshRequired). Suite 1, which has no fresh replies, is
+    /// switched off.
     Require,
 }
 

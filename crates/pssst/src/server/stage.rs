@@ -251,8 +251,8 @@ impl<'p> Named<'p> {
         };
         let mut opened = None;
         if self.front.header.has_psk() {
-            // With the other master too where the first one opens it: how many were tried would tell
-            // a client that is known and refused from one that is not known.
+            // With the other master too where the first one opens it: how many were tried would
+            // tell a client that is known and refused from one that is not known.
             for master in server.psk_masters() {
                 let psk = master.psk(&self.client_key);
                 let secret = self.shared.bind(&self.client_key, z2, Some(psk.expose_bytes()));

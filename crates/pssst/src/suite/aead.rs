@@ -1,4 +1,4 @@
-//! What the suites' AEADs have in common (specification, sections 4 and 5): each is one
+//! Common parts of the suites' AEADs (specification, sections 4 and 5): each is one
 //! `impl CipherSuite`.
 
 use aes_gcm::aead::AeadInOut;

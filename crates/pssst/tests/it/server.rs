@@ -7,8 +7,8 @@ use std::thread::ScopedJoinHandle;
 
 use curve25519_dalek::MontgomeryPoint;
 use pssst::{
-    Client, ClientCheck, ClientClaim, Error, KeyCheck, Keyring, Product, PublicKey, Refusal, SecretKey, Server,
-    SharedSecret, Suite, SuiteSet, XWingSecretKey,
+    Client, ClientCheck, ClientClaim, Error, FreshReplies, KeyCheck, Keyring, Product, PublicKey, Refusal, SecretKey,
+    Server, SharedSecret, Suite, SuiteSet, XWingSecretKey,
 };
 
 use crate::common::{
@@ -427,6 +427,33 @@ fn replies_are_written_once_into_the_callers_buffer() {
         assert_eq!(refused, Some(Error::BufferTooSmall { needed }));
         assert_eq!(small, vec![0xaa; needed - 1]);
     }
+}
+
+/// A device that holds Z2 instead of c is served as the one that holds c.
+#[test]
+fn clients_that_hold_a_precomputed_secret_are_served() {
+    for (seed, (suite, mode)) in (700..).zip(ALL) {
+        if !mode.is_authenticated() {
+            continue;
+        }
+        let mut pair = Pair::new(seed, (suite, mode));
+        let client_key = pair.identity.public_key();
+        let z2 = multiply(&pair.identity, pair.server_key().x25519_part().as_bytes());
+        let client = Client::new(pair.server_key()).unwrap().with_suite(suite).unwrap();
+        let mut client = client.as_precomputed(client_key, &z2).unwrap();
+        if mode.has_psk() {
+            client = client.with_psk(pair.master.psk(&client_key)).unwrap();
+        }
+        let (mut packet, pending) = client.seal_request_to_vec(&mut pair.rng, b"level?").unwrap();
+        let server = pair.server().with_fresh_replies(FreshReplies::Allow);
+        let request = server.open_request(&mut packet).unwrap();
+        assert_eq!((request.client_key(), request.message()), (Some(&client_key), &b"level?"[..]));
+        let mut reply = request.into_reply_sealer().seal_to_vec(&mut pair.rng, b"23 m").unwrap();
+        assert_eq!(pending.open(&mut reply).unwrap(), b"23 m");
+    }
+    let pair = Pair::new(710, ALL[0]);
+    let weak = Client::from_precomputed(pair.server_secret.public_key(), pair.identity.public_key(), &[0; 32]);
+    assert!(matches!(weak, Err(Error::Refused(Refusal::WeakKey))), "{weak:?}");
 }
 
 /// Both kinds of keys, and clients in and around whole batches.

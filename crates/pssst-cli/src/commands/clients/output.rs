@@ -24,8 +24,9 @@ pub(super) async fn for_each_page(
 }
 
 pub(super) fn as_line(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
-    let Identity { name, state, key, labels, .. } = identity;
-    write!(out, "{name:<24} {state:<9} {key}")?;
+    let Identity { name, state, key, labels, requires_psk, .. } = identity;
+    let psk = if *requires_psk { " psk" } else { "" };
+    write!(out, "{name:<24} {state:<9} {key}{psk}")?;
     labels.iter().try_for_each(|(name, value)| write!(out, " {name}={value}"))?;
     writeln!(out)
 }
@@ -36,12 +37,13 @@ pub(super) fn as_json(out: &mut impl Write, identity: &Identity) -> io::Result<(
 }
 
 pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
-    let Identity { name, state, key, labels, created, changed, expires, .. } = identity;
+    let Identity { name, state, key, labels, created, changed, expires, requires_psk, .. } = identity;
     writeln!(out, "name     {name}\nkey      {key}\nstate    {state}\ncreated  {created}\nchanged  {changed}")?;
     match expires {
         Some(expires) => writeln!(out, "expires  {expires}")?,
         None => writeln!(out, "expires  never")?,
     }
+    writeln!(out, "psk      {}", if *requires_psk { "required" } else { "not required" })?;
     labels.iter().try_for_each(|(name, value)| writeln!(out, "label    {name}={value}"))
 }
 

@@ -21,8 +21,8 @@ pub(super) struct KeyOptions {
     /// and for suite f003 one of its keys beside the other.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
-    /// A master of the pool's pre-shared keys, 64 hexadecimal digits. Give two files, the current one
-    /// first, while one replaces another.
+    /// A master of the pool's pre-shared keys, 64 hexadecimal digits. Give two files, the current
+    /// one first, while one replaces another.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     psk_master: Vec<PathBuf>,
     /// A schedule of secret keys (`pssst keys init`). The server follows it: keys change at the

@@ -27,9 +27,9 @@ pub(super) struct Policy {
     #[arg(long, value_enum, requires = "clients")]
     unknown_clients: Option<Unknown>,
     /// Compute what each enrolled client shares with the server's keys ahead of time, or for each
-    /// request [default: ahead, unless unknown clients are allowed]. Ahead, an authenticated request
-    /// costs half, for 32 bytes a client and key; and a device that is not enrolled is refused like
-    /// a forgery, and named from a sample.
+    /// request [default: ahead, unless unknown clients are allowed]. Ahead, an authenticated
+    /// request costs half, for 32 bytes a client and key; and a device that is not enrolled is
+    /// refused like a forgery, and named from a sample.
     #[arg(long, value_enum, requires = "clients")]
     client_secrets: Option<ClientSecrets>,
     /// Allow or refuse anonymous clients [default: refuse with --clients, else allow].
@@ -185,8 +185,8 @@ impl Clients {
         &self.sample
     }
 
-    /// Opens the sampled packets with the true secrets: so devices that are not enrolled are counted
-    /// and named.
+    /// Opens the sampled packets with the true secrets: so devices that are not enrolled are
+    /// counted and named.
     pub(super) fn examine_sample(&self, server: &pssst::Server) {
         self.sample.examine(server, &self.policy);
     }

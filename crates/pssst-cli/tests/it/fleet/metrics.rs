@@ -130,10 +130,11 @@ const PROXY: [&str; 14] = [
     "pssst_proxy_replies_total",
     "pssst_proxy_worker_stall_seconds",
 ];
-const DIRECTORY: [&str; 3] = [
+const DIRECTORY: [&str; 4] = [
     "pssst_directory_certificate_expiry_timestamp_seconds",
     "pssst_directory_events_total event",
     "pssst_directory_refusals_total cause",
+    "pssst_directory_renewal_refusals_total cause",
 ];
 
 #[track_caller]

@@ -45,9 +45,10 @@ fn a_device_enrols_is_served_and_is_revoked() {
         let output = fleet.output(&[&args[..], &["hello"]].concat(), "");
         (output.status.success() && output.stdout == b"hello", String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let device = ["--identity", "boiler.key", "--key-cache", "keys-cache.json"];
+    let device = ["--identity", "boiler.key", "--psk", "boiler.psk", "--key-cache", "keys-cache.json"];
     wait_for("the device is served", || request(&device).0);
     assert!(fleet.path("keys-cache.json").exists());
+    assert!(!request(&["--identity", "boiler.key"]).0, "without the pre-shared key, which it must use");
     fleet.stdout(&["keygen", "--out", "stranger.key"]);
     assert!(!request(&["--identity", "stranger.key"]).0);
     assert!(!request(&[]).0, "anonymous clients are refused where clients are enrolled");

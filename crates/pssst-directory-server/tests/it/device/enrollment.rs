@@ -134,7 +134,7 @@ async fn answers_that_are_not_the_pools_are_refused() {
             "plain",
             Box::new({
                 let good = good.clone();
-                move |_: &Seen| good.clone()
+                move |_: &Seen| good.to_vec()
             }) as Forge,
         ),
         ("empty", Box::new(|_: &Seen| Vec::new())),

@@ -1,0 +1,182 @@
+//! Pre-shared keys by the program: issued at enrolment and by hand, and renewed.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use pssst_test::{Process, wait_for};
+
+use crate::fleet::process::{Fleet, start_directory};
+
+const STORE: [&str; 2] = ["--store", "sqlite:clients.db"];
+
+/// A pool with one enrolled device: `boiler.key`, `boiler.psk`.
+struct Pool {
+    fleet: Fleet,
+    reach: [String; 4],
+    token: String,
+    server: Process,
+    address: String,
+    _directory: Process,
+}
+
+impl Pool {
+    fn start() -> Self {
+        let fleet = Fleet::new();
+        fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1s"]);
+        let (directory, url, pin) = start_directory(&fleet, &[]);
+        let reach = ["--directory".into(), url, "--pin".into(), pin];
+        let token = fleet.stdout(&[&["token", "create", "--name", "boiler-7"], &STORE[..]].concat());
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--clients", STORE[1]];
+        let mut server = fleet.start(&serve, 2);
+        let address = server.value_of("listening on ");
+        Self { fleet, reach, token, server, address, _directory: directory }
+    }
+
+    fn reach(&self) -> [&str; 4] {
+        self.reach.each_ref().map(String::as_str)
+    }
+
+    fn enroll(&self, more: &[&str]) -> (bool, String) {
+        let args = [&["enroll", "--identity", "boiler.key"], &self.reach()[..], more].concat();
+        let output = self.fleet.output(&args, &self.token);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn is_served(&self, more: &[&str]) -> bool {
+        let request = ["request", "--server", &self.address, "--timeout", "700ms", "--identity", "boiler.key"];
+        self.fleet.output(&[&request, &self.reach()[..], more, &["hello"]].concat(), "").status.success()
+    }
+
+    /// Rotates keys and master, and returns the name of the new master.
+    fn rotate(&self) -> String {
+        let rotate = ["keys", "rotate", "keys.json", "--activation-delay", "2s", "--grace-period", "8s"];
+        self.fleet.stdout(&rotate);
+        let shown = self.fleet.stdout(&["keys", "show", "keys.json"]);
+        let next = shown.lines().find_map(|line| line.strip_prefix("next     master ")).unwrap();
+        next.split(' ').next().unwrap().to_owned()
+    }
+
+    fn psk(&self) -> String {
+        fs::read_to_string(self.fleet.path("boiler.psk")).unwrap()
+    }
+
+    fn mode(&self, name: &str) -> u32 {
+        fs::metadata(self.fleet.path(name)).unwrap().permissions().mode() & 0o777
+    }
+}
+
+#[test]
+fn a_device_keeps_its_pre_shared_key_and_renews_it() {
+    let pool = Pool::start();
+    let (fleet, renew) = (&pool.fleet, ["renew", "--identity", "boiler.key", "--psk", "boiler.psk"]);
+    let renew = [&renew, &pool.reach()[..]].concat();
+    // Another file is in the way: the device is enrolled, and learns how to get its key.
+    fleet.write("boiler.psk", "something else");
+    let (done, said) = pool.enroll(&[]);
+    assert!(!done && said.contains("boiler-7 is enrolled, and its pre-shared key"), "{said}");
+    assert!(said.contains("boiler.psk exists already") && said.contains("--psk-out"), "{said}");
+    fs::remove_file(fleet.path("boiler.psk")).unwrap();
+    let (done, said) = pool.enroll(&[]);
+    assert!(done && said.contains("must use the pre-shared key in boiler.psk"), "{said}");
+    assert_eq!((pool.mode("boiler.psk"), pool.psk().len()), (0o600, 64 + 1 + 16 + 1));
+    let first = pool.psk();
+    assert!(pool.enroll(&[]).0 && pool.enroll(&["--psk-out", "other"]).0);
+    assert_eq!((pool.psk(), fs::read_to_string(fleet.path("other")).unwrap()), (first.clone(), first.clone()));
+
+    wait_for("the device is served", || pool.is_served(&["--psk", "boiler.psk"]));
+    assert!(!pool.is_served(&[]), "it must use its pre-shared key");
+    // Without the name of the master.
+    fleet.write("bare", &first[..64]);
+    fs::set_permissions(fleet.path("bare"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(pool.is_served(&["--psk", "bare"]));
+    let listed = fleet.stdout(&[&["clients", "list"], &STORE[..]].concat());
+    assert_eq!(listed.split_whitespace().nth(3), Some("psk"), "{listed}");
+
+    let current = first[65..].trim();
+    assert_eq!(fleet.stdout(&renew), format!("master {current}\n"));
+    assert_eq!(pool.psk(), first);
+    let master = pool.rotate();
+    wait_for("the new master", || fleet.stdout(&renew) == format!("master {master}\n"));
+    assert!(pool.psk() != first && pool.psk().ends_with(&format!(" {master}\n")));
+    assert_eq!(pool.mode("boiler.psk"), 0o600);
+    assert!(pool.is_served(&["--psk", "boiler.psk"]) && pool.is_served(&["--psk", "other"]));
+    wait_for("the old master is over", || !pool.is_served(&["--psk", "other"]));
+    assert!(pool.is_served(&["--psk", "boiler.psk"]));
+    // Too late.
+    let late = renew.iter().map(|arg| if *arg == "boiler.psk" { "other" } else { arg }).collect::<Vec<_>>();
+    let said = fleet.refusal(&late);
+    assert!(said.contains("invalid_request") && said.contains("`pssst clients psk`"), "{said}");
+    pool.server.stop();
+}
+
+/// Sends a datagram, and returns whether its echo comes within a second.
+fn is_answered(proxy: &str) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.send_to(b"hello", proxy).unwrap();
+    matches!(socket.recv(&mut [0; 100]), Ok(5))
+}
+
+#[test]
+fn a_proxy_renews_its_pre_shared_key() {
+    let pool = Pool::start();
+    assert!(pool.enroll(&[]).0);
+    let first = pool.psk();
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &pool.address, "--identity", "boiler.key"];
+    let proxy = [&proxy[..], &["--psk", "boiler.psk"], &pool.reach()].concat();
+    let mut proxy = pool.fleet.start(&proxy, 1);
+    let listening = proxy.value_of("listening on ");
+    wait_for("the client is served", || is_answered(&listening));
+    for _ in 0..2 {
+        let master = pool.rotate();
+        wait_for("the file is replaced", || pool.psk().ends_with(&format!(" {master}\n")));
+        assert_eq!(pool.mode("boiler.psk"), 0o600);
+        assert!(is_answered(&listening));
+        let is_over = || pool.fleet.stdout(&["keys", "show", "keys.json"]).matches("master").count() == 1;
+        wait_for("the old master is over", is_over);
+        assert!(is_answered(&listening));
+    }
+    assert_ne!(pool.psk(), first);
+    proxy.stop();
+    pool.server.stop();
+}
+
+#[test]
+fn an_operator_issues_a_pre_shared_key_by_hand() {
+    let pool = Pool::start();
+    let fleet = &pool.fleet;
+    let key = fleet.stdout(&["keygen", "--out", "boiler.key"]);
+    fleet.stdout(&[&["clients", "add", "boiler-7", key.trim()], &STORE[..]].concat());
+    let clients = |args: &[&str]| fleet.output(&[&["clients"], args, &STORE[..]].concat(), "");
+    let shows = |text: &str| String::from_utf8(clients(&["show", "boiler-7"]).stdout).unwrap().contains(text);
+    wait_for("the client is served", || pool.is_served(&[]));
+    assert!(shows("psk      not required\n"));
+
+    let issued = clients(&["psk", "boiler-7", "--keys", "keys.json"]);
+    let said = String::from_utf8(issued.stderr).unwrap();
+    assert!(issued.status.success() && issued.stdout.is_empty(), "{said}");
+    assert!(said.contains("boiler-7 must use the pre-shared key in boiler-7.psk"), "{said}");
+    let psk = fs::read_to_string(fleet.path("boiler-7.psk")).unwrap();
+    assert!(!said.contains(&psk[..16]) && pool.mode("boiler-7.psk") == 0o600);
+    assert!(shows("psk      required\n"));
+    wait_for("the client must use it", || !pool.is_served(&[]));
+    assert!(pool.is_served(&["--psk", "boiler-7.psk"]));
+
+    // Nothing is overwritten, and nothing changes then.
+    let again = clients(&["psk", "boiler-7", "--keys", "keys.json"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("boiler-7.psk exists already"));
+    let off = clients(&["psk", "boiler-7", "--off"]);
+    assert!(off.status.success() && shows("psk      not required\n"));
+    wait_for("the client is served without", || pool.is_served(&[]));
+    for wrong in [&["psk", "boiler-7"][..], &["psk", "boiler-7", "--off", "--keys", "keys.json"]] {
+        assert_eq!(clients(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+
+    fleet.stdout(&["keys", "init", "bare.json", "--no-psk"]);
+    let said = clients(&["psk", "boiler-7", "--keys", "bare.json", "--out", "x"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("has no master of pre-shared keys"));
+    assert!(!fleet.path("x").exists() && shows("psk      not required\n"));
+    pool.server.stop();
+}
