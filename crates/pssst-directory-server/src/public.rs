@@ -15,7 +15,7 @@ use pssst_identity::{Action, EnrollError, NewAuditEntry, Token};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::answers::{issue_psk, problem};
+use super::answers::{is_current, issue_psk, problem};
 use super::headers;
 use super::peer::Peer;
 use super::state::{DEVICE, Shared};
@@ -106,6 +106,9 @@ async fn try_enroll(shared: &Shared, request: Request) -> Result<Vec<u8>, Refuse
     let request = EnrollmentRequest::parse(opened.message()).map_err(|_| Refused::stray(Refusal::InvalidRequest))?;
     let name = request.name.as_deref();
     let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
+    if !is_current(&server, opened.server_key_index(), &schedule, now) {
+        return Err(Refused::stray(Refusal::InvalidRequest));
+    }
     let master = schedule.current_psk_master(now);
     let store = shared.store.with_actor(DEVICE);
     let enrolled = match master {

@@ -13,7 +13,7 @@ use pssst_directory::{IssuedSecret, Refusal, RenewalRequest, Renewed};
 use pssst_identity::{Identity, IdentityStore, State as ClientState};
 use zeroize::Zeroizing;
 
-use crate::answers::{issue_psk, problem};
+use crate::answers::{is_current, issue_psk, problem};
 use crate::peer::Peer;
 use crate::state::Shared;
 use crate::stats::DirectoryEvent;
@@ -53,6 +53,7 @@ async fn try_renew(shared: &Shared, request: Request) -> Result<Vec<u8>, Refused
     let server = shared.opener.load_full();
     let opened = server.open_request(&mut packet).map_err(|_| Refused::invalid())?;
     let key = opened.client_key().copied().ok_or_else(Refused::invalid)?;
+    let key_index = opened.server_key_index();
     let request = RenewalRequest::parse(opened.message()).map_err(|_| Refused::invalid())?;
 
     let client = shared.store.get(&key).await.map_err(|error| {
@@ -60,6 +61,9 @@ async fn try_renew(shared: &Shared, request: Request) -> Result<Vec<u8>, Refused
         Refused::by(RenewalRefusal::Unavailable, key)
     })?;
     let (schedule, now) = (shared.schedule.load(), shared.schedule.now());
+    if !is_current(&server, key_index, &schedule, now) {
+        return Err(Refused::invalid());
+    }
     let client = admit(client, request.psk.as_ref(), &schedule, now).map_err(|cause| Refused::by(cause, key))?;
     let psk = issue_psk(schedule.current_psk_master(now), &client);
     let shared_secrets = if request.wants_shared_secrets { shared_secrets(&schedule, &key, now) } else { Vec::new() };

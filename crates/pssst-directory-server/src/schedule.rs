@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pssst::{Keyring, PskMaster, SecretKey, ServerKey, Suite, SuiteSet, XWingSecretKey};
+use pssst::{Keyring, PskMaster, PublicKey, SecretKey, ServerKey, Suite, SuiteSet, XWingSecretKey};
 
 use crate::Error;
 use pssst_directory::{KeySet, KeyState, PublishedKey, PublishedMaster};
@@ -156,7 +156,8 @@ impl Schedule {
     /// keys as soon as they have the new schedule, and clients are served when they have fetched
     /// it.
     ///
-    /// Of each kind that the schedule has, a new secret is needed. The current master of pre-shared
+    /// Of each kind that the schedule [has](Self::has), a new secret is needed; X-Wing keys that are
+    /// being given up end at once, masters when they would have. The current master of pre-shared
     /// keys remains valid for `psk_grace_period`, so that clients can renew theirs: the thief, who
     /// has it, lacks the new keys.
     ///
@@ -174,10 +175,12 @@ impl Schedule {
         let psk_end = now.checked_add(psk_grace_period.min(MAX_GRACE_PERIOD)).unwrap_or(now);
         let mut replaced = self.clone();
         replaced.keys.replace(new.key.ok_or(MISSING)?, now, None)?;
-        if !self.xwing_keys.is_empty() {
+        if self.has(OptionalKind::XWingKeys, now) {
             replaced.xwing_keys.replace(new.xwing_key.ok_or(MISSING)?, now, None)?;
+        } else {
+            replaced.xwing_keys = Sequence::empty();
         }
-        if !self.psk_masters.is_empty() {
+        if self.has(OptionalKind::PskMasters, now) {
             replaced.psk_masters.replace(new.psk_master.ok_or(MISSING)?, now, Some(to_milliseconds(psk_end)))?;
         }
         replaced.generation = next(self.generation)?;
@@ -301,12 +304,17 @@ impl Schedule {
         Ok(())
     }
 
-    /// Returns whether the schedule has secrets of this kind in use.
+    /// Returns whether the schedule has secrets of this kind in use, and has not given them up.
     pub fn has(&self, kind: OptionalKind, now: Timestamp) -> bool {
         match kind {
-            OptionalKind::XWingKeys => self.xwing_keys.is_in_use(now),
-            OptionalKind::PskMasters => self.psk_masters.is_in_use(now),
+            OptionalKind::XWingKeys => self.xwing_keys.continues(now),
+            OptionalKind::PskMasters => self.psk_masters.continues(now),
         }
+    }
+
+    /// Returns whether servers accept this X25519 key now.
+    pub(crate) fn accepts(&self, key: &PublicKey, now: Timestamp) -> bool {
+        self.keys.held_entries(now).any(|entry| entry.public == *key)
     }
 
     /// Returns the keys that servers accept now, of each kind by the times from which they are

@@ -155,6 +155,20 @@ impl DirectoryClient {
         current.document.select(current.clock.now(&self.shared.clock), &self.shared.suites)
     }
 
+    /// Returns the server's key for suite 0xf002 at this moment: for
+    /// `pssst_net::ClientBuilder::fallback`.
+    ///
+    /// # Errors
+    /// The errors of [`current_key`](Self::current_key).
+    pub fn fallback_key(&self) -> Result<pssst::PublicKey, Error> {
+        let current = self.current().ok_or(Error::NoCurrentKey)?;
+        let suites = [Suite::X25519Aes256GcmSiv];
+        match current.document.select(current.clock.now(&self.shared.clock), &suites)?.key {
+            ServerKey::X25519(key) => Ok(key),
+            _ => Err(Error::NoCommonSuite),
+        }
+    }
+
     /// Returns the key that enrolments are sealed for at this moment.
     ///
     /// # Errors
@@ -233,7 +247,8 @@ impl DirectoryClient {
         refresh::refresh_loop(timing, || self.fetch(), random_fraction).await
     }
 
-    /// Keeps the server's key and the suite of a client current, and [follows](Self::follow) the
+    /// Keeps the server's key and the suite of a client current, and its
+    /// [fallback](pssst_net::Client::set_fallback) if it has one, and [follows](Self::follow) the
     /// directory for them: at once, at the time of each switch, network or not, and with each new
     /// document. Never returns: drop the future to stop.
     pub async fn keep_current(&self, client: &pssst_net::Client) -> Infallible {
@@ -266,6 +281,12 @@ impl DirectoryClient {
                 Ok(()) => tracing::info!(?key, ?suite, "the server's key or suite has changed"),
                 Err(error) => tracing::error!(%error, "the server's key cannot be used"),
             }
+        }
+        if let (Some(before), Ok(key)) = (client.fallback(), self.fallback_key())
+            && key != before
+            && let Err(error) = client.set_fallback(Some(key))
+        {
+            tracing::error!(%error, "the server's key to fall back to cannot be used");
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pssst::{Padding, PreSharedKey, SecretKey, ServerKey, Suite};
+use pssst::{Padding, PreSharedKey, PublicKey, SecretKey, ServerKey, Suite};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{ClientStats, Credentials, Error, Retry};
@@ -84,6 +84,14 @@ impl Client {
     /// The errors of [`Client::set_credentials`](crate::Client::set_credentials).
     pub fn set_credentials(&self, credentials: impl Into<Credentials>) -> Result<(), Error> {
         self.client.set_credentials(credentials)
+    }
+
+    /// Falls back to this key of the server from here on, or to none.
+    ///
+    /// # Errors
+    /// The errors of [`Client::set_fallback`](crate::Client::set_fallback).
+    pub fn set_fallback(&self, server_key: Option<PublicKey>) -> Result<(), Error> {
+        self.client.set_fallback(server_key)
     }
 
     /// Returns the suite of the requests.

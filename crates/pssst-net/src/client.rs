@@ -23,6 +23,7 @@ mod attempted_paths;
 mod backoff;
 mod builder;
 mod credentials;
+mod long_path;
 pub(crate) mod network;
 mod path;
 mod path_selector;
@@ -164,13 +165,32 @@ impl Client {
         let _replacing = lock(&self.shared.replacing);
         let sealer = self.shared.sealer.load_full();
         let server_key = sealer.server_key.clone();
-        self.replace(server_key, Some(sealer.client.suite()), Some(credentials.into()))
+        self.replace(server_key, Some(sealer.client.suite()), Some(credentials.into()), sealer.fallback_key)
+    }
+
+    /// Falls back to this key of the server from here on, as
+    /// [`fallback`](ClientBuilder::fallback) describes, or to none.
+    ///
+    /// # Errors
+    /// Those of [`set_server_key`](Self::set_server_key), and [`Error::Protocol`] with
+    /// [`UnsupportedOption`](pssst::Error::UnsupportedOption) for a client without a pre-shared
+    /// key; the old one stays.
+    pub fn set_fallback(&self, server_key: Option<PublicKey>) -> Result<(), Error> {
+        let _replacing = lock(&self.shared.replacing);
+        let sealer = self.shared.sealer.load_full();
+        let suite = Some(sealer.client.suite());
+        self.replace(sealer.server_key.clone(), suite, sealer.credentials.clone(), server_key)
+    }
+
+    /// Returns the server's key that the client falls back to.
+    pub fn fallback(&self) -> Option<PublicKey> {
+        self.shared.sealer.load().fallback_key
     }
 
     fn store(&self, server_key: ServerKey, suite: Option<Suite>) -> Result<(), Error> {
         let _replacing = lock(&self.shared.replacing);
-        let credentials = self.shared.sealer.load().credentials.clone();
-        self.replace(server_key, suite, credentials)
+        let sealer = self.shared.sealer.load_full();
+        self.replace(server_key, suite, sealer.credentials.clone(), sealer.fallback_key)
     }
 
     fn replace(
@@ -178,8 +198,10 @@ impl Client {
         server_key: ServerKey,
         suite: Option<Suite>,
         credentials: Option<Credentials>,
+        fallback: Option<PublicKey>,
     ) -> Result<(), Error> {
-        self.shared.sealer.store(Arc::new(self.shared.settings.sealer(server_key, suite, credentials)?));
+        let sealer = self.shared.settings.sealer(server_key, suite, credentials, fallback)?;
+        self.shared.sealer.store(Arc::new(sealer));
         Ok(())
     }
 

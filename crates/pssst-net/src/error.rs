@@ -30,6 +30,14 @@ pub enum Error {
         /// [`ClientBuilder::max_datagram`](crate::ClientBuilder::max_datagram) raises it.
         limit: usize,
     },
+    /// No packet of suite 0xf003 fits into the longest datagram that the client may send, and it
+    /// has no [`fallback`](crate::ClientBuilder::fallback).
+    PathTooNarrow {
+        /// Length of the shortest packet, in bytes.
+        needed: usize,
+        /// Length of the longest datagram, in bytes.
+        limit: usize,
+    },
     /// The client was closed.
     Closed,
     /// No address of the server is known or can be sent to.
@@ -57,6 +65,11 @@ impl fmt::Display for Error {
                 f,
                 "the message has {message_len} bytes, but a datagram has room for {limit}: raise max_datagram if the \
                  network takes longer datagrams"
+            ),
+            Self::PathTooNarrow { needed, limit } => write!(
+                f,
+                "suite 0xf003 needs datagrams of {needed} bytes, but {limit} may be sent: raise max_datagram, or give the \
+                 client a fallback to suite 0xf002"
             ),
             Self::Closed => write!(f, "the client was closed"),
             Self::Network(error) => write!(f, "the server cannot be reached: {error}"),

@@ -64,10 +64,17 @@ impl NoReply<'_> {
         } else {
             "it serves only clients that give an --identity"
         };
-        let other_suite = if self.suite == Suite::X25519AesGcm128 { "f002" } else { "1" };
+        let (suite, long) = match self.suite {
+            Suite::X25519AesGcm128 => ("try --suite f002", ""),
+            Suite::XWingAes256GcmSiv => (
+                "try its X25519 key",
+                "the network does not carry packets as long as those of suite f003 (see --fallback); ",
+            ),
+            _ => ("try --suite 1", ""),
+        };
         format!(
-            "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; its key is \
-             another than the given one; it does not accept the suite (try --suite {other_suite}); {client}; or its service failed, or \
+            "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; {long}its key \
+             is another than the given one; it does not accept the suite ({suite}); {client}; or its service failed, or \
              gave a reply that is too long beside the request. The server's log and metrics say which"
         )
     }

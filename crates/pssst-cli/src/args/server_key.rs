@@ -107,10 +107,11 @@ impl DirectoryOptions<true> {
 }
 
 impl KeySource {
-    /// Returns the key for now, and the suite to use with it.
-    pub(crate) fn current_key(&self) -> Result<CurrentKey, Failure> {
-        match self.directory()? {
-            Some(directory) => runtime::run(current_key(&directory)),
+    /// Returns the key for now, and the suite to use with it. `directory` is
+    /// [its own](Self::directory).
+    pub(crate) fn current_key(&self, directory: Option<&DirectoryClient>) -> Result<CurrentKey, Failure> {
+        match directory {
+            Some(directory) => runtime::run(current_key(directory)),
             None => self.fixed(),
         }
     }
@@ -159,6 +160,11 @@ impl KeySource {
     /// Returns the directory, if the key is from one.
     pub(crate) fn directory(&self) -> Result<Option<DirectoryClient>, Failure> {
         self.directory.client(self.suite.map(Into::into))
+    }
+
+    /// Returns whether the key is from a directory.
+    pub(crate) const fn has_directory(&self) -> bool {
+        self.directory.directory.is_some()
     }
 
     /// Returns whether the key is read from standard input.

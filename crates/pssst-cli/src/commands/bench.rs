@@ -26,7 +26,8 @@ mod workload;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.plan(Suite::X25519Aes256GcmSiv)?;
-    let key = args.key_source.current_key()?;
+    let directory = args.key_source.directory()?;
+    let key = args.key_source.current_key(directory.as_ref())?;
     let (plan, suite) = (args.plan(key.suite)?, key.suite);
     let workload = workload(args, &plan, &key)?;
     let addresses = resolve(&args.server)?;
@@ -34,7 +35,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
     let server = answering(args, &addresses, &workload, suite)?;
 
-    let directory = args.key_source.directory()?;
     let key_rotations = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
     let show = io::stderr().is_terminal().then_some(show_progress as fn(&str));
     let outcome = pssst_bench::run(&plan, &workload, server, key_rotations, show).map_err(failure)?;

@@ -11,6 +11,7 @@ use pssst_directory::CurrentKey;
 use pssst_net::blocking::{self, Client};
 use pssst_net::{Error, Retry};
 
+use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::key_file;
 use crate::args::no_reply::NoReply;
 use crate::args::sealing::{SealingOptions, cannot_seal};
@@ -35,6 +36,8 @@ pub(crate) struct Args {
     identity: Option<PathBuf>,
     #[command(flatten)]
     sealing: SealingOptions,
+    #[command(flatten)]
+    fallback: FallbackOption,
     /// Send the request once and do not wait for a reply.
     #[arg(long)]
     no_reply: bool,
@@ -91,8 +94,12 @@ fn print(reply: &[u8]) -> Result<(), Failure> {
 }
 
 fn connect(args: &Args) -> Result<Client, Failure> {
-    let CurrentKey { key, suite } = args.key_source.current_key()?;
-    let builder = args.sealing.build(pssst_net::Client::builder(key), &args.access)?;
+    let directory = args.key_source.directory()?;
+    let CurrentKey { key, suite } = args.key_source.current_key(directory.as_ref())?;
+    let mut builder = args.sealing.build(pssst_net::Client::builder(key), &args.access)?;
+    if let Some(key) = args.fallback.key(directory.as_ref())? {
+        builder = builder.fallback(key);
+    }
     let mut builder = blocking::ClientBuilder::from(builder)
         .suite(suite)
         .timeout(args.timeout)
@@ -128,6 +135,7 @@ fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
             format!("cannot send to {server}: {error}"),
             "check that the network is up and takes messages of this length",
         ),
+        Error::PathTooNarrow { .. } => too_narrow(error),
         error => Failure::new(error.to_string(), "try again"),
     }
 }

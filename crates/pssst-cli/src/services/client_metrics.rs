@@ -12,6 +12,11 @@ pub(super) fn metrics(page: &mut MetricsWriter<'_>, stats: &ClientStats) -> fmt:
     page.counter("pssst_client_one_way", "Messages sent one way", stats.one_way)?;
     page.counter("pssst_client_attempts", "Datagrams sent, including retransmissions", stats.datagrams_sent)?;
     page.counter("pssst_client_retransmits", "Datagrams sent again", stats.retransmits)?;
+    page.counter(
+        "pssst_client_fallbacks",
+        "Messages sent under suite f002 because the network does not carry those of f003",
+        stats.fallbacks,
+    )?;
     page.counter("pssst_client_replies", "Replies taken", stats.replies)?;
     page.counter("pssst_client_timeouts", "Requests that timed out", stats.timeouts)?;
     page.counters(

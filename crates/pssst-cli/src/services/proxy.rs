@@ -16,6 +16,7 @@ use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
 use super::{OTHER_FILES, client_metrics};
+use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::sealing::{SealingOptions, cannot_seal};
@@ -80,6 +81,8 @@ struct Live {
     identity: Option<PathBuf>,
     #[command(flatten)]
     sealing: SealingOptions,
+    #[command(flatten)]
+    fallback: FallbackOption,
     /// How long to wait for a reply, over all attempts.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = durations::timeout)]
     timeout: Duration,
@@ -198,7 +201,9 @@ impl Service for ProxyService {
     fn check(args: &Args) -> Result<(), Failure> {
         let streams = args.refuse_streams();
         let keys = args.identity().map(drop).and_then(|()| args.live.key_source.check());
-        let checks = [args.check_listen(), check_server(&args.live.server), args.check_size(), streams.and(keys)];
+        let fallback = args.live.fallback.check(args.live.key_source.has_directory());
+        let checks =
+            [args.check_listen(), check_server(&args.live.server), args.check_size(), streams.and(keys), fallback];
         Failure::collect(checks.into_iter()).map(drop)
     }
 
@@ -246,7 +251,7 @@ impl Service for ProxyService {
 
     fn files(args: &Args) -> Vec<PathBuf> {
         let identity = args.live.identity.iter().chain(&args.live.sealing.psk).cloned();
-        identity.chain(args.live.key_source.files()).collect()
+        identity.chain(args.live.key_source.files()).chain(args.live.fallback.file()).collect()
     }
 
     fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -315,6 +320,9 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<Connected, Fa
         .max_in_flight(args.fixed.max_in_flight as usize)
         .max_datagram(args.live.max_datagram as usize);
     builder = args.live.sealing.build_without_psk(builder);
+    if let Some(key) = args.live.fallback.key(directory.as_ref())? {
+        builder = builder.fallback(key);
+    }
     let mut renewal = None;
     if let Some(identity) = args.identity()? {
         let mut credentials = Credentials::new(identity);
@@ -332,6 +340,7 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<Connected, Fa
         match error {
             Error::Network(error) => cannot_find(&args.live.server, &error),
             Error::Protocol(error) => return cannot_seal(error),
+            error @ Error::PathTooNarrow { .. } => return too_narrow(&error),
             error => Failure::new(error.to_string(), "try again"),
         }
         .of_option("server")

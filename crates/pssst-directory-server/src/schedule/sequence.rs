@@ -92,10 +92,6 @@ impl<S: Secret> Sequence<S> {
         &self.entries
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Returns the place of the current secret: the latest that is in force.
     fn current(&self, now: Timestamp) -> Option<usize> {
         let place = self.entries.iter().rposition(|entry| entry.not_before <= now)?;
@@ -156,6 +152,11 @@ impl<S: Secret> Sequence<S> {
         self.entries.retain(|entry| !entry.is_over(now));
         self.end(not_after);
         self.entries.push(Entry::new(secret, not_before, None));
+    }
+
+    /// Returns whether there is a secret that is not over and has no end: the kind is not given up.
+    pub(super) fn continues(&self, now: Timestamp) -> bool {
+        self.is_in_use(now) && self.entries.last().is_some_and(|last| last.not_after.is_none())
     }
 
     /// Returns whether there is a secret that is not over.

@@ -109,6 +109,54 @@ fn rotations_that_would_lose_somebody_are_refused() {
     assert_eq!(held(&schedule, start() + 3 * I), [public(4), public(5)]);
 }
 
+/// Of all kinds.
+fn new_secrets(seed: u8) -> NewSecrets {
+    NewSecrets {
+        key: Some(secret(seed.into())),
+        xwing_key: Some(XWingSecretKey::from_bytes([seed; 32])),
+        psk_master: Some(PskMaster::from_bytes([seed; 32])),
+    }
+}
+
+#[test]
+fn what_is_given_up_stays_so_whatever_happens_then() {
+    use OptionalKind::{PskMasters, XWingKeys};
+    let xwing_keys = |schedule: &Schedule, now| schedule.keyring(now).unwrap().server_keys().count() - 1;
+    let mut schedule = Schedule::new(secret(1), start());
+    schedule.rotate(new_secrets(2), start(), I, I).unwrap();
+    let now = start() + 2 * I;
+    for kind in [XWingKeys, PskMasters] {
+        assert!(schedule.has(kind, now));
+        schedule.retire(kind, now, I).unwrap();
+        assert!(!schedule.has(kind, now));
+    }
+
+    for (now, masters) in [(now + I / 2, 1), (now + 3 * I, 0)] {
+        // A theft is answered without new secrets of these kinds, and ends the stolen key at once.
+        let mut compromised = schedule.clone();
+        let only_key = NewSecrets { xwing_key: None, psk_master: None, ..new_secrets(3) };
+        compromised.replace_compromised(only_key, now, I).unwrap();
+        assert_eq!((xwing_keys(&compromised, now), held(&compromised, now)), (0, vec![public(3)]));
+        assert_eq!(compromised.accepted_psk_masters(now).count(), masters);
+        assert!(!compromised.has(XWingKeys, now) && !compromised.has(PskMasters, now));
+    }
+
+    // A kind that is kept needs a new secret.
+    let mut schedule = Schedule::new(secret(1), start());
+    schedule.rotate(new_secrets(2), start(), I, I).unwrap();
+    for lacking in [
+        NewSecrets { xwing_key: None, ..new_secrets(3) },
+        NewSecrets { psk_master: None, ..new_secrets(3) },
+        NewSecrets { key: None, ..new_secrets(3) },
+    ] {
+        assert!(schedule.replace_compromised(lacking, now, I).is_err());
+    }
+    schedule.replace_compromised(new_secrets(3), now, I).unwrap();
+    assert_eq!((xwing_keys(&schedule, now), held(&schedule, now)), (1, vec![public(3)]));
+    assert_eq!(schedule.accepted_psk_masters(now).count(), 2);
+    assert!(schedule.accepts(&public(3), now) && !schedule.accepts(&public(2), now));
+}
+
 #[test]
 fn documents_never_promise_more_than_rotations_count_on() {
     let schedule = Schedule::new(secret(1), start());

@@ -36,6 +36,12 @@ impl Retry {
         let first = least.checked_add(least.mul_f64(fraction / 2.0)).unwrap_or(Duration::MAX);
         iter::successors(Some(first), |pause| Some(pause.saturating_mul(2))).take(self.max_retransmits as usize)
     }
+
+    /// Returns how many packets of a request are long ones, before a client that has a fallback
+    /// goes over to short ones: half of them, and three at most.
+    pub(super) fn long_packets(self) -> u32 {
+        self.max_retransmits.div_ceil(2).clamp(1, 3)
+    }
 }
 
 #[cfg(test)]

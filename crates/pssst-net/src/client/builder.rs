@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst::{Padding, PreSharedKey, SecretKey, ServerKey, Suite};
+use pssst::{Padding, PreSharedKey, PublicKey, SecretKey, ServerKey, Suite};
 use tokio::sync::Semaphore;
 
 use super::Client;
@@ -72,6 +72,24 @@ impl ClientBuilder {
     /// ([`pssst::Client::with_fresh_replies`]). Suite 1 has none.
     pub fn fresh_replies(mut self) -> Self {
         self.settings.wants_fresh_replies = true;
+        self
+    }
+
+    /// Falls back to suite 0xf002, with this key of the server and the pre-shared key, where the
+    /// network does not carry the long packets of suite 0xf003. Without a fallback such requests
+    /// end with [`Error::Timeout`] or [`Error::PathTooNarrow`].
+    ///
+    /// The network counts as narrow if [`max_datagram`](Self::max_datagram) leaves no room, if the
+    /// system refuses to send, or if of two requests in a row the first half of the packets, sent
+    /// under suite 0xf003, gets no reply, and the second, under 0xf002, does. Such a request may
+    /// reach the server twice. Ten minutes later long packets are tried again.
+    /// [`ClientStats::fallbacks`](crate::ClientStats::fallbacks) counts the messages.
+    ///
+    /// Anyone on the path can force the fallback. Then the message is as safe from a quantum
+    /// computer as the pre-shared key is, without which the client does not fall back:
+    /// [`connect`](Self::connect) refuses that.
+    pub fn fallback(mut self, server_key: PublicKey) -> Self {
+        self.settings.fallback = Some(server_key);
         self
     }
 

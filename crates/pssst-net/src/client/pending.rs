@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use pssst::{EXCHANGE_VALUE_LEN, PendingReply, TRANSACTION_ID_LEN};
+use pssst::{EXCHANGE_VALUE_LEN, PendingReply, Suite, TRANSACTION_ID_LEN};
 use pssst_support::sync::lock;
 use tokio::sync::oneshot;
 
@@ -33,7 +33,14 @@ struct Waiting {
 struct Caller {
     /// Replies that were refused.
     refused: Arc<AtomicU32>,
-    reply: Mutex<Option<oneshot::Sender<Bytes>>>,
+    reply: Mutex<Option<oneshot::Sender<Answer>>>,
+}
+
+/// What a request got.
+pub(super) struct Answer {
+    pub(super) message: Bytes,
+    /// The suite of the packet that was answered.
+    pub(super) suite: Suite,
 }
 
 /// A request under way. Dropped, it is forgotten.
@@ -55,7 +62,7 @@ impl Registered<'_> {
 
 impl Pending {
     /// Registers a request that is not sealed yet. The receiver brings the reply's message.
-    pub(super) fn register(&self, refused: Arc<AtomicU32>) -> (Registered<'_>, oneshot::Receiver<Bytes>) {
+    pub(super) fn register(&self, refused: Arc<AtomicU32>) -> (Registered<'_>, oneshot::Receiver<Answer>) {
         let (sender, reply) = oneshot::channel();
         let caller = Arc::new(Caller { refused, reply: Mutex::new(Some(sender)) });
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +90,7 @@ impl Pending {
         for (exchange_value, waiting) in requests.range(filled(id, 0)..=filled(id, 0xff)) {
             match on_wiped_stack(|| waiting.pending.open(packet).map(|message| Bytes::copy_from_slice(message))) {
                 Ok(message) => {
-                    opened = Some((*exchange_value, message));
+                    opened = Some((*exchange_value, Answer { message, suite: waiting.pending.suite() }));
                     break;
                 }
                 Err(cause) => {
@@ -92,10 +99,10 @@ impl Pending {
                 }
             }
         }
-        if let Some((exchange_value, message)) = opened {
+        if let Some((exchange_value, answer)) = opened {
             // If the caller no longer waits, the reply is dropped.
             let sender = requests.remove(&exchange_value).and_then(|waiting| lock(&waiting.caller.reply).take());
-            drop(sender.map(|sender| sender.send(message)));
+            drop(sender.map(|sender| sender.send(answer)));
             counts.replies.add();
             return true;
         }

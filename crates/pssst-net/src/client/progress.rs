@@ -32,6 +32,11 @@ impl Progress {
         self.sent.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Packets sent so far.
+    pub(super) fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Marks the path on which it was last sent as suspect, unless something arrived from there
     /// since.
     pub(super) fn mark_suspect(&self) {
@@ -48,7 +53,7 @@ impl Progress {
 
     pub(super) fn to_timeout(&self) -> Error {
         Error::Timeout {
-            sent: self.sent.load(Ordering::Relaxed),
+            sent: self.sent(),
             refused: self.refused.load(Ordering::Relaxed),
             last_network_error: lock(&self.last_error).take(),
         }

@@ -15,6 +15,8 @@ pub(super) struct SealedMessage<'s> {
     /// Takes the replies, if one is wanted.
     registered: Option<Registered<'s>>,
     packet: Vec<u8>,
+    /// Sealed for a path that does not carry long packets.
+    is_short: bool,
     /// The IP address that sent the packet.
     sent_from: Option<IpAddr>,
 }
@@ -24,8 +26,9 @@ impl<'s> SealedMessage<'s> {
         sealer: &'s ArcSwap<Sealer>,
         message: &'s [u8],
         registered: Option<Registered<'s>>,
+        is_short: bool,
     ) -> Result<Self, Error> {
-        let mut this = Self { sealer, message, registered, packet: Vec::new(), sent_from: None };
+        let mut this = Self { sealer, message, registered, packet: Vec::new(), is_short, sent_from: None };
         this.seal()?;
         Ok(this)
     }
@@ -40,13 +43,24 @@ impl<'s> SealedMessage<'s> {
         Ok(&self.packet)
     }
 
+    /// Goes over to short packets, if the client has such. True if this is a change.
+    pub(super) fn shorten(&mut self) -> Result<bool, Error> {
+        if self.is_short || !self.sealer.load().has_fallback() {
+            return Ok(false);
+        }
+        self.is_short = true;
+        self.sent_from = None;
+        self.seal()?;
+        Ok(true)
+    }
+
     /// Records that the packet was sent from this IP address.
     pub(super) const fn set_sent_from(&mut self, local: Option<IpAddr>) {
         self.sent_from = local;
     }
 
     fn seal(&mut self) -> Result<(), Error> {
-        let (packet, pending) = self.sealer.load().seal(self.message)?;
+        let (packet, pending) = self.sealer.load().seal(self.message, self.is_short)?;
         self.packet = packet;
         if let Some(registered) = &mut self.registered {
             registered.add(pending);

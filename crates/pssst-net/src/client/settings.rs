@@ -3,12 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use pssst::{Padding, PendingReply, PreSharedKey, ServerKey, Suite, SysRng};
+use pssst::{Padding, PendingReply, PreSharedKey, PublicKey, ServerKey, Suite, SysRng};
 
 use super::backoff::Retry;
 use super::credentials::Credentials;
 use crate::Error;
 use crate::wiping::on_wiped_stack;
+
+/// Length in bytes of the shortest packet of suite 0xf003.
+const SHORTEST_LONG_PACKET: usize = Suite::XWingAes256GcmSiv.request_overhead(false);
 
 /// The options of a client. They stay as they are, but for the credentials, which the sealer has
 /// once the client is connected.
@@ -25,6 +28,8 @@ pub(super) struct Settings {
     /// Instead of the suite's own.
     pub(super) padding: Option<Padding>,
     pub(super) wants_fresh_replies: bool,
+    /// The server's key for suite 0xf002 to begin with, for paths that do not carry 0xf003.
+    pub(super) fallback: Option<PublicKey>,
     pub(super) timeout: Duration,
     pub(super) retry: Retry,
     pub(super) max_in_flight: usize,
@@ -37,6 +42,10 @@ pub(super) struct Sealer {
     /// Kept for a change of the server's key. Wiped with the last sealer that has them.
     pub(super) credentials: Option<Credentials>,
     pub(super) client: pssst::Client,
+    /// Kept for a change of the server's key.
+    pub(super) fallback_key: Option<PublicKey>,
+    /// Seals short packets, under suite 0xf002 and with the pre-shared key.
+    fallback: Option<pssst::Client>,
 }
 
 impl Settings {
@@ -48,6 +57,7 @@ impl Settings {
             suite: None,
             padding: None,
             wants_fresh_replies: false,
+            fallback: None,
             timeout: Duration::from_secs(10),
             retry: Retry::default(),
             max_in_flight: 1024,
@@ -66,39 +76,89 @@ impl Settings {
     }
 
     /// Returns what seals for this key of the server, under this suite or the key's own, with these
-    /// credentials.
+    /// credentials, and with this key to fall back to.
     pub(super) fn sealer(
         &self,
         server_key: ServerKey,
         suite: Option<Suite>,
         credentials: Option<Credentials>,
+        fallback_key: Option<PublicKey>,
     ) -> Result<Sealer, Error> {
+        let client = self.client(&server_key, suite, credentials.as_ref(), self.padding)?;
+        let fallback = match &fallback_key {
+            // The short packets are as safe from a quantum computer as the pre-shared key is.
+            Some(_) if credentials.as_ref().is_none_or(|credentials| credentials.psk().is_none()) => {
+                return Err(pssst::Error::UnsupportedOption.into());
+            }
+            Some(key) if client.suite() == Suite::XWingAes256GcmSiv => {
+                Some(self.client(&ServerKey::from(*key), None, credentials.as_ref(), self.fallback_padding())?)
+            }
+            _ => None,
+        };
+        Ok(Sealer { server_key, credentials, client, fallback_key, fallback })
+    }
+
+    /// Returns the rule for the length of short packets: they must not be as long as long ones.
+    fn fallback_padding(&self) -> Option<Padding> {
+        self.padding.filter(|padding| !matches!(padding, Padding::ToLength(len) if *len >= SHORTEST_LONG_PACKET))
+    }
+
+    fn client(
+        &self,
+        server_key: &ServerKey,
+        suite: Option<Suite>,
+        credentials: Option<&Credentials>,
+        padding: Option<Padding>,
+    ) -> Result<pssst::Client, Error> {
         let mut client = pssst::Client::new(server_key.clone())?;
         if let Some(suite) = suite {
             client = client.with_suite(suite)?;
         }
-        if let Some(credentials) = &credentials {
-            client = credentials.identify(client, &server_key)?;
+        if let Some(credentials) = credentials {
+            client = credentials.identify(client, server_key)?;
             if let Some(psk) = credentials.psk() {
                 client = client.with_psk(psk.clone())?;
             }
         }
-        if let Some(padding) = self.padding {
+        if let Some(padding) = padding {
             client = client.with_padding(padding)?;
         }
         if self.wants_fresh_replies {
             client = client.with_fresh_replies()?;
         }
-        Ok(Sealer { server_key, credentials, client })
+        Ok(client)
     }
 }
 
 impl Sealer {
+    /// Returns whether there are short packets to fall back to.
+    pub(super) const fn has_fallback(&self) -> bool {
+        self.fallback.is_some()
+    }
+
+    /// Returns whether a packet of this client has at most so many bytes.
+    pub(super) fn fits(&self, max_packet_len: usize) -> bool {
+        self.client.packet_len(0).is_ok_and(|len| len <= max_packet_len)
+    }
+
+    /// Checks that datagrams of at most so many bytes carry packets of this client.
+    pub(super) fn check_path(&self, limit: usize) -> Result<(), Error> {
+        if self.client.suite() != Suite::XWingAes256GcmSiv || self.has_fallback() || self.fits(limit) {
+            return Ok(());
+        }
+        Err(Error::PathTooNarrow { needed: self.client.packet_len(0)?, limit })
+    }
+
+    /// Returns what seals long packets, or short ones if there are such.
+    pub(super) fn client(&self, is_short: bool) -> &pssst::Client {
+        self.fallback.as_ref().filter(|_| is_short).unwrap_or(&self.client)
+    }
+
     /// Seals a message. What opens the reply never moves in memory, and the stack keeps no copy of
     /// it.
-    pub(super) fn seal(&self, message: &[u8]) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
+    pub(super) fn seal(&self, message: &[u8], is_short: bool) -> Result<(Vec<u8>, Box<PendingReply>), Error> {
         on_wiped_stack(|| {
-            let (packet, pending) = self.client.seal_request_to_vec(&mut SysRng, message)?;
+            let (packet, pending) = self.client(is_short).seal_request_to_vec(&mut SysRng, message)?;
             Ok((packet, Box::new(pending)))
         })
     }
@@ -114,6 +174,7 @@ impl fmt::Debug for Settings {
             .field("suite", &self.suite)
             .field("padding", &self.padding)
             .field("wants_fresh_replies", &self.wants_fresh_replies)
+            .field("fallback", &self.fallback)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .field("max_in_flight", &self.max_in_flight)

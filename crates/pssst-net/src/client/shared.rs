@@ -14,7 +14,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::attempted_paths::AttemptedPaths;
+use super::long_path::LongPath;
 use super::network::Network;
+use super::path::Path;
 use super::path_selector::PathSelector;
 use super::pending::Pending;
 use super::progress::Progress;
@@ -22,8 +24,8 @@ use super::sealed::SealedMessage;
 use super::settings::{Sealer, Settings};
 use super::stats::Counts;
 use super::transaction::{Action, Event, Timer, Transaction};
-use crate::Error;
 use crate::time::after;
+use crate::{Error, udp};
 
 pub(super) struct Shared {
     /// The server's name and port.
@@ -36,6 +38,7 @@ pub(super) struct Shared {
     pub(super) pending: Arc<Pending>,
     pub(super) counts: Arc<Counts>,
     pub(super) closed: CancellationToken,
+    pub(super) long_path: LongPath,
     selector: PathSelector,
     places: Semaphore,
 }
@@ -48,7 +51,8 @@ impl Shared {
         server: &str,
     ) -> Result<Self, Error> {
         let credentials = settings.take_credentials()?;
-        let sealer = settings.sealer(settings.server_key.clone(), settings.suite, credentials)?;
+        let sealer = settings.sealer(settings.server_key.clone(), settings.suite, credentials, settings.fallback)?;
+        sealer.check_path(settings.max_datagram)?;
         let pending = Arc::<Pending>::default();
         let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let selector = selector.await.map_err(Error::Network)?;
@@ -61,6 +65,7 @@ impl Shared {
             pending,
             counts,
             closed: CancellationToken::new(),
+            long_path: LongPath::default(),
             selector,
         })
     }
@@ -69,13 +74,39 @@ impl Shared {
     pub(super) async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
         let (registered, reply) = self.pending.register(progress.refused());
-        let mut sealed = SealedMessage::new(&self.sealer, message, Some(registered))?;
+        let begins_short = self.begins_short();
+        let mut sealed = SealedMessage::new(&self.sealer, message, Some(registered), begins_short)?;
         self.counts.requests.add();
-        tokio::select! {
-            biased;
-            reply = reply => reply.map_err(|_| Error::Closed),
-            never = self.drive(&mut sealed, progress) => match never {},
+        if begins_short {
+            self.counts.fallbacks.add();
         }
+        let answer = tokio::select! {
+            biased;
+            answer = reply => answer.map_err(|_| Error::Closed)?,
+            never = self.drive(&mut sealed, progress) => match never {},
+        };
+        if !begins_short && self.sealer.load().has_fallback() {
+            self.long_path.replied(answer.suite);
+        }
+        Ok(answer.message)
+    }
+
+    /// Returns whether a message is sealed for a path that does not carry long packets.
+    fn begins_short(&self) -> bool {
+        let sealer = self.sealer.load();
+        sealer.has_fallback() && (self.long_path.is_narrow() || !sealer.fits(self.settings.max_datagram))
+    }
+
+    /// Goes over to short packets.
+    fn shorten(&self, sealed: &mut SealedMessage<'_>) -> bool {
+        let is_shortened = sealed.shorten().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot fall back to suite 0xf002");
+            false
+        });
+        if is_shortened {
+            self.counts.fallbacks.add();
+        }
+        is_shortened
     }
 
     /// Executes the decisions of the transaction. It never returns: the reply cancels it.
@@ -150,10 +181,14 @@ impl Shared {
     async fn send_packet(&self, sealed: &mut SealedMessage<'_>, paths: &AttemptedPaths, progress: &Progress) -> Event {
         let path = paths.last();
         let replies = path.valid_replies();
-        let sent = match sealed.packet_from(path.local_ip) {
-            Ok(packet) => path.send(packet, &self.counts).await,
-            Err(error) => Err(io::Error::other(error)),
-        };
+        if progress.sent() >= self.settings.retry.long_packets() {
+            self.shorten(sealed);
+        }
+        let mut sent = self.send_on(path, sealed).await;
+        if sent.as_ref().is_err_and(udp::is_too_large) && self.shorten(sealed) {
+            self.long_path.refused();
+            sent = self.send_on(path, sealed).await;
+        }
         match sent {
             Ok(()) => {
                 sealed.set_sent_from(path.local_ip);
@@ -169,9 +204,20 @@ impl Shared {
         }
     }
 
+    async fn send_on(&self, path: &Path, sealed: &mut SealedMessage<'_>) -> io::Result<()> {
+        match sealed.packet_from(path.local_ip) {
+            Ok(packet) => path.send(packet, &self.counts).await,
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
     /// Sends to the first address that can be sent to.
     pub(super) async fn send_once(&self, message: &[u8]) -> Result<(), Error> {
-        let mut sealed = SealedMessage::new(&self.sealer, message, None)?;
+        let begins_short = self.begins_short();
+        let mut sealed = SealedMessage::new(&self.sealer, message, None, begins_short)?;
+        if begins_short {
+            self.counts.fallbacks.add();
+        }
         let progress = Progress::default();
         let mut paths = AttemptedPaths::new(self.selector.current());
         let mut transaction = Transaction::new(std::iter::empty(), paths.last().view());
@@ -188,13 +234,16 @@ impl Shared {
     }
 
     pub(super) fn check_size(&self, message: &[u8]) -> Result<(), Error> {
-        if self.sealer.load().client.packet_len(message.len())? > self.settings.max_datagram {
+        let (sealer, limit) = (self.sealer.load(), self.settings.max_datagram);
+        sealer.check_path(limit)?;
+        if sealer.client(!sealer.fits(limit)).packet_len(message.len())? > limit {
             return Err(Error::TooLarge { message_len: message.len(), limit: self.max_message_len() });
         }
         Ok(())
     }
 
     pub(super) fn max_message_len(&self) -> usize {
-        self.sealer.load().client.max_message_len(self.settings.max_datagram)
+        let (sealer, limit) = (self.sealer.load(), self.settings.max_datagram);
+        sealer.client(!sealer.fits(limit)).max_message_len(limit)
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Counts {
     pub(super) timeouts: Count,
     pub(super) unmatched_replies: Count,
     pub(super) paths_opened: Count,
+    pub(super) fallbacks: Count,
     refused: [Count; Refusal::COUNT],
 }
 
@@ -51,6 +52,7 @@ impl Counts {
             timeouts: self.timeouts.get(),
             unmatched_replies: self.unmatched_replies.get(),
             paths_opened: self.paths_opened.get(),
+            fallbacks: self.fallbacks.get(),
             refused: array::from_fn(|place| self.refused[place].get()),
         }
     }
@@ -81,6 +83,9 @@ pub struct ClientStats {
     pub unmatched_replies: u64,
     /// Sockets opened.
     pub paths_opened: u64,
+    /// Messages sent under suite 0xf002 although the suite is 0xf003
+    /// ([`ClientBuilder::fallback`](crate::ClientBuilder::fallback)).
+    pub fallbacks: u64,
     refused: [u64; Refusal::COUNT],
 }
 

@@ -14,6 +14,7 @@ use fake::{Fake, settle};
 
 mod credentials;
 mod fake;
+mod fallback;
 mod hints;
 mod limits;
 mod replies;

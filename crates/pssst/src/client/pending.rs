@@ -46,6 +46,11 @@ impl PendingReply {
         packet::front(&self.exchange_value)
     }
 
+    /// Returns the suite of the request.
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
+
     /// Opens the reply in place and returns its message, without padding.
     ///
     /// # Errors

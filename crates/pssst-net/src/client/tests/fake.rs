@@ -51,6 +51,8 @@ pub(super) enum Sending {
     /// As when the socket tells of an earlier packet.
     FailsOnce(io::ErrorKind),
     Hangs,
+    /// Fails for datagrams of more than so many bytes, as Linux says that.
+    TooLarge(usize),
     /// Works, and the network reports a closed port.
     Refused,
 }
@@ -249,6 +251,9 @@ impl ClientSocket for Connected {
         match state.sending.get(&self.server).copied() {
             Some(Sending::Hangs) => return Box::pin(pending()),
             Some(Sending::Fails(error)) => return Box::pin(ready(Err(error.into()))),
+            Some(Sending::TooLarge(limit)) if packet.len() > limit => {
+                return Box::pin(ready(Err(io::Error::from_raw_os_error(90))));
+            }
             Some(Sending::FailsOnce(error)) => {
                 state.sending.remove(&self.server);
                 return Box::pin(ready(Err(error.into())));
@@ -258,7 +263,7 @@ impl ClientSocket for Connected {
                 socket.inbox.push_back(Err(io::ErrorKind::ConnectionRefused.into()));
                 socket.wake();
             }
-            None => {}
+            Some(Sending::TooLarge(_)) | None => {}
         }
         let sent = Sent { at: state.now(), socket: self.number, to: self.server, packet: packet.to_vec() };
         state.sent.push(sent);
