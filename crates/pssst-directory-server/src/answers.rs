@@ -9,8 +9,8 @@ use pssst_identity::Identity;
 
 use crate::Schedule;
 
-/// Returns whether servers accept the key that opened a request now: a schedule that answers a theft
-/// may have come since, and the thief must get nothing of it.
+/// Returns whether servers accept the key that opened a request now: a schedule that answers a
+/// theft may have come since, and the thief must get nothing of it.
 pub(crate) fn is_current(server: &Server, key_index: usize, schedule: &Schedule, now: Timestamp) -> bool {
     match server.keyring().server_keys().nth(key_index) {
         Some(ServerKey::X25519(key)) => schedule.accepts(&key, now),

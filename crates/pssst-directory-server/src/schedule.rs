@@ -156,10 +156,10 @@ impl Schedule {
     /// keys as soon as they have the new schedule, and clients are served when they have fetched
     /// it.
     ///
-    /// Of each kind that the schedule [has](Self::has), a new secret is needed; X-Wing keys that are
-    /// being given up end at once, masters when they would have. The current master of pre-shared
-    /// keys remains valid for `psk_grace_period`, so that clients can renew theirs: the thief, who
-    /// has it, lacks the new keys.
+    /// Of each kind that the schedule [has](Self::has), a new secret is needed; X-Wing keys that
+    /// are being given up end at once, masters when they would have. The current master of
+    /// pre-shared keys remains valid for `psk_grace_period`, so that clients can renew theirs: the
+    /// thief, who has it, lacks the new keys.
     ///
     /// # Errors
     /// [`Error::InvalidSchedule`] for a key that is in it already, without a new secret of a kind,
@@ -189,14 +189,19 @@ impl Schedule {
         Ok(())
     }
 
-    /// Gives a kind of secrets up: the last of them ends after this grace period, and there is no
-    /// successor. A later rotation can begin with a new one.
+    /// Gives a kind of secrets up: all of them end after this grace period at the latest, and there
+    /// is no successor. A later rotation can begin with a new one.
     ///
     /// # Errors
-    /// [`Error::InvalidSchedule`] when there is none, and after the last generation. Nothing is
-    /// changed then.
+    /// [`Error::InvalidSchedule`] when there is none, for a grace period below the refresh
+    /// interval, and after the last generation. Nothing is changed then.
     pub fn retire(&mut self, kind: OptionalKind, now: Timestamp, grace_period: Duration) -> Result<(), Error> {
         const NONE: Error = Error::InvalidSchedule("the schedule has no secrets of this kind");
+        if grace_period < self.refresh_interval {
+            return Err(Error::InvalidSchedule(
+                "the grace period must be at least the refresh interval: clients learn in it that the kind is given up",
+            ));
+        }
         let end = to_milliseconds(now.checked_add(grace_period.min(MAX_GRACE_PERIOD)).unwrap_or(now));
         let generation = next(self.generation)?;
         match kind {

@@ -149,10 +149,15 @@ impl DirectoryClient {
     ///
     /// # Errors
     /// [`Error::NoCurrentKey`] without a document, or when its keys are all over;
-    /// [`Error::NoCommonSuite`].
+    /// [`Error::NoCommonSuite`]; [`Error::Downgrade`] when only its post-quantum keys are over.
     pub fn current_key(&self) -> Result<CurrentKey, Error> {
-        let current = self.current().ok_or(Error::NoCurrentKey)?;
-        current.document.select(current.clock.now(&self.shared.clock), &self.shared.suites)
+        let (current, shared) = (self.current().ok_or(Error::NoCurrentKey)?, &*self.shared);
+        let now = current.clock.now(&shared.clock);
+        let takes_post_quantum = shared.suites.contains(&Suite::XWingAes256GcmSiv);
+        if takes_post_quantum && !shared.allows_downgrade && current.document.has_lost_post_quantum(now) {
+            return Err(Error::Downgrade);
+        }
+        current.document.select(now, &shared.suites)
     }
 
     /// Returns the server's key for suite 0xf002 at this moment: for
@@ -274,13 +279,19 @@ impl DirectoryClient {
     /// Sets the server's key and the suite of a client if others are in force. Without a key in
     /// force the last one stays: a server may still accept it, and there is no better key.
     fn set_current_key(&self, client: &pssst_net::Client) {
-        if let Ok(CurrentKey { key, suite }) = self.current_key()
-            && (&key, suite) != (&client.server_key(), client.suite())
-        {
-            match client.set_server(key.clone(), suite) {
-                Ok(()) => tracing::info!(?key, ?suite, "the server's key or suite has changed"),
-                Err(error) => tracing::error!(%error, "the server's key cannot be used"),
+        match self.current_key() {
+            Ok(CurrentKey { key, suite }) => {
+                if (&key, suite) != (&client.server_key(), client.suite()) {
+                    match client.set_server(key.clone(), suite) {
+                        Ok(()) => tracing::info!(key = %key.label(), %suite, "the server's key or suite has changed"),
+                        Err(error) => tracing::error!(%error, "the server's key cannot be used"),
+                    }
+                }
             }
+            Err(error) if self.current().is_some() => {
+                tracing::warn!(%error, "the last key of the server stays in use");
+            }
+            Err(_) => {}
         }
         if let (Some(before), Ok(key)) = (client.fallback(), self.fallback_key())
             && key != before

@@ -249,9 +249,19 @@ impl KeySet {
         Ok(latest.key.x25519_part())
     }
 
-    /// Returns whether a key of the document withstands quantum computers.
+    /// Returns whether clients of suite 0xf003 have a key that withstands quantum computers: the
+    /// document prefers that suite, and has a key for it that was not over when it was issued.
     pub fn is_post_quantum(&self) -> bool {
-        self.keys.iter().any(|key| key.key.has_suite(Suite::XWingAes256GcmSiv))
+        let is_post_quantum = |suite: &Suite| *suite == Suite::XWingAes256GcmSiv;
+        let mut keys = self.keys.iter().filter(|key| key.suites.iter().any(is_post_quantum));
+        self.suites.first().is_some_and(is_post_quantum)
+            && keys.any(|key| key.not_after.is_none_or(|end| self.issued < end))
+    }
+
+    /// Returns whether the document's keys that withstand quantum computers are over at this time.
+    pub(crate) fn has_lost_post_quantum(&self, now: Timestamp) -> bool {
+        let mut keys = self.keys.iter().filter(|key| key.suites.contains(&Suite::XWingAes256GcmSiv)).peekable();
+        keys.peek().is_some() && keys.all(|key| key.not_after.is_some_and(|end| end <= now))
     }
 
     /// Returns the suite and the key that a client uses at this time that takes these suites: the

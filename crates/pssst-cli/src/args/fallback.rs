@@ -1,4 +1,4 @@
-//! What a client does where the network does not carry the packets of suite 0xf003.
+//! The fallback of clients on networks that do not carry the packets of suite 0xf003.
 
 use std::path::PathBuf;
 
@@ -12,9 +12,9 @@ use super::server_key::failure;
 /// The option of clients that may fall back.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct FallbackOption {
-    /// Fall back to suite f002 where the network does not carry the long packets of suite f003: with
-    /// this X25519 key of the server, hexadecimal digits or a file, or `directory` for the one that
-    /// the directory has. What is sent then is as safe from quantum computers as --psk is.
+    /// Fall back to suite f002 where the network does not carry the long packets of suite f003:
+    /// with this X25519 key of the server, hexadecimal digits or a file, or `directory` for the one
+    /// that the directory has. What is sent then is as safe from quantum computers as --psk is.
     #[arg(long, value_name = "HEX|FILE|directory", requires = "psk")]
     fallback: Option<String>,
 }

@@ -95,6 +95,16 @@ impl SealingOptions {
         if self.fresh_replies { client.with_fresh_replies() } else { Ok(client) }
     }
 
+    /// Returns the options whose lack in `after` would protect less.
+    pub(crate) fn opened_by_lack(&self, after: &Self) -> impl Iterator<Item = &'static str> {
+        let options = [
+            ("psk", self.psk.is_some() && after.psk.is_none()),
+            ("fresh-replies", self.fresh_replies && !after.fresh_replies),
+            ("pad-to", self.pad_to.is_some() && after.pad_to.is_none()),
+        ];
+        options.into_iter().filter(|(_, is_lost)| *is_lost).map(|(option, _)| option)
+    }
+
     /// Returns whether the pre-shared key is read from standard input.
     pub(crate) fn reads_stdin(&self) -> bool {
         self.psk.as_deref() == Some(Path::new("-"))

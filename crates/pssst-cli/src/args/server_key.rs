@@ -45,6 +45,10 @@ pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
     /// needed.
     #[arg(long, value_name = "FILE", requires = "directory")]
     key_cache: Option<PathBuf>,
+    /// Accept that the directory gives up post-quantum keys, or this client's pre-shared key: what
+    /// is sent then does not stay closed to quantum computers.
+    #[arg(long, requires = "directory")]
+    allow_downgrade: bool,
 }
 
 impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
@@ -65,6 +69,9 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
         if let Some(file) = &self.key_cache {
             builder = builder.cache(file);
         }
+        if self.allow_downgrade {
+            builder = builder.allow_downgrade();
+        }
         builder.build().map(Some).map_err(|error| match error {
             Error::Syntax(_) => failure(&error).with_context(url).into_usage().of_option("directory"),
             error => failure(&error).of_option("directory-ca"),
@@ -79,6 +86,7 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
             ("pin", self.pin.is_some()),
             ("directory-ca", self.directory_ca.is_some()),
             ("key-cache", self.key_cache.is_some()),
+            ("allow-downgrade", self.allow_downgrade),
         ];
         match options.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
@@ -209,11 +217,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
             "the directory's operator has to check its schedule: `pssst keys take-over` repairs one from a backup"
         }
         Error::Downgrade => {
-            "ask the directory's operator; if the pool gave post-quantum keys up, remove the --key-cache file"
+            "ask the directory's operator; if the pool gave post-quantum keys up, give --allow-downgrade"
         }
         Error::PskDowngrade => {
             "ask the directory's operator; if the pool gave pre-shared keys up, or this client need not use one, leave \
-             --psk away"
+             --psk away, or give --allow-downgrade"
         }
         Error::NoSharedSecret => "the holder of the client's secret key has to give it a new shared secret",
         Error::ImplausibleDocument { .. } => "check the clocks of this machine and of the directory",

@@ -178,8 +178,8 @@ fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
     if message.len() > max_len {
         return Err(Failure::usage(
             format!("the message is longer than {max_len} bytes"),
-            "a request is a single datagram: send a shorter message, or raise --max-datagram if the network takes \
-                 longer datagrams",
+            "a request is a single datagram: send a shorter message; or, if the network takes longer datagrams, raise \
+             --max-datagram, and --pad-to where requests are padded, as they are under suite f003",
         ));
     }
     Ok(message)

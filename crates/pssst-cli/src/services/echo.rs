@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pssst::SuiteSet;
+use pssst::{Suite, SuiteSet};
 use pssst_net::{Handler, Reply, Request};
 
 use super::server::{Clients, FixedServerOptions, LiveServerOptions, RunningServer, describe};
@@ -38,7 +38,8 @@ pub(crate) struct Fixed {
 struct Live {
     #[command(flatten)]
     server: LiveServerOptions,
-    /// Accept this suite only; repeat for more [default: all].
+    /// Accept this suite only; repeat for more [default: all, but suite 1 where fresh replies are
+    /// required].
     #[arg(long, value_enum, value_name = "SUITE")]
     suite: Vec<SuiteOption>,
     #[command(flatten)]
@@ -47,10 +48,10 @@ struct Live {
 
 impl Args {
     fn suites(&self) -> SuiteSet {
-        if self.live.suite.is_empty() {
-            SuiteSet::DATAGRAM
-        } else {
-            self.live.suite.iter().map(|&suite| suite.into()).collect()
+        match self.live.suite.as_slice() {
+            [] if self.live.server.requires_fresh_replies() => SuiteSet::DATAGRAM.without(Suite::X25519AesGcm128),
+            [] => SuiteSet::DATAGRAM,
+            suites => suites.iter().map(|&suite| suite.into()).collect(),
         }
     }
 

@@ -303,8 +303,11 @@ impl Service for GatewayService {
 
     fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
         let has_lost_ca = before.live.upstream.upstream_ca.is_some() && after.live.upstream.upstream_ca.is_none();
+        // Without any, it accepts f002 and f003.
+        let has_lost_suites = !before.live.suite.is_empty() && after.live.suite.is_empty();
         let lost = before.live.server.opened_by_lack(&after.live.server);
-        lost.into_iter().chain(has_lost_ca.then_some("upstream-ca")).collect()
+        let lost = lost.into_iter().chain(has_lost_ca.then_some("upstream-ca"));
+        lost.chain(has_lost_suites.then_some("suite")).collect()
     }
 
     fn open_files(args: &Args) -> u64 {

@@ -210,6 +210,7 @@ impl Service for ProxyService {
     fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
         let has_lost_identity = before.live.identity.is_some() && after.live.identity.is_none();
         let lost = before.live.key_source.opened_by_lack(&after.live.key_source);
+        let lost = lost.chain(before.live.sealing.opened_by_lack(&after.live.sealing));
         has_lost_identity.then_some("identity").into_iter().chain(lost).collect()
     }
 

@@ -64,13 +64,13 @@ pub(crate) struct LiveServerOptions {
     policy: Policy,
     /// Give fresh replies to clients that ask for them, or refuse such requests, or require them. A
     /// fresh reply stays closed when the server's secret key falls later, and costs two
-    /// multiplications. Suite 1 has none.
-    #[arg(long, value_enum, value_name = "RULE", default_value = "allow")]
-    fresh_replies: FreshRule,
+    /// multiplications. Suite 1 has none [default: allow].
+    #[arg(long, value_enum, value_name = "RULE")]
+    fresh_replies: Option<FreshRule>,
     /// Longest reply, as a multiple of its request's length; 0 for no limit. It bounds what an
-    /// attacker gains by forging the sender's address.
-    #[arg(long, value_name = "TIMES", default_value_t = 3)]
-    max_amplification: u32,
+    /// attacker gains by forging the sender's address [default: 3].
+    #[arg(long, value_name = "TIMES")]
+    max_amplification: Option<u32>,
     /// Amplification limit for authenticated clients. An attacker can replay their requests from a
     /// forged address [default: as --max-amplification].
     #[arg(long, value_name = "TIMES")]
@@ -97,6 +97,8 @@ enum FreshRule {
     /// To all: other requests are refused.
     Require,
 }
+
+const MAX_AMPLIFICATION: u32 = 3;
 
 /// 8 MiB, so that few of 100,000 clients share one.
 const CLIENT_BUCKETS: usize = 1 << 20;
@@ -162,9 +164,31 @@ impl LiveServerOptions {
         let limits = [
             ("rate-limit", self.rate_limit.is_some() && after.rate_limit.is_none()),
             ("client-rate-limit", self.client_rate_limit.is_some() && after.client_rate_limit.is_none()),
+            ("fresh-replies", self.requires_fresh_replies() && after.fresh_replies.is_none()),
+            ("max-amplification", self.amplification() < after.amplification() && after.max_amplification.is_none()),
+            (
+                "max-authenticated-amplification",
+                self.authenticated_amplification() < after.authenticated_amplification()
+                    && after.max_authenticated_amplification.is_none()
+                    && self.max_authenticated_amplification.is_some(),
+            ),
         ];
         let lost = limits.into_iter().filter(|(_, is_lost)| *is_lost).map(|(option, _)| option);
         self.policy.opened_by_lack(&after.policy).chain(lost).collect()
+    }
+
+    pub(crate) fn requires_fresh_replies(&self) -> bool {
+        self.fresh_replies == Some(FreshRule::Require)
+    }
+
+    /// Returns the limit for anonymous clients; none is more than any.
+    fn amplification(&self) -> u32 {
+        self.max_amplification.unwrap_or(MAX_AMPLIFICATION).checked_sub(1).unwrap_or(u32::MAX)
+    }
+
+    fn authenticated_amplification(&self) -> u32 {
+        let own = self.max_authenticated_amplification.map(|times| times.checked_sub(1).unwrap_or(u32::MAX));
+        own.unwrap_or_else(|| self.amplification())
     }
 
     /// Returns whether it is said who is served: a service that others rely on is not opened by the
@@ -190,12 +214,12 @@ impl LiveServerOptions {
             suites,
             anonymous: !self.policy.refuses_anonymous(),
             fresh_replies: match self.fresh_replies {
-                FreshRule::Allow => FreshReplies::Allow,
-                FreshRule::Refuse => FreshReplies::Refuse,
-                FreshRule::Require => FreshReplies::Require,
+                None | Some(FreshRule::Allow) => FreshReplies::Allow,
+                Some(FreshRule::Refuse) => FreshReplies::Refuse,
+                Some(FreshRule::Require) => FreshReplies::Require,
             },
         };
-        if self.fresh_replies == FreshRule::Require && suites.contains(Suite::X25519AesGcm128) {
+        if self.requires_fresh_replies() && suites.contains(Suite::X25519AesGcm128) {
             return Err(Failure::usage(
                 "suite 1 has no fresh replies, and they are required",
                 "switch suite 1 off: --suite f002, and --suite f003 where there is a key for it",
@@ -215,11 +239,12 @@ impl LiveServerOptions {
     }
 
     fn bounds(&self) -> Bounds {
-        let authenticated = self.max_authenticated_amplification.unwrap_or(self.max_amplification);
+        let amplification = self.max_amplification.unwrap_or(MAX_AMPLIFICATION);
+        let authenticated = self.max_authenticated_amplification.unwrap_or(amplification);
         Bounds {
             rate: self.rate_limit.map(RateLimit::new),
             client_rate: self.client_rate_limit.map(|rate| RateLimit::new(rate).with_buckets(CLIENT_BUCKETS)),
-            amplification: times(self.max_amplification),
+            amplification: times(amplification),
             authenticated_amplification: times(authenticated),
         }
     }
@@ -396,10 +421,11 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
         changes.mark_changed();
         let follow = keys.follow(|keys| drop(sender.send_replace(Some(keys))));
         let apply = async {
+            let mut has_secrets = clients.is_none();
             while changes.changed().await.is_ok() {
                 let newest = changes.borrow_and_update().clone();
                 if let Some(newest) = newest {
-                    apply_keys(newest, clients.as_ref(), accepts, &view).await;
+                    apply_keys(newest, clients.as_ref(), accepts, &view, &mut has_secrets).await;
                 }
             }
         };
@@ -417,8 +443,15 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
 }
 
 /// Puts keys into force, together with what the clients share with them where that is computed
-/// ahead of time. Keys that were taken away end at once; what was added waits for its secrets.
-async fn apply_keys(keys: ServerKeys, clients: Option<&Arc<Clients>>, accepts: Accepts, view: &View) {
+/// ahead of time. Keys that were taken away end at once, and masters change at once; keys that were
+/// added wait for their secrets.
+async fn apply_keys(
+    keys: ServerKeys,
+    clients: Option<&Arc<Clients>>,
+    accepts: Accepts,
+    view: &View,
+    has_secrets: &mut bool,
+) {
     let server = |keys: ServerKeys| match accepts.with_keys(keys) {
         Ok(server) => Some(server),
         Err(failure) => {
@@ -438,7 +471,14 @@ async fn apply_keys(keys: ServerKeys, clients: Option<&Arc<Clients>>, accepts: A
             clients.into_iter().fold(config, |config, clients| with_clients(config, clients))
         });
     }
+    if is_in_force && *has_secrets {
+        if let Some(server) = server(keys) {
+            view.update_config(|config| config.keys(server));
+        }
+        return;
+    }
     let Some(clients) = clients.map(Arc::clone) else { return };
+    *has_secrets = true;
     let (keyring, before) = (keys.keyring.clone(), Arc::clone(&clients));
     let computed = tokio::task::spawn_blocking(move || clients.with_secrets_for(&keyring)).await.ok().flatten();
     let clients = computed.map_or(before, Arc::new);

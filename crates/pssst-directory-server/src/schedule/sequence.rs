@@ -1,7 +1,5 @@
 //! Secrets of one kind that follow one another.
 
-use std::cmp::Ordering;
-
 use jiff::Timestamp;
 use pssst::{Keyring, PskMaster, PublicKey, SecretKey, Server, XWingPublicKey, XWingSecretKey};
 use pssst_directory::KeyState;
@@ -123,10 +121,12 @@ impl<S: Secret> Sequence<S> {
         let entries = self.entries.iter().enumerate().filter(move |(_, entry)| !entry.is_over(now));
         entries.map(move |(place, entry)| InUse {
             public: entry.public.clone(),
-            state: match current.map_or(Ordering::Greater, |current| place.cmp(&current)) {
-                Ordering::Less => KeyState::Previous,
-                Ordering::Equal => KeyState::Current,
-                Ordering::Greater => KeyState::Next,
+            state: match current {
+                Some(current) if place < current => KeyState::Previous,
+                Some(current) if place == current => KeyState::Current,
+                // Without a current one, those that have begun are over soon.
+                None if entry.not_before <= now => KeyState::Previous,
+                _ => KeyState::Next,
             },
             not_before: entry.not_before,
             not_after: entry.not_after,
@@ -188,13 +188,15 @@ impl<S: Secret> Sequence<S> {
     /// Has all that is in use end by `not_after`, without a successor.
     pub(super) fn retire(&mut self, now: Timestamp, not_after: Timestamp) {
         self.entries.retain(|entry| !entry.is_over(now) && entry.not_before <= now);
-        self.end(not_after);
+        for entry in &mut self.entries {
+            entry.end(not_after);
+        }
     }
 
     /// Has the last secret end, unless it ends already.
     pub(super) fn end(&mut self, not_after: Timestamp) {
         if let Some(last) = self.entries.last_mut() {
-            last.not_after = Some(last.not_after.map_or(not_after, |end| end.min(not_after)));
+            last.end(not_after);
         }
     }
 
@@ -232,6 +234,10 @@ impl<S: Secret> Sequence<S> {
 impl<S: Secret> Entry<S> {
     pub(super) fn new(secret: S, not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
         Self { public: secret.public(), secret, not_before, not_after }
+    }
+
+    fn end(&mut self, not_after: Timestamp) {
+        self.not_after = Some(self.not_after.map_or(not_after, |end| end.min(not_after)));
     }
 
     fn is_over(&self, now: Timestamp) -> bool {

@@ -141,6 +141,17 @@ fn what_is_given_up_stays_so_whatever_happens_then() {
         assert!(!compromised.has(XWingKeys, now) && !compromised.has(PskMasters, now));
     }
 
+    // Those before end as early, and do not follow it.
+    let mut schedule = Schedule::new(secret(1), start());
+    schedule.rotate(new_secrets(2), start(), I, I).unwrap();
+    schedule.rotate(new_secrets(3), now, I, 9 * I).unwrap();
+    let now = now + I;
+    assert!(schedule.retire(PskMasters, now, I / 2).is_err(), "clients would not learn it in time");
+    schedule.retire(PskMasters, now, I).unwrap();
+    let masters: Vec<_> = schedule.psk_masters(now).map(|master| (master.state, master.not_after)).collect();
+    assert_eq!(masters, [(KeyState::Previous, Some(now + I)), (KeyState::Current, Some(now + I))]);
+    assert_eq!(schedule.accepted_psk_masters(now + I).count(), 0);
+
     // A kind that is kept needs a new secret.
     let mut schedule = Schedule::new(secret(1), start());
     schedule.rotate(new_secrets(2), start(), I, I).unwrap();

@@ -36,7 +36,7 @@ struct Caller {
     reply: Mutex<Option<oneshot::Sender<Answer>>>,
 }
 
-/// What a request got.
+/// The answer to a request.
 pub(super) struct Answer {
     pub(super) message: Bytes,
     /// The suite of the packet that was answered.

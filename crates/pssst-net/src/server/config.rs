@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pssst::{ClientCheck, KeyCheck, PublicKey, ServerKey};
+use pssst::{ClientCheck, KeyCheck, Keyring, PublicKey, ServerKey, Suite};
 
 use super::Handler;
 use crate::rate_limit::{RateLimit, RateLimiter};
@@ -193,6 +193,16 @@ impl ActiveConfig {
     /// Returns the length in bytes of the longest reply to a request of this length.
     pub(super) fn max_reply(&self, request_len: usize, is_authenticated: bool) -> usize {
         self.config.amplification.max_reply(request_len, is_authenticated)
+    }
+
+    /// Returns where the requests of the key at this place are counted: X-Wing keys come after all
+    /// places of X25519 keys.
+    pub(super) fn count_place(&self, index: usize) -> usize {
+        let is_xwing = |key: &Arc<ServerKey>| key.has_suite(Suite::XWingAes256GcmSiv);
+        match self.config.server_keys.iter().position(is_xwing) {
+            Some(first) if index >= first => Keyring::CAPACITY + (index - first),
+            _ => index,
+        }
     }
 
     /// Returns the key at this place of the keyring.

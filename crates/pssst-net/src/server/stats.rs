@@ -216,8 +216,9 @@ pub struct Stats {
     pub anonymous_requests: u64,
     /// Authenticated requests that were opened.
     pub authenticated_requests: u64,
-    /// Requests opened, by kind, by the place of the key in the keyring of that time: whether an
-    /// old key is still in use.
+    /// Requests opened, by the place of the key among those of its kind in the keyring of that
+    /// time: whether an old key is still in use. X25519 keys have the first
+    /// [`CAPACITY`](Keyring::CAPACITY) places, X-Wing keys the others.
     pub requests_by_key: [u64; Keyring::MAX_KEYS],
     /// Receive errors of the system.
     pub receive_errors: u64,

@@ -341,7 +341,9 @@ impl RequestProcessor {
         let is_authenticated = client_key.is_some();
         let max_reply = config.max_reply(source.len, is_authenticated);
         if is_authenticated { &self.counts.authenticated } else { &self.counts.anonymous }.add(1);
-        self.counts.by_key[key_place].add(1);
+        if let Some(count) = self.counts.by_key.get(config.count_place(key_place)) {
+            count.add(1);
+        }
         if let (Some(limiter), Some(key)) = (config.client_rate_limiter(), &client_key)
             && !limiter.admits_client(key, received.into_std())
         {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use pssst::Keyring;
 use pssst_net::{DatagramOutcome, Server, Stats};
 
 use super::Clients;
@@ -93,11 +94,15 @@ fn packets(page: &mut MetricsWriter<'_>, stats: &Stats) -> fmt::Result {
         stats.request_nanos.sum(),
         stats.request_nanos.buckets(),
     )?;
-    let places: Vec<_> = (0..stats.requests_by_key.len()).map(|place| place.to_string()).collect();
+    let place = |place: usize| match place.checked_sub(Keyring::CAPACITY) {
+        None => place.to_string(),
+        Some(place) => format!("f003-{place}"),
+    };
+    let places: Vec<_> = (0..stats.requests_by_key.len()).map(place).collect();
     let by_key = places.iter().map(String::as_str).zip(stats.requests_by_key);
     page.counters(
         "pssst_server_key_requests",
-        "Requests by the position in the keyring of the key that opened them",
+        "Requests by the position of the key that opened them, among those of its kind",
         "key",
         by_key,
     )

@@ -41,7 +41,7 @@ fn serve(packet: &[u8]) -> (Suite, bool, Vec<u8>) {
     (suite, has_psk, request.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, &message).unwrap())
 }
 
-/// Makes a request, of which the network carries packets of at most so many bytes. Returns the
+/// Makes a request on a network that carries packets of at most so many bytes. Returns the
 /// suites that it was sent under.
 async fn request(net: &Fake, client: &Client, limit: usize) -> Vec<Suite> {
     let before = net.sent().len();
