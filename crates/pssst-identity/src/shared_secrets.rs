@@ -18,7 +18,7 @@ use crate::snapshot::{Authorization, FillPosition, Secrets};
 /// before.
 ///
 /// To change a server's keys, compute a table for the new keyring, and put it into force in one
-/// step with the new server: [`AccessPolicy::with_shared_secrets`].
+/// step with the new server: [`with_shared_secrets`](crate::AccessPolicy::with_shared_secrets).
 ///
 /// # Memory and time
 ///

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -421,11 +422,12 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
         changes.mark_changed();
         let follow = keys.follow(|keys| drop(sender.send_replace(Some(keys))));
         let apply = async {
-            let mut has_secrets = clients.is_none();
+            let masters = sender.borrow().as_ref().map(ServerKeys::masters).unwrap_or_default();
+            let mut applied = Applied { masters, has_secrets: clients.is_none() };
             while changes.changed().await.is_ok() {
                 let newest = changes.borrow_and_update().clone();
                 if let Some(newest) = newest {
-                    apply_keys(newest, clients.as_ref(), accepts, &view, &mut has_secrets).await;
+                    apply_keys(newest, clients.as_ref(), accepts, &view, &mut applied).await;
                 }
             }
         };
@@ -442,6 +444,14 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
     })
 }
 
+/// What of the newest keys is in force.
+struct Applied {
+    /// Names of the masters.
+    masters: Vec<[u8; 8]>,
+    /// The part of the newest keys that is in force.
+    has_secrets: bool,
+}
+
 /// Puts keys into force, together with what the clients share with them where that is computed
 /// ahead of time. Keys that were taken away end at once, and masters change at once; keys that were
 /// added wait for their secrets.
@@ -450,7 +460,7 @@ async fn apply_keys(
     clients: Option<&Arc<Clients>>,
     accepts: Accepts,
     view: &View,
-    has_secrets: &mut bool,
+    applied: &mut Applied,
 ) {
     let server = |keys: ServerKeys| match accepts.with_keys(keys) {
         Ok(server) => Some(server),
@@ -471,14 +481,16 @@ async fn apply_keys(
             clients.into_iter().fold(config, |config, clients| with_clients(config, clients))
         });
     }
-    if is_in_force && *has_secrets {
-        if let Some(server) = server(keys) {
+    let masters = keys.masters();
+    let has_other_masters = mem::replace(&mut applied.masters, masters.clone()) != masters;
+    if is_in_force && applied.has_secrets {
+        if has_other_masters && let Some(server) = server(keys) {
             view.update_config(|config| config.keys(server));
         }
         return;
     }
     let Some(clients) = clients.map(Arc::clone) else { return };
-    *has_secrets = true;
+    applied.has_secrets = true;
     let (keyring, before) = (keys.keyring.clone(), Arc::clone(&clients));
     let computed = tokio::task::spawn_blocking(move || clients.with_secrets_for(&keyring)).await.ok().flatten();
     let clients = computed.map_or(before, Arc::new);
@@ -506,6 +518,6 @@ pub(crate) fn describe(request: &Request<&[u8]>, clients: Option<&Clients>) {
     let name = name.map(|name| format!(", {name}")).unwrap_or_default();
     let sender = sender(request.client_key());
     let (peer, len, suite) = (request.peer(), request.message().len(), request.suite().number());
-    let server_key = request.server_key().map(|key| format!(", server key {key}")).unwrap_or_default();
+    let server_key = request.server_key().map(|key| format!(", server key {}", key.label())).unwrap_or_default();
     notice(format_args!("{peer}: a message of {len} bytes {sender}{name} (suite {suite:#06x}{server_key})"));
 }

@@ -5,6 +5,7 @@ mod backup;
 mod configuration;
 mod crash;
 mod day;
+mod fallback;
 mod limits;
 mod manager;
 mod metrics;

@@ -9,6 +9,7 @@ use pssst_directory_server::Schedule;
 
 use server::{Answer, Identity, TestServer};
 
+mod downgrade;
 mod enrollment;
 mod rotation;
 mod server;

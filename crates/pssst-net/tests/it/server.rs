@@ -81,7 +81,7 @@ fn every_option_works_over_sockets() {
         assert_eq!(pending.open(&mut reply).unwrap(), message);
     }
     let stats = wait_for(&server, |stats| stats.in_flight() == 0);
-    assert_eq!(stats.requests_by_key, [20, 20, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(stats.requests_by_key, [20, 0, 0, 0, 20, 0, 0, 0]);
     assert_eq!(nonzero(&stats), [(DatagramOutcome::Replied, 40)]);
 }
 

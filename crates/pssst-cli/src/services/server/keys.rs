@@ -54,6 +54,13 @@ pub(super) struct ServerKeys {
     pub(super) psk_masters: Vec<PskMaster>,
 }
 
+impl ServerKeys {
+    /// Returns the names of the masters.
+    pub(super) fn masters(&self) -> Vec<[u8; 8]> {
+        self.psk_masters.iter().map(PskMaster::id).collect()
+    }
+}
+
 impl Keys {
     pub(super) fn read(options: &KeyOptions, access: &Access) -> Result<Self, Failure> {
         if let Some(path) = &options.keys {

@@ -46,6 +46,14 @@ impl Fleet {
         std::fs::rename(new, self.path(name)).unwrap();
     }
 
+    /// Writes a secret, which only its owner reads.
+    pub(crate) fn write_private(&self, name: &str, contents: &str) {
+        use std::os::unix::fs::PermissionsExt;
+
+        self.write(name, contents);
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
     /// Runs a command to its end.
     pub(crate) fn output(&self, args: &[&str], stdin: &str) -> Output {
         pssst_test::output(&mut self.command(args), stdin)

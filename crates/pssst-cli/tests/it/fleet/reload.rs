@@ -287,18 +287,62 @@ fn a_file_that_has_lost_a_line_opens_nothing() {
     assert!(said.contains("nothing says which clients are served") && said.contains("--anonymous allow"), "{said}");
 }
 
-/// A proxy that has lost its identity would be anonymous, and without a pin it would trust others.
+/// A proxy that has lost its identity would be anonymous, and without the others what it sends
+/// would be protected less.
 #[test]
-fn a_proxy_that_has_lost_a_line_keeps_its_identity() {
+fn a_proxy_that_has_lost_a_line_keeps_what_it_says() {
     let fleet = Fleet::new();
     fleet.generate_keys(&["server", "client"]);
+    fleet.write_private("client.psk", &"5a".repeat(32));
     let server = "server = \"127.0.0.1:9\"\nserver-key = \"server.pub\"";
-    fleet.write("pssst.toml", &format!("[proxy]\n{server}\nidentity = \"client.key\"\n"));
+    let lines = ["identity = \"client.key\"", "psk = \"client.psk\"", "fresh-replies = true", "pad-to = 500"];
+    fleet.write("pssst.toml", &format!("[proxy]\n{server}\n{}\n", lines.join("\n")));
     let proxy = fleet.start(&["proxy", "--listen", "127.0.0.1:0", "--config", "pssst.toml"], 1);
-    fleet.write("pssst.toml", &format!("[proxy]\n{server}\n"));
+    // Without an identity there can be no pre-shared key either.
+    for lost in 1..lines.len() {
+        fleet.write("pssst.toml", &format!("[proxy]\n{server}\n{}\n", without(&lines, lost)));
+        proxy.signal("HUP");
+        let option = lines[lost].split(' ').next().unwrap();
+        proxy.wait_for_stderr(&format!("{option} is no longer in the configuration"), 1);
+    }
+    fleet.write("pssst.toml", &format!("[proxy]\n{server}\n{}\n", lines[2..].join("\n")));
     proxy.signal("HUP");
-    proxy.wait_for_stderr("identity is no longer in the configuration", 1);
+    proxy.wait_for_stderr("identity, psk is no longer in the configuration", 1);
     proxy.stop();
+}
+
+#[test]
+fn a_server_that_has_lost_a_line_opens_nothing() {
+    let (fleet, server, _) = start("1d");
+    let lines = [
+        "secret-key = \"one.key\"",
+        "fresh-replies = \"require\"",
+        "max-amplification = 2",
+        "max-authenticated-amplification = 1",
+    ];
+    configure(&fleet, &lines.join("\n"));
+    server.signal("HUP");
+    server.wait_for_stderr("reloaded the configuration", 1);
+    for lost in 1..lines.len() {
+        configure(&fleet, &without(&lines, lost));
+        server.signal("HUP");
+        let option = lines[lost].split(' ').next().unwrap();
+        server.wait_for_stderr(&format!("{option} is no longer in the configuration"), 1);
+    }
+    // Other values are intended.
+    configure(
+        &fleet,
+        "secret-key = \"one.key\"\nfresh-replies = \"allow\"\nmax-amplification = 3\nmax-authenticated-amplification = 3",
+    );
+    server.signal("HUP");
+    server.wait_for_stderr("reloaded the configuration", 2);
+    server.stop();
+}
+
+/// Returns the lines but this one.
+fn without(lines: &[&str], place: usize) -> String {
+    let left = lines.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, line)| *line);
+    left.collect::<Vec<_>>().join("\n")
 }
 
 /// `--drain`: it keeps serving for a while, and a second signal ends that.

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
+use pssst::{PskMaster, SecretKey};
 use pssst_test::wait_for;
 use serde_json::Value;
 
@@ -170,4 +171,34 @@ fn a_proxy_that_waits_for_its_network_ends_when_it_is_told() {
     proxy.signal("TERM");
     let (status, said) = proxy.wait();
     assert!(status.success(), "{said}");
+}
+
+/// The server has no table of clients, and its keys stay as they are.
+#[test]
+fn masters_alone_come_and_go() {
+    let fleet = Fleet::new();
+    let server_key = fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1s", "--no-psk"]);
+    fleet.stdout(&["keygen", "--format", "hex", "--out", "client.key"]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--reload-interval", "1s"];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.value_of("listening on ");
+    let request = ["request", "--server", &address, "--server-key", server_key.trim(), "--identity", "client.key"];
+    let answers = |more: &[&str]| {
+        let request = [&request[..], more, &["--timeout", "0.7", "hello"]].concat();
+        fleet.output(&request, "").status.success()
+    };
+
+    fleet.stdout(&["keys", "rotate", "keys.json", "--only", "psk", "--activation-delay", "1s", "--grace-period", "1s"]);
+    let schedule = std::fs::read_to_string(fleet.path("keys.json")).unwrap();
+    let schedule: Value = serde_json::from_str(&schedule).unwrap();
+    let master = schedule["psk_masters"][0]["secret"].as_str().unwrap();
+    let master = PskMaster::from_hex(master).unwrap();
+    let identity = std::fs::read_to_string(fleet.path("client.key")).unwrap();
+    let identity = SecretKey::from_hex(identity.trim()).unwrap().public_key();
+    fleet.write_private("client.psk", &master.psk(&identity).expose_hex());
+
+    wait_for("the master is there", || answers(&["--psk", "client.psk"]));
+    fleet.stdout(&["keys", "retire", "keys.json", "psk", "--grace-period", "1s"]);
+    wait_for("the master is gone", || !answers(&["--psk", "client.psk"]));
+    assert!(answers(&[]));
 }
