@@ -79,7 +79,7 @@ fn transaction(suite: Suite, mode: Mode) -> Result<bool, Error> {
         Mode::Anonymous => client,
         Mode::Authenticated => client.with_identity(&identity)?,
         Mode::Psk => client.with_identity(&identity)?.with_psk(master.psk(&client_key))?,
-        Mode::Precomputed => client.as_precomputed(client_key, &z2)?,
+        Mode::Precomputed => client.as_precomputed(client_key, z2.as_bytes())?,
         Mode::Fresh => client.with_fresh_replies()?,
     };
     let is_authenticated = !matches!(mode, Mode::Anonymous | Mode::Fresh);
