@@ -67,10 +67,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let suite = client.suite();
     let message = message(args, client.max_message_len())?;
     if args.no_reply {
-        return client.send(message).map_err(|error| failure(&error, args, suite));
+        client.send(message).map_err(|error| failure(&error, args, suite))?;
+        report_fallback(&client);
+        return Ok(());
     }
     let reply = client.request(message).map_err(|error| failure(&error, args, suite))?;
+    report_fallback(&client);
     print(&reply)
+}
+
+fn report_fallback(client: &Client) {
+    if client.stats().fallbacks > 0 {
+        notice("fell back to suite f002 with the pre-shared key: there is no room for suite f003");
+    }
 }
 
 /// Writes the reply as it is; on a terminal only if it is text, and with a newline at its end.

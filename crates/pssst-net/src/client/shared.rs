@@ -53,6 +53,12 @@ impl Shared {
         let credentials = settings.take_credentials()?;
         let sealer = settings.sealer(settings.server_key.clone(), settings.suite, credentials, settings.fallback)?;
         sealer.check_path(settings.max_datagram)?;
+        if sealer.has_fallback() && !sealer.fits(settings.max_datagram) {
+            tracing::warn!(
+                max_datagram = settings.max_datagram,
+                "suite 0xf003 does not fit: falling back to suite 0xf002 with the pre-shared key"
+            );
+        }
         let pending = Arc::<Pending>::default();
         let selector = PathSelector::open(network, server, settings.timeout, Arc::clone(&pending), Arc::clone(&counts));
         let selector = selector.await.map_err(Error::Network)?;
