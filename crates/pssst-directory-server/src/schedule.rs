@@ -417,7 +417,9 @@ impl Schedule {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let Some(last) = self.keys.entries().last() else { return Err(Error::InvalidSchedule("there is no key")) };
+        let Some(last) = self.keys.entries().last() else {
+            return Err(Error::InvalidSchedule("the schedule has no key"));
+        };
         if last.not_after.is_some() {
             return Err(Error::InvalidSchedule("the last key has an end, and no successor"));
         }

@@ -60,7 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn save_psk(args: &Args, psk: &StoredPsk) -> Result<PathBuf, Failure> {
     let path = match &args.psk_out {
         Some(path) => path.clone(),
-        None if args.identity == Path::new("-") => return Err(Failure::usage("there is no file for it", "")),
+        None if args.identity == Path::new("-") => {
+            return Err(Failure::usage("standard input has no folder to put it in", "give its file with --psk-out"));
+        }
         None => args.identity.with_extension("psk"),
     };
     // As after a repeated enrolment. Another client's is not overwritten.

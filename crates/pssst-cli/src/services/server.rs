@@ -162,14 +162,16 @@ impl LiveServerOptions {
 
     /// Returns the options whose lack in `after` would serve more.
     pub(crate) fn opened_by_lack(&self, after: &Self) -> Vec<&'static str> {
+        let (anonymous, authenticated) = self.amplification();
+        let (anonymous_after, authenticated_after) = after.amplification();
         let limits = [
             ("rate-limit", self.rate_limit.is_some() && after.rate_limit.is_none()),
             ("client-rate-limit", self.client_rate_limit.is_some() && after.client_rate_limit.is_none()),
             ("fresh-replies", self.requires_fresh_replies() && after.fresh_replies.is_none()),
-            ("max-amplification", self.amplification() < after.amplification() && after.max_amplification.is_none()),
+            ("max-amplification", is_looser(anonymous, anonymous_after) && after.max_amplification.is_none()),
             (
                 "max-authenticated-amplification",
-                self.authenticated_amplification() < after.authenticated_amplification()
+                is_looser(authenticated, authenticated_after)
                     && after.max_authenticated_amplification.is_none()
                     && self.max_authenticated_amplification.is_some(),
             ),
@@ -182,14 +184,10 @@ impl LiveServerOptions {
         self.fresh_replies == Some(FreshRule::Require)
     }
 
-    /// Returns the limit for anonymous clients; none is more than any.
-    fn amplification(&self) -> u32 {
-        self.max_amplification.unwrap_or(MAX_AMPLIFICATION).checked_sub(1).unwrap_or(u32::MAX)
-    }
-
-    fn authenticated_amplification(&self) -> u32 {
-        let own = self.max_authenticated_amplification.map(|times| times.checked_sub(1).unwrap_or(u32::MAX));
-        own.unwrap_or_else(|| self.amplification())
+    /// Returns the limits for anonymous and for authenticated clients; 0 is no limit.
+    fn amplification(&self) -> (u32, u32) {
+        let anonymous = self.max_amplification.unwrap_or(MAX_AMPLIFICATION);
+        (anonymous, self.max_authenticated_amplification.unwrap_or(anonymous))
     }
 
     /// Returns whether it is said who is served: a service that others rely on is not opened by the
@@ -240,8 +238,7 @@ impl LiveServerOptions {
     }
 
     fn bounds(&self) -> Bounds {
-        let amplification = self.max_amplification.unwrap_or(MAX_AMPLIFICATION);
-        let authenticated = self.max_authenticated_amplification.unwrap_or(amplification);
+        let (amplification, authenticated) = self.amplification();
         Bounds {
             rate: self.rate_limit.map(RateLimit::new),
             client_rate: self.client_rate_limit.map(|rate| RateLimit::new(rate).with_buckets(CLIENT_BUCKETS)),
@@ -280,6 +277,11 @@ impl FixedServerOptions {
 }
 
 /// 0 is no limit.
+/// Returns whether one limit on amplification lets more through than another; 0 is no limit.
+const fn is_looser(before: u32, after: u32) -> bool {
+    before.wrapping_sub(1) < after.wrapping_sub(1)
+}
+
 fn times(times: u32) -> Option<u32> {
     (times > 0).then_some(times)
 }
@@ -444,11 +446,11 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
     })
 }
 
-/// What of the newest keys is in force.
+/// The part of the newest keys that is in force.
 struct Applied {
     /// Names of the masters.
     masters: Vec<[u8; 8]>,
-    /// The part of the newest keys that is in force.
+    /// Whether the secrets that clients share with the keys are there, or are not computed ahead.
     has_secrets: bool,
 }
 

@@ -43,6 +43,11 @@ impl<'s> SealedMessage<'s> {
         Ok(&self.packet)
     }
 
+    /// Returns whether it is sealed for a path that does not carry long packets.
+    pub(super) const fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Goes over to short packets, if the client has such. True if this is a change.
     pub(super) fn shorten(&mut self) -> Result<bool, Error> {
         if self.is_short || !self.sealer.load().has_fallback() {

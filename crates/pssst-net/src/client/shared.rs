@@ -18,7 +18,7 @@ use super::long_path::LongPath;
 use super::network::Network;
 use super::path::Path;
 use super::path_selector::PathSelector;
-use super::pending::Pending;
+use super::pending::{Pending, Registered};
 use super::progress::Progress;
 use super::sealed::SealedMessage;
 use super::settings::{Sealer, Settings};
@@ -80,12 +80,9 @@ impl Shared {
     pub(super) async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
         let (registered, reply) = self.pending.register(progress.refused());
-        let begins_short = self.begins_short();
-        let mut sealed = SealedMessage::new(&self.sealer, message, Some(registered), begins_short)?;
+        let mut sealed = self.seal(message, Some(registered))?;
+        let begins_short = sealed.is_short();
         self.counts.requests.add();
-        if begins_short {
-            self.counts.fallbacks.add();
-        }
         let answer = tokio::select! {
             biased;
             answer = reply => answer.map_err(|_| Error::Closed)?,
@@ -97,7 +94,16 @@ impl Shared {
         Ok(answer.message)
     }
 
-    /// Returns whether a message is sealed for a path that does not carry long packets.
+    /// Seals a message, in a short packet if the path is known not to carry long ones.
+    fn seal<'s>(&'s self, message: &'s [u8], registered: Option<Registered<'s>>) -> Result<SealedMessage<'s>, Error> {
+        let is_short = self.begins_short();
+        let sealed = SealedMessage::new(&self.sealer, message, registered, is_short)?;
+        if is_short {
+            self.counts.fallbacks.add();
+        }
+        Ok(sealed)
+    }
+
     fn begins_short(&self) -> bool {
         let sealer = self.sealer.load();
         sealer.has_fallback() && (self.long_path.is_narrow() || !sealer.fits(self.settings.max_datagram))
@@ -219,11 +225,7 @@ impl Shared {
 
     /// Sends to the first address that can be sent to.
     pub(super) async fn send_once(&self, message: &[u8]) -> Result<(), Error> {
-        let begins_short = self.begins_short();
-        let mut sealed = SealedMessage::new(&self.sealer, message, None, begins_short)?;
-        if begins_short {
-            self.counts.fallbacks.add();
-        }
+        let mut sealed = self.seal(message, None)?;
         let progress = Progress::default();
         let mut paths = AttemptedPaths::new(self.selector.current());
         let mut transaction = Transaction::new(std::iter::empty(), paths.last().view());

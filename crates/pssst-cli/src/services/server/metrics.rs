@@ -135,6 +135,6 @@ pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients, refuse
 pub(crate) fn not_ready(server: &Server, clients: Option<&Clients>) -> Vec<String> {
     let status = clients.map(|clients| clients.follower().status()).filter(|status| status.age > STALE);
     let stale = status.map(|status| format!("the snapshot of clients is {} s old", status.age.as_secs()));
-    let keyless = server.server_keys().is_empty().then(|| "there is no key".to_owned());
+    let keyless = server.server_keys().is_empty().then(|| "the keyring is empty".to_owned());
     stale.into_iter().chain(keyless).collect()
 }
