@@ -1,6 +1,7 @@
 //! The schedule of a pool's secret keys, which directory and servers share in a file or a secret
 //! mount.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -118,6 +119,15 @@ pub enum OptionalKind {
     XWingKeys,
     /// Masters of pre-shared keys: clients that must use one are not served any more.
     PskMasters,
+}
+
+impl fmt::Display for OptionalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XWingKeys => "keys of suite f003",
+            Self::PskMasters => "masters of pre-shared keys",
+        })
+    }
 }
 
 impl Schedule {

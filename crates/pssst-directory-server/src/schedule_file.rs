@@ -141,7 +141,7 @@ impl ScheduleFile {
             schedule.rotate(new, now, activation_delay, grace_period)?;
             Ok(generated)
         })?;
-        tracing::info!(keys = ?generated.keys, ?activation_delay, ?grace_period, "rotation of keys started");
+        tracing::info!(new = %generated, ?activation_delay, ?grace_period, "rotation of keys started");
         Ok(generated)
     }
 
@@ -151,7 +151,7 @@ impl ScheduleFile {
     /// Like [`ScheduleFile::rotate`].
     pub fn retire(&self, kind: OptionalKind, grace_period: Duration) -> Result<(), Error> {
         self.update(|schedule| schedule.retire(kind, self.now(), grace_period))?;
-        tracing::warn!(?kind, ?grace_period, "a kind of secrets is given up");
+        tracing::warn!(%kind, ?grace_period, "a kind of secrets is given up");
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl ScheduleFile {
             schedule.replace_compromised(new, now, psk_grace_period)?;
             Ok(generated)
         })?;
-        tracing::warn!(keys = ?generated.keys, "all keys were replaced as compromised");
+        tracing::warn!(new = %generated, "all keys were replaced as compromised");
         Ok(generated)
     }
 

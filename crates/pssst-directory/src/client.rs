@@ -2,16 +2,15 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pssst::rand_core::TryRng;
 use pssst::{ServerKey, Suite, SuiteSet};
-use pssst_support::strict_modes;
 use pssst_support::sync::lock;
+use pssst_support::{FileErrorCause, Source};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -181,6 +180,25 @@ impl DirectoryClient {
     pub(crate) fn enrollment_key(&self) -> Result<pssst::PublicKey, Error> {
         let current = self.current().ok_or(Error::NoCurrentKey)?;
         current.document.enrollment_key(current.clock.now(&self.shared.clock))
+    }
+
+    /// Takes the document of a client that this one replaces, in a program that was reconfigured,
+    /// if it is of a later generation: otherwise the directory could send older keys, or give up
+    /// post-quantum ones, unnoticed. Call it before the first fetch; and again when the other one
+    /// has stopped, since that may have fetched in between.
+    ///
+    /// The document of another directory (another URL) is not taken.
+    pub fn take_document_of(&self, previous: &Self) {
+        if previous.shared.http.base() != self.shared.http.base() {
+            return;
+        }
+        let Some(theirs) = previous.current() else { return };
+        let mut current = lock(&self.shared.current);
+        if current.as_ref().is_none_or(|mine| mine.document.generation < theirs.document.generation) {
+            self.shared.documents.send_replace(Some(Arc::clone(&theirs.document)));
+            // Without its tag: the answer to the next fetch is then written to this client's cache.
+            *current = Some(Current { etag: None, ..theirs });
+        }
     }
 
     /// Returns how well the directory is followed.
@@ -406,6 +424,9 @@ impl DirectoryClientBuilder {
 
     /// Sets the file of the last good document. It holds nothing secret, but anyone who can write
     /// it chooses the server's key.
+    ///
+    /// If the file does not exist, the client takes any document first, and no older one from then
+    /// on. Without such a file, each process begins like that.
     pub fn cache(self, path: impl Into<PathBuf>) -> Self {
         Self { cache: Some(path.into()), ..self }
     }
@@ -433,15 +454,16 @@ impl DirectoryClientBuilder {
         Self { timeout, ..self }
     }
 
-    /// Builds the client and reads its files. An unusable document on disk is logged and ignored.
-    /// Nothing is sent.
+    /// Builds the client and reads its files. Nothing is sent.
     ///
     /// # Errors
     /// [`Error::Syntax`] for another URL than is expected; [`Error::File`] and [`Error::Trust`] for
-    /// authorities that cannot be used.
+    /// authorities that cannot be used; [`Error::Cache`] for a cache that is there and cannot be
+    /// used.
     pub fn build(self) -> Result<DirectoryClient, Error> {
         let http = Http::new(&self.url, self.trust.config()?, self.timeout)?;
-        let current = self.cache.as_deref().and_then(read_cache).map(|document| Current {
+        let cached = self.cache.as_deref().map(read_cache).transpose()?.flatten();
+        let current = cached.map(|document| Current {
             clock: TrustedClock::from_stored(&document, self.clock.now()),
             document: Arc::new(document),
             etag: None,
@@ -455,21 +477,17 @@ impl DirectoryClientBuilder {
     }
 }
 
-fn read_cache(path: &Path) -> Option<KeySet> {
-    let read = || {
-        strict_modes::check(path).map_err(|error| io::Error::from(error.cause))?;
-        let mut bytes = Vec::new();
-        File::open(path)?.take(KeySet::MAX_LEN as u64 + 1).read_to_end(&mut bytes)?;
-        KeySet::parse(&bytes)
-    };
-    match read() {
-        Ok(document) => Some(document),
-        Err(Error::File(error)) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the stored keys cannot be used");
-            None
+/// Returns the stored document; `None` if there is no such file. A file that cannot be used is not
+/// the same as none: anyone who damages it would have the client forget which keys it had.
+fn read_cache(path: &Path) -> Result<Option<KeySet>, Error> {
+    let outcome = match Source::new(path).max_len(KeySet::MAX_LEN as u64).read() {
+        Ok(contents) => KeySet::parse(&contents),
+        Err(error) if matches!(&error.cause, FileErrorCause::Io(cause) if cause.kind() == io::ErrorKind::NotFound) => {
+            return Ok(None);
         }
-    }
+        Err(error) => Err(Error::File(error.cause.into())),
+    };
+    outcome.map(Some).map_err(|cause| Error::Cache { path: path.to_owned(), cause: Box::new(cause) })
 }
 
 /// From 0 to 1.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -13,6 +14,15 @@ use crate::refusal::Refusal;
 pub enum Error {
     /// A file could not be read or written.
     File(io::Error),
+    /// The cache's file is there and cannot be used, so the client does not know which keys it had.
+    /// Restore the file. If it is deleted, the client takes any keys that the directory sends,
+    /// older ones and those without a post-quantum one too.
+    Cache {
+        /// The file of the cache.
+        path: PathBuf,
+        /// Why it cannot be used.
+        cause: Box<Self>,
+    },
     /// The text is invalid; the field says what is expected.
     Syntax(&'static str),
     /// The input is too long.
@@ -81,6 +91,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
+            Self::Cache { path, cause } => write!(f, "the stored keys in {} cannot be used: {cause}", path.display()),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::TooLong { limit } => write!(f, "it is longer than {limit} bytes"),
             Self::NoCommonSuite => f.write_str("the servers accept none of this client's suites"),
@@ -121,6 +132,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File(error) => Some(error),
+            Self::Cache { cause, .. } => Some(cause),
             Self::Protocol(error) => Some(error),
             Self::Trust(error) | Self::Connection(error) => Some(error.as_ref()),
             _ => None,

@@ -42,7 +42,7 @@ pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
     #[arg(long, value_name = "FILE", requires = "directory")]
     directory_ca: Option<PathBuf>,
     /// Cache the directory's answer in this file. While the answer is valid, the directory is not
-    /// needed.
+    /// needed. Without it, every start takes whatever keys the directory sends, older ones too.
     #[arg(long, value_name = "FILE", requires = "directory")]
     key_cache: Option<PathBuf>,
     /// Accept that the directory gives up post-quantum keys, or this client's pre-shared key: what
@@ -74,6 +74,7 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
         }
         builder.build().map(Some).map_err(|error| match error {
             Error::Syntax(_) => failure(&error).with_context(url).into_usage().of_option("directory"),
+            Error::Cache { .. } => failure(&error).of_option("key-cache"),
             error => failure(&error).of_option("directory-ca"),
         })
     }
@@ -148,14 +149,16 @@ impl KeySource {
         }
     }
 
-    /// Returns the options whose lack in `after` would trust more directories. (Another directory
-    /// is named, and so intended.)
+    /// Returns the options whose lack in `after` would trust more directories, or take older keys
+    /// after a restart. (Another directory is named, and so intended.)
     pub(crate) fn opened_by_lack(&self, after: &Self) -> impl Iterator<Item = &'static str> {
         let (before, after) = (&self.directory, &after.directory);
         let trusts_system = after.directory.is_some() && after.pin.is_none() && after.directory_ca.is_none();
         let has_lost_pin = trusts_system && before.pin.is_some();
         let has_lost_ca = trusts_system && before.directory_ca.is_some();
-        has_lost_pin.then_some("pin").into_iter().chain(has_lost_ca.then_some("directory-ca"))
+        let has_lost_cache = after.directory.is_some() && before.key_cache.is_some() && after.key_cache.is_none();
+        let lost = [(has_lost_pin, "pin"), (has_lost_ca, "directory-ca"), (has_lost_cache, "key-cache")];
+        lost.into_iter().filter_map(|(is_lost, option)| is_lost.then_some(option))
     }
 
     /// Returns the files that are read.
@@ -187,9 +190,31 @@ pub(crate) async fn current_key(directory: &DirectoryClient) -> Result<CurrentKe
     // A document from the future says that one of the clocks is wrong.
     let is_fresh =
         directory.document().is_some_and(|document| (document.issued..document.refresh_at).contains(&Timestamp::now()));
-    if !is_fresh && let Err(error) = directory.fetch().await {
-        // The keys from before may still be good.
-        return directory.current_key().map_err(|_| failure(&error));
+    if is_fresh {
+        return directory.current_key().map_err(|error| failure(&error));
+    }
+    fetched_key(directory).await
+}
+
+/// Returns the key for now, of a directory that takes over from another one in a running program:
+/// the directory is asked, and keys that are older than those of before are refused.
+pub(crate) async fn replacement_key(
+    directory: &DirectoryClient,
+    previous: Option<&DirectoryClient>,
+) -> Result<CurrentKey, Failure> {
+    if let Some(previous) = previous {
+        directory.take_document_of(previous);
+    }
+    fetched_key(directory).await
+}
+
+/// Asks the directory, and returns the key for now. The keys from before are used if it fails, and
+/// they are still good.
+async fn fetched_key(directory: &DirectoryClient) -> Result<CurrentKey, Failure> {
+    if let Err(error) = directory.fetch().await {
+        let current = directory.current_key().map_err(|_| failure(&error))?;
+        notice(format_args!("warning: the keys from before stay in use: {error}"));
+        return Ok(current);
     }
     report_cache(directory);
     directory.current_key().map_err(|error| failure(&error))
@@ -227,6 +252,10 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::ImplausibleDocument { .. } => "check the clocks of this machine and of the directory",
         Error::Trust(_) => "check that this is a PEM file of certificates",
         Error::File(_) => CHECK_PATH,
+        Error::Cache { .. } => {
+            "check that this is the right file, its owner and its permissions; if it is, and cannot be restored, delete \
+             it: any keys that the directory sends are taken then, older ones and those without a post-quantum one too"
+        }
         _ => ASK_OPERATOR,
     };
     Failure::new(error.to_string(), remedy)

@@ -20,7 +20,7 @@ use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::sealing::{SealingOptions, cannot_seal};
-use crate::args::server_key::{KeySource, current_key};
+use crate::args::server_key::{KeySource, current_key, replacement_key};
 use crate::args::udp::{cannot_find, check_server, listen_remedy};
 use pssst_service::addresses;
 use pssst_service::{
@@ -240,13 +240,19 @@ impl Service for ProxyService {
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let Connected { client, directory, renewal } = connect(args, Some(&self.proxy.client())).await?;
-        let refresh_task = keep_current(directory.as_ref(), &client, renewal);
-        self.proxy.replace_client(client);
-        *lock(&self.view.directory) = directory;
-        if let Some(before) = std::mem::replace(&mut self.refresh_task, refresh_task) {
+        let (client, directory) = (self.proxy.client(), lock(&self.view.directory).clone());
+        let previous = Previous { client: &client, directory: directory.as_ref() };
+        let Connected { client, directory, renewal } = connect(args, Some(&previous)).await?;
+        if let Some(before) = self.refresh_task.take() {
             before.abort();
         }
+        if let Some((directory, previous)) = directory.as_ref().zip(previous.directory) {
+            // It may have fetched a later document until now.
+            directory.take_document_of(previous);
+        }
+        self.refresh_task = keep_current(directory.as_ref(), &client, renewal);
+        self.proxy.replace_client(client);
+        *lock(&self.view.directory) = directory;
         Ok(())
     }
 
@@ -289,6 +295,12 @@ async fn connect_patiently(args: &Args) -> Result<Connected, Failure> {
     }
 }
 
+/// The client and the directory that a reload replaces.
+struct Previous<'a> {
+    client: &'a Client,
+    directory: Option<&'a DirectoryClient>,
+}
+
 /// A client of the pool, and what keeps it current.
 struct Connected {
     client: Client,
@@ -307,13 +319,18 @@ struct Renewal {
 }
 
 /// Connects to the pool. The client can replace another one.
-async fn connect(args: &Args, previous: Option<&Client>) -> Result<Connected, Failure> {
+async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connected, Failure> {
     args.refuse_streams()?;
     let directory = args.live.key_source.directory()?;
-    let CurrentKey { key, suite } = match &directory {
-        Some(directory) => current_key(directory).await.map_err(|failure| failure.of_option("directory"))?,
-        None => args.live.key_source.fixed()?,
+    let current = match (&directory, previous) {
+        (None, _) => args.live.key_source.fixed(),
+        (Some(directory), None) => current_key(directory).await.map_err(|failure| failure.of_option("directory")),
+        (Some(directory), Some(previous)) => {
+            let current = replacement_key(directory, previous.directory).await;
+            current.map_err(|failure| failure.of_option("directory"))
+        }
     };
+    let CurrentKey { key, suite } = current?;
     let mut builder = Client::builder(key)
         .suite(suite)
         .timeout(args.live.timeout)
@@ -334,8 +351,8 @@ async fn connect(args: &Args, previous: Option<&Client>) -> Result<Connected, Fa
         }
         builder = builder.credentials(credentials);
     }
-    if let Some(client) = previous {
-        builder = builder.replacing(client);
+    if let Some(previous) = previous {
+        builder = builder.replacing(previous.client);
     }
     let client = builder.connect(&args.live.server).await.map_err(|error| {
         match error {

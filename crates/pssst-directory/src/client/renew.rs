@@ -122,7 +122,10 @@ impl DirectoryClient {
                         credentials = self.prune(client, renewed.apply_to(credentials));
                         master = renewed.psk.as_ref().map(|issued| issued.master);
                         match client.set_credentials(credentials.clone()) {
-                            Ok(()) => tracing::info!(?master, "the client's secrets were renewed"),
+                            Ok(()) => {
+                                let master = master.as_ref().map(tracing::field::display);
+                                tracing::info!(master, "the client's secrets were renewed");
+                            }
                             Err(error) => tracing::error!(%error, "the renewed secrets cannot be used"),
                         }
                         unsaved = Some(renewed);
@@ -145,7 +148,7 @@ impl DirectoryClient {
                 && let Err(error) = store(Renewed::clone(&renewed)).await
             {
                 let pause = storage.retry(self.interval());
-                tracing::error!(%error, ?pause, "the renewed secrets cannot be stored: a restart would lose them");
+                tracing::error!(%error, ?pause, "the renewed secrets cannot be stored: a restart or a reload would lose them");
                 unsaved = Some(renewed);
             }
             if unsaved.is_none() {

@@ -128,7 +128,7 @@ async fn a_clock_that_is_set_right_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stored_documents_that_are_old_are_used_and_others_count_as_none() {
+async fn stored_documents_that_are_old_are_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let held = |clock| builder().cache(&path).clock(clock_from(clock)).build().unwrap();
@@ -136,10 +136,62 @@ async fn stored_documents_that_are_old_are_used_and_others_count_as_none() {
     std::fs::write(&path, document().to_json()).unwrap();
     assert_eq!(held(begun() + 3 * YEAR).server_key().unwrap(), secret(2).public_key());
     assert_eq!(held(Timestamp::UNIX_EPOCH).server_key().unwrap(), secret(1).public_key());
-    for bad in [&document().to_json().as_bytes()[..200], b"\xff", &vec![b' '; 100_000]] {
+}
+
+#[test]
+fn a_stored_document_that_cannot_be_used_is_not_the_same_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let error = || {
+        let error = builder().cache(&path).build().unwrap_err();
+        assert!(matches!(&error, Error::Cache { path: named, .. } if *named == path), "{error:?}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        error.to_string()
+    };
+    for bad in [&b""[..], &document().to_json().as_bytes()[..200], b"\xff", b"null"] {
         std::fs::write(&path, bad).unwrap();
-        assert!(held(begun()).document().is_none());
+        error();
     }
+    std::fs::write(&path, vec![b' '; KeySet::MAX_LEN + 1]).unwrap();
+    assert!(error().ends_with(": longer than 65536 bytes"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(error().ends_with(": not a regular file"));
+    std::fs::remove_dir(&path).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        error();
+        std::fs::remove_file(&path).unwrap();
+    }
+    assert!(builder().cache(&path).build().unwrap().document().is_none());
+}
+
+#[tokio::test]
+async fn a_client_that_replaces_another_one_keeps_the_later_document() {
+    let of_generation = |generation| KeySet { generation, ..document() };
+    let held = async |generation| {
+        let client = builder().build().unwrap();
+        client.store(of_generation(generation), Some("tag".into())).await;
+        client
+    };
+    let generation = |client: &DirectoryClient| client.document().map(|document| document.generation);
+    let (first, second) = (builder().build().unwrap(), held(7).await);
+    let mut documents = first.watch();
+    second.take_document_of(&first);
+    assert_eq!(generation(&second), Some(7));
+    first.take_document_of(&second);
+    assert_eq!(generation(&first), Some(7));
+    assert_eq!(documents.borrow_and_update().as_deref(), Some(&of_generation(7)));
+    assert_eq!(first.current().unwrap().etag, None);
+    first.take_document_of(&held(6).await);
+    assert_eq!(generation(&first), Some(7));
+    let older = first.check_order(&first.document().unwrap(), &of_generation(6));
+    assert!(matches!(older, Err(Error::OldDocument { held: 7, sent: 6 })), "{older:?}");
+
+    let elsewhere = DirectoryClient::builder("https://localhost:2").pin(pin()).build().unwrap();
+    elsewhere.take_document_of(&first);
+    assert_eq!(generation(&elsewhere), None);
 }
 
 #[test]

@@ -480,11 +480,11 @@ fn what_a_service_follows_shows_in_metrics_and_health() {
         assert!(samples["pssst_file_failures_total{file=\"keys.json\"}"] > 0.0, "{samples:?}");
     }
 
-    let cache = ["keys.json/cache", "--timeout", "30"];
+    let cache = ["nowhere/cache", "--timeout", "30"];
     let request = ["request", "--server", &address, "--directory", &url, "--pin", &pin, "hello", "--key-cache"];
     let output = fleet.output(&[&request[..], &cache].concat(), "");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("the keys are not cached: keys.json/cache: "), "{said}");
+    assert!(output.status.success() && said.contains("the keys are not cached: nowhere/cache: "), "{said}");
 
     assert!(is_ready(&mut proxy) && samples(&mut proxy)["pssst_client_keys_overdue"] == 0.0);
     directory.stop();

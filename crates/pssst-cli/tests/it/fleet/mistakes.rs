@@ -174,6 +174,16 @@ const OTHERS: &[Mistake] = &[
     ),
     ("keys fetch --directory https://127.0.0.1:1 --directory-ca nofile", &["nofile: No such file"], CHECK_PATH),
     (
+        "request --server 127.0.0.1:9 --directory https://127.0.0.1:1 --key-cache text hello",
+        &["the stored keys in text cannot be used"],
+        "if it is, and cannot be restored, delete it",
+    ),
+    (
+        "request --server 127.0.0.1:9 --directory https://127.0.0.1:1 --key-cache . hello",
+        &["the stored keys in . cannot be used: not a regular file"],
+        "check that this is the right file",
+    ),
+    (
         "request --server 127.0.0.1:9 --server-key server.pub --key-cache x hello",
         &["--key-cache is for the keys of a directory"],
         "--directory URL",

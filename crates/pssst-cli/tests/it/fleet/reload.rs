@@ -7,7 +7,7 @@ use pssst::{Client, PublicKey, SysRng};
 use pssst_test::{Process, wait_for};
 use serde_json::Value;
 
-use crate::fleet::process::Fleet;
+use crate::fleet::process::{Fleet, start_directory};
 
 /// A server whose configuration is in a file, its address, and a fleet with two keys.
 fn start(every: &str) -> (Fleet, Process, String) {
@@ -309,6 +309,35 @@ fn a_proxy_that_has_lost_a_line_keeps_what_it_says() {
     proxy.signal("HUP");
     proxy.wait_for_stderr("identity, psk is no longer in the configuration", 1);
     proxy.stop();
+}
+
+/// Without its cache it would take older keys after a restart; with a damaged one it does not know
+/// which keys it had.
+#[test]
+fn a_proxy_that_has_lost_its_cache_of_keys_notices() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    let (_directory, url, pin) = start_directory(&fleet, &[]);
+    let whole = format!("[proxy]\nserver = \"127.0.0.1:9\"\ndirectory = \"{url}\"\npin = \"{pin}\"\n");
+    let cache = "key-cache = \"cache.json\"\n";
+    fleet.write("pssst.toml", &format!("{whole}{cache}"));
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--config", "pssst.toml"];
+    let running = fleet.start(&proxy, 1);
+    fleet.write("pssst.toml", &whole);
+    running.signal("HUP");
+    running.wait_for_stderr("key-cache is no longer in the configuration", 1);
+
+    fleet.write("pssst.toml", &format!("{whole}{cache}"));
+    let good = std::fs::read_to_string(fleet.path("cache.json")).unwrap();
+    fleet.write("cache.json", &good[..good.len() / 2]);
+    running.signal("HUP");
+    running.wait_for_stderr("the stored keys in cache.json cannot be used", 1);
+    let said = fleet.refusal_of_usage(&proxy);
+    assert!(said.contains("the stored keys in cache.json cannot be used") && said.contains("delete it"), "{said}");
+    fleet.write("cache.json", &good);
+    running.signal("HUP");
+    running.wait_for_stderr("reloaded the configuration", 1);
+    running.stop();
 }
 
 #[test]

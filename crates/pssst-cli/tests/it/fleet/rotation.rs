@@ -118,6 +118,37 @@ fn a_proxy_follows_its_directory_through_a_rotation() {
     server.stop();
 }
 
+/// It remembers which keys it had over a reload, also without a cache.
+#[test]
+fn a_proxy_takes_no_older_keys_after_a_reload() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    std::fs::copy(fleet.path("keys.json"), fleet.path("backup.json")).unwrap();
+    let new = fleet.stdout(&["keys", "rotate", "keys.json", "--compromised"]).trim().to_owned();
+    std::fs::copy(fleet.path("keys.json"), fleet.path("served.json")).unwrap();
+    let (_directory, url, pin) = start_directory(&fleet, &[]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "served.json", "--workers", "1"];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.value_of("listening on ");
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &address, "--directory", &url, "--pin", &pin];
+    let mut proxy = fleet.start(&proxy, 1);
+    let listening = proxy.value_of("listening on ");
+    wait_for("the proxy serves", || is_answered(&listening));
+
+    std::fs::copy(fleet.path("backup.json"), fleet.path("keys.json")).unwrap();
+    let fetch = ["keys", "fetch", "--directory", &url, "--pin", &pin];
+    wait_for("the directory has the backup", || fleet.stdout(&fetch).trim() != new);
+    for reload in 1..=2 {
+        proxy.signal("HUP");
+        proxy.wait_for_stderr("reloaded the configuration", reload);
+        assert!(is_answered(&listening));
+    }
+    let said = proxy.stop();
+    let refused = "the keys from before stay in use: the directory sent keys of generation 0, older than the stored";
+    assert_eq!(said.matches(refused).count(), 2, "{said}");
+    server.stop();
+}
+
 /// The server's key was stolen: it is of no use from the moment that the server has the new
 /// schedule, and a cache that is still fresh does not bring it back.
 #[test]
