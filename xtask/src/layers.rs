@@ -23,6 +23,7 @@ pub(crate) const LAYERS: &[&str] = &[
     "x25519-batch",
     "pssst",
     "pssst-support",
+    "pssst-link",
     "pssst-net",
     "pssst-identity",
     "pssst-directory",

@@ -136,7 +136,7 @@ mod tests {
             (
                 Error::NoSharedSecret(Box::new(ServerKey::from_slice(&[0x5e; 32]).unwrap())),
                 "the client's credentials have no shared secret for the server's key \
-                 5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e: renew them at the pool's directory",
+                 pssst1te09uhj7te09uhj7te09uhj7te09uhj7te09uhj7te09uhj7te0q5lgeac: renew them at the pool's directory",
                 false,
             ),
             (Error::Closed, "the client was closed", false),

@@ -195,11 +195,14 @@ pub enum Error {
     /// keys and no fresh replies; a pre-shared key needs an identity; and a server key fits only
     /// the suites of its kind.
     UnsupportedOption,
-    /// The text or PEM document is not a key of the expected kind. Keys are 64 hexadecimal digits
-    /// or an RFC 8410 PEM document. Check that it is not a public key in place of a secret one, or
-    /// the reverse. A server key is also not a key when no secret key has it as its public key:
-    /// another encoding, or the sum with a point of low order.
+    /// The text or PEM document is not a key of the expected kind. Keys are text with a prefix,
+    /// hexadecimal digits or an RFC 8410 PEM document. Check that it is not a public key in place
+    /// of a secret one, or the reverse. A server key is also not a key when no secret key has it as
+    /// its public key: another encoding, or the sum with a point of low order.
     InvalidKey,
+    /// A key's text has the prefix of a key and a wrong checksum: a character was changed, lost or
+    /// added. Copy it again.
+    KeyChecksum,
     /// A keyring holds at most [`Keyring::CAPACITY`](crate::Keyring::CAPACITY) keys. Drop one that
     /// is not used any more.
     KeyringFull,
@@ -226,7 +229,10 @@ impl fmt::Display for Error {
                 "message too long: with padding at most {limit} bytes fit; send without padding or in a larger datagram"
             ),
             Self::UnsupportedOption => f.write_str("the client's suite and its options or keys do not go together"),
-            Self::InvalidKey => f.write_str("neither 64 hexadecimal digits nor a PEM key of the expected kind"),
+            Self::InvalidKey => f.write_str("not a key of the expected kind, as text or PEM"),
+            Self::KeyChecksum => {
+                f.write_str("the key's checksum does not fit: a character is wrong, missing or one too many")
+            }
             Self::KeyringFull => f.write_str("keyring is full"),
             Self::OutOfRange => f.write_str("no key at this place, or not as many results as inputs"),
             Self::RandomnessUnavailable => f.write_str("random number generator failed"),
@@ -281,7 +287,8 @@ mod tests {
                 "message too long: with padding at most 91 bytes fit; send without padding or in a larger datagram",
             ),
             (Error::UnsupportedOption, "the client's suite and its options or keys do not go together"),
-            (Error::InvalidKey, "neither 64 hexadecimal digits nor a PEM key of the expected kind"),
+            (Error::InvalidKey, "not a key of the expected kind, as text or PEM"),
+            (Error::KeyChecksum, "the key's checksum does not fit: a character is wrong, missing or one too many"),
             (Error::KeyringFull, "keyring is full"),
             (Error::OutOfRange, "no key at this place, or not as many results as inputs"),
             (Error::RandomnessUnavailable, "random number generator failed"),

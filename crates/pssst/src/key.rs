@@ -8,7 +8,7 @@ use subtle::{Choice, ConstantTimeEq};
 use x25519_batch::{PointClass, Product, X25519};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::{Error, Refusal};
+use crate::{Error, Refusal, key_text};
 
 /// Length of a secret key and of a public key, in bytes.
 pub const KEY_LEN: usize = 32;
@@ -63,9 +63,27 @@ impl SecretKey {
         Ok(Self(key))
     }
 
+    /// Reads `pssst-secret-key-1…`, in small or capital letters. White space around it is ignored.
+    ///
+    /// # Errors
+    /// [`Error::KeyChecksum`] when the checksum does not fit; [`Error::InvalidKey`] for anything
+    /// else.
+    pub fn from_bech32(text: &str) -> Result<Self, Error> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        key_text::decode(text, key_text::SECRET_KEY, &mut *key)?;
+        Ok(Self(key))
+    }
+
     /// Returns the secret bytes, for storage.
     pub fn expose_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
+    }
+
+    /// Returns the secret as text with a prefix that scanners for secrets find, and a checksum:
+    /// `PSSST-SECRET-KEY-1…`, Bech32m (BIP 350).
+    #[cfg(feature = "alloc")]
+    pub fn expose_bech32(&self) -> Zeroizing<alloc::string::String> {
+        key_text::encode_secret(key_text::SECRET_KEY, self.expose_bytes())
     }
 
     /// Returns the secret as 64 hexadecimal digits, for storage.
@@ -119,13 +137,15 @@ impl fmt::Debug for SecretKey {
 /// A public X25519 key of a server or a client: a 32-byte u-coordinate.
 ///
 /// It can have any 32 bytes, as on the wire; [`PublicKey::validate`] checks whether they are the
-/// canonical form of a valid key. `Display` and `FromStr` use 64 hexadecimal digits.
+/// canonical form of a valid key. `Display` writes `pssst1…`, with a checksum; `{:x}` writes 64
+/// hexadecimal digits, as other implementations have them. `FromStr` reads both.
 ///
 /// ```
 /// use pssst::PublicKey;
 ///
 /// let key: PublicKey = "DD2991B0A65A9962FFAAE24516308F514901B6B186B6AC6FFA48CDEA5D55C317".parse()?;
-/// assert_eq!(key.to_string(), "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317");
+/// assert_eq!(key.to_string(), "pssst1m55erv9xt2vk9la2ufz3vvy029ysrd43s6m2cml6frx75h24cvts62d5ww");
+/// assert_eq!(format!("{key:x}"), "dd2991b0a65a9962ffaae24516308f514901b6b186b6ac6ffa48cdea5d55c317");
 /// key.validate()?;
 /// # Ok::<(), pssst::Error>(())
 /// ```
@@ -188,15 +208,28 @@ impl AsRef<[u8]> for PublicKey {
 impl FromStr for PublicKey {
     type Err = Error;
 
-    /// Reads 64 hexadecimal digits of either case. White space around them is ignored.
-    fn from_str(hex: &str) -> Result<Self, Error> {
+    /// Reads what `Display` writes, all of it in small or in capital letters, or 64 hexadecimal
+    /// digits. White space around it is ignored.
+    fn from_str(text: &str) -> Result<Self, Error> {
         let mut key = Self([0; KEY_LEN]);
-        decode_hex(hex, &mut key.0)?;
+        if key_text::has_prefix(text, key_text::PUBLIC_KEY) {
+            key_text::decode(text, key_text::PUBLIC_KEY, &mut key.0)?;
+        } else {
+            decode_hex(text, &mut key.0)?;
+        }
         Ok(key)
     }
 }
 
+/// Writes `pssst1…`, Bech32m (BIP 350).
 impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        key_text::encode(key_text::PUBLIC_KEY, &self.0, f)
+    }
+}
+
+/// Writes 64 hexadecimal digits, as other implementations read them.
+impl fmt::LowerHex for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; 2 * KEY_LEN];
         f.write_str(base16ct::lower::encode_str(&self.0, &mut digits).map_err(|_| fmt::Error)?)

@@ -93,7 +93,7 @@
 //! | `pem` (default) | keys as PEM documents, as OpenSSL reads and writes them |
 //! | `alloc` | methods that return `Vec` and `String` |
 //! | `pq` | suite 0xf003 with its X-Wing keys: X25519 and ML-KEM-768 |
-//! | `serde` | public keys in documents, as 64 hexadecimal digits |
+//! | `serde` | public keys in documents, as text |
 //!
 //! Without any of them the crate is `no_std` and never allocates. Batches need no feature.
 
@@ -119,7 +119,7 @@ pub use server_key::{ServerKey, ServerSecretKey};
 pub use suite::{Suite, SuiteSet};
 pub use x25519_batch::{Backend as X25519Backend, Product, X25519};
 #[cfg(feature = "pq")]
-pub use xwing::{XWING_PUBLIC_KEY_LEN, XWingPublicKey, XWingSecretKey};
+pub use xwing::{XWING_PUBLIC_KEY_LEN, XWingKeyHash, XWingPublicKey, XWingSecretKey};
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -133,6 +133,7 @@ mod error;
 #[cfg(feature = "pq")]
 mod kem;
 mod key;
+mod key_text;
 mod keyring;
 mod packet;
 #[cfg(feature = "pem")]

@@ -11,7 +11,7 @@ use pkcs8::der::{Decode, Document, Encode, EncodePem, SecretDocument};
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 
-use crate::{Error, PublicKey, SecretKey, ServerKey, ServerSecretKey};
+use crate::{Error, PublicKey, SecretKey, ServerKey, ServerSecretKey, key_text};
 #[cfg(feature = "pq")]
 use crate::{XWingPublicKey, XWingSecretKey};
 
@@ -51,12 +51,20 @@ impl SecretKey {
         })
     }
 
-    /// Reads a secret key in any of its text forms: PEM, or 64 hexadecimal digits.
+    /// Reads a secret key in any of its text forms: PEM, `PSSST-SECRET-KEY-1…`, or 64 hexadecimal
+    /// digits.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for anything else.
+    /// [`Error::KeyChecksum`] when the checksum does not fit, [`Error::InvalidKey`] for anything
+    /// else.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        if is_pem(text) { Self::from_pem(text) } else { Self::from_hex(text) }
+        if is_pem(text) {
+            Self::from_pem(text)
+        } else if key_text::has_prefix(text, key_text::SECRET_KEY) {
+            Self::from_bech32(text)
+        } else {
+            Self::from_hex(text)
+        }
     }
 }
 
@@ -91,13 +99,17 @@ impl ServerSecretKey {
         }
     }
 
-    /// Reads a secret key: PEM of either kind, or 64 hexadecimal digits of an X25519 key.
+    /// Reads a secret key: PEM or text with a prefix, of either kind, or 64 hexadecimal digits of
+    /// an X25519 key.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for anything else.
+    /// [`Error::KeyChecksum`] when the checksum does not fit, [`Error::InvalidKey`] for anything
+    /// else.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         #[cfg(feature = "pq")]
-        if let Ok(key) = XWingSecretKey::from_pem(text) {
+        if key_text::has_prefix(text, key_text::XWING_SECRET_KEY) {
+            return XWingSecretKey::from_bech32(text).map(Self::XWing);
+        } else if let Ok(key) = XWingSecretKey::from_pem(text) {
             return Ok(Self::XWing(key));
         }
         SecretKey::from_text(text).map(Self::X25519)
@@ -119,10 +131,12 @@ impl PublicKey {
         read_public(pem, X25519)
     }
 
-    /// Reads a public key in any of its text forms: PEM, or 64 hexadecimal digits.
+    /// Reads a public key in any of its text forms: PEM, `pssst1…`, or 64 hexadecimal
+    /// digits.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for anything else.
+    /// [`Error::KeyChecksum`] when the checksum does not fit, [`Error::InvalidKey`] for anything
+    /// else.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         if is_pem(text) { Self::from_pem(text) } else { text.parse() }
     }
@@ -154,10 +168,12 @@ impl ServerKey {
         }
     }
 
-    /// Reads a public key of either kind in any of its text forms: PEM, or hexadecimal digits.
+    /// Reads a public key of either kind in any of its text forms: PEM, `pssst1…` for X25519,
+    /// or hexadecimal digits.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] for anything else.
+    /// [`Error::KeyChecksum`] when the checksum does not fit, [`Error::InvalidKey`] for anything
+    /// else.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         if !is_pem(text) {
             return text.parse();

@@ -10,7 +10,8 @@ use crate::{XWingPublicKey, XWingSecretKey};
 
 /// A server's public key, of the kind that its suites need.
 ///
-/// `Display` and `FromStr` use hexadecimal digits: 64 for X25519, 2,432 for X-Wing.
+/// `Display` writes `pssst1…` for X25519, and 2,432 hexadecimal digits for X-Wing; `FromStr` reads
+/// hexadecimal digits for both.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[cfg_attr(feature = "pq", expect(clippy::large_enum_variant, reason = "there may be no allocator"))]
@@ -50,8 +51,8 @@ impl ServerKey {
         key_hash(self.as_bytes())
     }
 
-    /// Returns what people tell the key from others by: the whole X25519 key, or `sha256:` and the
-    /// hash of an X-Wing key, which is too long to read.
+    /// Returns what people tell the key from others by: the whole X25519 key, or the hash of an
+    /// X-Wing key, which is too long to read.
     pub fn label(&self) -> impl fmt::Display {
         struct Label(ServerKey);
 
@@ -60,7 +61,7 @@ impl ServerKey {
                 match &self.0 {
                     ServerKey::X25519(key) => fmt::Display::fmt(key, f),
                     #[cfg(feature = "pq")]
-                    ServerKey::XWing(key) => write!(f, "sha256:{}", PublicKey::from_bytes(key_hash(key.as_bytes()))),
+                    ServerKey::XWing(key) => fmt::Display::fmt(&key.hash(), f),
                 }
             }
         }
@@ -169,13 +170,25 @@ impl From<XWingPublicKey> for ServerKey {
 impl FromStr for ServerKey {
     type Err = Error;
 
-    /// Reads hexadecimal digits of either case. White space around them is ignored.
+    /// Reads what `Display` writes, or hexadecimal digits of either case. White space around them
+    /// is ignored.
     fn from_str(hex: &str) -> Result<Self, Error> {
         #[cfg(feature = "pq")]
         if hex.trim().len() == 2 * crate::XWING_PUBLIC_KEY_LEN {
             return hex.parse().map(Self::XWing);
         }
         hex.parse().map(Self::X25519)
+    }
+}
+
+/// Writes hexadecimal digits: 64 for X25519, 2,432 for X-Wing.
+impl fmt::LowerHex for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X25519(key) => fmt::LowerHex::fmt(key, f),
+            #[cfg(feature = "pq")]
+            Self::XWing(key) => fmt::Display::fmt(key, f),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Public keys in documents of any format that `serde` reads: hexadecimal digits.
+//! Public keys in documents of any format that `serde` reads: as `Display` writes them.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -9,7 +9,7 @@ use serde_core::ser::{Serialize, Serializer};
 
 use crate::{PublicKey, ServerKey};
 
-/// Writes 64 lower-case hexadecimal digits.
+/// Writes `pssst1…`.
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -20,11 +20,11 @@ impl Serialize for PublicKey {
 /// validated.
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Hex(PhantomData))
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 
-/// Writes lower-case hexadecimal digits.
+/// Writes `pssst1…` for X25519, and lower-case hexadecimal digits for X-Wing.
 impl Serialize for ServerKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -35,17 +35,17 @@ impl Serialize for ServerKey {
 /// validated.
 impl<'de> Deserialize<'de> for ServerKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Hex(PhantomData))
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 
-struct Hex<K>(PhantomData<K>);
+struct Text<K>(PhantomData<K>);
 
-impl<K: FromStr<Err: fmt::Display>> Visitor<'_> for Hex<K> {
+impl<K: FromStr<Err: fmt::Display>> Visitor<'_> for Text<K> {
     type Value = K;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a public key in hexadecimal digits")
+        f.write_str("a public key as text")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<K, E> {
@@ -60,12 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_hexadecimal_digits_in_json() {
+    fn keys_are_text_in_json() {
         let key = PublicKey::from_bytes([0xab; 32]);
         let json = serde_json::to_string(&key).unwrap();
-        assert_eq!(json, std::format!("\"{}\"", "ab".repeat(32)));
-        assert_eq!(serde_json::from_str::<PublicKey>(&json).unwrap(), key);
+        assert_eq!(json, std::format!("\"{key}\""));
+        for json in [json, std::format!("\"{key:x}\"")] {
+            assert_eq!(serde_json::from_str::<PublicKey>(&json).unwrap(), key);
+        }
         let refused = serde_json::from_str::<PublicKey>("\"ab\"").unwrap_err().to_string();
-        assert!(refused.starts_with("neither 64 hexadecimal digits nor a PEM key"), "{refused}");
+        assert!(refused.starts_with("not a key of the expected kind"), "{refused}");
     }
 }

@@ -16,7 +16,7 @@ use crate::key::{KEY_LEN, decode_hex};
 use crate::packet::{CIPHERTEXT_LEN, EXCHANGE_VALUE_LEN};
 use crate::psk::secret_bytes;
 use crate::suite::second::decoy;
-use crate::{Error, PublicKey, Refusal, SecretKey};
+use crate::{Error, PublicKey, Refusal, SecretKey, key_text};
 
 /// Length of an X-Wing public key in bytes: that of ML-KEM-768, then that of X25519.
 pub const XWING_PUBLIC_KEY_LEN: usize = ENCAPSULATION_KEY_LEN + KEY_LEN;
@@ -49,6 +49,25 @@ pub struct XWingSecretKey(Zeroizing<[u8; KEY_LEN]>);
 secret_bytes!(XWingSecretKey, "XWingSecretKey(..)");
 
 impl XWingSecretKey {
+    /// Reads `pssst-pq-secret-key-1…`, in small or capital letters. White space around it is
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`Error::KeyChecksum`] when the checksum does not fit; [`Error::InvalidKey`] for anything
+    /// else.
+    pub fn from_bech32(text: &str) -> Result<Self, Error> {
+        let mut seed = Zeroizing::new([0; KEY_LEN]);
+        key_text::decode(text, key_text::XWING_SECRET_KEY, &mut *seed)?;
+        Ok(Self(seed))
+    }
+
+    /// Returns the seed as text with a prefix that scanners for secrets find, and a checksum:
+    /// `PSSST-PQ-SECRET-KEY-1…`, Bech32m (BIP 350).
+    #[cfg(feature = "alloc")]
+    pub fn expose_bech32(&self) -> Zeroizing<alloc::string::String> {
+        key_text::encode_secret(key_text::XWING_SECRET_KEY, self.expose_bytes())
+    }
+
     /// Returns the public key. It expands the seed, so keep the result.
     pub fn public_key(&self) -> XWingPublicKey {
         XWingKey::new(self).public
@@ -91,6 +110,11 @@ impl XWingPublicKey {
     /// Returns the key's bytes.
     pub const fn as_bytes(&self) -> &[u8; XWING_PUBLIC_KEY_LEN] {
         &self.0
+    }
+
+    /// Returns P, the hash that stands for the key where it is too long.
+    pub fn hash(&self) -> XWingKeyHash {
+        XWingKeyHash(key_hash(&self.0))
     }
 
     /// Returns the part of X25519, S.
@@ -153,6 +177,42 @@ impl fmt::Debug for XWingPublicKey {
         let mut digits = [0; 32];
         let front = base16ct::lower::encode_str(&self.0[..16], &mut digits).map_err(|_| fmt::Error)?;
         write!(f, "XWingPublicKey({front}..)")
+    }
+}
+
+/// P of an X-Wing key, its SHA-256: what people compare and links carry, since the key is too long.
+///
+/// `Display` and `FromStr` use `pssst-pq1…`, Bech32m (BIP 350).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct XWingKeyHash([u8; 32]);
+
+impl XWingKeyHash {
+    /// Takes a hash from its bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the hash's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl FromStr for XWingKeyHash {
+    type Err = Error;
+
+    /// Reads what `Display` writes, all of it in small or in capital letters. White space around it
+    /// is ignored.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut hash = Self([0; 32]);
+        key_text::decode(text, key_text::XWING_KEY_HASH, &mut hash.0)?;
+        Ok(hash)
+    }
+}
+
+impl fmt::Display for XWingKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        key_text::encode(key_text::XWING_KEY_HASH, &self.0, f)
     }
 }
 

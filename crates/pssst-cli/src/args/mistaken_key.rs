@@ -117,7 +117,7 @@ mod tests {
     fn each_mistake_is_named() {
         let secret = SecretKey::from_bytes([7; 32]);
         let (secret_pem, public_pem) = (secret.expose_pem(), secret.public_key().to_pem());
-        let key = secret.public_key().to_string();
+        let key = format!("{:x}", secret.public_key());
         let with_other = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
         for (text, wanted, expected) in [
             ("", Wanted::Secret, "is empty"),

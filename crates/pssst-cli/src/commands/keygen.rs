@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// all other suites, have the same kind.
     #[arg(long, value_enum, value_name = "SUITE", default_value = "f002")]
     suite: SuiteOption,
-    /// The form of the secret key.
+    /// The form of the secret key. With hex the public key is printed as hexadecimal digits, too.
     #[arg(long, value_enum, default_value = "pem")]
     format: Format,
 }
@@ -60,10 +60,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     };
 
+    let public = match args.format {
+        Format::Pem => secret.public_key().to_string(),
+        Format::Hex => format!("{:x}", secret.public_key()),
+    };
     if args.out == Path::new("-") {
-        notice(secret.public_key());
+        notice(public);
         return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
     }
     key_file::create_secret(&args.out, &text)?;
-    writeln!(io::stdout(), "{}", secret.public_key()).map_err(|error| Failure::output(&error))
+    writeln!(io::stdout(), "{public}").map_err(|error| Failure::output(&error))
 }

@@ -11,9 +11,12 @@ use pssst_service::Failure;
 pub(crate) struct Args {
     /// The secret key's file, PEM or 64 hexadecimal digits; `-` is standard input.
     file: PathBuf,
-    /// Print a PEM document instead of hexadecimal digits.
+    /// Print a PEM document.
     #[arg(long)]
     pem: bool,
+    /// Print hexadecimal digits, as other implementations read them.
+    #[arg(long, conflicts_with = "pem")]
+    hex: bool,
     #[command(flatten)]
     access: key_file::Access,
 }
@@ -21,6 +24,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key = key_file::read_server_secret(&args.file, &args.access)?.public_key();
     let mut stdout = io::stdout();
-    let written = if args.pem { write!(stdout, "{}", key.to_pem()) } else { writeln!(stdout, "{key}") };
+    let written = if args.pem {
+        write!(stdout, "{}", key.to_pem())
+    } else if args.hex {
+        writeln!(stdout, "{key:x}")
+    } else {
+        writeln!(stdout, "{key}")
+    };
     written.map_err(|error| Failure::output(&error))
 }

@@ -32,12 +32,13 @@ fn secret_keys_read_and_write_what_openssl_does() {
     assert_ne!(key, SecretKey::from_bytes([0; 32]));
     assert_eq!(key.expose_pem().as_str(), SECRET_PEM);
     assert_eq!(key.expose_hex().as_str(), SECRET_HEX);
-    assert_eq!(key.public_key().to_string(), PUBLIC_HEX);
+    assert_eq!(format!("{:x}", key.public_key()), PUBLIC_HEX);
     for text in
         [SECRET_PEM, SECRET_HEX, SECRET_PEM_WITH_PUBLIC, &SECRET_HEX.to_uppercase(), &format!(" {SECRET_HEX}\r\n")]
     {
         assert_eq!(SecretKey::from_text(text), Ok(key.clone()), "{text}");
     }
+    assert_eq!(SecretKey::from_text(&key.expose_bech32()), Ok(key.clone()));
     // What OpenSSL takes, too: other line ends and lengths, white space, text before and after.
     let body = "MC4CAQAwBQYDK2VuBCIEIFh8i6r8RHQFQ8qkfV8fXF/r/i7Ri/kyjXiODcWmL8pD";
     for text in [
@@ -56,8 +57,16 @@ fn secret_keys_read_and_write_what_openssl_does() {
 fn public_keys_read_and_write_what_openssl_does() {
     let key = PublicKey::from_pem(PUBLIC_PEM).unwrap();
     assert_eq!(key.to_pem(), PUBLIC_PEM);
-    assert_eq!(key.to_string(), PUBLIC_HEX);
-    for text in [PUBLIC_PEM, PUBLIC_HEX, &PUBLIC_HEX.to_uppercase(), &format!("\t{PUBLIC_HEX}\n")] {
+    assert_eq!(format!("{key:x}"), PUBLIC_HEX);
+    let text = key.to_string();
+    for text in [
+        PUBLIC_PEM,
+        PUBLIC_HEX,
+        &PUBLIC_HEX.to_uppercase(),
+        &format!("\t{PUBLIC_HEX}\n"),
+        &format!(" {text}\n"),
+        &text.to_uppercase(),
+    ] {
         assert_eq!(PublicKey::from_text(text), Ok(key), "{text}");
     }
 }
@@ -98,12 +107,14 @@ fn debug_shows_no_secret() {
     let (mut packet, pending) = client.seal_request_to_vec(&mut SysRng, b"secret message").unwrap();
     let request = server.open_request(&mut packet).unwrap();
 
+    let key = secret.public_key();
     assert_eq!(format!("{secret:?}"), "SecretKey(..)");
     assert_eq!(
         format!("{server:?}"),
         format!(
-            "Server {{ keyring: [PublicKey({PUBLIC_HEX})], suites: {:?}, is_authenticated_only: false, \
+            "Server {{ keyring: [PublicKey({})], suites: {:?}, is_authenticated_only: false, \
              fresh_replies: Allow, reply_padding: AsRequest, psk_masters: [Some(PskMaster(..)), None], x25519: {:?} }}",
+            key,
             pssst::SuiteSet::DATAGRAM,
             pssst::X25519::new()
         )
@@ -111,15 +122,15 @@ fn debug_shows_no_secret() {
     assert_eq!(
         format!("{client:?}"),
         format!(
-            "Client {{ suite: X25519Aes256GcmSiv, server_key: PublicKey({PUBLIC_HEX}), \
-             client_key: Some(PublicKey({PUBLIC_HEX})), has_psk: false, padding: None, \
+            "Client {{ suite: X25519Aes256GcmSiv, server_key: {key:?}, \
+             client_key: Some({key:?}), has_psk: false, padding: None, \
              wants_fresh_replies: false, .. }}"
         )
     );
     assert_eq!(
         format!("{request:?}"),
         format!(
-            "Request {{ message_len: 14, client_key: Some(PublicKey({PUBLIC_HEX})), has_psk: false, \
+            "Request {{ message_len: 14, client_key: Some({key:?}), has_psk: false, \
              suite: X25519Aes256GcmSiv, server_key_index: 0, .. }}"
         )
     );

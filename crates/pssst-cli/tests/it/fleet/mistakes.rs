@@ -504,7 +504,7 @@ fn prepare() -> Fleet {
     fleet.stdout(&[&["clients", "add", "one", "client.pub"], &store[..]].concat());
     fleet.stdout(&[&["clients", "add", "gone", "gone.pub"], &store[..]].concat());
     fleet.stdout(&[&["clients", "revoke", "gone"], &store[..]].concat());
-    let public = fleet.stdout(&["pubkey", "server.key"]);
+    let public = fleet.stdout(&["pubkey", "--hex", "server.key"]);
     fleet.write("server.pem", &fleet.stdout(&["pubkey", "--pem", "server.key"]));
     fleet.write("short.pub", &public[1..]);
     let secret = std::fs::read_to_string(fleet.path("client.key")).unwrap();

@@ -1,0 +1,108 @@
+//! Keys as text with a prefix and a checksum: Bech32m (BIP 350).
+
+use core::fmt;
+
+use bech32::primitives::decode::CheckedHrpstring;
+use bech32::{Bech32m, Hrp};
+
+use crate::Error;
+
+/// Public X25519 keys, of servers and clients.
+pub(crate) const PUBLIC_KEY: &str = "pssst";
+/// P, the hash of a public X-Wing key, which is itself too long for this form.
+#[cfg(feature = "pq")]
+pub(crate) const XWING_KEY_HASH: &str = "pssst-pq";
+/// Secret X25519 keys.
+pub(crate) const SECRET_KEY: &str = "pssst-secret-key-";
+/// Secret X-Wing keys.
+#[cfg(feature = "pq")]
+pub(crate) const XWING_SECRET_KEY: &str = "pssst-pq-secret-key-";
+
+/// Whether the text has this prefix: it is meant as such a key, whatever follows.
+pub(crate) fn has_prefix(text: &str, prefix: &str) -> bool {
+    text.trim_start()
+        .split_at_checked(prefix.len())
+        .is_some_and(|(front, rest)| front.eq_ignore_ascii_case(prefix) && rest.starts_with('1'))
+}
+
+/// Reads bytes of this prefix, in one case throughout. White space around them is ignored.
+///
+/// Not in constant time: letters are looked up in a table.
+///
+/// # Errors
+/// [`Error::KeyChecksum`] when the checksum does not fit, and [`Error::InvalidKey`] when it does
+/// and the prefix or the length is another.
+pub(crate) fn decode(text: &str, prefix: &str, bytes: &mut [u8]) -> Result<(), Error> {
+    let text = text.trim();
+    let parsed = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| Error::KeyChecksum)?;
+    // Both leave one text a key, of each case.
+    let is_canonical = parsed.byte_iter().len() == bytes.len() && parsed.validate_segwit_padding().is_ok();
+    if !has_prefix(text, prefix) || !is_canonical {
+        return Err(Error::InvalidKey);
+    }
+    bytes.iter_mut().zip(parsed.byte_iter()).for_each(|(byte, decoded)| *byte = decoded);
+    Ok(())
+}
+
+/// Writes bytes under this prefix, in small letters.
+pub(crate) fn encode(prefix: &str, bytes: &[u8], writer: &mut impl fmt::Write) -> fmt::Result {
+    let prefix = Hrp::parse(prefix).map_err(|_| fmt::Error)?;
+    bech32::encode_lower_to_fmt::<Bech32m, _>(writer, prefix, bytes).map_err(|_| fmt::Error)
+}
+
+/// Writes a secret under this prefix, in capital letters.
+#[cfg(feature = "alloc")]
+#[expect(clippy::expect_used, reason = "the prefixes are valid, and a string grows")]
+pub(crate) fn encode_secret(prefix: &str, bytes: &[u8]) -> zeroize::Zeroizing<alloc::string::String> {
+    let prefix = Hrp::parse(prefix).expect("a valid prefix");
+    let len = bech32::encoded_length::<Bech32m>(prefix, bytes).expect("short enough");
+    // Of its full length at once: a string that grows leaves pieces behind.
+    let mut text = zeroize::Zeroizing::new(alloc::string::String::with_capacity(len));
+    bech32::encode_upper_to_fmt::<Bech32m, _>(&mut *text, prefix, bytes).expect("a string takes any text");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+
+    use super::*;
+
+    fn text(prefix: &str, bytes: &[u8]) -> String {
+        let mut text = String::new();
+        encode(prefix, bytes, &mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn any_changed_character_is_noticed() {
+        let text = text(PUBLIC_KEY, &[0x5a; 32]);
+        assert_eq!(text.len(), 64);
+        let mut bytes = [0; 32];
+        decode(&text, PUBLIC_KEY, &mut bytes).unwrap();
+        assert_eq!(bytes, [0x5a; 32]);
+        decode(&text.to_ascii_uppercase(), PUBLIC_KEY, &mut bytes).unwrap();
+        for at in PUBLIC_KEY.len() + 1..text.len() {
+            for other in "qpzry9x8gf2tvdw0s3jn54khce6mua7lb1io -Q".chars() {
+                let mut changed = String::from(&text[..at]);
+                changed.push(other);
+                changed.push_str(&text[at + 1..]);
+                if changed != text {
+                    assert_eq!(decode(&changed, PUBLIC_KEY, &mut bytes), Err(Error::KeyChecksum), "{changed}");
+                }
+            }
+            let lost: String = [&text[..at], &text[at + 1..]].concat();
+            assert_eq!(decode(&lost, PUBLIC_KEY, &mut bytes), Err(Error::KeyChecksum), "{lost}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_lengths_are_told_apart() {
+        let mut bytes = [0; 32];
+        for text in [text("pssst-other", &[1; 32]), text(PUBLIC_KEY, &[1; 31]), text(PUBLIC_KEY, &[1; 33])] {
+            assert_eq!(decode(&text, PUBLIC_KEY, &mut bytes), Err(Error::InvalidKey), "{text}");
+        }
+        assert!(has_prefix("PSSST1q", PUBLIC_KEY) && !has_prefix("pssst", PUBLIC_KEY));
+        assert!(!has_prefix("pssst-secret-key-1q", PUBLIC_KEY) && has_prefix("pssst-secret-key-1q", SECRET_KEY));
+    }
+}
