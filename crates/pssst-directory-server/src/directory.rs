@@ -21,7 +21,7 @@ use crate::peer;
 use crate::public;
 use crate::state::{Rotation, Shared, open_enrollments};
 use crate::stats::DirectoryStats;
-use crate::tally::Tally;
+use crate::tally::{IssuedPsks, Tally};
 use crate::{Error, ScheduleFile};
 use pssst_directory::Pin;
 
@@ -277,6 +277,7 @@ impl DirectoryBuilder {
             failed_logins: Limits::new(RateLimit::new(1).with_burst(20), RateLimit::new(5).with_burst(200)),
             stray_enrollments: Tally::default(),
             refused_renewals: Tally::default(),
+            issued_psks: IssuedPsks::default(),
             wrong_credentials: Tally::default(),
             counters: Arc::default(),
         });

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use pssst::{PreSharedKey, PublicKey};
 use pssst_directory::{IssuedSecret, Refusal, RenewalRequest, Renewed};
-use pssst_identity::{Identity, IdentityStore, State as ClientState};
+use pssst_identity::{Identity, IdentityStore, NewAuditEntry, State as ClientState};
 use zeroize::Zeroizing;
 
 use crate::answers::{is_current, issue_psk, problem};
 use crate::peer::Peer;
-use crate::state::Shared;
+use crate::state::{DEVICE, Shared};
 use crate::stats::DirectoryEvent;
 use crate::{RenewalRefusal, Schedule};
 
@@ -68,6 +68,13 @@ async fn try_renew(shared: &Shared, request: Request) -> Result<Vec<u8>, Refused
     let psk = issue_psk(schedule.current_psk_master(now), &client);
     let shared_secrets = if request.wants_shared_secrets { shared_secrets(&schedule, &key, now) } else { Vec::new() };
 
+    // Before the answer, which may be lost. A key that the client has already is not issued.
+    if let Some(issued) = psk.as_ref().filter(|issued| request.psk.as_ref() != Some(&issued.psk))
+        && shared.issued_psks.is_new(key, issued.master)
+    {
+        let entry = NewAuditEntry::psk_issued(&client, &issued.master.to_string());
+        shared.record(&shared.store.with_actor(DEVICE), entry).await;
+    }
     let renewed = Renewed { key, psk, shared_secrets }.to_json();
     opened.into_reply_sealer().seal_to_vec(&mut pssst::SysRng, &renewed).map_err(|error| {
         tracing::error!(%error, "the reply to a renewal cannot be sealed");

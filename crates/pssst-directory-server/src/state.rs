@@ -15,7 +15,7 @@ use super::admin::{Authorities, Operators};
 use super::certificate::ServerCertificate;
 use super::limits::Limits;
 use super::stats::{Counters, DirectoryEvent};
-use super::tally::{Counted, Tally};
+use super::tally::{Counted, IssuedPsks, Tally};
 use crate::{Error, Schedule, ScheduleFile};
 
 /// Interval of the checks of all files.
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     /// Enrolments that named no known token.
     pub(crate) stray_enrollments: Tally,
     pub(crate) refused_renewals: Tally,
+    pub(crate) issued_psks: IssuedPsks,
     /// Requests to the admin listener with a wrong credential.
     pub(crate) wrong_credentials: Tally,
     pub(crate) counters: Arc<Counters>,

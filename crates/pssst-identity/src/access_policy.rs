@@ -24,12 +24,12 @@ pub enum UnknownClients {
 /// A server's policy: who of those in an [`IdentitySnapshot`] is served, and how often who was not.
 ///
 /// It is what `pssst::Server` asks about clients. A client that must use its pre-shared key, and
-/// does not, is refused and counted like an unknown one, under every suite and also where unknown
-/// clients are served: otherwise the pre-shared key would prove nothing.
+/// does not, is refused under every suite, in every state and also where unknown clients are
+/// served: otherwise the pre-shared key would prove nothing. It learns no more than an unknown one.
 ///
 /// Without [`SharedSecrets`], the server computes an X25519 more for each authenticated request,
-/// and unknown clients are counted at once. With them, a request of an unknown client does not
-/// decrypt: [`PacketSample`](crate::PacketSample) finds such clients later.
+/// and such clients and unknown ones are counted at once. With them, their requests do not decrypt:
+/// [`PacketSample`](crate::PacketSample) finds them later.
 ///
 /// It does not apply to anonymous clients: a server refuses them with
 /// `pssst::Server::authenticated_only`.
@@ -66,6 +66,7 @@ struct Counts {
     suspended: AtomicU64,
     revoked: AtomicU64,
     expired: AtomicU64,
+    psk_required: AtomicU64,
     refused: RefusedClients,
 }
 
@@ -81,6 +82,8 @@ pub struct AccessStats {
     pub revoked: u64,
     /// Requests refused because the client has expired.
     pub expired: u64,
+    /// Requests refused because the client must use its pre-shared key, and did not.
+    pub psk_required: u64,
 }
 
 impl AccessPolicy {
@@ -122,19 +125,20 @@ impl AccessPolicy {
 
     /// Returns the counts of refused requests, by cause.
     pub fn stats(&self) -> AccessStats {
-        let Counts { unknown, suspended, revoked, expired, refused: _ } = &*self.counts;
+        let Counts { unknown, suspended, revoked, expired, psk_required, refused: _ } = &*self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         AccessStats {
             unknown: read(unknown),
             suspended: read(suspended),
             revoked: read(revoked),
             expired: read(expired),
+            psk_required: read(psk_required),
         }
     }
 
-    /// Returns whether a claim is that of an unknown client.
-    pub(crate) fn is_unknown(&self, claim: &ClientClaim<'_>) -> bool {
-        !self.snapshot.authorization(claim.key()).is_some_and(|client| client.admits(claim))
+    /// Returns whether a claim is that of an enrolled client with all that it must prove.
+    pub(crate) fn is_proven(&self, claim: &ClientClaim<'_>) -> bool {
+        self.snapshot.authorization(claim.key()).is_some_and(|client| client.admits(claim))
     }
 
     /// The clock is read only for a client that expires or is refused.
@@ -144,16 +148,19 @@ impl AccessPolicy {
             count.fetch_add(1, Ordering::Relaxed);
             self.counts.refused.add(key, cause, now());
         };
-        let client = self.snapshot.authorization(key);
-        let Some(client) = client.filter(|client| client.admits(claim)) else {
-            // An enrolled key has a name: no one may use it without the pre-shared key.
-            if self.unknown_clients == UnknownClients::Allow && client.is_none() {
+        let Some(client) = self.snapshot.authorization(key) else {
+            if self.unknown_clients == UnknownClients::Allow {
                 self.counts.unknown.fetch_add(1, Ordering::Relaxed);
                 return KeyCheck::Validate;
             }
             refuse(&self.counts.unknown, RefusedCause::Unknown);
             return KeyCheck::RejectUnknown;
         };
+        // An enrolled key has a name: no one may use it without the pre-shared key.
+        if !client.admits(claim) {
+            refuse(&self.counts.psk_required, RefusedCause::PskRequired);
+            return KeyCheck::RejectWithoutPsk;
+        }
         match client.state {
             State::Enrolled if client.expires.is_none() || !client.is_expired(now()) => {
                 return match self.unknown_clients {
@@ -243,7 +250,10 @@ mod tests {
             assert_eq!(refusing.check_at(&claim(&key(number)), || time(1_000)), expected, "{number}");
         }
         assert_eq!(refusing.check(&claim(&key(6))), KeyCheck::RejectUnknown);
-        assert_eq!(refusing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 1, expired: 1 });
+        assert_eq!(
+            refusing.stats(),
+            AccessStats { unknown: 1, suspended: 1, revoked: 1, expired: 1, ..AccessStats::default() }
+        );
         let mut refused = refusing.refused().report(Timestamp::now(), |_| None).clients;
         refused.sort_by_key(|client| *client.key.as_bytes());
         let refused: Vec<_> = refused.iter().map(|client| client.cause.name()).collect();
@@ -257,13 +267,16 @@ mod tests {
 
         let passing = passing.replacing(&refusing);
         assert_eq!(passing.check(&claim(&key(5))), KeyCheck::RejectInactive);
-        assert_eq!(passing.stats(), AccessStats { unknown: 1, suspended: 1, revoked: 2, expired: 1 });
+        assert_eq!(
+            passing.stats(),
+            AccessStats { unknown: 1, suspended: 1, revoked: 2, expired: 1, ..AccessStats::default() }
+        );
         assert_eq!(refusing.stats(), passing.stats());
     }
 
-    /// Without it, such a client is counted as unknown in every suite, in every state.
+    /// In every suite and every state.
     #[test]
-    fn a_client_that_must_use_its_pre_shared_key_is_unknown_without() {
+    fn a_client_that_must_use_its_pre_shared_key_is_refused_without() {
         let status = |state| ClientStatus { name: "a".into(), state, expires: None, requires_psk: true };
         let snapshot = snapshot([(1, status(State::Enrolled)), (2, status(State::Suspended))]);
         let suites = [Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv, Suite::XWingAes256GcmSiv];
@@ -272,16 +285,16 @@ mod tests {
             assert_eq!(policy.allows_unknown_clients(), unknown_clients == UnknownClients::Allow);
             for (client, suite) in [1, 2].into_iter().flat_map(|client| suites.map(|suite| (client, suite))) {
                 let verdict = policy.check(&ClientClaim::new(&key(client), suite, 0, false));
-                assert_eq!(verdict, KeyCheck::RejectUnknown, "{client} {suite:?}");
+                assert_eq!(verdict, KeyCheck::RejectWithoutPsk, "{client} {suite:?}");
             }
-            assert_eq!(policy.stats(), AccessStats { unknown: 6, ..AccessStats::default() });
+            assert_eq!(policy.stats(), AccessStats { psk_required: 6, ..AccessStats::default() });
             let refused = policy.refused().report(Timestamp::now(), |_| None).clients;
-            assert!(refused.len() == 2 && refused.iter().all(|client| client.cause == RefusedCause::Unknown));
+            assert!(refused.len() == 2 && refused.iter().all(|client| client.cause == RefusedCause::PskRequired));
 
             let with_psk = |client| policy.check(&ClientClaim::new(&key(client), suites[1], 0, true));
             assert!(matches!(with_psk(1), KeyCheck::Accept | KeyCheck::Validate));
             assert_eq!(with_psk(2), KeyCheck::RejectInactive);
-            assert_eq!(policy.stats(), AccessStats { unknown: 6, suspended: 1, ..AccessStats::default() });
+            assert_eq!(policy.stats(), AccessStats { psk_required: 6, suspended: 1, ..AccessStats::default() });
         }
     }
 }

@@ -9,7 +9,7 @@ use pssst_support::named_enum;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{Error, Identity};
 
 named_enum! {
     /// The action.
@@ -35,6 +35,8 @@ named_enum! {
         PskRequired => "psk_required",
         /// A client need not use its pre-shared key any more.
         PskOptional => "psk_optional",
+        /// A client got a pre-shared key: another one by renewal, or one from an operator.
+        PskIssued => "psk_issued",
         /// A client was removed.
         Removed => "removed",
         /// A token was made.
@@ -61,6 +63,14 @@ pub struct NewAuditEntry {
     /// Details: the client's name, the token's id, the cause of a refusal. Up to 512 bytes are
     /// kept, never a secret.
     pub detail: String,
+}
+
+impl NewAuditEntry {
+    /// Returns the entry about a pre-shared key that a client gets, under the master of this name.
+    pub fn psk_issued(client: &Identity, master: &str) -> Self {
+        let detail = format!("{}, master {master}", client.name);
+        Self { action: Action::PskIssued, client_key: Some(client.key), detail }
+    }
 }
 
 /// An entry of the audit log.

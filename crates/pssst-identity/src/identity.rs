@@ -238,6 +238,9 @@ pub struct Update {
     /// Whether the client must use its pre-shared key from now on. Set it once the client has the
     /// key.
     pub requires_psk: Option<bool>,
+    /// The name of the master of a pre-shared key that the client gets along with the change, for
+    /// the audit log.
+    pub psk_master: Option<String>,
 }
 
 impl Update {
@@ -249,6 +252,11 @@ impl Update {
     /// Changes only whether the client must use its pre-shared key.
     pub fn requires_psk(requires_psk: bool) -> Self {
         Self { requires_psk: Some(requires_psk), ..Self::default() }
+    }
+
+    /// Makes the client use its pre-shared key, which it gets, under the master of this name.
+    pub fn psk_issued(master: impl Into<String>) -> Self {
+        Self { psk_master: Some(master.into()), ..Self::requires_psk(true) }
     }
 }
 

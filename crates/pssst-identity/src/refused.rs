@@ -29,6 +29,8 @@ named_enum! {
         Revoked => "revoked",
         /// The client's time is over.
         Expired => "expired",
+        /// The client must use its pre-shared key, and did not.
+        PskRequired => "psk_required",
     }
 }
 

@@ -1,4 +1,5 @@
-//! A sample of packets that did not decrypt: unknown clients are among them.
+//! A sample of packets that did not decrypt: unknown clients are among them, and clients that do
+//! not use their pre-shared key.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -18,12 +19,13 @@ const MAX_PACKET_LEN: usize = 2048;
 /// Milliseconds between two packets.
 const INTERVAL: u64 = 100;
 
-/// A bounded sample of packets that did not decrypt, for finding unknown clients.
+/// A bounded sample of packets that did not decrypt, for finding unknown clients and those that do
+/// not use the pre-shared key that they must use.
 ///
-/// With [`SharedSecrets`](crate::SharedSecrets), a server cannot decrypt the request of a client
-/// that is not enrolled: its secret is not in the table. So packet threads
-/// [offer](Self::offer) what ended as [`Refusal::DecryptFailed`], and another thread
-/// [examines](Self::examine) the sample now and then, with the true secret.
+/// With [`SharedSecrets`](crate::SharedSecrets), a server cannot decrypt the request of such a
+/// client: it gets no secret from the table. So packet threads [offer](Self::offer) what ended as
+/// [`Refusal::DecryptFailed`], and another thread [examines](Self::examine) the sample now and
+/// then, with the true secret.
 ///
 /// It takes at most 10 packets a second and holds 64 of up to 2,048 bytes, 128 KiB; the others are
 /// passed over, like those of a flood. A packet is wiped once it was examined.
@@ -111,8 +113,8 @@ impl PacketSample {
     }
 
     /// Opens the packets of the sample with the true secrets, and wipes them. Those that prove the
-    /// key of an unknown client are added to the policy's counters and refused clients. Returns
-    /// their number.
+    /// key of an unknown client, or of one that must use its pre-shared key and did not, are added
+    /// to the policy's counters and refused clients. Returns their number.
     ///
     /// It takes two X25519 for each packet: call it some times a second, and not on a thread that
     /// serves packets. The server is the one that refused them, or its replacement.
@@ -167,8 +169,8 @@ fn has_claim(packet: &[u8]) -> bool {
         .is_ok_and(|header| !header.is_reply() && header.has_client_auth() && header.suite_number() != 1)
 }
 
-/// Lets the policy count what is unknown. Everything else was counted before, or decrypts the next
-/// time.
+/// Lets the policy count what the table hides. Everything else was counted before, or decrypts the
+/// next time.
 struct Examiner<'p> {
     policy: &'p AccessPolicy,
     found: AtomicU64,
@@ -176,7 +178,7 @@ struct Examiner<'p> {
 
 impl ClientCheck for Examiner<'_> {
     fn check(&self, claim: &ClientClaim<'_>) -> KeyCheck {
-        if self.policy.is_unknown(claim) {
+        if !self.policy.is_proven(claim) {
             self.found.fetch_add(1, Ordering::Relaxed);
             self.policy.check(claim);
         }
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_proves_an_unknown_client_is_counted() {
+    fn only_what_proves_a_client_that_the_table_hides_is_counted() {
         let master = PskMaster::from_bytes([7; 32]);
         let server = Server::new(secret(0)).with_psk_masters([master.clone()]).unwrap();
         let policy = policy(&[(1, false), (2, true)]);
@@ -285,11 +287,11 @@ mod tests {
             assert!(sample.offer_at(packet, now));
         }
         assert_eq!(sample.examine(&server, &policy), 3);
-        assert_eq!(policy.stats().unknown, 3);
+        assert_eq!((policy.stats().unknown, policy.stats().psk_required), (2, 1));
         let mut refused = policy.refused().report(jiff::Timestamp::now(), |_| None).clients;
         refused.sort_by_key(|client| client.requests);
         let refused: Vec<_> = refused.iter().map(|client| (client.key, client.cause, client.requests)).collect();
         let key = |number| -> PublicKey { secret(number).public_key() };
-        assert_eq!(refused, [(key(2), RefusedCause::Unknown, 1), (key(3), RefusedCause::Unknown, 2)]);
+        assert_eq!(refused, [(key(2), RefusedCause::PskRequired, 1), (key(3), RefusedCause::Unknown, 2)]);
     }
 }

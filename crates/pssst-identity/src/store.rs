@@ -99,6 +99,8 @@ pub struct ListQuery {
     pub limit: usize,
     /// Only those in this state.
     pub state: Option<State>,
+    /// Only those that must use their pre-shared key, or only the others.
+    pub requires_psk: Option<bool>,
     /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`)
     /// contains this text, ignoring case.
     pub search: Option<String>,
@@ -106,7 +108,7 @@ pub struct ListQuery {
 
 impl Default for ListQuery {
     fn default() -> Self {
-        Self { after: None, limit: 100, state: None, search: None }
+        Self { after: None, limit: 100, state: None, requires_psk: None, search: None }
     }
 }
 

@@ -72,6 +72,11 @@ pub enum Refusal {
     /// ([`KeyCheck::RejectInactive`](crate::KeyCheck::RejectInactive)): suspended, revoked or
     /// expired.
     ClientRefused,
+    /// The client proved its key, and the client check demands that it uses its pre-shared key,
+    /// which it did not ([`KeyCheck::RejectWithoutPsk`](crate::KeyCheck::RejectWithoutPsk)). Give
+    /// the client its pre-shared key; if it has it and uses it, someone else has the client's
+    /// secret key.
+    PskRequired,
     /// A well-formed reply, but to another request. Keep waiting.
     ReplyMismatch,
 }
@@ -79,7 +84,7 @@ pub enum Refusal {
 impl Refusal {
     /// The number of causes.
     #[doc(hidden)]
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
 
     /// Every cause, in the order of [`index`](Self::index); data are zero. For tables of counters.
     #[doc(hidden)]
@@ -99,6 +104,7 @@ impl Refusal {
         Self::ClientKeyAlias,
         Self::UnknownClient,
         Self::ClientRefused,
+        Self::PskRequired,
         Self::ReplyMismatch,
     ];
 
@@ -121,7 +127,8 @@ impl Refusal {
             Self::ClientKeyAlias => 12,
             Self::UnknownClient => 13,
             Self::ClientRefused => 14,
-            Self::ReplyMismatch => 15,
+            Self::PskRequired => 15,
+            Self::ReplyMismatch => 16,
         }
     }
 
@@ -144,6 +151,7 @@ impl Refusal {
             Self::ClientKeyAlias => "client_key_alias",
             Self::UnknownClient => "unknown_client",
             Self::ClientRefused => "client_refused",
+            Self::PskRequired => "psk_required",
             Self::ReplyMismatch => "reply_mismatch",
         }
     }
@@ -167,6 +175,7 @@ impl fmt::Display for Refusal {
             Self::ClientKeyAlias => f.write_str("the client key is an alias of another key"),
             Self::UnknownClient => f.write_str("the client's key is not enrolled"),
             Self::ClientRefused => f.write_str("the client is suspended, revoked or expired"),
+            Self::PskRequired => f.write_str("the client did not use its pre-shared key"),
             Self::ReplyMismatch => f.write_str("reply to another request"),
         }
     }
@@ -268,6 +277,7 @@ mod tests {
             ("client_key_alias", "the client key is an alias of another key"),
             ("unknown_client", "the client's key is not enrolled"),
             ("client_refused", "the client is suspended, revoked or expired"),
+            ("psk_required", "the client did not use its pre-shared key"),
             ("reply_mismatch", "reply to another request"),
         ];
         for (index, (cause, (name, text))) in Refusal::ALL.into_iter().zip(expected).enumerate() {

@@ -70,6 +70,9 @@ struct List {
     /// Only clients in this state.
     #[arg(long, value_parser = options::state)]
     state: Option<State>,
+    /// Only clients that must use their pre-shared key, or only the others.
+    #[arg(long, value_name = "true|false")]
+    requires_psk: Option<bool>,
     /// Only clients whose name, labels (`name=value`) or key contain this text.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
@@ -156,7 +159,8 @@ async fn add(args: &Add) -> Result<(), Failure> {
 
 async fn list(args: &List) -> Result<(), Failure> {
     let store = args.location.open().await?;
-    let query = ListQuery { state: args.state, search: args.search.clone(), ..ListQuery::default() };
+    let List { state, requires_psk, .. } = *args;
+    let query = ListQuery { state, requires_psk, search: args.search.clone(), ..ListQuery::default() };
     let mut left = args.limit.unwrap_or(usize::MAX);
     for_each_page(&*store, query, |identities| {
         let page = &identities[..identities.len().min(left)];

@@ -82,6 +82,11 @@ pub(crate) struct Fixed {
     /// times as many are accepted after a pause, and ten times as many from all prefixes together.
     #[arg(long, value_name = "PER_SECOND", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate_limit: u32,
+    /// Renewals of pre-shared keys accepted per second from each address prefix, with bursts like
+    /// those of enrolments; a hundred times as many from all prefixes together, since a whole fleet
+    /// renews after a rotation.
+    #[arg(long, value_name = "PER_SECOND", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    renewal_rate_limit: u32,
     /// Activation delay of rotations that operators start.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     activation_delay: Duration,
@@ -251,11 +256,11 @@ async fn bind(args: &Fixed, store: SqlStore) -> Result<BoundDirectory, Failure> 
     let schedule = schedule(args)?;
     let certificate = certificate(args)?;
 
-    let each = RateLimit::new(args.rate_limit).with_burst(10 * args.rate_limit);
-    let all = RateLimit::new(10 * args.rate_limit).with_burst(100 * args.rate_limit);
+    let limit = |per_second| RateLimit::new(per_second).with_burst(10 * per_second);
     let mut builder = Directory::builder(store, Arc::new(schedule), certificate)
         .max_connections(max_connections(process::file_limit()))
-        .enrollment_limits(each, all)
+        .enrollment_limits(limit(args.rate_limit), limit(10 * args.rate_limit))
+        .renewal_limits(limit(args.renewal_rate_limit), limit(100 * args.renewal_rate_limit))
         .rotation(args.activation_delay, args.grace_period);
     if let Some(operators) = operators(args)? {
         builder = builder.operators(operators);

@@ -46,6 +46,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 struct Listing {
     search: Option<String>,
     state: Option<pssst_identity::State>,
+    requires_psk: Option<bool>,
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -60,8 +61,8 @@ async fn list_clients(
     Extension(operator): Extension<Operator>,
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Outcome<Json<ClientList>> {
-    let Query(Listing { search, state, after, limit }) = query?;
-    let query = ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, search };
+    let Query(Listing { search, state, requires_psk, after, limit }) = query?;
+    let query = ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, requires_psk, search };
     let page = operator.store.list(&query).await?;
     Ok(Json(ClientList { clients: page.identities.into_iter().map(Into::into).collect(), next: page.next }))
 }

@@ -14,12 +14,13 @@ pub(super) struct ClientView {
     pub(super) created: Timestamp,
     pub(super) changed: Timestamp,
     pub(super) expires: Option<Timestamp>,
+    pub(super) requires_psk: bool,
 }
 
 impl From<Identity> for ClientView {
     fn from(identity: Identity) -> Self {
-        let Identity { key, name, labels, state, created, changed, expires, .. } = identity;
-        Self { key: key.to_string(), name, labels, state, created, changed, expires }
+        let Identity { key, name, labels, state, created, changed, expires, requires_psk, .. } = identity;
+        Self { key: key.to_string(), name, labels, state, created, changed, expires, requires_psk }
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use pssst::{ClientCheck, ClientClaim, PublicKey, SecretKey, Suite, SysRng};
 use pssst_directory_server::{Directory, DirectoryEvent, Error, Operators};
 use pssst_identity::jiff::Timestamp;
-use pssst_identity::{AccessPolicy, Action, IdentityStore, NewIdentity, State, UnknownClients};
+use pssst_identity::{AccessPolicy, Action, IdentityStore, NewIdentity, State, UnknownClients, Update};
 use pssst_net::pssst;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use reqwest::{Method, RequestBuilder, Response};
@@ -479,6 +479,31 @@ async fn pages_change_what_they_say() {
     for path in ["/clients/x", "/nowhere", "/tokens/x/withdraw"] {
         assert_eq!(fixture.ask(Method::GET, path).send().await.unwrap().status(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn clients_are_listed_by_whether_they_must_use_their_pre_shared_key() {
+    let fixture = Fixture::new().await;
+    let (with, without) = (fixture.add("with-it").await, fixture.add("without-it").await);
+    fixture.store.update(&with, Update::requires_psk(true)).await.unwrap();
+    for (is_required, key, name, other) in
+        [(true, with, "with-it", "without-it"), (false, without, "without-it", "with-it")]
+    {
+        let listed = fixture.get(&format!("/v1/clients?requires_psk={is_required}")).await;
+        let clients = listed["clients"].as_array().unwrap();
+        assert_eq!((clients.len(), &clients[0]["key"]), (1, &json!(key.to_string())));
+        assert_eq!(fixture.get(&format!("/v1/clients/{key}")).await["requires_psk"], json!(is_required));
+
+        let filter = if is_required { "required" } else { "not_required" };
+        let page = fixture.page(&format!("/?psk={filter}")).await;
+        assert!(page.contains(&format!(">{name}<")) && !page.contains(&format!(">{other}<")), "{page}");
+        assert!(page.contains(&format!("<option value=\"{filter}\" selected>")), "{page}");
+        let shown = if is_required { "required" } else { "not required" };
+        let page = fixture.page(&format!("/clients/{key}")).await;
+        assert!(page.contains(&format!("<dt>Pre-shared key</dt><dd>{shown}</dd>")), "{page}");
+    }
+    assert_eq!(fixture.get("/v1/clients").await["clients"].as_array().unwrap().len(), 2);
+    assert_eq!(fixture.ask(Method::GET, "/?psk=often").send().await.unwrap().status(), 400);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pssst::{Client as Sealer, PreSharedKey, PskMaster, SecretKey, ServerKey, Suite, SuiteSet, SysRng, XWingSecretKey};
 use pssst_directory::{
-    DirectoryClient, EnrollmentRequest, Error, IssuedPsk, Problem, Refusal, RenewalRequest, Renewed, StoredPsk, jiff,
+    DirectoryClient, EnrollmentRequest, Error, IssuedPsk, MasterId, Problem, Refusal, RenewalRequest, Renewed,
+    StoredPsk, jiff,
 };
 use pssst_directory_server::{DirectoryEvent, RenewalRefusal, Rotated, Schedule};
 use pssst_identity::{AccessPolicy, Action, Follower, IdentityStore, NewIdentity, State, UnknownClients, Update};
@@ -142,6 +143,29 @@ async fn a_renewal_gives_what_the_client_needs_and_may_be_repeated() {
     let (body, _) = seal(&fixture, &by_hand, &renewal(Some(fixture.current_psk(&device))));
     assert_eq!(fixture.send("/v1/renew", body).await.status().as_u16(), 200);
     assert_eq!(fixture.directory.stats().count(DirectoryEvent::Renewed), 5);
+}
+
+/// Once, however often the client asks for it.
+#[tokio::test]
+async fn a_key_that_is_issued_by_renewal_is_in_the_audit_log() {
+    let fixture = with_master(SECOND).await;
+    let device = device();
+    let old = fixture.enroll(&device, "boiler-7").await.unwrap();
+    let directory = fixture.client();
+    let credentials = Credentials::new(device.clone()).with_psk(old.psk.clone());
+    let before = fixture.last_entry().await;
+    directory.renew(&credentials).await.unwrap();
+    assert_eq!(fixture.last_entry().await, before, "nothing is new");
+
+    fixture.schedule.rotate(Rotated::PskMasters, Duration::ZERO, HOUR).unwrap();
+    for _ in 0..2 {
+        assert_ne!(directory.renew(&credentials).await.unwrap().psk.unwrap(), old);
+    }
+    let entry = fixture.last_entry().await;
+    assert_eq!((entry.number, entry.actor.as_str()), (before.number + 1, "device"));
+    assert_eq!((entry.entry.action, entry.entry.client_key), (Action::PskIssued, Some(device.public_key())));
+    let master = MasterId::from(fixture.master_id());
+    assert_eq!(entry.entry.detail, format!("boiler-7, master {master}"));
 }
 
 /// A replay gets an answer that only the honest client opens, and that says the same.

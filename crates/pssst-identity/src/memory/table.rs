@@ -68,6 +68,7 @@ impl Table {
             .range::<str, _>((after, Bound::Unbounded))
             .filter_map(|(_, key)| self.get(key))
             .filter(|identity| query.state.is_none_or(|state| identity.state == state))
+            .filter(|identity| query.requires_psk.is_none_or(|requires_psk| identity.requires_psk == requires_psk))
             .filter(|identity| search.as_ref().is_none_or(|search| identity.search_text().contains(search)))
             .take(query.page_len() + 1)
             .cloned()

@@ -96,7 +96,8 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
         "SELECT ",
         identity_columns!(),
         " FROM pssst_identities WHERE name > $1 AND ($2 IS NULL OR state = $2) \
-         AND ($3 IS NULL OR search LIKE $3 ESCAPE '\\') ORDER BY name LIMIT $4"
+         AND ($3 IS NULL OR search LIKE $3 ESCAPE '\\') AND (CAST($4 AS BIGINT) IS NULL OR requires_psk = $4) \
+         ORDER BY name LIMIT $5"
     );
     // PostgreSQL takes no NUL. No name has one, so the same names come after what is before it.
     let after = query.after.as_deref().and_then(|after| after.split('\0').next()).unwrap_or_default();
@@ -108,6 +109,7 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
         .bind(after.to_owned())
         .bind(query.state.map(State::name))
         .bind(search.map(|search| containing(&search)))
+        .bind(query.requires_psk.map(i64::from))
         .bind(signed(query.page_len() + 1))
         .fetch_all(connection)
         .await
@@ -124,6 +126,7 @@ pub(super) async fn update(
     let old = get(&mut write.transaction, key).await?.ok_or(Error::NotFound(*key))?;
     let mut identity = old.clone();
     let changes_more = update.name.is_some() || update.labels.is_some() || update.expires.is_some();
+    let psk_master = update.psk_master.clone();
     identity.apply(update, write.now)?;
     let sql = "UPDATE pssst_identities SET revision = $2, name = $3, labels = $4, state = $5, changed = $6, expires = $7, \
                requires_psk = $8, search = $9 WHERE key = $1";
@@ -155,6 +158,9 @@ pub(super) async fn update(
     if identity.requires_psk != old.requires_psk {
         let action = if identity.requires_psk { Action::PskRequired } else { Action::PskOptional };
         entries.push(entry(action, &identity, identity.name.clone()));
+    }
+    if let Some(master) = psk_master {
+        entries.push(NewAuditEntry::psk_issued(&identity, &master));
     }
     if changes_more || entries.is_empty() {
         let is_renamed = identity.name != old.name;

@@ -93,12 +93,13 @@ async fn who_is_served_does_not_depend_on_the_table() {
         world.server.open_request_with(&mut world.packet(&secret(1), first, false), &world.policy).map(drop),
         Ok(())
     );
-    for unknown in [2, 9] {
-        let mut packet = world.packet(&secret(unknown), first, false);
-        assert_eq!(world.server.open_request_with(&mut packet, &world.policy).err(), Some(Refusal::UnknownClient));
+    for (client, cause) in [(2, Refusal::PskRequired), (9, Refusal::UnknownClient)] {
+        let mut packet = world.packet(&secret(client), first, false);
+        assert_eq!(world.server.open_request_with(&mut packet, &world.policy).err(), Some(cause));
     }
     let stats = world.policy.stats();
-    assert_eq!((stats.unknown, stats.suspended, stats.revoked, stats.expired), (2, 0, 0, 0));
+    assert_eq!((stats.unknown, stats.psk_required), (1, 1));
+    assert_eq!((stats.suspended, stats.revoked, stats.expired), (0, 0, 0));
 }
 
 /// A suspended client is counted once it has proven itself, and never before.
@@ -145,7 +146,7 @@ async fn clients_that_come_and_go_are_followed() {
 }
 
 #[tokio::test]
-async fn unknown_devices_are_found_later() {
+async fn devices_that_the_table_hides_are_found_later() {
     let world = World::new().await;
     let sample = PacketSample::new();
     for (identity, suite) in [(2, F002), (9, F003)] {
@@ -156,9 +157,9 @@ async fn unknown_devices_are_found_later() {
     }
     assert_eq!(world.policy.stats().unknown, 0);
     assert_eq!(sample.examine(&world.server, &world.policy), 2);
-    assert_eq!(world.policy.stats().unknown, 2);
+    assert_eq!((world.policy.stats().unknown, world.policy.stats().psk_required), (1, 1));
     let mut refused = world.policy.refused().report(Timestamp::now(), |_| None).clients;
     refused.sort_by_key(|client| client.key != secret(2).public_key());
     let refused: Vec<_> = refused.iter().map(|client| (client.key, client.cause.name())).collect();
-    assert_eq!(refused, [(secret(2).public_key(), "unknown"), (secret(9).public_key(), "unknown")]);
+    assert_eq!(refused, [(secret(2).public_key(), "psk_required"), (secret(9).public_key(), "unknown")]);
 }

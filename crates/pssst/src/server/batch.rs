@@ -48,7 +48,7 @@ impl Server {
     ///         message <- AEAD-open(H(4, K1, C, Z2, Q),    decrypt_failed, when none opens it,
     ///                              body, tag)             or when the look-up does not know C
     /// padding                                             bad_padding
-    /// client check of C                                   unknown_client, client_refused
+    /// client check of C                                   unknown_client, client_refused, psk_required
     /// C is canonical and of prime order                   client_key_alias, unless the check accepts C
     ///
     /// suite 1:

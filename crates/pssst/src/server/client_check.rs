@@ -117,4 +117,7 @@ pub enum KeyCheck {
     /// On the list, and not served now: suspended, revoked, expired. Refuse the request as
     /// [`Refusal::ClientRefused`](crate::Refusal::ClientRefused).
     RejectInactive,
+    /// On the list, must use its pre-shared key, and has not ([`ClientClaim::has_psk`]). Refuse the
+    /// request as [`Refusal::PskRequired`](crate::Refusal::PskRequired).
+    RejectWithoutPsk,
 }

@@ -32,6 +32,8 @@ struct Clients {
     mode: Mode,
     accepted: PublicKey,
     revoked: PublicKey,
+    /// Must use its pre-shared key, and does not.
+    lax: PublicKey,
     /// x25519(s, C), in the order of the server's keys.
     secrets: Vec<(PublicKey, Vec<[u8; 32]>)>,
     look_ups: Cell<usize>,
@@ -42,6 +44,7 @@ impl Clients {
         match key {
             key if *key == self.accepted => KeyCheck::Accept,
             key if *key == self.revoked => KeyCheck::RejectInactive,
+            key if *key == self.lax => KeyCheck::RejectWithoutPsk,
             _ => KeyCheck::RejectUnknown,
         }
     }
@@ -96,7 +99,7 @@ impl Scene {
         let keyring = keyring.with_xwing_key(&first).unwrap().with_xwing_key(&second).unwrap();
         let server_key = keyring.server_keys().nth(if suite.has_ciphertext() { 3 } else { 1 }).unwrap();
         let psk_masters: Vec<_> = (0..masters).map(|_| PskMaster::generate(&mut rng).unwrap()).collect();
-        let [accepted, revoked, unknown] = [(); 3].map(|()| SecretKey::generate(&mut rng).unwrap());
+        let [accepted, revoked, unknown, lax] = [(); 4].map(|()| SecretKey::generate(&mut rng).unwrap());
 
         let scalars: Vec<_> = (0..4).map(|place| *keyring.key_at(place).unwrap().scalar()).collect();
         let secrets = [&accepted, &revoked].map(|secret| {
@@ -109,12 +112,13 @@ impl Scene {
             mode,
             accepted: accepted.public_key(),
             revoked: revoked.public_key(),
+            lax: lax.public_key(),
             secrets: secrets.into(),
             look_ups: Cell::new(0),
         };
         let server = Server::new(keyring).with_psk_masters(psk_masters.clone()).unwrap();
         let in_use = if has_psk { &*psk_masters } else { &[] };
-        let cases = cases(&mut rng, &server_key, in_use, [&accepted, &revoked, &unknown], mode);
+        let cases = cases(&mut rng, &server_key, in_use, [&accepted, &revoked, &unknown, &lax], mode);
         Self { suite, mode, has_psk, masters, server, clients, cases }
     }
 
@@ -151,7 +155,7 @@ fn cases(
     rng: &mut ChaCha20Rng,
     server_key: &ServerKey,
     masters: &[PskMaster],
-    [accepted, revoked, unknown]: [&SecretKey; 3],
+    [accepted, revoked, unknown, lax]: [&SecretKey; 4],
     mode: Mode,
 ) -> Vec<Case> {
     let anonymous = || Client::new(server_key.clone()).unwrap();
@@ -221,6 +225,9 @@ fn cases(
             ("unknown, wrong psk", seal(&wrong(unknown)), true, failed),
         ]);
     }
+    // With a table, the look-up does not know a client that does not use its pre-shared key.
+    let without_psk = if mode == Mode::Precomputed { failed } else { Refusal::PskRequired };
+    cases.push(("lax", seal(&honest(lax)), true, without_psk));
     if let Some(older) = masters.get(1) {
         let client = with_psk(anonymous().with_identity(revoked).unwrap(), &revoked.public_key(), Some(older));
         cases.push(("revoked, older psk", seal(&client), true, Refusal::ClientRefused));

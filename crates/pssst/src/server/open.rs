@@ -43,8 +43,8 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Server::open_request`], [`Refusal::UnknownClient`] and
-    /// [`Refusal::ClientRefused`].
+    /// The errors of [`Server::open_request`], [`Refusal::UnknownClient`],
+    /// [`Refusal::ClientRefused`] and [`Refusal::PskRequired`].
     pub fn open_request_with<'p>(
         &self,
         packet: &'p mut [u8],

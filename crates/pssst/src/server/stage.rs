@@ -313,6 +313,7 @@ fn decide(verdict: KeyCheck, client_key: PublicKey, request: Request<'_>) -> Res
         KeyCheck::Validate => Ok(Stage::Proven(Proven { client_key, request })),
         KeyCheck::RejectUnknown => Err(Refusal::UnknownClient),
         KeyCheck::RejectInactive => Err(Refusal::ClientRefused),
+        KeyCheck::RejectWithoutPsk => Err(Refusal::PskRequired),
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<(
 pub(super) fn refused_as_line(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {
     let RefusedClient { key, name, cause, requests, last, .. } = client;
     let (name, last) = (name.as_deref().unwrap_or("-"), last.strftime("%Y-%m-%dT%H:%M:%SZ"));
-    writeln!(out, "{name:<24} {cause:<9} {requests:>8} {last} {key}")
+    writeln!(out, "{name:<24} {cause:<12} {requests:>8} {last} {key}")
 }
 
 pub(super) fn refused_as_json(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {

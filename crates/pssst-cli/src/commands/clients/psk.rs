@@ -52,18 +52,22 @@ pub(super) async fn run(args: &Psk) -> Result<(), Failure> {
             let psk = issue(keys, &args.access, &client.key)?;
             let out = args.out.clone().map_or_else(|| default_out(&client.name), Ok)?;
             key_file::create_secret(&out, &psk.to_text()).map_err(|failure| failure.of_option("out"))?;
-            Some(out)
+            Some((out, psk.master))
         }
         _ => None,
     };
-    let updated = store.update(&client.key, Update::requires_psk(issued.is_some())).await;
-    if let (Err(_), Some(out)) = (&updated, &issued) {
+    let update = match &issued {
+        Some((_, master)) => Update::psk_issued(master.as_ref().map(ToString::to_string).unwrap_or_default()),
+        None => Update::requires_psk(false),
+    };
+    let updated = store.update(&client.key, update).await;
+    if let (Err(_), Some((out, _))) = (&updated, &issued) {
         drop(std::fs::remove_file(out));
     }
     updated.map_err(|error| failure(&error))?;
     store.close().await;
     match issued {
-        Some(out) => notice(format_args!("{} must use the pre-shared key in {}", client.name, out.display())),
+        Some((out, _)) => notice(format_args!("{} must use the pre-shared key in {}", client.name, out.display())),
         None => notice(format_args!("{} need not use a pre-shared key", client.name)),
     }
     Ok(())

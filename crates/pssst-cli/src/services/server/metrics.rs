@@ -123,6 +123,7 @@ pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients, refuse
             ("suspended", refusals.suspended),
             ("revoked", refusals.revoked),
             ("expired", refusals.expired),
+            ("psk_required", refusals.psk_required),
         ],
     )?;
     page.counter(

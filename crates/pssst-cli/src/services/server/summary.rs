@@ -18,12 +18,13 @@ impl fmt::Display for Summary {
         let Self { stats, clients } = self;
         let outcomes = nonzero_counts(stats.outcomes().map(|(outcome, count)| (outcome.name(), count)));
         write!(f, "received {}{outcomes}", stats.received)?;
-        if let Some(AccessStats { unknown, suspended, revoked, expired, .. }) = *clients {
+        if let Some(AccessStats { unknown, suspended, revoked, expired, psk_required, .. }) = *clients {
             let causes = [
                 ("clients_unknown", unknown),
                 ("clients_suspended", suspended),
                 ("clients_revoked", revoked),
                 ("clients_expired", expired),
+                ("clients_psk_required", psk_required),
             ];
             f.write_str(&nonzero_counts(causes))?;
         }

@@ -167,6 +167,12 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     // Nothing is overwritten, and nothing changes then.
     let again = clients(&["psk", "boiler-7", "--keys", "keys.json"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("boiler-7.psk exists already"));
+    let issued = || fleet.stdout(&[&["audit", "list"], &STORE[..]].concat()).matches("psk_issued").count();
+    assert_eq!(issued(), 1);
+    assert!(clients(&["psk", "boiler-7", "--keys", "keys.json", "--out", "again.psk"]).status.success());
+    assert_eq!(issued(), 2);
+    let named = |duty| String::from_utf8(clients(&["list", "--requires-psk", duty]).stdout).unwrap();
+    assert!(named("true").starts_with("boiler-7 ") && named("false").is_empty());
     let off = clients(&["psk", "boiler-7", "--off"]);
     assert!(off.status.success() && shows("psk      not required\n"));
     wait_for("the client is served without", || pool.is_served(&[]));

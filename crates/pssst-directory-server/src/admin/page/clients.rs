@@ -25,8 +25,20 @@ pub(super) struct Listing {
     /// Empty for any.
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    psk: PskFilter,
     after: Option<String>,
     done: Option<Done>,
+}
+
+/// Which clients are listed, by whether they must use their pre-shared key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PskFilter {
+    #[default]
+    Any,
+    Required,
+    NotRequired,
 }
 
 #[derive(Template)]
@@ -36,7 +48,9 @@ struct ClientsPage {
     done: Option<&'static str>,
     search: String,
     state: Option<State>,
-    state_name: &'static str,
+    /// The filters, for the links to other pages.
+    filters: String,
+    psk: PskFilter,
     is_filtered: bool,
     clients: Vec<ClientView>,
     now: Timestamp,
@@ -48,19 +62,21 @@ pub(super) async fn list(
     Extension(operator): Extension<Operator>,
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Page {
-    let Query(Listing { search, state, after, done }) = query?;
+    let Query(Listing { search, state, psk, after, done }) = query?;
     let state = if state.is_empty() { None } else { Some(state.parse::<State>()?) };
     let search = search.trim().to_owned();
     let is_later = after.is_some();
     let wanted = Some(search.clone()).filter(|search| !search.is_empty());
-    let is_filtered = wanted.is_some() || state.is_some() || is_later;
-    let page = operator.store.list(&ListQuery { after, limit: PAGE_LEN, state, search: wanted }).await?;
+    let is_filtered = wanted.is_some() || state.is_some() || psk.requires_psk().is_some() || is_later;
+    let query = ListQuery { after, limit: PAGE_LEN, state, requires_psk: psk.requires_psk(), search: wanted };
+    let page = operator.store.list(&query).await?;
     render(&ClientsPage {
         layout: Layout::new(&operator, HOME),
         done: done.map(Done::text),
         search,
         state,
-        state_name: state.map_or("", State::name),
+        filters: format!("&state={}&psk={}", state.map_or("", State::name), psk.name()),
+        psk,
         is_filtered,
         clients: page.identities.into_iter().map(Into::into).collect(),
         now: Timestamp::now(),
@@ -134,7 +150,38 @@ pub(super) async fn change(
     })
 }
 
+impl PskFilter {
+    const ALL: [Self; 3] = [Self::Any, Self::Required, Self::NotRequired];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Required => "required",
+            Self::NotRequired => "not_required",
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NotRequired => "not required",
+            Self::Any | Self::Required => self.name(),
+        }
+    }
+
+    const fn requires_psk(self) -> Option<bool> {
+        match self {
+            Self::Any => None,
+            Self::Required => Some(true),
+            Self::NotRequired => Some(false),
+        }
+    }
+}
+
 impl ClientView {
+    const fn psk(&self) -> &'static str {
+        if self.requires_psk { PskFilter::Required.text() } else { PskFilter::NotRequired.text() }
+    }
+
     fn has_expired(&self, now: &Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= *now)
     }

@@ -46,6 +46,14 @@ pub(crate) async fn pages_come_in_the_order_of_bytes(store: Store) {
     let revoked = ListQuery { state: Some(State::Revoked), ..ListQuery::default() };
     let page = store.list(&revoked).await.expect("a page");
     assert_eq!(page.identities.iter().map(|identity| identity.name.as_str()).collect::<Vec<_>>(), ["é"]);
+    store.update(&key(4), Update::psk_issued("0011223344556677")).await.expect("Z is there");
+    for (requires_psk, expected) in
+        [(true, vec!["Z"]), (false, sorted.into_iter().filter(|name| *name != "Z").collect())]
+    {
+        let query = ListQuery { requires_psk: Some(requires_psk), ..ListQuery::default() };
+        let page = store.list(&query).await.expect("a page");
+        assert_eq!(page.identities.iter().map(|identity| identity.name.as_str()).collect::<Vec<_>>(), expected);
+    }
 }
 
 pub(crate) async fn searches_take_every_character_as_it_is(store: Store) {

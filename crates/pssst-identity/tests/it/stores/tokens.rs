@@ -67,6 +67,15 @@ pub(crate) async fn an_enrollment_may_require_the_pre_shared_key(database: &Data
     let actions: Vec<_> = log.iter().rev().map(|line| line.entry.action).collect();
     let expected = [Action::PskOptional, Action::PskRequired, Action::Changed, Action::PskOptional, Action::Changed];
     assert_eq!(actions, expected);
+
+    // So is each pre-shared key that an operator issues.
+    for _ in 0..2 {
+        store.update(&key(1), Update::psk_issued("0011223344556677")).await.expect("update");
+    }
+    let log = store.audit_log(None, 3).await.expect("the log");
+    let actions: Vec<_> = log.iter().rev().map(|line| line.entry.action).collect();
+    assert_eq!(actions, [Action::PskRequired, Action::PskIssued, Action::PskIssued]);
+    assert_eq!(log[0].entry.detail, "uno, master 0011223344556677");
     database.meddle("UPDATE pssst_identities SET requires_psk = 2").await.expect_err("0 or 1");
 }
 
