@@ -5,6 +5,7 @@ use pssst_service::Failure;
 pub(crate) mod fallback;
 pub(crate) mod format;
 pub(crate) mod key_file;
+pub(crate) mod key_kind;
 pub(crate) mod mistaken_key;
 pub(crate) mod no_reply;
 pub(crate) mod options;

@@ -43,6 +43,6 @@ pub use jiff;
 pub use key_set::{CurrentKey, KeySet, KeyState, PublishedKey, PublishedMaster};
 pub use master_id::MasterId;
 pub use pin::Pin;
-pub use psk::{IssuedPsk, StoredPsk};
+pub use psk::IssuedPsk;
 pub use refusal::Refusal;
 pub use renewal::{IssuedSecret, RenewalRequest, Renewed};

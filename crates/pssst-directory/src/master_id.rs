@@ -11,6 +11,13 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MasterId([u8; 8]);
 
+impl MasterId {
+    /// Returns the name's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
 impl From<[u8; 8]> for MasterId {
     fn from(id: [u8; 8]) -> Self {
         Self(id)

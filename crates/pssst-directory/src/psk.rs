@@ -3,6 +3,7 @@
 use std::fmt;
 
 use pssst::PreSharedKey;
+use pssst_support::secret_pem;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -13,6 +14,17 @@ use crate::{Error, MasterId};
 /// renewal give it. Keep it like a secret key.
 ///
 /// It is wiped when dropped, and redacted by `Debug`.
+///
+/// ```
+/// use pssst_directory::IssuedPsk;
+/// use pssst_net::pssst::PreSharedKey;
+///
+/// let issued = IssuedPsk { psk: PreSharedKey::from_bytes([0x5c; 32]), master: "0011223344556677".parse()? };
+/// let text = issued.expose_pem();
+/// assert!(text.starts_with("-----BEGIN PSSST PSK-----\n"));
+/// assert_eq!(IssuedPsk::from_pem(&text)?, issued);
+/// # Ok::<(), pssst_directory::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct IssuedPsk {
@@ -23,61 +35,35 @@ pub struct IssuedPsk {
     pub master: MasterId,
 }
 
-/// A pre-shared key as a device stores it: in a file, with the name of its master where that is
-/// known.
-///
-/// ```
-/// use pssst_directory::StoredPsk;
-///
-/// let text = format!("{} 0011223344556677\n", "5c".repeat(32));
-/// let stored = StoredPsk::parse(&text)?;
-/// assert_eq!(stored.master, Some("0011223344556677".parse()?));
-/// assert_eq!(*stored.to_text(), text);
-/// # Ok::<(), pssst_directory::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "callers make it")]
-pub struct StoredPsk {
-    /// The pre-shared key Q.
-    pub psk: PreSharedKey,
-    /// The name of its master, if it is known. A client that does not know it renews its key once.
-    pub master: Option<MasterId>,
-}
+impl IssuedPsk {
+    /// The label of a document that holds a pre-shared key.
+    pub const PEM_LABEL: &str = "PSSST PSK";
 
-impl StoredPsk {
-    /// Reads 64 hexadecimal digits, and perhaps the name of the master after white space.
+    /// Returns it as a PEM document for storage, `BEGIN PSSST PSK`: the 32 bytes of the
+    /// key, then the 8 of its master's name.
+    pub fn expose_pem(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; PSK_LEN + MASTER_LEN]);
+        let (psk, master) = bytes.split_at_mut(PSK_LEN);
+        psk.copy_from_slice(self.psk.expose_bytes());
+        master.copy_from_slice(self.master.as_bytes());
+        secret_pem::encode(Self::PEM_LABEL, &*bytes)
+    }
+
+    /// Reads what [`expose_pem`](Self::expose_pem) writes.
     ///
     /// # Errors
     /// [`Error::Syntax`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        const EXPECTED: Error = Error::Syntax("a pre-shared key of 64 hexadecimal digits, perhaps with its master");
-        let mut words = text.split_ascii_whitespace();
-        let psk = words.next().and_then(from_hex).ok_or(EXPECTED)?;
-        let master = words.next().map(str::parse).transpose()?;
-        if words.next().is_some() {
-            return Err(EXPECTED);
-        }
-        Ok(Self { psk: PreSharedKey::from_bytes(*psk), master })
-    }
-
-    /// Returns the line that [`parse`](Self::parse) reads.
-    pub fn to_text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(128));
-        text.push_str(&self.psk.expose_hex());
-        if let Some(master) = self.master {
-            text.push(' ');
-            text.push_str(&master.to_string());
-        }
-        text.push('\n');
-        text
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        const EXPECTED: Error = Error::Syntax("a PEM document of a pre-shared key");
+        let bytes = secret_pem::decode(Self::PEM_LABEL, pem).ok_or(EXPECTED)?;
+        let (psk, master) = bytes.split_first_chunk::<PSK_LEN>().ok_or(EXPECTED)?;
+        let master: [u8; MASTER_LEN] = master.try_into().map_err(|_| EXPECTED)?;
+        Ok(Self { psk: PreSharedKey::from_bytes(*psk), master: master.into() })
     }
 }
 
-impl From<IssuedPsk> for StoredPsk {
-    fn from(IssuedPsk { psk, master }: IssuedPsk) -> Self {
-        Self { psk, master: Some(master) }
-    }
-}
+const PSK_LEN: usize = 32;
+const MASTER_LEN: usize = 8;
 
 impl fmt::Debug for IssuedPsk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,26 +105,20 @@ mod tests {
         let text = serde_json::to_string(&issued()).unwrap();
         assert_eq!(text, format!(r#"{{"key":"{}","master":"1717171717171717"}}"#, "5c".repeat(32)));
         assert_eq!(serde_json::from_str::<IssuedPsk>(&text).unwrap(), issued());
-        assert!(!format!("{:?} {:?}", issued(), StoredPsk::from(issued())).contains("5c5c"));
+        assert!(!format!("{:?}", issued()).contains("5c5c"));
         for wrong in [text.replace("5c", "5"), text.replace("17", "g"), text.replace("key", "other")] {
             assert!(serde_json::from_str::<IssuedPsk>(&wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn stored_keys_have_their_master_or_not() {
-        let digits = "5C".repeat(32);
-        let parse = |text: &str| StoredPsk::parse(text).map(|stored| stored.master).ok();
-        let master = Some(MasterId::from([0x17; 8]));
-        assert_eq!(parse(&format!(" {digits}\r\n")), Some(None));
-        assert_eq!(parse(&format!("{digits}\t1717171717171717\n")), Some(master));
-        assert_eq!(parse(&format!("{digits}\n1717171717171717")), Some(master));
-        for wrong in ["", &digits[1..], &format!("{digits} 17"), &format!("{digits} 1717171717171717 x")] {
-            assert_eq!(parse(wrong), None, "{wrong}");
+    fn stored_keys_say_what_they_are() {
+        assert_eq!(IssuedPsk::from_pem(&issued().expose_pem()).unwrap(), issued());
+        let with = |label, len| secret_pem::encode(label, &[0x5c; 41][..len]);
+        assert!(IssuedPsk::from_pem(&with(IssuedPsk::PEM_LABEL, 40)).is_ok());
+        for (label, len) in [(IssuedPsk::PEM_LABEL, 32), (IssuedPsk::PEM_LABEL, 41), ("PSSST PSK MASTER", 40)] {
+            assert!(IssuedPsk::from_pem(&with(label, len)).is_err(), "{label} {len}");
         }
-        let without = StoredPsk { master: None, ..issued().into() };
-        for stored in [issued().into(), without] {
-            assert_eq!(StoredPsk::parse(&stored.to_text()).unwrap(), stored);
-        }
+        assert!(IssuedPsk::from_pem(&"5c".repeat(32)).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Helpers that the crates of PSSST share: files that are followed, replaced or kept secret,
-//! backoff, locks and enums with names; and with the feature `tls`, the one configuration of their
-//! clients of TLS.
+//! secrets as PEM, backoff, locks and enums with names; and with the feature `tls`, the one
+//! configuration of their clients of TLS.
 //!
 //! It needs the standard library, and `zeroize` to wipe what was read.
 //!
@@ -35,6 +35,7 @@ mod file_watcher;
 pub mod host_port;
 mod named_enum;
 pub mod secret_file;
+pub mod secret_pem;
 pub mod strict_modes;
 pub mod sync;
 #[cfg(feature = "tls")]

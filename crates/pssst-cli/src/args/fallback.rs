@@ -45,10 +45,7 @@ impl FallbackOption {
                 "the keys are those of the directory, and change",
                 "give --fallback directory, which follows them",
             )),
-            (false, None) => match options::server_key(text).map_err(|failure| failure.of_option("fallback"))? {
-                ServerKey::X25519(key) => Ok(Some(key)),
-                _ => Err(wrong("this is a key for suite f003", "give the server's X25519 key")),
-            },
+            (false, None) => options::public_key(text).map(Some).map_err(|failure| failure.of_option("fallback")),
         }
     }
 

@@ -6,10 +6,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use pssst::{PskMaster, PublicKey, SecretKey, ServerKey, ServerSecretKey};
-use pssst_directory::StoredPsk;
+use pssst_directory::IssuedPsk;
+use pssst_directory_server::psk_master_from_pem;
+use pssst_identity::Token;
 use pssst_support::{FileErrorCause, atomic_file, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
 
+use super::key_kind::{Kind, is_secret};
 use super::mistaken_key::{self, Wanted};
 use pssst_service::Failure;
 
@@ -25,25 +28,24 @@ pub(crate) struct Access {
     pub(crate) allow_exposed_keys: bool,
 }
 
-/// Reads a secret key, PEM or hexadecimal. `-` is standard input.
+/// Reads a client's secret key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Failure> {
-    read_secret_as(path, access, SecretKey::from_text)
+    read_secret_as(path, access, Wanted::ClientSecret, |text| SecretKey::from_text(text).ok())
 }
 
 /// Reads a server's secret key of either kind: PEM, or hexadecimal. `-` is standard input.
 pub(crate) fn read_server_secret(path: &Path, access: &Access) -> Result<ServerSecretKey, Failure> {
-    read_secret_as(path, access, ServerSecretKey::from_text)
+    read_secret_as(path, access, Wanted::ServerSecret, |text| ServerSecretKey::from_text(text).ok())
 }
 
-/// Reads a pre-shared key: 64 hexadecimal digits, and perhaps the name of its master. `-` is
-/// standard input.
-pub(crate) fn read_psk(path: &Path, access: &Access) -> Result<StoredPsk, Failure> {
-    read_secret_as(path, access, |text| StoredPsk::parse(text).map_err(|_| pssst::Error::InvalidKey))
+/// Reads a pre-shared key, PEM. `-` is standard input.
+pub(crate) fn read_psk(path: &Path, access: &Access) -> Result<IssuedPsk, Failure> {
+    read_secret_as(path, access, Wanted::Psk, |text| IssuedPsk::from_pem(text).ok())
 }
 
 /// Replaces the file of a pre-shared key as a whole.
-pub(crate) fn replace_psk(path: &Path, psk: &StoredPsk) -> Result<(), Failure> {
-    atomic_file::replace(path, 0o600, psk.to_text().as_bytes()).map_err(|error| {
+pub(crate) fn replace_psk(path: &Path, psk: &IssuedPsk) -> Result<(), Failure> {
+    atomic_file::replace(path, 0o600, psk.expose_pem().as_bytes()).map_err(|error| {
         Failure::new(
             format!("cannot replace {}: {error}", path.display()),
             "check the path and its permissions, and try again: the old pre-shared key can renew as long as its master \
@@ -52,35 +54,45 @@ pub(crate) fn replace_psk(path: &Path, psk: &StoredPsk) -> Result<(), Failure> {
     })
 }
 
-/// Reads a master of pre-shared keys, 64 hexadecimal digits. `-` is standard input.
+/// Reads a master of pre-shared keys, PEM. `-` is standard input.
 pub(crate) fn read_psk_master(path: &Path, access: &Access) -> Result<PskMaster, Failure> {
-    read_secret_as(path, access, PskMaster::from_hex)
+    read_secret_as(path, access, Wanted::PskMaster, |text| psk_master_from_pem(text).ok())
+}
+
+/// Reads a token for an enrolment. `-` is standard input.
+pub(crate) fn read_token(path: &Path, access: &Access) -> Result<Token, Failure> {
+    read_secret_as(path, access, Wanted::Token, |text| text.parse().ok())
 }
 
 fn read_secret_as<K>(
     path: &Path,
     access: &Access,
-    parse: impl FnOnce(&str) -> Result<K, pssst::Error>,
+    wanted: Wanted,
+    parse: impl FnOnce(&str) -> Option<K>,
 ) -> Result<K, Failure> {
-    let (text, exposed) = read(path)?;
-    let key = parse(&text).map_err(|_| no_key_in(path, &text, Wanted::Secret))?;
+    let (text, exposed) = read(path, Some(wanted))?;
+    let key = parse(&text).ok_or_else(|| mistaken(path, &text, wanted))?;
+    // Which may be those of a public key.
+    let digits = match Kind::of(&text) {
+        Kind::Digits => "if it is a public key, give the file of the secret one; else ",
+        _ => "",
+    };
     match exposed.filter(|_| !access.allow_exposed_keys) {
         None => Ok(key),
         // Only now: other files may well be for all to read.
         Some(mode) => Err(Failure::new(
             format!("other users can read the secret in {} (mode {mode:04o})", path.display()),
             format!(
-                "if it is a public key, give the file of the secret one; else treat the secret as exposed and make a new one, \
-                 or, if no other user had access: chmod 600 {}",
+                "{digits}treat the secret as exposed and make a new one, or, if no other user had access: chmod 600 {}",
                 path.display()
             ),
         )),
     }
 }
 
-/// Reads a file that only its owner may read.
+/// Reads a credential that is not a key, from a file that only its owner may read.
 pub(crate) fn read_secret_text(path: &Path, access: &Access) -> Result<Zeroizing<String>, Failure> {
-    match read(path)? {
+    match read(path, None)? {
         (text, None) => Ok(text),
         (text, Some(_)) if access.allow_exposed_keys => Ok(text),
         (_, Some(mode)) => Err(Failure::new(
@@ -102,16 +114,23 @@ pub(crate) fn refuse_streams<'a>(paths: impl IntoIterator<Item = &'a Path>) -> R
     ))
 }
 
-/// Reads a public key, PEM or hexadecimal. `-` is standard input.
+/// Reads a client's public key, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_public(path: &Path) -> Result<PublicKey, Failure> {
-    let (text, _) = read(path)?;
-    PublicKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Public))
+    let (text, _) = read(path, Some(Wanted::ClientPublic))?;
+    PublicKey::from_text(&text).map_err(|_| mistaken(path, &text, Wanted::ClientPublic))
 }
 
 /// Reads a server's public key of either kind, PEM or hexadecimal. `-` is standard input.
 pub(crate) fn read_server_key(path: &Path) -> Result<ServerKey, Failure> {
-    let (text, _) = read(path)?;
-    ServerKey::from_text(&text).map_err(|_| no_key_in(path, &text, Wanted::Public))
+    let (text, _) = read(path, Some(Wanted::ServerPublic))?;
+    ServerKey::from_text(&text).map_err(|_| mistaken(path, &text, Wanted::ServerPublic))
+}
+
+/// Returns what a file holds instead of a schedule, if it is recognised.
+pub(crate) fn not_a_schedule(path: &Path) -> Option<Failure> {
+    let (text, _) = read(path, None).ok()?;
+    let kind = Kind::of(&text);
+    (kind != Kind::Schedule && kind.name().is_some()).then(|| mistaken(path, &text, Wanted::Schedule))
 }
 
 /// Creates a file that only its owner can read. Never overwrites one.
@@ -134,12 +153,12 @@ pub(crate) fn create_secret(path: &Path, text: &str) -> Result<(), Failure> {
 /// Writes a secret to its new file. Half of one is none, and would be in the way of the next: the
 /// file is removed then.
 pub(super) fn write_or_remove(path: &Path, file: &mut File, text: fmt::Arguments<'_>) -> io::Result<()> {
-    let written = file.write_fmt(text).and_then(|()| file.sync_all());
+    let written = file.write_fmt(text).and_then(|()| file.sync_all()).and_then(|()| atomic_file::sync_name(path));
     written.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 /// Reads a file, and returns its mode as well if other users can read or change it.
-fn read(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), Failure> {
+fn read(path: &Path, wanted: Option<Wanted>) -> Result<(Zeroizing<String>, Option<u32>), Failure> {
     // Sized at once: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN + 1));
     let limit = MAX_LEN as u64 + 1;
@@ -147,7 +166,7 @@ fn read(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), Failure> {
     let read = if path == Path::new("-") {
         io::stdin().take(limit).read_to_string(&mut text)
     } else {
-        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+        let file = File::open(path).map_err(|error| cannot_open(path, &error, wanted))?;
         match secret_file::check(&file) {
             Ok(()) => {}
             Err(FileErrorCause::Exposed(mode)) => exposed = Some(mode),
@@ -168,8 +187,8 @@ fn read(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), Failure> {
     }
 }
 
-fn cannot_open(path: &Path, error: &io::Error) -> Failure {
-    let is_a_key = path.to_str().is_some_and(|text| SecretKey::from_hex(text).is_ok());
+fn cannot_open(path: &Path, error: &io::Error, wanted: Option<Wanted>) -> Failure {
+    let is_a_key = path.to_str().is_some_and(|text| is_secret(text) || SecretKey::from_hex(text).is_ok());
     if is_a_key {
         // Without repeating it.
         return Failure::usage(
@@ -178,8 +197,9 @@ fn cannot_open(path: &Path, error: &io::Error) -> Failure {
              `pssst keygen --out FILE`, and give the file's name",
         );
     }
-    if let Some(what) = path.to_str().and_then(mistaken_key::digits) {
-        return Failure::usage(format!("{} {what}", path.display()), mistaken_key::COPY_AGAIN);
+    let mistake = wanted.zip(path.to_str()).and_then(|(wanted, text)| mistaken_key::in_place_of_a_file(text, wanted));
+    if let Some((what, remedy)) = mistake {
+        return Failure::usage(what, remedy);
     }
     cannot("open", path, error)
 }
@@ -188,7 +208,8 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("cannot {verb} {}: {error}", path.display()), "check the path and its permissions")
 }
 
-fn no_key_in(path: &Path, text: &str, wanted: Wanted) -> Failure {
+fn mistaken(path: &Path, text: &str, wanted: Wanted) -> Failure {
     let (what, remedy) = mistaken_key::explain(text, wanted);
-    Failure::new(format!("{} {what}", path.display()), remedy)
+    let name = if path == Path::new("-") { Path::new("standard input") } else { path };
+    Failure::new(format!("{} {what}", name.display()), remedy)
 }

@@ -1,148 +1,203 @@
-//! Why a text is not a key, so that the message names the mistake.
+//! Why a text is not the key that is needed, so that the message names the mistake.
 
-use pssst::{ServerKey, ServerSecretKey, XWingPublicKey, XWingSecretKey};
+use super::key_kind::{Kind, wrong_digits};
 
-/// Digits of a key.
-const DIGITS: usize = 64;
-const GENERIC: &str =
-    "a key is a PEM document of an X25519 key, or 64 hexadecimal digits; `pssst keygen --out FILE` makes one";
-/// What to do about [`digits`] that are not a key.
-pub(crate) const COPY_AGAIN: &str = "copy the whole key again: `pssst pubkey FILE` prints the public one";
-const OTHER_ALGORITHM: (&str, &str) = (
-    "holds a key of another algorithm than X25519",
-    "make one with `pssst keygen --out FILE`, or with `openssl genpkey -algorithm X25519`",
-);
-
-const X_WING: (&str, &str) = (
-    "holds a key of suite f003, which servers have and clients have not",
-    "give an X25519 key: `pssst keygen --out FILE` makes one",
-);
-
-/// The kind of key that is needed.
+/// The kind of file that an option needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    Secret,
-    Public,
+    /// A client's X25519 secret key.
+    ClientSecret,
+    /// A server's secret key of either kind.
+    ServerSecret,
+    /// A client's public key, X25519.
+    ClientPublic,
+    /// A server's public key of either kind.
+    ServerPublic,
+    Psk,
+    PskMaster,
+    Schedule,
+    Token,
 }
 
-/// Returns what a text holds that is not the key that is wanted, and what to do. Nothing of the
-/// text is repeated.
-pub(crate) fn explain(text: &str, wanted: Wanted) -> (String, &'static str) {
-    let fixed = |(what, remedy): (&str, &'static str)| (what.to_owned(), remedy);
-    let text = text.trim();
-    if text.is_empty() {
-        return fixed(("is empty", "give the file that `pssst keygen --out FILE` wrote"));
+impl Wanted {
+    /// Returns what is needed, as the subject of "is needed here".
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ClientSecret => "an X25519 secret key",
+            Self::ServerSecret => "a secret key",
+            Self::ClientPublic => "an X25519 public key",
+            Self::ServerPublic => "a public key",
+            Self::Psk => "a pre-shared key",
+            Self::PskMaster => "a master of pre-shared keys",
+            Self::Schedule => "a schedule of keys",
+            Self::Token => "an enrolment token",
+        }
     }
-    if let Some(label) = label(text) {
-        return fixed(document(text, label, wanted));
-    }
-    if text.starts_with("pssst-token-") {
-        return fixed(("holds an enrolment token, not a key", "a token is for `pssst enroll --token FILE`"));
-    }
-    if text.starts_with('{') && text.contains("\"keys\"") {
-        return fixed(("holds a schedule of keys, not a single key", "a schedule is given with --keys FILE"));
-    }
-    if let Some(what) = digits(text) {
-        return (what, COPY_AGAIN);
-    }
-    if text.len() == 44 && text.ends_with('=') && !text.contains(char::is_whitespace) {
-        return fixed(("holds a key in Base64, as WireGuard writes it", GENERIC));
-    }
-    fixed(("has no key that can be used here", GENERIC))
-}
 
-/// Returns what is wrong with a text that was meant as a key in hexadecimal digits.
-pub(crate) fn digits(text: &str) -> Option<String> {
-    let is_word = !text.contains(|c: char| c.is_whitespace() || c == '/' || c == '.');
-    let hex = text.bytes().filter(u8::is_ascii_hexdigit).count();
-    // Far more digits than names of files have.
-    if !is_word || text.len() > 2 * DIGITS || hex < 40 || hex + 4 < text.len() {
-        return None;
-    }
-    Some(match text.chars().enumerate().find(|(_, c)| !c.is_ascii_hexdigit()) {
-        Some((place, c)) => {
-            format!("looks like a key, but its character {} is {c:?}, not a hexadecimal digit", place + 1)
-        }
-        None => format!("looks like a key of {hex} digits; a key has {DIGITS}"),
-    })
-}
-
-fn label(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("-----BEGIN ")?;
-    rest.split_once("-----").map(|(label, _)| label)
-}
-
-fn document(text: &str, label: &str, wanted: Wanted) -> (&'static str, &'static str) {
-    match label {
-        "PRIVATE KEY" if wanted == Wanted::Secret && XWingSecretKey::from_pem(text).is_ok() => X_WING,
-        "PUBLIC KEY" if wanted == Wanted::Public && XWingPublicKey::from_pem(text).is_ok() => X_WING,
-        "PUBLIC KEY" if wanted == Wanted::Secret && ServerKey::from_text(text).is_ok() => {
-            ("holds a public key", "give the file that `pssst keygen --out` wrote: a secret key is needed here")
-        }
-        "PRIVATE KEY" if wanted == Wanted::Public && ServerSecretKey::from_text(text).is_ok() => {
-            ("holds a secret key", "give the public key: `pssst pubkey FILE` prints it")
-        }
-        "ENCRYPTED PRIVATE KEY" => (
-            "holds an encrypted secret key",
-            "decrypt it into a file that only its owner can read: (umask 077; openssl pkey -in FILE -out NEW)",
-        ),
-        "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "DSA PRIVATE KEY" | "EC PARAMETERS" | "OPENSSH PRIVATE KEY" => {
-            OTHER_ALGORITHM
-        }
-        "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" | "CERTIFICATE REQUEST" => {
-            ("holds a certificate, not a key", GENERIC)
-        }
-        "PRIVATE KEY" | "PUBLIC KEY" if text.contains("-----END ") => {
-            // The identifier of X25519 begins in the same place in every form of its keys.
-            if text.contains("AwBQYDK2VuB") || text.contains("MCowBQYDK2VuAyEA") {
-                ("holds an X25519 key that is damaged", "restore the file, or make a new key with `pssst keygen`")
-            } else {
-                OTHER_ALGORITHM
+    /// Returns where one is from.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::ClientSecret => "give the file that `pssst keygen --out FILE` wrote",
+            Self::ServerSecret => {
+                "give the file that `pssst keygen --out FILE` wrote; for suite f003, `pssst keygen --suite f003 --out FILE`"
             }
+            Self::ClientPublic | Self::ServerPublic => {
+                "give the public key: `pssst pubkey FILE` prints that of a secret key"
+            }
+            Self::Psk => "give the file that `pssst enroll` or `pssst clients psk` wrote for this client",
+            Self::PskMaster => "give the file that `pssst keygen --psk-master --out FILE` wrote",
+            Self::Schedule => "give the file that `pssst keys init FILE` wrote",
+            Self::Token => "a token is what `pssst token create` printed: pssst-token- and 81 more characters",
         }
-        "PRIVATE KEY" | "PUBLIC KEY" => {
-            ("is cut off: it has no END line", "restore the file, or make a new key with `pssst keygen`")
-        }
-        _ => ("holds a PEM document that is not a key", GENERIC),
     }
+
+    const fn is_secret_key(self) -> bool {
+        matches!(self, Self::ClientSecret | Self::ServerSecret)
+    }
+
+    const fn is_key(self) -> bool {
+        matches!(self, Self::ClientSecret | Self::ServerSecret | Self::ClientPublic | Self::ServerPublic)
+    }
+}
+
+/// What keys look like.
+const FORMS: &str = "a key is a PEM document of an X25519 key, text that begins with pssst1 or PSSST-SECRET-KEY-1, or 64 hexadecimal \
+     digits; `pssst keygen --out FILE` makes one";
+const SERVER_PUBLIC_FORMS: &str = "a public key is a PEM document, text that begins with pssst1, 64 hexadecimal digits, or 2,432 for suite f003; \
+     `pssst pubkey FILE` prints that of a secret key";
+/// What to do about digits that are not a key.
+pub(crate) const COPY_AGAIN: &str = "copy the whole key again: `pssst pubkey FILE` prints the public one";
+const WRONG_CHECKSUM: &str = "its checksum does not fit: a character is wrong, missing or one too many";
+const RESTORE: &str = "copy the file again from where it was written";
+
+/// Returns what a text holds that is not what is wanted, and what to do. Nothing of the text is
+/// repeated, but single characters of digits.
+pub(crate) fn explain(text: &str, wanted: Wanted) -> (String, &'static str) {
+    let kind = Kind::of(text);
+    let needed = format!("and {} is needed here", wanted.name());
+    if let Some(name) = kind.name() {
+        let remedy = match kind {
+            Kind::EncryptedKey if wanted.is_secret_key() => {
+                "decrypt it into a file that only its owner can read: (umask 077; openssl pkey -in FILE -out NEW)"
+            }
+            Kind::OtherAlgorithm if wanted.is_secret_key() => {
+                "make one with `pssst keygen --out FILE`, or with `openssl genpkey -algorithm X25519`"
+            }
+            _ => wanted.remedy(),
+        };
+        return (format!("holds {name}, {needed}"), remedy);
+    }
+    match kind {
+        Kind::Empty => (format!("is empty, {needed}"), wanted.remedy()),
+        Kind::CutOff => (format!("is cut off: it has no END line, {needed}"), RESTORE),
+        Kind::Damaged => (format!("is damaged, {needed}"), RESTORE),
+        Kind::WrongChecksum => (format!("holds a key with an error: {WRONG_CHECKSUM}"), COPY_AGAIN),
+        Kind::WrongDigits(what) if wanted.is_key() => (what, COPY_AGAIN),
+        _ if wanted == Wanted::ServerPublic => (format!("has no key, {needed}"), SERVER_PUBLIC_FORMS),
+        _ if wanted.is_key() => (format!("has no key, {needed}"), FORMS),
+        _ => (format!("holds something else, {needed}"), wanted.remedy()),
+    }
+}
+
+/// Returns what was given where a key or its file belongs and is neither, and what to do; `None`
+/// for what may be the name of a file. Long digits are not repeated.
+pub(crate) fn in_place_of_a_file(text: &str, wanted: Wanted) -> Option<(String, &'static str)> {
+    let needed = wanted.name();
+    match Kind::of(text) {
+        Kind::XWingHash if wanted == Wanted::ServerPublic => {
+            return Some((
+                format!("{text} is the hash of a key of suite f003, and the key is needed here"),
+                "`pssst keys show SCHEDULE --public-key pssst-pq1...` prints the key, and `pssst keys fetch --directory \
+                 URL --out FILE` writes it to a file",
+            ));
+        }
+        kind @ (Kind::XWingHash | Kind::XWingPublic | Kind::X25519Public) => {
+            let what = format!("this is {}, and {needed} is needed here", kind.name().unwrap_or_default());
+            return Some((what, wanted.remedy()));
+        }
+        Kind::WrongChecksum => return Some((format!("{text}: {WRONG_CHECKSUM}"), COPY_AGAIN)),
+        _ => {}
+    }
+    let what = wrong_digits(text).filter(|_| wanted.is_key())?;
+    let start = text.get(..72).filter(|_| text.len() > 72).map(|start| format!("{start}..."));
+    Some((format!("{} {what}", start.as_deref().unwrap_or(text)), COPY_AGAIN))
 }
 
 #[cfg(test)]
 mod tests {
-    use pssst::SecretKey;
+    use pssst::{PreSharedKey, PskMaster, SecretKey, XWingSecretKey};
+    use pssst_directory::IssuedPsk;
+    use pssst_directory_server::psk_master_to_pem;
 
     use super::*;
 
     #[test]
-    fn each_mistake_is_named() {
+    fn each_kind_is_recognised() {
         let secret = SecretKey::from_bytes([7; 32]);
-        let (secret_pem, public_pem) = (secret.expose_pem(), secret.public_key().to_pem());
-        let key = format!("{:x}", secret.public_key());
+        let xwing = XWingSecretKey::from_bytes([7; 32]);
+        let psk = IssuedPsk { psk: PreSharedKey::from_bytes([7; 32]), master: [7; 8].into() };
         let with_other = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-        for (text, wanted, expected) in [
-            ("", Wanted::Secret, "is empty"),
-            ("hello", Wanted::Secret, "has no key that can be used here"),
-            (&public_pem, Wanted::Secret, "holds a public key"),
-            (&secret_pem, Wanted::Public, "holds a secret key"),
-            (&with_other("ENCRYPTED PRIVATE KEY"), Wanted::Secret, "encrypted secret key"),
-            (&with_other("OPENSSH PRIVATE KEY"), Wanted::Secret, "another algorithm"),
-            (&with_other("PRIVATE KEY"), Wanted::Secret, "another algorithm"),
-            (&with_other("CERTIFICATE"), Wanted::Public, "certificate"),
-            (&with_other("PGP MESSAGE"), Wanted::Public, "not a key"),
-            (&secret_pem[..secret_pem.len() - 30], Wanted::Secret, "cut off"),
-            (&secret_pem.replace("BCIE", "BCIF"), Wanted::Secret, "damaged"),
-            (&key[1..], Wanted::Public, "a key of 63 digits; a key has 64"),
-            (&format!("{key}0"), Wanted::Public, "a key of 65 digits"),
-            (&format!("g{}", &key[1..]), Wanted::Public, "its character 1 is 'g'"),
-            ("pssst-token-0123", Wanted::Secret, "enrolment token"),
-            ("{\"version\": 1, \"keys\": []}", Wanted::Secret, "schedule"),
-            ("yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", Wanted::Public, "Base64"),
+        let secret_pem = secret.expose_pem();
+        for (text, expected) in [
+            ("", Kind::Empty),
+            ("hello", Kind::Unknown),
+            (&*secret_pem, Kind::X25519Secret),
+            (&secret.public_key().to_pem(), Kind::X25519Public),
+            (&secret.expose_hex(), Kind::Digits),
+            (&secret.expose_bech32(), Kind::X25519Secret),
+            (&secret.public_key().to_string(), Kind::X25519Public),
+            (&secret.public_key().to_string()[1..], Kind::Unknown),
+            (&secret.public_key().to_string()[..60], Kind::WrongChecksum),
+            (&secret.expose_bech32()[..60], Kind::WrongChecksum),
+            (&xwing.expose_bech32(), Kind::XWingSecret),
+            (&xwing.public_key().hash().to_string(), Kind::XWingHash),
+            (&xwing.expose_pem(), Kind::XWingSecret),
+            (&xwing.public_key().to_pem(), Kind::XWingPublic),
+            (&format!("{}\n", xwing.public_key()), Kind::XWingPublic),
+            (&psk.expose_pem(), Kind::Psk),
+            (&psk_master_to_pem(&PskMaster::from_bytes([7; 32])), Kind::PskMaster),
+            (&with_other("PSSST PSK MASTER"), Kind::Damaged),
+            (&with_other(IssuedPsk::PEM_LABEL), Kind::Damaged),
+            (&with_other("ENCRYPTED PRIVATE KEY"), Kind::EncryptedKey),
+            (&with_other("OPENSSH PRIVATE KEY"), Kind::OtherAlgorithm),
+            (&with_other("PRIVATE KEY"), Kind::OtherAlgorithm),
+            (&with_other("CERTIFICATE"), Kind::Certificate),
+            (&with_other("PGP MESSAGE"), Kind::OtherPem),
+            (&secret_pem[..secret_pem.len() - 30], Kind::CutOff),
+            (&secret_pem[..15], Kind::CutOff),
+            (&secret_pem.replace("BCIE", "BCIF"), Kind::Damaged),
+            (&xwing.expose_pem().replace("ByHoEI", "ByHoEJ"), Kind::Damaged),
+            (
+                &xwing.public_key().to_pem().replace("MIIE1DANBgsrBgEEAYPmLYHIegOC", "MIIE1DANBgsrBgEEAYPmLYHIegOD"),
+                Kind::Damaged,
+            ),
+            ("pssst-token-0123", Kind::Token),
+            ("pssst-operator-0123", Kind::OperatorCredential),
+            ("{\"version\": 1, \"keys\": [{ \"secret\": 1 }]}", Kind::Schedule),
+            ("{\"version\": 1, \"keys\": [{ \"key\": 1 }]}", Kind::KeyDocument),
+            ("yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", Kind::Base64),
         ] {
-            let (what, remedy) = explain(text, wanted);
-            assert!(what.contains(expected) && !remedy.is_empty(), "{text}: {what}");
+            assert_eq!(Kind::of(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_are_counted() {
+        let key = format!("{:x}", SecretKey::from_bytes([7; 32]).public_key());
+        let xwing = XWingSecretKey::from_bytes([7; 32]).public_key().to_string();
+        for (text, expected) in [
+            (&key[1..], "a key of 63 digits; an X25519 key has 64, and a public key of suite f003 2432"),
+            (&format!("{key}0"), "a key of 65 digits"),
+            (&format!("g{}", &key[1..]), "its character 1 is 'g'"),
+            (&xwing[1..], "a key of 2431 digits"),
+            (&format!("{xwing}0"), "a key of 2433 digits"),
+            (&format!("{}x", &xwing[1..]), "its character 2432 is 'x'"),
+        ] {
+            let (what, remedy) = explain(text, Wanted::ServerPublic);
+            assert!(what.contains(expected) && remedy == COPY_AGAIN, "{text}: {what}");
         }
         for name in ["server.key", "keys/0123456789012345678901234567890123456789", "deadbeef", "a b"] {
-            assert_eq!(digits(name), None, "{name}");
+            assert_eq!(wrong_digits(name), None, "{name}");
         }
     }
 }

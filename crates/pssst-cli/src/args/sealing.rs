@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use pssst::{Client, Padding, PreSharedKey};
-use pssst_directory::StoredPsk;
+use pssst_directory::IssuedPsk;
 use pssst_service::Failure;
 
 use super::key_file::{self, Access};
@@ -52,11 +52,11 @@ impl SealingOptions {
 
     /// Reads the pre-shared key, if one is given.
     pub(crate) fn read_psk(&self, access: &Access) -> Result<Option<PreSharedKey>, Failure> {
-        self.read_stored_psk(access).map(|stored| stored.map(|stored| stored.psk))
+        self.read_issued_psk(access).map(|issued| issued.map(|issued| issued.psk))
     }
 
     /// Reads the pre-shared key with the name of its master, if one is given.
-    pub(crate) fn read_stored_psk(&self, access: &Access) -> Result<Option<StoredPsk>, Failure> {
+    pub(crate) fn read_issued_psk(&self, access: &Access) -> Result<Option<IssuedPsk>, Failure> {
         let Some(file) = &self.psk else { return Ok(None) };
         let psk = key_file::read_psk(file, access);
         psk.map(Some).map_err(|failure| failure.of_option("psk"))

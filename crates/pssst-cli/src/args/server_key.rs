@@ -11,6 +11,7 @@ use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
+use crate::args::key_file;
 use crate::args::options::{self, SuiteOption};
 use crate::args::udp::listen_remedy;
 
@@ -284,4 +285,11 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
 /// Returns the failure of a file of the directory's service.
 pub(crate) fn of_file(path: &Path, error: &ServiceError) -> Failure {
     service_failure(error).with_context(path.display())
+}
+
+/// Returns the failure of the file of a schedule, which may be a file of another kind.
+pub(crate) fn of_schedule(path: &Path, error: &ServiceError) -> Failure {
+    let may_be_another = matches!(error, ServiceError::Syntax(_) | ServiceError::Exposed(_));
+    let other = may_be_another.then(|| key_file::not_a_schedule(path)).flatten();
+    other.unwrap_or_else(|| of_file(path, error))
 }

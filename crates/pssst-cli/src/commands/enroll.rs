@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use pssst::{SecretKey, SysRng};
-use pssst_directory::StoredPsk;
+use pssst_directory::IssuedPsk;
 use pssst_identity::Token;
 
 use pssst_service::Failure;
@@ -50,14 +50,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         directory.enroll(&token, &identity, args.name.as_deref()).await.map_err(|error| failure(&error))
     })?;
     if let Some(issued) = enrolled.psk {
-        let path = save_psk(args, &issued.into()).map_err(|failure| not_saved(&enrolled.name, &failure))?;
+        let path = save_psk(args, &issued).map_err(|failure| not_saved(&enrolled.name, &failure))?;
         notice(format_args!("this client must use the pre-shared key in {} (--psk)", path.display()));
     }
     writeln!(io::stdout(), "{} {}", enrolled.name, enrolled.key).map_err(|error| Failure::output(&error))
 }
 
 /// Writes the pre-shared key to its file, unless that has it already, and returns the file.
-fn save_psk(args: &Args, psk: &StoredPsk) -> Result<PathBuf, Failure> {
+fn save_psk(args: &Args, psk: &IssuedPsk) -> Result<PathBuf, Failure> {
     let path = match &args.psk_out {
         Some(path) => path.clone(),
         None if args.identity == Path::new("-") => {
@@ -68,7 +68,7 @@ fn save_psk(args: &Args, psk: &StoredPsk) -> Result<PathBuf, Failure> {
     // As after a repeated enrolment. Another client's is not overwritten.
     let is_there = path.exists() && key_file::read_psk(&path, &args.access).is_ok_and(|stored| stored == *psk);
     if !is_there {
-        key_file::create_secret(&path, &psk.to_text())?;
+        key_file::create_secret(&path, &psk.expose_pem())?;
     }
     Ok(path)
 }
@@ -84,14 +84,7 @@ fn token(file: &Path, access: &Access) -> Result<Token, Failure> {
     if file == Path::new("-") && io::stdin().is_terminal() {
         notice("paste the token, then press Enter and Ctrl-D");
     }
-    let text = key_file::read_secret_text(file, access)?;
-    text.parse().map_err(|_| {
-        let name = if file == Path::new("-") { Path::new("standard input") } else { file };
-        Failure::new(
-            format!("{} has no token", name.display()),
-            "a token is what `pssst token create` printed: pssst-token- and 81 more characters",
-        )
-    })
+    key_file::read_token(file, access)
 }
 
 fn identity(args: &Args) -> Result<SecretKey, Failure> {

@@ -1,10 +1,12 @@
-//! `pssst keygen`: a new secret key.
+//! `pssst keygen`: a new secret key, or a master of pre-shared keys.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use pssst::{SecretKey, ServerSecretKey, SysRng, XWingSecretKey};
+use pssst::{PskMaster, SecretKey, ServerSecretKey, SysRng, XWingSecretKey};
+use pssst_directory::MasterId;
+use pssst_directory_server::psk_master_to_pem;
 use zeroize::Zeroizing;
 
 use pssst_service::Failure;
@@ -14,14 +16,14 @@ use crate::args::no_randomness;
 use crate::args::options::SuiteOption;
 use pssst_service::stderr::notice;
 
-/// Create a secret key and print its public key.
+/// Create a secret key and print its public key; or create a master of pre-shared keys.
 ///
 /// The file gets mode 0600 and is never overwritten. Servers and clients use the same kind of key;
 /// for suite f003 a server has a key of its own beside it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The new file. `-` writes the secret key to standard output and the public key to standard
-    /// error.
+    /// The new file. `-` writes the secret to standard output, and the public key or the master's
+    /// name to standard error.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The suite that the key is for: f003 has keys of its own, which servers need. Clients, and
@@ -31,17 +33,32 @@ pub(crate) struct Args {
     /// The form of the secret key. With hex the public key is printed as hexadecimal digits, too.
     #[arg(long, value_enum, default_value = "pem")]
     format: Format,
+    /// Create a master of pre-shared keys instead, for servers without a schedule (`--psk-master`),
+    /// and print its name. `pssst clients psk` makes the clients' keys of it.
+    #[arg(long, conflicts_with_all = ["suite", "format"])]
+    psk_master: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// PKCS#8, which OpenSSL reads.
+    /// PKCS#8, which OpenSSL reads for all suites but f003.
     Pem,
     /// 64 hexadecimal digits, which the other implementations of PSSST read. Not for suite f003.
     Hex,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let (text, name) = if args.psk_master { psk_master()? } else { secret_key(args)? };
+    if args.out == Path::new("-") {
+        notice(name);
+        return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
+    }
+    key_file::create_secret(&args.out, &text)?;
+    writeln!(io::stdout(), "{name}").map_err(|error| Failure::output(&error))
+}
+
+/// Returns a new secret key as text, and its public key.
+fn secret_key(args: &Args) -> Result<(Zeroizing<String>, String), Failure> {
     let secret = match args.suite {
         SuiteOption::XWingAes256GcmSiv => XWingSecretKey::generate(&mut SysRng).map(ServerSecretKey::XWing),
         SuiteOption::X25519AesGcm128 | SuiteOption::X25519Aes256GcmSiv => {
@@ -59,15 +76,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             ));
         }
     };
-
     let public = match args.format {
         Format::Pem => secret.public_key().to_string(),
         Format::Hex => format!("{:x}", secret.public_key()),
     };
-    if args.out == Path::new("-") {
-        notice(public);
-        return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
-    }
-    key_file::create_secret(&args.out, &text)?;
-    writeln!(io::stdout(), "{public}").map_err(|error| Failure::output(&error))
+    Ok((text, public))
+}
+
+/// Returns a new master as text, and its name.
+fn psk_master() -> Result<(Zeroizing<String>, String), Failure> {
+    let master = PskMaster::generate(&mut SysRng).map_err(no_randomness)?;
+    Ok((psk_master_to_pem(&master), MasterId::from(master.id()).to_string()))
 }

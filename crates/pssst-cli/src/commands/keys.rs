@@ -14,7 +14,7 @@ use pssst_service::{Failure, durations};
 
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
-use crate::args::server_key::{DirectoryOptions, failure, of_file};
+use crate::args::server_key::{DirectoryOptions, failure, of_schedule};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
@@ -215,7 +215,7 @@ fn init(args: &Init) -> Result<(), Failure> {
             format!("{} exists already", args.schedule.display()),
             "schedules are never overwritten: choose another name, or remove the file first",
         ),
-        error => of_file(&args.schedule, &error),
+        error => of_schedule(&args.schedule, &error),
     })?;
     print(&generated, master)
 }
@@ -231,7 +231,7 @@ fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
 
 fn show(args: &Show) -> Result<(), Failure> {
     let schedule = Schedule::read(&args.schedule, args.access.allow_exposed_keys)
-        .map_err(|error| of_file(&args.schedule, &error))?;
+        .map_err(|error| of_schedule(&args.schedule, &error))?;
     let (now, suites) = (Timestamp::now(), SuiteSet::DATAGRAM.iter().collect::<Vec<_>>());
     if args.json {
         let object = serde_json::json!({
@@ -266,7 +266,7 @@ fn rotate(args: &Rotate) -> Result<(), Failure> {
                 file.rotate(rotated, args.activation_delay, args.grace_period)
             }
         })
-        .map_err(|error| of_file(&args.schedule, &error))?;
+        .map_err(|error| of_schedule(&args.schedule, &error))?;
     let Generated { keys, psk_master, .. } = generated;
     print(&keys, psk_master)
 }
@@ -278,13 +278,13 @@ fn retire(args: &Retire) -> Result<(), Failure> {
     };
     ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
         .and_then(|file| file.retire(kind, args.grace_period))
-        .map_err(|error| of_file(&args.schedule, &error))
+        .map_err(|error| of_schedule(&args.schedule, &error))
 }
 
 fn take_over(args: &TakeOver) -> Result<(), Failure> {
     let generation = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
         .and_then(|file| file.take_over(args.above))
-        .map_err(|error| of_file(&args.schedule, &error))?;
+        .map_err(|error| of_schedule(&args.schedule, &error))?;
     writeln!(io::stdout(), "generation {generation}").map_err(|error| Failure::output(&error))
 }
 

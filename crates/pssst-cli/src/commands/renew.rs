@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use pssst_directory::{Error, StoredPsk};
+use pssst_directory::Error;
 use pssst_net::Credentials;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, runtime};
@@ -39,14 +39,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let renewed = runtime::run(async { directory.renew(&credentials).await.map_err(|error| refused(&error)) })?;
     // Otherwise the client has refused it.
     let Some(issued) = renewed.psk else { return Err(refused(&Error::PskDowngrade)) };
-    let master = issued.master;
-    let renewed = StoredPsk::from(issued);
-    if renewed == stored {
+    if issued == stored {
         notice("the pre-shared key is current");
     } else {
-        key_file::replace_psk(&args.psk, &renewed)?;
+        key_file::replace_psk(&args.psk, &issued)?;
     }
-    writeln!(io::stdout(), "master {master}").map_err(|error| Failure::output(&error))
+    writeln!(io::stdout(), "master {}", issued.master).map_err(|error| Failure::output(&error))
 }
 
 fn refused(error: &Error) -> Failure {

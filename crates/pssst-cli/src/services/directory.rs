@@ -295,7 +295,7 @@ fn certificate(args: &Fixed) -> Result<ServerCertificate, Failure> {
 
 fn schedule(args: &Fixed) -> Result<ScheduleFile, Failure> {
     ScheduleFile::open(&args.keys, args.access.allow_exposed_keys)
-        .map_err(|error| server_key::of_file(&args.keys, &error).of_option("keys"))
+        .map_err(|error| server_key::of_schedule(&args.keys, &error).of_option("keys"))
 }
 
 fn operators(args: &Fixed) -> Result<Option<Operators>, Failure> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pssst::{SecretKey, Suite};
-use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus, MasterId, Renewed, StoredPsk};
+use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus, IssuedPsk, MasterId, Renewed};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Credentials, Error, Retry};
 use pssst_support::Backoff;
@@ -200,7 +200,9 @@ impl Service for ProxyService {
 
     fn check(args: &Args) -> Result<(), Failure> {
         let streams = args.refuse_streams();
-        let keys = args.identity().map(drop).and_then(|()| args.live.key_source.check());
+        let psk = args.live.sealing.read_psk(&args.live.access).map(drop);
+        let keys =
+            Failure::collect([args.identity().map(drop), psk, args.live.key_source.check()].into_iter()).map(drop);
         let fallback = args.live.fallback.check(args.live.key_source.has_directory());
         let checks =
             [args.check_listen(), check_server(&args.live.server), args.check_size(), streams.and(keys), fallback];
@@ -313,7 +315,7 @@ struct Connected {
 /// What renews a client's pre-shared key.
 struct Renewal {
     credentials: Credentials,
-    master: Option<MasterId>,
+    master: MasterId,
     /// The file of the pre-shared key.
     file: PathBuf,
 }
@@ -344,8 +346,8 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
     let mut renewal = None;
     if let Some(identity) = args.identity()? {
         let mut credentials = Credentials::new(identity);
-        let stored = args.live.sealing.read_stored_psk(&args.live.access)?;
-        if let (Some(StoredPsk { psk, master }), Some(file)) = (stored, args.live.sealing.psk.clone()) {
+        let issued = args.live.sealing.read_issued_psk(&args.live.access)?;
+        if let (Some(IssuedPsk { psk, master }), Some(file)) = (issued, args.live.sealing.psk.clone()) {
             credentials = credentials.with_psk(psk);
             renewal = directory.as_ref().map(|_| Renewal { credentials: credentials.clone(), master, file });
         }
@@ -386,7 +388,7 @@ fn keep_current(
             None => match directory.keep_current(&client).await {},
             Some(Renewal { credentials, master, file }) => {
                 let store = |renewed: Renewed| store_psk(file.clone(), renewed);
-                match directory.keep_renewed(&client, credentials, master, store).await {}
+                match directory.keep_renewed(&client, credentials, Some(master), store).await {}
             }
         }
     }))
@@ -394,7 +396,7 @@ fn keep_current(
 
 /// Replaces the file of the pre-shared key.
 async fn store_psk(file: PathBuf, renewed: Renewed) -> Result<(), String> {
-    let Some(psk) = renewed.psk.map(StoredPsk::from) else { return Ok(()) };
+    let Some(psk) = renewed.psk else { return Ok(()) };
     let replaced = tokio::task::spawn_blocking(move || key_file::replace_psk(&file, &psk)).await;
     replaced.map_err(|error| error.to_string())?.map_err(|failure| failure.what().to_owned())
 }

@@ -189,7 +189,7 @@ fn files_that_hold_no_key_are_refused() {
         (b"", "is empty"),
         (&[0xff; 100], "not a text file"),
         (&vec![b'a'; 100_000], "too long for a key"),
-        (&stdout(&["pubkey", "--pem", &keys.path("server.key")]), "holds a public key"),
+        (&stdout(&["pubkey", "--pem", &keys.path("server.key")]), "holds an X25519 public key"),
     ] {
         fs::write(&file, content).unwrap();
         // A file that has no key of ours may be for all to read, and nobody is to change that.

@@ -6,6 +6,7 @@ mod configuration;
 mod crash;
 mod day;
 mod fallback;
+mod kinds;
 mod limits;
 mod manager;
 mod metrics;

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use pssst::{Client as Sealer, PreSharedKey, PskMaster, SecretKey, ServerKey, Suite, SuiteSet, SysRng, XWingSecretKey};
 use pssst_directory::{
-    DirectoryClient, EnrollmentRequest, Error, IssuedPsk, MasterId, Problem, Refusal, RenewalRequest, Renewed,
-    StoredPsk, jiff,
+    DirectoryClient, EnrollmentRequest, Error, IssuedPsk, MasterId, Problem, Refusal, RenewalRequest, Renewed, jiff,
 };
 use pssst_directory_server::{DirectoryEvent, RenewalRefusal, Rotated, Schedule};
 use pssst_identity::{AccessPolicy, Action, Follower, IdentityStore, NewIdentity, State, UnknownClients, Update};
@@ -471,19 +470,19 @@ async fn after_a_theft_clients_renew_with_the_old_pre_shared_key() {
     until("the client is served", async || client.request_within(SECOND, "ping").await.is_ok()).await;
 
     let generated = fixture.schedule.replace_compromised(HOUR).unwrap();
-    let stored = Arc::<Mutex<Option<StoredPsk>>>::default();
+    let stored = Arc::<Mutex<Option<IssuedPsk>>>::default();
     let keeper = tokio::spawn({
         let (client, stored, master) = (client.clone(), Arc::clone(&stored), issued.master);
         async move {
             let store = async |renewed: Renewed| {
-                *stored.lock().unwrap() = renewed.psk.map(StoredPsk::from);
+                *stored.lock().unwrap() = renewed.psk;
                 Ok::<_, std::convert::Infallible>(())
             };
             match directory.keep_renewed(&client, credentials, Some(master), store).await {}
         }
     });
     let master = generated.psk_master.map(Into::into);
-    let is_new = async || stored.lock().unwrap().as_ref().is_some_and(|stored| stored.master == master);
+    let is_new = async || stored.lock().unwrap().as_ref().is_some_and(|stored| Some(stored.master) == master);
     until("the pre-shared key is renewed", is_new).await;
     assert_eq!(client.server_key(), generated.keys[0]);
     until("the client is served again", async || client.request_within(SECOND, "ping").await.is_ok()).await;

@@ -52,17 +52,17 @@ impl DirectoryClient {
     /// that fails, it is called again.
     ///
     /// `credentials` are those that the client has, and `master` is the name of the master of their
-    /// pre-shared key ([`StoredPsk`](crate::StoredPsk)): without it, the key is renewed once.
+    /// pre-shared key ([`IssuedPsk`](crate::IssuedPsk)): without it, the key is renewed once.
     ///
     /// ```no_run
-    /// use pssst_directory::{DirectoryClient, StoredPsk};
+    /// use pssst_directory::{DirectoryClient, IssuedPsk};
     /// use pssst_net::{Client, Credentials};
     /// # async fn example(
     /// #     directory: DirectoryClient,
     /// #     identity: pssst_net::pssst::SecretKey,
     /// # ) -> Result<(), Box<dyn std::error::Error>> {
     ///
-    /// let StoredPsk { psk, master } = StoredPsk::parse(&std::fs::read_to_string("gauge.psk")?)?;
+    /// let IssuedPsk { psk, master } = IssuedPsk::from_pem(&std::fs::read_to_string("gauge.psk")?)?;
     /// let credentials = Credentials::new(identity).with_psk(psk);
     /// let client = Client::builder(directory.server_key()?).credentials(credentials.clone());
     /// let client = client.connect("gauges.example.com:45678").await?;
@@ -71,10 +71,10 @@ impl DirectoryClient {
     /// tokio::spawn(async move {
     ///     let store = async |renewed: pssst_directory::Renewed| match renewed.psk {
     ///         // As a whole or not at all: a file that is renamed, for instance.
-    ///         Some(issued) => std::fs::write("gauge.psk", &*StoredPsk::from(issued).to_text()),
+    ///         Some(issued) => std::fs::write("gauge.psk", &*issued.expose_pem()),
     ///         None => Ok(()),
     ///     };
-    ///     directory.keep_renewed(&followed, credentials, master, store).await
+    ///     directory.keep_renewed(&followed, credentials, Some(master), store).await
     /// });
     /// # Ok(()) }
     /// ```

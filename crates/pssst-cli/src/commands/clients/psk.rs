@@ -1,8 +1,9 @@
 //! `pssst clients psk`: pre-shared keys of clients that were added by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use pssst_directory::StoredPsk;
+use pssst::PskMaster;
+use pssst_directory::IssuedPsk;
 use pssst_directory_server::Schedule;
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{State, Update};
@@ -10,7 +11,7 @@ use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
 use crate::args::key_file::{self, Access};
-use crate::args::server_key::of_file;
+use crate::args::server_key::of_schedule;
 use crate::args::store::{Location, failure, find};
 
 /// Issue a client's pre-shared key, which the client must use from then on; or end that duty.
@@ -23,8 +24,11 @@ pub(super) struct Psk {
     /// The client's name or public key.
     client: String,
     /// The pool's schedule, which has the master of pre-shared keys.
-    #[arg(long, value_name = "SCHEDULE", required_unless_present = "off", conflicts_with = "off")]
+    #[arg(long, value_name = "SCHEDULE", required_unless_present_any = ["off", "master"], conflicts_with = "off")]
     keys: Option<PathBuf>,
+    /// The master, where the servers have it in a file instead of a schedule.
+    #[arg(long = "psk-master", value_name = "FILE", conflicts_with_all = ["off", "keys"])]
+    master: Option<PathBuf>,
     /// Write the pre-shared key to this new file, which only its owner can read [default: the
     /// client's name, with the extension `psk`].
     #[arg(long, value_name = "FILE", conflicts_with = "off")]
@@ -41,23 +45,23 @@ pub(super) struct Psk {
 pub(super) async fn run(args: &Psk) -> Result<(), Failure> {
     let store = args.location.open().await?;
     let client = find(&*store, &args.client).await?;
-    let issued = match &args.keys {
-        Some(keys) if !args.off => {
+    let issued = match args.master()? {
+        Some(master) => {
             if client.state == State::Revoked {
                 return Err(Failure::new(
                     format!("{} is revoked", client.name),
                     "make a new key for this client and add it",
                 ));
             }
-            let psk = issue(keys, &args.access, &client.key)?;
+            let psk = IssuedPsk { psk: master.psk(&client.key), master: master.id().into() };
             let out = args.out.clone().map_or_else(|| default_out(&client.name), Ok)?;
-            key_file::create_secret(&out, &psk.to_text()).map_err(|failure| failure.of_option("out"))?;
+            key_file::create_secret(&out, &psk.expose_pem()).map_err(|failure| failure.of_option("out"))?;
             Some((out, psk.master))
         }
-        _ => None,
+        None => None,
     };
     let update = match &issued {
-        Some((_, master)) => Update::psk_issued(master.as_ref().map(ToString::to_string).unwrap_or_default()),
+        Some((_, master)) => Update::psk_issued(master.to_string()),
         None => Update::requires_psk(false),
     };
     let updated = store.update(&client.key, update).await;
@@ -73,18 +77,25 @@ pub(super) async fn run(args: &Psk) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the client's pre-shared key under the current master.
-fn issue(schedule: &Path, access: &Access, client_key: &pssst::PublicKey) -> Result<StoredPsk, Failure> {
-    let read = Schedule::read(schedule, access.allow_exposed_keys);
-    let read = read.map_err(|error| of_file(schedule, &error).of_option("keys"))?;
-    let master = read.current_psk_master(Timestamp::now()).ok_or_else(|| {
-        Failure::new(
-            format!("{} has no master of pre-shared keys in use", schedule.display()),
-            "`pssst keys rotate --only psk` begins with one",
-        )
-        .of_option("keys")
-    })?;
-    Ok(StoredPsk { psk: master.psk(client_key), master: Some(master.id().into()) })
+impl Psk {
+    /// Returns the master to make the pre-shared key of; `None` if the client is to have none.
+    fn master(&self) -> Result<Option<PskMaster>, Failure> {
+        if let Some(file) = &self.master {
+            let master = key_file::read_psk_master(file, &self.access);
+            return master.map(Some).map_err(|failure| failure.of_option("psk-master"));
+        }
+        let Some(schedule) = &self.keys else { return Ok(None) };
+        let read = Schedule::read(schedule, self.access.allow_exposed_keys);
+        let read = read.map_err(|error| of_schedule(schedule, &error).of_option("keys"))?;
+        let master = read.current_psk_master(Timestamp::now()).ok_or_else(|| {
+            Failure::new(
+                format!("{} has no master of pre-shared keys in use", schedule.display()),
+                "`pssst keys rotate --only psk` begins with one",
+            )
+            .of_option("keys")
+        })?;
+        Ok(Some(master.clone()))
+    }
 }
 
 /// Returns the file of a client that has this name. A name may be a path elsewhere.
@@ -99,6 +110,8 @@ fn default_out(name: &str) -> Result<PathBuf, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// A server's secret key of any suite, to decrypt messages; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub(super) secret_key: Vec<PathBuf>,
-    /// A master of the pool's pre-shared keys, 64 hexadecimal digits, to decrypt messages of
-    /// clients that use such a key; repeat for another.
+    /// A master of the pool's pre-shared keys, to decrypt messages of clients that use such a key;
+    /// repeat for another.
     #[arg(long, value_name = "FILE", requires = "secret_key")]
     pub(super) psk_master: Vec<PathBuf>,
     #[command(flatten)]

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use clap::Parser;
 use proptest::prelude::*;
+use pssst::PskMaster;
+use pssst_directory_server::psk_master_to_pem;
 use serde_json::{Value, json};
 
 use super::*;
@@ -113,7 +115,8 @@ fn keys_open_requests_and_replies_of_every_suite() {
 
 /// Returns the current master of a case, or no text.
 fn first_master(case: &Value) -> String {
-    case["psk_masters"][0].as_str().unwrap_or_default().to_owned()
+    let master = case["psk_masters"][0].as_str().map(|hex| PskMaster::from_hex(hex).unwrap());
+    master.map(|master| psk_master_to_pem(&master).to_string()).unwrap_or_default()
 }
 
 fn file(text: String) -> tempfile::NamedTempFile {

@@ -21,8 +21,8 @@ pub(super) struct KeyOptions {
     /// and for suite f003 one of its keys beside the other.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     secret_key: Vec<PathBuf>,
-    /// A master of the pool's pre-shared keys, 64 hexadecimal digits. Give two files, the current
-    /// one first, while one replaces another.
+    /// A master of the pool's pre-shared keys (`pssst keygen --psk-master`). Give two files, the
+    /// current one first, while one replaces another.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     psk_master: Vec<PathBuf>,
     /// A schedule of secret keys (`pssst keys init`). The server follows it: keys change at the
@@ -65,7 +65,7 @@ impl Keys {
     pub(super) fn read(options: &KeyOptions, access: &Access) -> Result<Self, Failure> {
         if let Some(path) = &options.keys {
             let file = ScheduleFile::open(path, access.allow_exposed_keys)
-                .map_err(|error| server_key::of_file(path, &error).of_option("keys"))?;
+                .map_err(|error| server_key::of_schedule(path, &error).of_option("keys"))?;
             return Ok(Self::Schedule(Arc::new(file)));
         }
         let of_secret_key = |failure: Failure| failure.of_option("secret-key");
@@ -93,7 +93,7 @@ impl Keys {
                 Ok(ServerKeys { keyring, psk_masters: masters.clone() })
             }
             Self::Schedule(file) => scheduled(&file.load(), file.now())
-                .map_err(|error| server_key::of_file(file.path(), &error).of_option("keys")),
+                .map_err(|error| server_key::of_schedule(file.path(), &error).of_option("keys")),
         }
     }
 

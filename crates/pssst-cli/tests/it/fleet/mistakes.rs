@@ -11,7 +11,9 @@ use crate::fleet::process::Fleet;
 type Mistake = (&'static str, &'static [&'static str], &'static str);
 
 const CHECK_PATH: &str = "check the path";
-const KEY_FORM: &str = "a PEM document of an X25519 key, or 64 hexadecimal digits";
+const KEY_FORM: &str = "64 hexadecimal digits";
+const KEYGEN: &str = "give the file that `pssst keygen --out FILE` wrote";
+const PUBKEY: &str = "`pssst pubkey FILE` prints that of a secret key";
 const ADDRESS: &str = "as in localhost:45678";
 const LISTEN: &str = "such as 127.0.0.1:45678";
 const LOCATION: &str = "sqlite:clients.db";
@@ -21,16 +23,16 @@ const DATABASE: &str = "use sqlite:PATH or postgres://";
 const SECRETS: [(&str, &[&str], &str); 12] = [
     ("nofile", &["cannot open nofile", "No such file"], CHECK_PATH),
     (".", &["cannot read .", "Is a directory"], CHECK_PATH),
-    ("text", &["text has no key that can be used here"], KEY_FORM),
-    ("empty", &["empty is empty"], "give the file that `pssst keygen --out FILE` wrote"),
-    ("server.pem", &["server.pem holds a public key"], "a secret key is needed here"),
+    ("text", &["text has no key", "secret key is needed here"], KEY_FORM),
+    ("empty", &["empty is empty"], KEYGEN),
+    ("server.pem", &["server.pem holds an X25519 public key", "secret key is needed here"], KEYGEN),
     ("exposed.key", &["other users can read the secret in exposed.key", "mode 0644"], "chmod 600 exposed.key"),
     ("rsa.key", &["rsa.key holds a key of another algorithm than X25519"], "openssl genpkey -algorithm X25519"),
     ("locked.key", &["locked.key holds an encrypted secret key"], "decrypt it"),
-    ("cut.key", &["cut.key is cut off: it has no END line"], "make a new key"),
-    ("certificate", &["certificate holds a certificate, not a key"], KEY_FORM),
-    ("token", &["token holds an enrolment token, not a key"], "`pssst enroll --token FILE`"),
-    ("keys.json", &["keys.json holds a schedule of keys, not a single key"], "--keys FILE"),
+    ("cut.key", &["cut.key is cut off: it has no END line"], "copy the file again"),
+    ("certificate", &["certificate holds a certificate"], KEYGEN),
+    ("token", &["token holds an enrolment token"], KEYGEN),
+    ("keys.json", &["keys.json holds a schedule of keys"], KEYGEN),
 ];
 const SECRET_PLACES: [&str; 7] = [
     "pubkey @",
@@ -45,19 +47,19 @@ const SECRET_PLACES: [&str; 7] = [
 /// Wrong texts and files where a public key belongs.
 const PUBLICS: [(&str, &[&str], &str); 9] = [
     ("nofile", &["cannot open nofile", "No such file"], CHECK_PATH),
-    ("text", &["text has no key that can be used here"], KEY_FORM),
-    ("client.key", &["client.key holds a secret key"], "`pssst pubkey FILE` prints it"),
-    ("rsa.pub", &["rsa.pub holds a key of another algorithm than X25519"], "X25519"),
-    ("short.pub", &["short.pub looks like a key of 63 digits; a key has 64"], "copy the whole key again"),
-    ("certificate", &["certificate holds a certificate, not a key"], KEY_FORM),
+    ("text", &["text has no key", "public key is needed here"], KEY_FORM),
+    ("client.key", &["client.key holds an X25519 secret key"], PUBKEY),
+    ("rsa.pub", &["rsa.pub holds a key of another algorithm than X25519"], PUBKEY),
+    ("short.pub", &["short.pub looks like a key of 63 digits; an X25519 key has 64"], "copy the whole key again"),
+    ("certificate", &["certificate holds a certificate"], PUBKEY),
     (
         "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97",
-        &["looks like a key of 63 digits; a key has 64"],
+        &["looks like a key of 63 digits; an X25519 key has 64"],
         "copy the whole key again",
     ),
     (
         "f99cb5488854fd0e493dc19635171805240dace29212c0e02374eaff3723a97eab",
-        &["looks like a key of 66 digits; a key has 64"],
+        &["looks like a key of 66 digits; an X25519 key has 64"],
         "copy the whole key again",
     ),
     (
@@ -145,7 +147,11 @@ const OTHERS: &[Mistake] = &[
     ("keys init keys.json", &["keys.json exists already"], "choose another name"),
     ("keys init nodir/x", &["nodir/x: No such file"], CHECK_PATH),
     ("keys show nofile", &["nofile: No such file"], CHECK_PATH),
-    ("keys show server.key", &["server.key: expected a key schedule"], "right file"),
+    (
+        "keys show server.key",
+        &["server.key holds an X25519 secret key, and a schedule of keys is needed here"],
+        "keys init",
+    ),
     ("keys show exposed.json", &["exposed.json: other users can read or change it (mode 0644)"], "right file"),
     ("keys rotate nofile", &["nofile: No such file"], CHECK_PATH),
     ("keys rotate keys.json --activation-delay 0", &["'0'", "give a time span"], ""),
@@ -325,19 +331,19 @@ const OTHERS: &[Mistake] = &[
     ("enroll --directory https://127.0.0.1:1", &["--identity <FILE>"], ""),
     (
         "enroll --directory https://127.0.0.1:1 --identity new.key",
-        &["standard input has no token"],
+        &["standard input is empty, and an enrolment token is needed here"],
         "`pssst token create` printed",
     ),
     ("enroll --directory https://127.0.0.1:1 --identity new.key --token nofile", &["cannot open nofile"], CHECK_PATH),
     (
         "enroll --directory https://127.0.0.1:1 --identity new.key --token client.key",
-        &["client.key has no token"],
+        &["client.key holds an X25519 secret key, and an enrolment token is needed"],
         "`pssst token create` printed",
     ),
     (
         "enroll --directory https://127.0.0.1:1 --identity new.key --token exposed.key",
-        &["other users can read exposed.key (mode 0644)"],
-        "right file",
+        &["exposed.key holds an X25519 secret key, and an enrolment token is needed"],
+        "`pssst token create` printed",
     ),
     // Services.
     ("serve", &["--secret-key <FILE>|--keys <FILE>"], ""),
@@ -345,7 +351,11 @@ const OTHERS: &[Mistake] = &[
     ("serve --secret-key server.key --secret-key server.key", &["is given twice"], "give each key once"),
     ("serve --secret-key -", &["standard input is not a regular file"], "the name of a file"),
     ("serve --keys nofile", &["nofile: No such file"], CHECK_PATH),
-    ("serve --keys server.key", &["server.key: expected a key schedule"], "right file"),
+    (
+        "serve --keys server.key",
+        &["server.key holds an X25519 secret key, and a schedule of keys is needed here"],
+        "keys init",
+    ),
     (
         "serve --secret-key server.key --listen 203.0.113.7:1",
         &["cannot serve 203.0.113.7:1"],

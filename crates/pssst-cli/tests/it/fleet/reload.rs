@@ -3,7 +3,8 @@
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use pssst::{Client, PublicKey, SysRng};
+use pssst::{Client, PreSharedKey, PublicKey, SysRng};
+use pssst_directory::IssuedPsk;
 use pssst_test::{Process, wait_for};
 use serde_json::Value;
 
@@ -293,7 +294,8 @@ fn a_file_that_has_lost_a_line_opens_nothing() {
 fn a_proxy_that_has_lost_a_line_keeps_what_it_says() {
     let fleet = Fleet::new();
     fleet.generate_keys(&["server", "client"]);
-    fleet.write_private("client.psk", &"5a".repeat(32));
+    let psk = IssuedPsk { psk: PreSharedKey::from_bytes([0x5a; 32]), master: [0x5a; 8].into() };
+    fleet.write_private("client.psk", &psk.expose_pem());
     let server = "server = \"127.0.0.1:9\"\nserver-key = \"server.pub\"";
     let lines = ["identity = \"client.key\"", "psk = \"client.psk\"", "fresh-replies = true", "pad-to = 500"];
     fleet.write("pssst.toml", &format!("[proxy]\n{server}\n{}\n", lines.join("\n")));

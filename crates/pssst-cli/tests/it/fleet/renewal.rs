@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use pssst_directory::IssuedPsk;
 use pssst_test::{Process, wait_for};
 
 use crate::fleet::process::{Fleet, start_directory};
@@ -62,6 +63,11 @@ impl Pool {
         fs::read_to_string(self.fleet.path("boiler.psk")).unwrap()
     }
 
+    /// Returns the name of the master of the pre-shared key.
+    fn master(&self) -> String {
+        IssuedPsk::from_pem(&self.psk()).unwrap().master.to_string()
+    }
+
     fn mode(&self, name: &str) -> u32 {
         fs::metadata(self.fleet.path(name)).unwrap().permissions().mode() & 0o777
     }
@@ -80,26 +86,22 @@ fn a_device_keeps_its_pre_shared_key_and_renews_it() {
     fs::remove_file(fleet.path("boiler.psk")).unwrap();
     let (done, said) = pool.enroll(&[]);
     assert!(done && said.contains("must use the pre-shared key in boiler.psk"), "{said}");
-    assert_eq!((pool.mode("boiler.psk"), pool.psk().len()), (0o600, 64 + 1 + 16 + 1));
     let first = pool.psk();
+    assert!(pool.mode("boiler.psk") == 0o600 && first.starts_with("-----BEGIN PSSST PSK-----\n"));
     assert!(pool.enroll(&[]).0 && pool.enroll(&["--psk-out", "other"]).0);
     assert_eq!((pool.psk(), fs::read_to_string(fleet.path("other")).unwrap()), (first.clone(), first.clone()));
 
     wait_for("the device is served", || pool.is_served(&["--psk", "boiler.psk"]));
     assert!(!pool.is_served(&[]), "it must use its pre-shared key");
-    // Without the name of the master.
-    fleet.write("bare", &first[..64]);
-    fs::set_permissions(fleet.path("bare"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(pool.is_served(&["--psk", "bare"]));
     let listed = fleet.stdout(&[&["clients", "list"], &STORE[..]].concat());
     assert_eq!(listed.split_whitespace().nth(3), Some("psk"), "{listed}");
 
-    let current = first[65..].trim();
+    let current = pool.master();
     assert_eq!(fleet.stdout(&renew), format!("master {current}\n"));
     assert_eq!(pool.psk(), first);
     let master = pool.rotate();
     wait_for("the new master", || fleet.stdout(&renew) == format!("master {master}\n"));
-    assert!(pool.psk() != first && pool.psk().ends_with(&format!(" {master}\n")));
+    assert!(pool.psk() != first && pool.master() == master);
     assert_eq!(pool.mode("boiler.psk"), 0o600);
     assert!(pool.is_served(&["--psk", "boiler.psk"]) && pool.is_served(&["--psk", "other"]));
     wait_for("the old master is over", || !pool.is_served(&["--psk", "other"]));
@@ -131,7 +133,7 @@ fn a_proxy_renews_its_pre_shared_key() {
     wait_for("the client is served", || is_answered(&listening));
     for _ in 0..2 {
         let master = pool.rotate();
-        wait_for("the file is replaced", || pool.psk().ends_with(&format!(" {master}\n")));
+        wait_for("the file is replaced", || pool.master() == master);
         assert_eq!(pool.mode("boiler.psk"), 0o600);
         assert!(is_answered(&listening));
         let is_over = || pool.fleet.stdout(&["keys", "show", "keys.json"]).matches("master").count() == 1;
@@ -159,7 +161,7 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     assert!(issued.status.success() && issued.stdout.is_empty(), "{said}");
     assert!(said.contains("boiler-7 must use the pre-shared key in boiler-7.psk"), "{said}");
     let psk = fs::read_to_string(fleet.path("boiler-7.psk")).unwrap();
-    assert!(!said.contains(&psk[..16]) && pool.mode("boiler-7.psk") == 0o600);
+    assert!(!said.contains(&psk[40..56]) && pool.mode("boiler-7.psk") == 0o600);
     assert!(shows("psk      required\n"));
     wait_for("the client must use it", || !pool.is_served(&[]));
     assert!(pool.is_served(&["--psk", "boiler-7.psk"]));

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use pssst::{PskMaster, SecretKey};
+use pssst_directory::IssuedPsk;
 use pssst_test::wait_for;
 use serde_json::Value;
 
@@ -226,7 +227,8 @@ fn masters_alone_come_and_go() {
     let master = PskMaster::from_hex(master).unwrap();
     let identity = std::fs::read_to_string(fleet.path("client.key")).unwrap();
     let identity = SecretKey::from_hex(identity.trim()).unwrap().public_key();
-    fleet.write_private("client.psk", &master.psk(&identity).expose_hex());
+    let psk = IssuedPsk { psk: master.psk(&identity), master: master.id().into() };
+    fleet.write_private("client.psk", &psk.expose_pem());
 
     wait_for("the master is there", || answers(&["--psk", "client.psk"]));
     fleet.stdout(&["keys", "retire", "keys.json", "psk", "--grace-period", "1s"]);
