@@ -137,7 +137,7 @@ fn keygen_makes_a_file_for_its_owner_and_prints_the_public_key() {
     let printed = String::from_utf8(stdout(&["keygen", "--format", "hex", "--out", &hex_file])).unwrap();
     let hex = fs::read_to_string(&hex_file).unwrap();
     assert_eq!((hex.len(), mode(&hex_file)), (65, 0o600));
-    assert_eq!(printed.trim(), SecretKey::from_hex(&hex).unwrap().public_key().to_string());
+    assert_eq!(printed.trim(), format!("{:x}", SecretKey::from_hex(&hex).unwrap().public_key()));
 }
 
 #[test]
