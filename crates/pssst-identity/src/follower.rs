@@ -52,6 +52,8 @@ pub struct FollowerStatus {
     pub age: Duration,
     /// The store's revision in the snapshot.
     pub revision: Revision,
+    /// How many attempts have failed so far.
+    pub failures: u64,
     /// The error of the last attempt, if it failed.
     pub error: Option<String>,
 }
@@ -60,6 +62,7 @@ pub struct FollowerStatus {
 struct Contact {
     last: Instant,
     revision: Revision,
+    failures: u64,
     error: Option<String>,
 }
 
@@ -79,7 +82,7 @@ impl Follower {
         position.catch_up(&*store, &snapshot).await?;
 
         let (sender, status) =
-            watch::channel(Contact { last: Instant::now(), revision: position.revision, error: None });
+            watch::channel(Contact { last: Instant::now(), revision: position.revision, failures: 0, error: None });
         let task = tokio::spawn(follow(store, Arc::clone(&snapshot), receiver, position, sender));
         Ok(Self { snapshot, status, task })
     }
@@ -91,8 +94,8 @@ impl Follower {
 
     /// Returns its status.
     pub fn status(&self) -> FollowerStatus {
-        let Contact { last, revision, error } = self.status.borrow().clone();
-        FollowerStatus { age: last.elapsed(), revision, error }
+        let Contact { last, revision, failures, error } = self.status.borrow().clone();
+        FollowerStatus { age: last.elapsed(), revision, failures, error }
     }
 }
 
@@ -134,7 +137,9 @@ async fn follow(
                 if warned.take().is_some() {
                     tracing::warn!(clients = snapshot.len(), "the store of clients is available again");
                 }
-                contact.send_replace(Contact { last: Instant::now(), revision, error: None });
+                contact.send_modify(|contact| {
+                    (contact.last, contact.revision, contact.error) = (Instant::now(), revision, None);
+                });
             }
             Err(error) => {
                 if warned.is_none_or(|at| at.elapsed() >= REMINDER) {
@@ -142,8 +147,8 @@ async fn follow(
                     tracing::warn!(%error, "the store of clients is unavailable; the last snapshot stays in use");
                 }
                 contact.send_modify(|contact| {
-                    contact.revision = revision;
-                    contact.error = Some(error.to_string());
+                    (contact.revision, contact.error) = (revision, Some(error.to_string()));
+                    contact.failures += 1;
                 });
             }
         }

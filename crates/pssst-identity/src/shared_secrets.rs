@@ -99,6 +99,11 @@ impl SharedSecrets {
         self.secrets.keyring().server_keys().eq(keyring.server_keys())
     }
 
+    /// Returns the number of its secrets, once it is complete: one for each client and server key.
+    pub fn count(&self) -> usize {
+        if self.is_complete() { self.snapshot.len() * self.secrets.keys() } else { 0 }
+    }
+
     /// Returns the bytes of memory that it takes.
     pub fn memory(&self) -> usize {
         self.secrets.memory()

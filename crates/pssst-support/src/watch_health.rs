@@ -22,6 +22,13 @@ pub struct WatchStatus {
     pub error: Option<String>,
 }
 
+impl WatchStatus {
+    /// Returns the status of a value that follows its files by other means.
+    pub const fn new(age: Duration, failures: u64, error: Option<String>) -> Self {
+        Self { age, failures, error }
+    }
+}
+
 impl WatchHealth {
     /// Files that have just been read.
     pub fn new(now: Instant) -> Self {
@@ -42,10 +49,6 @@ impl WatchHealth {
 
     /// Returns the state of now.
     pub fn status(&self, now: Instant) -> WatchStatus {
-        WatchStatus {
-            age: now.saturating_duration_since(self.good_at),
-            failures: self.failures,
-            error: self.error.clone(),
-        }
+        WatchStatus::new(now.saturating_duration_since(self.good_at), self.failures, self.error.clone())
     }
 }

@@ -397,7 +397,8 @@ impl Monitored for View {
     }
 
     fn files(&self) -> Vec<FollowedFile> {
-        self.keys().followed_files()
+        let clients = self.clients().and_then(|clients| clients.followed_file());
+        self.keys().followed_files().into_iter().chain(clients).collect()
     }
 
     fn not_live(&self) -> Vec<String> {
@@ -498,6 +499,8 @@ async fn apply_keys(
     let clients = computed.map_or(before, Arc::new);
     if let Some(server) = server(keys) {
         view.update_config(|config| with_clients(config.keys(server), &clients));
+        // For the metrics of the table.
+        lock(&view.followed).clients = Some(clients);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pssst::Keyring;
+use pssst_identity::SharedSecrets;
 use pssst_net::{DatagramOutcome, Server, Stats};
 
 use super::Clients;
@@ -125,6 +126,17 @@ pub(crate) fn identities(page: &mut MetricsWriter<'_>, clients: &Clients, refuse
             ("expired", refusals.expired),
             ("psk_required", refusals.psk_required),
         ],
+    )?;
+    let secrets = clients.shared_secrets();
+    page.number(
+        "pssst_server_client_secrets",
+        "Shared secrets in the table in use, one for each client and server key; 0 while they are computed for each request",
+        secrets.map_or(0, SharedSecrets::count) as u64,
+    )?;
+    page.number(
+        "pssst_server_client_secrets_bytes",
+        "Memory of the table of shared secrets in use",
+        secrets.map_or(0, SharedSecrets::memory) as u64,
     )?;
     page.counter(
         "pssst_identity_refused_unsaved",

@@ -1,5 +1,6 @@
 //! The access policy of a server.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,12 +8,15 @@ use clap::ValueEnum;
 use pssst::{Keyring, PublicKey};
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{
-    AccessPolicy, AccessStats, Follower, IdentityStore, PacketSample, RefusedReport, SharedSecrets, UnknownClients,
+    AccessPolicy, AccessStats, Follower, FollowerStatus, IdentityStore, PacketSample, RefusedReport, SharedSecrets,
+    UnknownClients,
 };
 
+use pssst_support::WatchStatus;
+
 use crate::args::store::{self, failure};
-use pssst_service::Failure;
 use pssst_service::stderr::notice;
+use pssst_service::{Failure, FollowedFile};
 
 /// Options that say which clients are served. Without `--clients` all clients are served, whatever
 /// key they prove.
@@ -194,6 +198,18 @@ impl Clients {
     /// Returns the name under which a client is enrolled.
     pub(crate) fn name(&self, key: &PublicKey) -> Option<String> {
         self.follower.snapshot().get(key).map(|status| status.name)
+    }
+
+    /// Returns the secrets that are in use, if they are computed ahead of time.
+    pub(super) fn shared_secrets(&self) -> Option<&SharedSecrets> {
+        self.policy.shared_secrets()
+    }
+
+    /// Returns the file of the clients, if they are in one, and how well it is followed.
+    pub(super) fn followed_file(&self) -> Option<FollowedFile> {
+        let path = self.location.strip_prefix("file:")?;
+        let FollowerStatus { age, failures, error, .. } = self.follower.status();
+        Some(FollowedFile::new(Path::new(path), WatchStatus::new(age, failures, error)))
     }
 
     pub(crate) fn stats(&self) -> AccessStats {

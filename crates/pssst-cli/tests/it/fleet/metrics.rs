@@ -99,12 +99,14 @@ const SERVER: [&str; 25] = [
     "pssst_server_worker_stall_seconds",
     "pssst_server_workers",
 ];
-const IDENTITY: [&str; 5] = [
+const IDENTITY: [&str; 7] = [
     "pssst_identity_clients",
     "pssst_identity_refused_unsaved_total",
     "pssst_identity_refusals_total cause",
     "pssst_identity_revision",
     "pssst_identity_snapshot_age_seconds",
+    "pssst_server_client_secrets",
+    "pssst_server_client_secrets_bytes",
 ];
 const GATEWAY: [&str; 6] = [
     "pssst_gateway_circuit_open",
@@ -212,7 +214,9 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     wait_for("the store has the refused client", || refused().contains(key));
     assert!(refused().contains("\"cause\":\"unknown\"") && refused().contains("\"name\":null"), "{}", refused());
 
+    wait_for("the table is in use", || samples(&mut gateway)["pssst_server_client_secrets"] > 0.0);
     let shown = samples(&mut gateway);
+    assert!(shown["pssst_server_client_secrets_bytes"] >= 32.0, "{shown:?}");
     assert_names(&shown, &[&PROCESS, &PROGRAM, &SERVER, &IDENTITY, &GATEWAY]);
     for (name, value) in [
         ("pssst_server_datagrams_received_total", 12.0),
@@ -228,6 +232,8 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
         ("pssst_keyring_keys", 1.0),
         ("pssst_identity_clients", 1.0),
         ("pssst_identity_refusals_total{cause=\"unknown\"}", 1.0),
+        ("pssst_identity_refusals_total{cause=\"psk_required\"}", 0.0),
+        ("pssst_server_client_secrets", 1.0),
         ("pssst_gateway_requests_total{outcome=\"answered\"}", 10.0),
         ("pssst_gateway_upstream_duration_seconds_count", 10.0),
         ("pssst_gateway_circuit_open", 0.0),
@@ -447,6 +453,47 @@ fn logs_are_lines_of_text_or_json() {
     assert_eq!(lines.first().unwrap()["message"], "serving");
     assert_eq!(lines.last().unwrap()["message"], "received 0");
     assert!(lines.iter().all(|line| line["level"] == "INFO" && line["timestamp"].is_string()), "{json}");
+}
+
+#[test]
+fn each_file_that_a_service_follows_has_its_metrics() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["client"]);
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    fleet.stdout(&["operator", "create", "alice", "--file", "operators"]);
+    let key = fleet.stdout(&["pubkey", "client.key"]);
+    fleet.stdout(&["clients", "add", "boiler-7", key.trim(), "--store", "file:clients"]);
+    let psk = ["clients", "psk", "boiler-7", "--keys", "keys.json", "--out", "client.psk", "--store", "file:clients"];
+    fleet.stdout(&psk);
+    let (mut directory, url, pin) = start_directory(&fleet, &[&METRICS[..], &["--operators", "operators"]].concat());
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--clients", "file:clients"];
+    let mut server = fleet.start(&[&serve[..], &METRICS].concat(), 3);
+    let reach = ["--server", "127.0.0.1:9", "--directory", &url, "--pin", &pin];
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--identity", "client.key", "--psk", "client.psk"];
+    let mut proxy = fleet.start(&[&proxy[..], &reach, &METRICS].concat(), 2);
+    for (service, files) in [
+        (&mut directory, &["keys.json", "directory.crt", "directory.key", "operators"][..]),
+        (&mut server, &["keys.json", "clients"]),
+        (&mut proxy, &["client.key", "client.psk"]),
+    ] {
+        let samples = samples(service);
+        for file in files {
+            assert!(samples[&format!("pssst_file_age_seconds{{file=\"{file}\"}}")] < 60.0, "{file}: {samples:?}");
+            for metric in ["refused", "failures_total"] {
+                let name = format!("pssst_file_{metric}{{file=\"{file}\"}}");
+                assert!(samples[&name].abs() < f64::EPSILON, "{name}: {samples:?}");
+            }
+        }
+    }
+
+    let good = std::fs::read_to_string(fleet.path("clients")).unwrap();
+    let mut sample = |metric: &str| samples(&mut server)[&format!("pssst_file_{metric}{{file=\"clients\"}}")];
+    fleet.write_private("clients", "nothing of the kind");
+    wait_for("the file is refused", || sample("refused") > 0.0);
+    assert!(sample("failures_total") > 0.0);
+    fleet.write_private("clients", &good);
+    wait_for("the file is good", || sample("refused").abs() < f64::EPSILON);
+    assert!(sample("failures_total") > 0.0);
 }
 
 /// Metrics and health tell of a file that cannot be used, and of a directory that does not answer.
