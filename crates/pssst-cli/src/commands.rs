@@ -13,6 +13,7 @@ pub(crate) mod keygen;
 pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod operator;
+pub(crate) mod precompute;
 pub(crate) mod pubkey;
 pub(crate) mod renew;
 pub(crate) mod request;

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
     audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator,
-    pubkey, renew, request, token,
+    precompute, pubkey, renew, request, token,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
 use services::directory::{self, DirectoryService};
@@ -51,6 +51,7 @@ enum Command {
     Keys(keys::Args),
     Enroll(enroll::Args),
     Renew(renew::Args),
+    Precompute(precompute::Args),
     Directory(Box<directory::Args>),
     Operator(operator::Args),
     CheckConfig(check_config::Args),
@@ -108,6 +109,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Keys(args) => keys::run(args),
         Command::Enroll(args) => enroll::run(args),
         Command::Renew(args) => renew::run(args),
+        Command::Precompute(args) => precompute::run(args),
         Command::Directory(_) => serve::<DirectoryService>(invocation, configured),
         Command::Operator(args) => operator::run(args),
         Command::Inspect(args) => inspect::run(args),

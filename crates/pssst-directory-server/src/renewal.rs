@@ -9,7 +9,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use pssst::{PreSharedKey, PublicKey};
-use pssst_directory::{IssuedSecret, Refusal, RenewalRequest, Renewed};
+use pssst_directory::{Refusal, RenewalRequest, Renewed};
 use pssst_identity::{Identity, IdentityStore, NewAuditEntry, State as ClientState};
 use zeroize::Zeroizing;
 
@@ -66,7 +66,7 @@ async fn try_renew(shared: &Shared, request: Request) -> Result<Vec<u8>, Refused
     }
     let client = admit(client, request.psk.as_ref(), &schedule, now).map_err(|cause| Refused::by(cause, key))?;
     let psk = issue_psk(schedule.current_psk_master(now), &client);
-    let shared_secrets = if request.wants_shared_secrets { shared_secrets(&schedule, &key, now) } else { Vec::new() };
+    let shared_secrets = if request.wants_shared_secrets { schedule.shared_secrets(&key, now) } else { Vec::new() };
 
     // Before the answer, which may be lost. A key that the client has already is not issued.
     if let Some(issued) = psk.as_ref().filter(|issued| request.psk.as_ref() != Some(&issued.psk))
@@ -109,16 +109,6 @@ fn admit(
         }
     }
     Ok(client)
-}
-
-/// Returns what a client shares with each key that servers accept.
-fn shared_secrets(schedule: &Schedule, client_key: &PublicKey, now: Timestamp) -> Vec<IssuedSecret> {
-    let secrets = schedule.scalars(now).filter_map(|(server_key, scalar)| {
-        // A key that was proven is never weak.
-        let z2 = scalar.shared_secret(client_key).ok()?;
-        Some(IssuedSecret::new(server_key.hash(), z2.as_bytes()))
-    });
-    secrets.collect()
 }
 
 /// A renewal that did not take place.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use pssst::{Keyring, PskMaster, PublicKey, SecretKey, ServerKey, Suite, SuiteSet, XWingSecretKey};
 
 use crate::Error;
-use pssst_directory::{KeySet, KeyState, PublishedKey, PublishedMaster};
+use pssst_directory::{IssuedSecret, KeySet, KeyState, PublishedKey, PublishedMaster};
 use sequence::{InUse, Sequence};
 
 mod sequence;
@@ -362,12 +362,17 @@ impl Schedule {
         self.psk_masters.held(now)
     }
 
-    /// Returns the secret X25519 scalars of the server keys in use, with the keys that they belong
-    /// to, to compute what a client shares with each. The public keys are at hand.
-    pub(crate) fn scalars(&self, now: Timestamp) -> impl Iterator<Item = (ServerKey, SecretKey)> {
-        let keys = self.keys.held_entries(now).map(|entry| (entry.public.into(), entry.secret.clone()));
+    /// Returns what a client with this public key shares with each server key in use.
+    pub fn shared_secrets(&self, client_key: &PublicKey, now: Timestamp) -> Vec<IssuedSecret> {
+        let keys = self.keys.held_entries(now).map(|entry| (ServerKey::from(entry.public), entry.secret.clone()));
         let xwing_keys = self.xwing_keys.held_entries(now);
-        keys.chain(xwing_keys.map(|entry| (entry.public.clone().into(), entry.secret.x25519_part())))
+        let keys = keys.chain(xwing_keys.map(|entry| (entry.public.clone().into(), entry.secret.x25519_part())));
+        let secrets = keys.filter_map(|(server_key, scalar)| {
+            // A key that is enrolled is never weak.
+            let z2 = scalar.shared_secret(client_key).ok()?;
+            Some(IssuedSecret::new(server_key.hash(), z2.as_bytes()))
+        });
+        secrets.collect()
     }
 
     /// Returns the keys that a server accepts now: of each kind the current key first, since most

@@ -119,6 +119,13 @@ impl Renewed {
             credentials.with_shared_secret(shared.server_key_hash, shared.expose_bytes())
         })
     }
+
+    /// Returns the client's [stored identity](Credentials::expose_precomputed_pem) with the shared
+    /// secrets that it got; `None` if it got none, since it holds its secret key.
+    pub fn expose_precomputed_pem(&self) -> Option<Zeroizing<String>> {
+        let has_secrets = !self.shared_secrets.is_empty();
+        has_secrets.then(|| self.apply_to(Credentials::precomputed(self.key)).expose_precomputed_pem()).flatten()
+    }
 }
 
 /// A secret that a client shares with one key of the server, `Z2 = x25519(c, S)`.
@@ -247,6 +254,9 @@ mod tests {
         let after = renewed.apply_to(before);
         assert!([1, 2, 9].iter().all(|key| after.has_secret_for(&[*key; 32])));
         assert_eq!(after.psk(), renewed.psk.as_ref().map(|issued| &issued.psk));
+        let stored = Credentials::from_precomputed_pem(&renewed.expose_precomputed_pem().unwrap()).unwrap();
+        assert_eq!((stored.client_key(), stored.shared_secrets()), (renewed.key, 2));
+        assert_eq!(Renewed { shared_secrets: Vec::new(), ..renewed.clone() }.expose_precomputed_pem(), None);
         assert_eq!(Renewed { psk: None, ..renewed }.apply_to(after).psk(), None);
     }
 

@@ -73,12 +73,9 @@ impl fmt::Display for Error {
             ),
             Self::Closed => write!(f, "the client was closed"),
             Self::Network(error) => write!(f, "the server cannot be reached: {error}"),
-            Self::NoSharedSecret(key) => write!(
-                f,
-                "the client's credentials have no shared secret for the server's key {}: renew them at the pool's \
-                 directory",
-                key.label()
-            ),
+            Self::NoSharedSecret(key) => {
+                write!(f, "the client holds no secret key, and no shared secret for the server's key {}", key.label())
+            }
             Self::Protocol(error) => error.fmt(f),
         }
     }
@@ -135,8 +132,8 @@ mod tests {
             ),
             (
                 Error::NoSharedSecret(Box::new(ServerKey::from_slice(&[0x5e; 32]).unwrap())),
-                "the client's credentials have no shared secret for the server's key \
-                 pssst1te09uhj7te09uhj7te09uhj7te09uhj7te09uhj7te09uhj7te0q5lgeac: renew them at the pool's directory",
+                "the client holds no secret key, and no shared secret for the server's key \
+                 pssst1te09uhj7te09uhj7te09uhj7te09uhj7te09uhj7te09uhj7te0q5lgeac",
                 false,
             ),
             (Error::Closed, "the client was closed", false),

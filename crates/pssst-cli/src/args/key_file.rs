@@ -6,9 +6,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use pssst::{PskMaster, PublicKey, SecretKey, ServerKey, ServerSecretKey};
-use pssst_directory::IssuedPsk;
+use pssst_directory::{IssuedPsk, Renewed};
 use pssst_directory_server::psk_master_from_pem;
 use pssst_identity::Token;
+use pssst_net::Credentials;
 use pssst_support::{FileErrorCause, atomic_file, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
 
@@ -33,6 +34,15 @@ pub(crate) fn read_secret(path: &Path, access: &Access) -> Result<SecretKey, Fai
     read_secret_as(path, access, Wanted::ClientSecret, |text| SecretKey::from_text(text).ok())
 }
 
+/// Reads a client's secret key, or the precomputed identity of a device that does not hold it. `-`
+/// is standard input.
+pub(crate) fn read_identity(path: &Path, access: &Access) -> Result<Credentials, Failure> {
+    read_secret_as(path, access, Wanted::Identity, |text| {
+        let secret = SecretKey::from_text(text).map(Credentials::new);
+        secret.or_else(|_| Credentials::from_precomputed_pem(text)).ok()
+    })
+}
+
 /// Reads a server's secret key of either kind: PEM, or hexadecimal. `-` is standard input.
 pub(crate) fn read_server_secret(path: &Path, access: &Access) -> Result<ServerSecretKey, Failure> {
     read_secret_as(path, access, Wanted::ServerSecret, |text| ServerSecretKey::from_text(text).ok())
@@ -43,15 +53,23 @@ pub(crate) fn read_psk(path: &Path, access: &Access) -> Result<IssuedPsk, Failur
     read_secret_as(path, access, Wanted::Psk, |text| IssuedPsk::from_pem(text).ok())
 }
 
-/// Replaces the file of a pre-shared key as a whole.
-pub(crate) fn replace_psk(path: &Path, psk: &IssuedPsk) -> Result<(), Failure> {
-    atomic_file::replace(path, 0o600, psk.expose_pem().as_bytes()).map_err(|error| {
+/// Replaces the file of a renewed secret as a whole.
+fn replace_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    atomic_file::replace(path, 0o600, text.as_bytes()).map_err(|error| {
         Failure::new(
             format!("cannot replace {}: {error}", path.display()),
-            "check the path and its permissions, and try again: the old pre-shared key can renew as long as its master \
-             is accepted",
+            "check the path and its permissions, and try again: the old secrets can renew as long as servers accept them",
         )
     })
+}
+
+/// Replaces the files of renewed secrets: of the pre-shared key, and of the identity of a device
+/// that does not hold its secret key.
+pub(crate) fn replace_renewed(renewed: &Renewed, psk: Option<&Path>, identity: &Path) -> Result<(), Failure> {
+    if let (Some(issued), Some(file)) = (&renewed.psk, psk) {
+        replace_secret(file, &issued.expose_pem())?;
+    }
+    renewed.expose_precomputed_pem().map_or(Ok(()), |text| replace_secret(identity, &text))
 }
 
 /// Reads a master of pre-shared keys, PEM. `-` is standard input.

@@ -3,6 +3,7 @@
 use pssst::{PublicKey, ServerKey, ServerSecretKey, XWingKeyHash};
 use pssst_directory::IssuedPsk;
 use pssst_directory_server::{PSK_MASTER_LABEL, psk_master_from_pem};
+use pssst_net::Credentials;
 
 /// A kind of key or secret, or a mistake, in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub(crate) enum Kind {
     XWingPublic,
     Psk,
     PskMaster,
+    PrecomputedIdentity,
     /// The hash that stands for a public key of suite f003.
     XWingHash,
     /// A key as text, with a character that is wrong.
@@ -74,6 +76,7 @@ impl Kind {
             Self::XWingHash => "the hash of a public key of suite f003",
             Self::Psk => "a pre-shared key",
             Self::PskMaster => "a master of pre-shared keys",
+            Self::PrecomputedIdentity => "a precomputed identity",
             Self::Digits => "64 hexadecimal digits, which do not say what they are",
             Self::Schedule => "a schedule of keys",
             Self::KeyDocument => "a directory's key document",
@@ -160,7 +163,8 @@ fn document(text: &str) -> Kind {
         },
         IssuedPsk::PEM_LABEL if IssuedPsk::from_pem(text).is_ok() => Kind::Psk,
         PSK_MASTER_LABEL if psk_master_from_pem(text).is_ok() => Kind::PskMaster,
-        IssuedPsk::PEM_LABEL | PSK_MASTER_LABEL => Kind::Damaged,
+        Credentials::PRECOMPUTED_LABEL if Credentials::from_precomputed_pem(text).is_ok() => Kind::PrecomputedIdentity,
+        IssuedPsk::PEM_LABEL | PSK_MASTER_LABEL | Credentials::PRECOMPUTED_LABEL => Kind::Damaged,
         "ENCRYPTED PRIVATE KEY" => Kind::EncryptedKey,
         "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "DSA PRIVATE KEY" | "EC PARAMETERS" | "OPENSSH PRIVATE KEY" => {
             Kind::OtherAlgorithm

@@ -5,6 +5,8 @@ use super::key_kind::{Kind, wrong_digits};
 /// The kind of file that an option needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
+    /// A client's X25519 secret key, or what a device has instead.
+    Identity,
     /// A client's X25519 secret key.
     ClientSecret,
     /// A server's secret key of either kind.
@@ -23,6 +25,7 @@ impl Wanted {
     /// Returns what is needed, as the subject of "is needed here".
     const fn name(self) -> &'static str {
         match self {
+            Self::Identity => "an X25519 secret key or a precomputed identity",
             Self::ClientSecret => "an X25519 secret key",
             Self::ServerSecret => "a secret key",
             Self::ClientPublic => "an X25519 public key",
@@ -37,7 +40,7 @@ impl Wanted {
     /// Returns where one is from.
     const fn remedy(self) -> &'static str {
         match self {
-            Self::ClientSecret => "give the file that `pssst keygen --out FILE` wrote",
+            Self::Identity | Self::ClientSecret => "give the file that `pssst keygen --out FILE` wrote",
             Self::ServerSecret => {
                 "give the file that `pssst keygen --out FILE` wrote; for suite f003, `pssst keygen --suite f003 --out FILE`"
             }
@@ -52,11 +55,11 @@ impl Wanted {
     }
 
     const fn is_secret_key(self) -> bool {
-        matches!(self, Self::ClientSecret | Self::ServerSecret)
+        matches!(self, Self::Identity | Self::ClientSecret | Self::ServerSecret)
     }
 
     const fn is_key(self) -> bool {
-        matches!(self, Self::ClientSecret | Self::ServerSecret | Self::ClientPublic | Self::ServerPublic)
+        self.is_secret_key() || matches!(self, Self::ClientPublic | Self::ServerPublic)
     }
 }
 

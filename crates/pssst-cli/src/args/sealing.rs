@@ -62,19 +62,6 @@ impl SealingOptions {
         psk.map(Some).map_err(|failure| failure.of_option("psk"))
     }
 
-    /// Returns a builder of a client with these options.
-    pub(crate) fn build(
-        &self,
-        builder: pssst_net::ClientBuilder,
-        access: &Access,
-    ) -> Result<pssst_net::ClientBuilder, Failure> {
-        let builder = self.build_without_psk(builder);
-        Ok(match self.read_psk(access)? {
-            Some(psk) => builder.psk(psk),
-            None => builder,
-        })
-    }
-
     /// Returns a builder of a client with these options but the pre-shared key.
     pub(crate) fn build_without_psk(&self, mut builder: pssst_net::ClientBuilder) -> pssst_net::ClientBuilder {
         if let Some(padding) = self.padding() {
@@ -109,6 +96,15 @@ impl SealingOptions {
     pub(crate) fn reads_stdin(&self) -> bool {
         self.psk.as_deref() == Some(Path::new("-"))
     }
+}
+
+/// Returns the failure of a precomputed identity that is not for the server's key.
+pub(crate) fn no_shared_secret(error: &pssst_net::Error) -> Failure {
+    Failure::new(
+        error.to_string(),
+        "`pssst renew` gets it from the directory, and `pssst precompute` makes it of the client's secret key or the server's",
+    )
+    .of_option("identity")
 }
 
 /// Returns the failure to make a client of these keys and options.

@@ -101,6 +101,13 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
     }
 }
 
+impl DirectoryOptions<false> {
+    /// Returns a client of the directory, if there is one.
+    pub(crate) fn optional(&self) -> Result<Option<DirectoryClient>, Failure> {
+        self.client(None)
+    }
+}
+
 impl DirectoryOptions<true> {
     /// Returns a client of the directory that neither reads nor writes a cache.
     pub(crate) fn without_cache(&self) -> Result<DirectoryClient, Failure> {

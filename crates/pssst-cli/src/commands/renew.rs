@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use pssst_directory::Error;
-use pssst_net::Credentials;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, runtime};
 
 use crate::args::key_file::{self, Access};
 use crate::args::server_key::{DirectoryOptions, failure};
 
-/// Renew this client's pre-shared key at its directory, and replace it in its file.
+/// Renew this client's pre-shared key at its directory, and replace it in its file; and what a
+/// device without its secret key shares with the server's keys.
 ///
 /// The client proves its secret key and the pre-shared key that it has: no token is needed. Do this
 /// after a rotation of the pool's master, before the grace period of the old one is over; `pssst
@@ -20,31 +20,52 @@ use crate::args::server_key::{DirectoryOptions, failure};
 pub(crate) struct Args {
     #[command(flatten)]
     directory: DirectoryOptions<true>,
-    /// The client's secret key.
+    /// The client's secret key; or its precomputed identity (`pssst precompute`), which is replaced
+    /// as a whole by one for the keys that servers accept now.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
-    /// The file of the pre-shared key, which `pssst enroll` wrote. It is replaced as a whole.
+    /// The file of the pre-shared key, which `pssst enroll` wrote. It is replaced as a whole. A
+    /// client that must use one has to give it.
     #[arg(long, value_name = "FILE")]
-    psk: PathBuf,
+    psk: Option<PathBuf>,
     #[command(flatten)]
     access: Access,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    key_file::refuse_streams([&*args.psk]).map_err(|failure| failure.of_option("psk"))?;
+    key_file::refuse_streams(args.psk.as_deref()).map_err(|failure| failure.of_option("psk"))?;
     let directory = args.directory.required()?;
-    let identity = key_file::read_secret(&args.identity, &args.access)?;
-    let stored = key_file::read_psk(&args.psk, &args.access)?;
-    let credentials = Credentials::new(identity).with_psk(stored.psk.clone());
+    let mut credentials = key_file::read_identity(&args.identity, &args.access)?;
+    if !credentials.has_secret_key() {
+        key_file::refuse_streams([&*args.identity]).map_err(|failure| failure.of_option("identity"))?;
+    } else if args.psk.is_none() {
+        return Err(Failure::usage(
+            "a client that holds its secret key renews its pre-shared key, and none is given",
+            "give its file with --psk",
+        ));
+    }
+    let stored = args.psk.as_ref().map(|file| key_file::read_psk(file, &args.access)).transpose()?;
+    if let Some(stored) = &stored {
+        credentials = credentials.with_psk(stored.psk.clone());
+    }
     let renewed = runtime::run(async { directory.renew(&credentials).await.map_err(|error| refused(&error)) })?;
-    // Otherwise the client has refused it.
-    let Some(issued) = renewed.psk else { return Err(refused(&Error::PskDowngrade)) };
-    if issued == stored {
+    if stored.is_some() && renewed.psk.is_none() {
+        // Otherwise the client has refused it.
+        return Err(refused(&Error::PskDowngrade));
+    }
+    if credentials.has_secret_key() && renewed.psk == stored {
         notice("the pre-shared key is current");
     } else {
-        key_file::replace_psk(&args.psk, &issued)?;
+        key_file::replace_renewed(&renewed, args.psk.as_deref(), &args.identity)?;
     }
-    writeln!(io::stdout(), "master {}", issued.master).map_err(|error| Failure::output(&error))
+    let mut text = String::new();
+    if let Some(issued) = renewed.psk.filter(|_| stored.is_some()) {
+        text.extend([format!("master {}\n", issued.master)]);
+    }
+    if !renewed.shared_secrets.is_empty() {
+        text.extend([format!("server keys {}\n", renewed.shared_secrets.len())]);
+    }
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 fn refused(error: &Error) -> Failure {

@@ -14,7 +14,7 @@ use pssst_net::{Error, Retry};
 use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::key_file;
 use crate::args::no_reply::NoReply;
-use crate::args::sealing::{SealingOptions, cannot_seal};
+use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
 use crate::args::server_key::KeySource;
 use crate::args::udp::cannot_find;
 use pssst_service::stderr::notice;
@@ -31,7 +31,8 @@ pub(crate) struct Args {
     server: String,
     #[command(flatten)]
     key_source: KeySource,
-    /// Prove to the server that this is the client with this secret key.
+    /// Prove to the server that this is the client with this secret key, or with this precomputed
+    /// identity (`pssst precompute`).
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
     #[command(flatten)]
@@ -105,18 +106,22 @@ fn print(reply: &[u8]) -> Result<(), Failure> {
 fn connect(args: &Args) -> Result<Client, Failure> {
     let directory = args.key_source.directory()?;
     let CurrentKey { key, suite } = args.key_source.current_key(directory.as_ref())?;
-    let mut builder = args.sealing.build(pssst_net::Client::builder(key), &args.access)?;
+    let mut builder = args.sealing.build_without_psk(pssst_net::Client::builder(key));
+    if let Some(file) = &args.identity {
+        let identity = key_file::read_identity(file, &args.access)?;
+        builder = builder.credentials(match args.sealing.read_psk(&args.access)? {
+            Some(psk) => identity.with_psk(psk),
+            None => identity,
+        });
+    }
     if let Some(key) = args.fallback.key(directory.as_ref())? {
         builder = builder.fallback(key);
     }
-    let mut builder = blocking::ClientBuilder::from(builder)
+    let builder = blocking::ClientBuilder::from(builder)
         .suite(suite)
         .timeout(args.timeout)
         .retry(Retry { initial_timeout: INITIAL_TIMEOUT, max_retransmits: u32::MAX })
         .max_datagram(args.max_datagram as usize);
-    if let Some(file) = &args.identity {
-        builder = builder.identity(&key_file::read_secret(file, &args.access)?);
-    }
     builder.connect(&args.server).map_err(|error| match error {
         Error::Network(error) => cannot_find(&args.server, &error),
         error => failure(&error, args, suite),
@@ -145,6 +150,7 @@ fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
             "check that the network is up and takes messages of this length",
         ),
         Error::PathTooNarrow { .. } => too_narrow(error),
+        Error::NoSharedSecret(_) => no_shared_secret(error),
         error => Failure::new(error.to_string(), "try again"),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pssst::{SecretKey, Suite};
+use pssst::Suite;
 use pssst_directory::{CurrentKey, DirectoryClient, FetchStatus, IssuedPsk, MasterId, Renewed};
 use pssst_gateway::Proxy;
 use pssst_net::{Client, Credentials, Error, Retry};
@@ -19,8 +19,8 @@ use super::{OTHER_FILES, client_metrics};
 use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
-use crate::args::sealing::{SealingOptions, cannot_seal};
-use crate::args::server_key::{KeySource, current_key, replacement_key};
+use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
+use crate::args::server_key::{KeySource, current_key, failure, replacement_key};
 use crate::args::udp::{cannot_find, check_server, listen_remedy};
 use pssst_service::addresses;
 use pssst_service::{
@@ -74,9 +74,9 @@ struct Live {
     server: String,
     #[command(flatten)]
     key_source: KeySource,
-    /// Prove to the servers that this is the client with this secret key. With --psk and
-    /// --directory the proxy renews the pre-shared key, and replaces its file: it must be able to
-    /// write there.
+    /// Prove to the servers that this is the client with this secret key, or with this precomputed
+    /// identity (`pssst precompute`). With --directory the proxy renews a precomputed identity and
+    /// the pre-shared key of --psk, and replaces their files: it must be able to write there.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
     #[command(flatten)]
@@ -100,10 +100,10 @@ struct Live {
 }
 
 impl Args {
-    fn identity(&self) -> Result<Option<SecretKey>, Failure> {
+    fn identity(&self) -> Result<Option<Credentials>, Failure> {
         let Some(file) = &self.live.identity else { return Ok(None) };
-        let secret = key_file::read_secret(file, &self.live.access);
-        secret.map(Some).map_err(|failure| failure.of_option("identity"))
+        let identity = key_file::read_identity(file, &self.live.access);
+        identity.map(Some).map_err(|failure| failure.of_option("identity"))
     }
 
     fn check_listen(&self) -> Result<(), Failure> {
@@ -308,16 +308,23 @@ struct Connected {
     client: Client,
     /// The directory of its keys.
     directory: Option<DirectoryClient>,
-    /// Present if it has a pre-shared key and a directory.
+    /// Present if it has a directory, and a pre-shared key or a precomputed identity.
     renewal: Option<Renewal>,
 }
 
-/// What renews a client's pre-shared key.
+/// What renews a client's secrets.
 struct Renewal {
     credentials: Credentials,
-    master: MasterId,
-    /// The file of the pre-shared key.
-    file: PathBuf,
+    /// The master of its pre-shared key.
+    master: Option<MasterId>,
+    files: RenewedFiles,
+}
+
+/// The files of a client's secrets.
+#[derive(Clone)]
+struct RenewedFiles {
+    psk: Option<PathBuf>,
+    identity: PathBuf,
 }
 
 /// Connects to the pool. The client can replace another one.
@@ -333,6 +340,7 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
         }
     };
     let CurrentKey { key, suite } = current?;
+    let key_hash = key.hash();
     let mut builder = Client::builder(key)
         .suite(suite)
         .timeout(args.live.timeout)
@@ -344,12 +352,23 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
         builder = builder.fallback(key);
     }
     let mut renewal = None;
-    if let Some(identity) = args.identity()? {
-        let mut credentials = Credentials::new(identity);
-        let issued = args.live.sealing.read_issued_psk(&args.live.access)?;
-        if let (Some(IssuedPsk { psk, master }), Some(file)) = (issued, args.live.sealing.psk.clone()) {
+    if let (Some(mut credentials), Some(identity)) = (args.identity()?, args.live.identity.clone()) {
+        let mut master = None;
+        if let Some(IssuedPsk { psk, master: issued }) = args.live.sealing.read_issued_psk(&args.live.access)? {
             credentials = credentials.with_psk(psk);
-            renewal = directory.as_ref().map(|_| Renewal { credentials: credentials.clone(), master, file });
+            master = Some(issued);
+        }
+        if let Some(directory) = &directory
+            && (master.is_some() || !credentials.has_secret_key())
+        {
+            let mut current =
+                Renewal { credentials, master, files: RenewedFiles { psk: args.live.sealing.psk.clone(), identity } };
+            // It was off while the key changed.
+            if !current.credentials.has_secret_for(&key_hash) {
+                current = current.renewed(directory).await?;
+            }
+            credentials = current.credentials.clone();
+            renewal = Some(current);
         }
         builder = builder.credentials(credentials);
     }
@@ -361,6 +380,7 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
             Error::Network(error) => cannot_find(&args.live.server, &error),
             Error::Protocol(error) => return cannot_seal(error),
             error @ Error::PathTooNarrow { .. } => return too_narrow(&error),
+            error @ Error::NoSharedSecret(_) => return no_shared_secret(&error),
             error => Failure::new(error.to_string(), "try again"),
         }
         .of_option("server")
@@ -375,8 +395,31 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
     Ok(Connected { client, directory, renewal })
 }
 
-/// Starts the task that keeps the server's key current, and the client's pre-shared key if it has
-/// one.
+impl Renewal {
+    /// Returns it after a renewal, which is stored.
+    async fn renewed(self, directory: &DirectoryClient) -> Result<Self, Failure> {
+        let Self { credentials, files, .. } = self;
+        let renewed = directory.renew(&credentials).await.map_err(|error| failure(&error).of_option("identity"))?;
+        let master = renewed.psk.as_ref().map(|issued| issued.master);
+        let credentials = renewed.apply_to(credentials);
+        files.clone().store(renewed).await.map_err(|error| {
+            Failure::new(error, "check the path and its permissions: the proxy replaces the files that it renews")
+        })?;
+        Ok(Self { credentials, master, files })
+    }
+}
+
+impl RenewedFiles {
+    /// Replaces them.
+    async fn store(self, renewed: Renewed) -> Result<(), String> {
+        let replace = move || key_file::replace_renewed(&renewed, self.psk.as_deref(), &self.identity);
+        let replaced = tokio::task::spawn_blocking(replace).await;
+        replaced.map_err(|error| error.to_string())?.map_err(|failure| failure.what().to_owned())
+    }
+}
+
+/// Starts the task that keeps the server's key current, and the client's secrets if they are to be
+/// renewed.
 fn keep_current(
     directory: Option<&DirectoryClient>,
     client: &Client,
@@ -386,17 +429,10 @@ fn keep_current(
     Some(tokio::spawn(async move {
         match renewal {
             None => match directory.keep_current(&client).await {},
-            Some(Renewal { credentials, master, file }) => {
-                let store = |renewed: Renewed| store_psk(file.clone(), renewed);
-                match directory.keep_renewed(&client, credentials, Some(master), store).await {}
+            Some(Renewal { credentials, master, files }) => {
+                let store = |renewed: Renewed| files.clone().store(renewed);
+                match directory.keep_renewed(&client, credentials, master, store).await {}
             }
         }
     }))
-}
-
-/// Replaces the file of the pre-shared key.
-async fn store_psk(file: PathBuf, renewed: Renewed) -> Result<(), String> {
-    let Some(psk) = renewed.psk else { return Ok(()) };
-    let replaced = tokio::task::spawn_blocking(move || key_file::replace_psk(&file, &psk)).await;
-    replaced.map_err(|error| error.to_string())?.map_err(|failure| failure.what().to_owned())
 }

@@ -198,6 +198,10 @@ impl DirectoryClient {
         if renewed.key != credentials.client_key() {
             return Err(Error::Syntax("secrets of this client"));
         }
+        // Storing it would lose the identity.
+        if !credentials.has_secret_key() && renewed.shared_secrets.is_empty() {
+            return Err(Error::Syntax("shared secrets of this client"));
+        }
         if credentials.psk().is_some() && renewed.psk.is_none() && !self.shared.allows_downgrade {
             return Err(Error::PskDowngrade);
         }

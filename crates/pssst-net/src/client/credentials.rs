@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use pssst::{PreSharedKey, PublicKey, SecretKey, ServerKey};
+use pssst_support::secret_pem;
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -44,6 +45,10 @@ enum Identity {
     Precomputed(Vec<([u8; 32], SharedSecret)>),
 }
 
+const KEY_LEN: usize = 32;
+/// Length of an entry of a stored identity: the hash of a server's key, then Z2.
+const ENTRY_LEN: usize = 2 * KEY_LEN;
+
 /// Z2, which never moves: a list that grows leaves no copies behind.
 type SharedSecret = Arc<Zeroizing<[u8; 32]>>;
 
@@ -82,6 +87,57 @@ impl Credentials {
             secrets.retain(|(hash, _)| is_kept(hash));
         }
         self
+    }
+
+    /// The label of a document that holds the identity of a client without its secret key.
+    pub const PRECOMPUTED_LABEL: &str = "PSSST PRECOMPUTED IDENTITY";
+
+    /// Returns the identity of a client without its secret key as a PEM document for storage,
+    /// `BEGIN PSSST PRECOMPUTED IDENTITY`: C, then for each key of the server, in the order of
+    /// their hashes, its hash and Z2, of 32 bytes each. `None` for a client that holds its secret
+    /// key. The pre-shared key is not in it.
+    pub fn expose_precomputed_pem(&self) -> Option<Zeroizing<String>> {
+        let Identity::Precomputed(secrets) = &self.identity else { return None };
+        // Sized at once: growing would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_LEN + secrets.len() * ENTRY_LEN));
+        bytes.extend_from_slice(self.client_key.as_bytes());
+        // So that all who make it write the same text.
+        let mut secrets: Vec<_> = secrets.iter().collect();
+        secrets.sort_unstable_by_key(|(hash, _)| *hash);
+        for (hash, z2) in secrets {
+            bytes.extend_from_slice(hash);
+            bytes.extend_from_slice(z2.as_slice());
+        }
+        Some(secret_pem::encode(Self::PRECOMPUTED_LABEL, &bytes))
+    }
+
+    /// Reads what [`expose_precomputed_pem`](Self::expose_precomputed_pem) writes.
+    ///
+    /// # Errors
+    /// [`pssst::Error::InvalidKey`] for anything else, and without a shared secret.
+    pub fn from_precomputed_pem(pem: &str) -> Result<Self, pssst::Error> {
+        const INVALID: pssst::Error = pssst::Error::InvalidKey;
+        let bytes = secret_pem::decode(Self::PRECOMPUTED_LABEL, pem).ok_or(INVALID)?;
+        let (client_key, rest) = bytes.split_first_chunk::<KEY_LEN>().ok_or(INVALID)?;
+        let (entries, rest) = rest.as_chunks::<ENTRY_LEN>();
+        if entries.is_empty() || !rest.is_empty() {
+            return Err(INVALID);
+        }
+        let client_key = PublicKey::from_bytes(*client_key);
+        client_key.validate().map_err(|_| INVALID)?;
+        entries.iter().try_fold(Self::precomputed(client_key), |credentials, entry| {
+            let (hash, z2) = entry.split_first_chunk::<KEY_LEN>().ok_or(INVALID)?;
+            Ok(credentials.with_shared_secret(*hash, z2.first_chunk().ok_or(INVALID)?))
+        })
+    }
+
+    /// Returns the number of keys of the server that a client without its secret key can
+    /// authenticate towards.
+    pub const fn shared_secrets(&self) -> usize {
+        match &self.identity {
+            Identity::Secret(_) => 0,
+            Identity::Precomputed(secrets) => secrets.len(),
+        }
     }
 
     /// Returns the credentials with the pre-shared key that the pool gave this client.
@@ -169,6 +225,29 @@ mod tests {
         assert_eq!(secrets.iter().map(|(hash, z2)| (hash[0], z2[0])).collect::<Vec<_>>(), [(4, 5), (2, 6)]);
         let kept = credentials.retain_shared_secrets(|hash| hash[0] == 4);
         assert!(kept.has_secret_for(&[4; 32]) && !kept.has_secret_for(&[2; 32]));
+    }
+
+    #[test]
+    fn precomputed_identities_survive_their_text() {
+        let identity = SecretKey::from_bytes([1; 32]);
+        let key = identity.public_key();
+        let stored =
+            Credentials::precomputed(key).with_shared_secret([2; 32], &[3; 32]).with_shared_secret([4; 32], &[5; 32]);
+        let text = stored.expose_precomputed_pem().unwrap();
+        assert!(text.starts_with("-----BEGIN PSSST PRECOMPUTED IDENTITY-----\n"));
+        let read = Credentials::from_precomputed_pem(&text).unwrap();
+        assert_eq!((read.client_key(), read.shared_secrets(), read.has_secret_key()), (key, 2, false));
+        assert_eq!(read.expose_precomputed_pem(), Some(text));
+        assert_eq!(Credentials::new(identity).expose_precomputed_pem(), None);
+        let bytes = [&key.as_bytes()[..], &[7; 129]].concat();
+        let with = |label, len: usize| secret_pem::encode(label, &bytes[..len]);
+        assert!(Credentials::from_precomputed_pem(&with(Credentials::PRECOMPUTED_LABEL, 96)).is_ok());
+        for len in [0, 31, 32, 95, 97, 161] {
+            assert!(Credentials::from_precomputed_pem(&with(Credentials::PRECOMPUTED_LABEL, len)).is_err(), "{len}");
+        }
+        assert!(Credentials::from_precomputed_pem(&with("PSSST PSK", 96)).is_err());
+        let low_order = secret_pem::encode(Credentials::PRECOMPUTED_LABEL, &[0; 96]);
+        assert!(Credentials::from_precomputed_pem(&low_order).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     pub(super) server: String,
     #[command(flatten)]
     pub(super) key_source: KeySource,
-    /// Secret key of authenticated requests.
+    /// Secret key of authenticated requests, or a precomputed identity (`pssst precompute`).
     #[arg(long, value_name = "FILE")]
     pub(super) identity: Option<PathBuf>,
     #[command(flatten)]

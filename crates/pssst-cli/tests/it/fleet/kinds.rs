@@ -5,11 +5,12 @@ use std::fmt::Write;
 use crate::fleet::process::Fleet;
 
 /// Files and what they hold.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("x25519.key", "an X25519 secret key"),
     ("x25519.pub", "an X25519 public key"),
     ("f003.key", "a secret key of suite f003"),
     ("f003.pub", "a public key of suite f003"),
+    ("identity", "a precomputed identity"),
     ("psk", "a pre-shared key"),
     ("master", "a master of pre-shared keys"),
     ("keys.json", "a schedule of keys"),
@@ -26,6 +27,8 @@ type Place = (&'static str, &'static str, &'static [&'static str]);
 const ANY_SECRET: [&str; 3] = ["x25519.key", "f003.key", "digits"];
 const ANY_PUBLIC: [&str; 3] = ["x25519.pub", "f003.pub", "digits"];
 const SECRET: [&str; 2] = ["x25519.key", "digits"];
+const IDENTITIES: [&str; 3] = ["x25519.key", "identity", "digits"];
+const IDENTITY: &str = "an X25519 secret key or a precomputed identity";
 const PUBLIC: [&str; 2] = ["x25519.pub", "digits"];
 
 const PLACES: &[Place] = &[
@@ -40,7 +43,7 @@ const PLACES: &[Place] = &[
     ),
     ("directory --store sqlite:clients.db --self-signed --keys @", "a schedule of keys", &["keys.json"]),
     ("request --server 127.0.0.1:9 --server-key @ hello", "a public key", &ANY_PUBLIC),
-    ("request --server 127.0.0.1:9 --server-key x25519.pub --identity @ hello", "an X25519 secret key", &SECRET),
+    ("request --server 127.0.0.1:9 --server-key x25519.pub --identity @ hello", IDENTITY, &IDENTITIES),
     (
         "request --server 127.0.0.1:9 --server-key x25519.pub --identity x25519.key --psk @ hello",
         "a pre-shared key",
@@ -52,14 +55,10 @@ const PLACES: &[Place] = &[
         &PUBLIC,
     ),
     ("bench --server 127.0.0.1:9 --server-key @", "a public key", &ANY_PUBLIC),
-    ("bench --server 127.0.0.1:9 --server-key x25519.pub --identity @", "an X25519 secret key", &SECRET),
+    ("bench --server 127.0.0.1:9 --server-key x25519.pub --identity @", IDENTITY, &IDENTITIES),
     ("bench --server 127.0.0.1:9 --server-key x25519.pub --identity x25519.key --psk @", "a pre-shared key", &["psk"]),
     ("proxy --listen 127.0.0.1:0 --server 127.0.0.1:9 --server-key @", "a public key", &ANY_PUBLIC),
-    (
-        "proxy --listen 127.0.0.1:0 --server 127.0.0.1:9 --server-key x25519.pub --identity @",
-        "an X25519 secret key",
-        &SECRET,
-    ),
+    ("proxy --listen 127.0.0.1:0 --server 127.0.0.1:9 --server-key x25519.pub --identity @", IDENTITY, &IDENTITIES),
     (
         "proxy --listen 127.0.0.1:0 --server 127.0.0.1:9 --server-key x25519.pub --identity x25519.key --psk @",
         "a pre-shared key",
@@ -76,8 +75,13 @@ const PLACES: &[Place] = &[
     ("keys take-over @ --above 9", "a schedule of keys", &["keys.json"]),
     ("enroll --directory https://127.0.0.1:1 --token token --identity @", "an X25519 secret key", &SECRET),
     ("enroll --directory https://127.0.0.1:1 --identity x25519.key --token @", "an enrolment token", &["token"]),
-    ("renew --directory https://127.0.0.1:1 --psk psk --identity @", "an X25519 secret key", &SECRET),
+    ("renew --directory https://127.0.0.1:1 --psk psk --identity @", IDENTITY, &IDENTITIES),
     ("renew --directory https://127.0.0.1:1 --identity x25519.key --psk @", "a pre-shared key", &["psk"]),
+    ("precompute --out new --server-key x25519.pub --identity @", "an X25519 secret key", &SECRET),
+    ("precompute --out new --identity x25519.key --server-key @", "a public key", &ANY_PUBLIC),
+    ("precompute --out new --identity x25519.key --keys @", "a schedule of keys", &["keys.json"]),
+    ("precompute --out new --secret-key x25519.key --client @", "an X25519 public key", &PUBLIC),
+    ("precompute --out new --client x25519.pub --secret-key @", "a secret key", &ANY_SECRET),
 ];
 
 fn prepare() -> Fleet {
@@ -89,6 +93,7 @@ fn prepare() -> Fleet {
     fleet.stdout(&["keygen", "--psk-master", "--out", "master"]);
     fleet.stdout(&["keygen", "--format", "hex", "--out", "digits"]);
     fleet.stdout(&["keys", "init", "keys.json"]);
+    fleet.stdout(&["precompute", "--identity", "x25519.key", "--server-key", "f003.pub", "--out", "identity"]);
     let store = ["--store", "sqlite:clients.db"];
     fleet.stdout(&[&["clients", "add", "one", key.trim()], &store[..]].concat());
     fleet.stdout(&[&["clients", "psk", "one", "--psk-master", "master", "--out", "psk"], &store[..]].concat());

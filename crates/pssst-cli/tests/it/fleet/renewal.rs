@@ -188,3 +188,79 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     assert!(!fleet.path("x").exists() && shows("psk      not required\n"));
     pool.server.stop();
 }
+
+/// A device without its secret key, through two rotations: by the proxy, and by hand.
+#[test]
+fn a_device_without_its_secret_key_renews_what_it_shares() {
+    let pool = Pool::start();
+    let fleet = &pool.fleet;
+    fleet.stdout(&[
+        "keys",
+        "rotate",
+        "keys.json",
+        "--only",
+        "f003",
+        "--activation-delay",
+        "1s",
+        "--grace-period",
+        "8s",
+    ]);
+    assert!(pool.enroll(&[]).0);
+    let client = fleet.stdout(&["pubkey", "boiler.key"]);
+    // Of either secret key the same.
+    let precompute = |out: &str, of: &[&str]| fleet.stdout(&[&["precompute", "--out", out], of].concat());
+    precompute("device", &["--identity", "boiler.key", "--keys", "keys.json"]);
+    assert_eq!(precompute("other", &["--client", client.trim(), "--keys", "keys.json"]), client);
+    wait_for("the directory has the new schedule", || {
+        fleet.stdout(&[&["keys", "fetch", "--json"], &pool.reach()[..]].concat()).contains("0xf003")
+    });
+    precompute("third", &[&["--identity", "boiler.key"], &pool.reach()[..]].concat());
+    let read = |name: &str| fs::read_to_string(fleet.path(name)).unwrap();
+    let first = read("device");
+    assert!(first.starts_with("-----BEGIN PSSST PRECOMPUTED IDENTITY-----\n") && pool.mode("device") == 0o600);
+    assert!(first == read("other") && first == read("third"));
+    fs::remove_file(fleet.path("boiler.key")).unwrap();
+
+    let proxy = ["proxy", "--listen", "127.0.0.1:0", "--server", &pool.address, "--identity", "device"];
+    let proxy = [&proxy[..], &["--psk", "boiler.psk"], &pool.reach()].concat();
+    let start = || {
+        let mut proxy = fleet.start(&proxy, 1);
+        let listening = proxy.value_of("listening on ");
+        wait_for("the client is served", || is_answered(&listening));
+        (proxy, listening)
+    };
+    let (mut running, mut listening) = start();
+    let request = |more: &[&str]| {
+        let request = ["request", "--server", &pool.address, "--timeout", "2s", "--psk", "boiler.psk", "hello"];
+        fleet.output(&[&request, more, &pool.reach()[..]].concat(), "")
+    };
+    assert!(request(&["--identity", "device"]).status.success());
+    let renew = [&["renew", "--identity", "device", "--psk", "boiler.psk"], &pool.reach()[..]].concat();
+    for rotation in 0..2 {
+        let before = read("device");
+        let master = pool.rotate();
+        if rotation == 1 {
+            // The proxy is off while the keys change, and the device renews by hand.
+            running.stop();
+            wait_for("the device has the new master", || {
+                fleet.stdout(&renew).starts_with(&format!("master {master}\n"))
+            });
+            (running, listening) = start();
+        }
+        wait_for("both files are replaced", || pool.master() == master && read("device") != before);
+        assert_eq!((pool.mode("device"), pool.mode("boiler.psk")), (0o600, 0o600));
+        let is_over = || fleet.stdout(&["keys", "show", "keys.json"]).matches("master").count() == 1;
+        wait_for("the old keys are over", is_over);
+        assert!(is_answered(&listening));
+        assert!(request(&["--identity", "device"]).status.success());
+    }
+    // A device that was off for both.
+    let late = request(&["--identity", "other"]);
+    let said = String::from_utf8(late.stderr).unwrap();
+    assert!(said.contains("no shared secret for the server's key") && said.contains("`pssst precompute`"), "{said}");
+    let late = renew.iter().map(|arg| if *arg == "device" { "other" } else { arg }).collect::<Vec<_>>();
+    let said = fleet.refusal(&late);
+    assert!(said.contains("no shared secret for any key of the pool"), "{said}");
+    running.stop();
+    pool.server.stop();
+}
