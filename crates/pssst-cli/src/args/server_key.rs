@@ -283,7 +283,7 @@ pub(crate) fn service_failure(error: &ServiceError) -> Failure {
             "check that this is the right file; if it is, treat the keys as exposed, and let only the owner read it"
         }
         ServiceError::RotationUnderWay => "wait until that key is in force; `pssst keys show` shows when",
-        ServiceError::InvalidSchedule(_) => "choose other times; `pssst keys show` shows the refresh interval",
+        ServiceError::InvalidSchedule(_) => "`pssst keys show` shows the keys, their times and the refresh interval",
         _ => ASK_OPERATOR,
     };
     Failure::new(error.to_string(), remedy)

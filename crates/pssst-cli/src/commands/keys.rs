@@ -75,6 +75,9 @@ struct Show {
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
+    /// Print the whole public key that this list shows, also one of suite f003, and nothing else.
+    #[arg(long, value_name = "KEY", conflicts_with = "json")]
+    public_key: Option<String>,
     #[command(flatten)]
     access: Access,
 }
@@ -178,6 +181,9 @@ struct Fetch {
     /// Print the whole key document as JSON.
     #[arg(long)]
     json: bool,
+    /// Write the whole key to this new file too, for `--server-key`.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -233,6 +239,18 @@ fn show(args: &Show) -> Result<(), Failure> {
     let schedule = Schedule::read(&args.schedule, args.access.allow_exposed_keys)
         .map_err(|error| of_schedule(&args.schedule, &error))?;
     let (now, suites) = (Timestamp::now(), SuiteSet::DATAGRAM.iter().collect::<Vec<_>>());
+    if let Some(wanted) = &args.public_key {
+        let key = schedule.keys(now, &suites).map(|published| published.key);
+        let mut named = key.filter(|key| key.label().to_string() == *wanted || format!("{key:x}") == *wanted);
+        let key = named.next().ok_or_else(|| {
+            Failure::usage(
+                format!("{} has no key {wanted} in use", args.schedule.display()),
+                "without --public-key the command lists the keys",
+            )
+            .of_option("public-key")
+        })?;
+        return writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error));
+    }
     if args.json {
         let object = serde_json::json!({
             "generation": schedule.generation(),
@@ -291,10 +309,13 @@ fn take_over(args: &TakeOver) -> Result<(), Failure> {
 fn fetch(args: &Fetch) -> Result<(), Failure> {
     // Whatever a cache holds: this shows what the directory has.
     let directory = args.directory.without_cache()?;
-    let text = runtime::run(async {
+    let (text, key) = runtime::run(async {
         let document = directory.fetch().await.map_err(|error| failure(&error))?.to_json();
         let key = directory.server_key().map_err(|error| failure(&error))?;
-        Ok(if args.json { document } else { key.label().to_string() })
+        Ok((if args.json { document } else { key.label().to_string() }, key))
     })?;
+    if let Some(file) = &args.out {
+        key_file::create_secret(file, &key.to_pem()).map_err(|failure| failure.of_option("out"))?;
+    }
     writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))
 }

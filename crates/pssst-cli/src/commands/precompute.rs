@@ -21,8 +21,7 @@ use crate::args::server_key::{DirectoryOptions, failure, of_schedule};
 /// The owner of the client's secret key makes it of the server's public keys, or the server's
 /// operator of the server's secret keys and the client's public key; both give the same. The device
 /// uses it as its `--identity`, and renews it at the directory (`pssst renew`, `pssst proxy`). Keep
-/// it like a secret key: whoever has it can pose as the client towards these keys, and as these
-/// servers towards the client.
+/// it like a secret key: a thief of it can pose as the client towards these keys.
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("client_side").args(["identity", "client"]).required(true)))]
 #[command(group(

@@ -147,8 +147,8 @@ fn keyring(secrets: &[ServerSecretKey]) -> Result<Keyring, Failure> {
     });
     let first = x25519.next().ok_or_else(|| {
         Failure::usage(
-            "no secret key of suite f002",
-            "give one with --secret-key FILE: a key of suite f003 stands beside it, and clients enrol with it",
+            "all secret keys are for suite f003, and a server always has an X25519 key too: clients enrol with it",
+            "give one with a further --secret-key FILE; `pssst keygen --out FILE` makes one",
         )
     })?;
     let too_many = |_| {

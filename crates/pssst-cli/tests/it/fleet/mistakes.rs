@@ -23,9 +23,9 @@ const DATABASE: &str = "use sqlite:PATH or postgres://";
 const SECRETS: [(&str, &[&str], &str); 12] = [
     ("nofile", &["cannot open nofile", "No such file"], CHECK_PATH),
     (".", &["cannot read .", "Is a directory"], CHECK_PATH),
-    ("text", &["text has no key", "secret key is needed here"], KEY_FORM),
+    ("text", &["text has no key", "secret key", "is needed here"], KEY_FORM),
     ("empty", &["empty is empty"], KEYGEN),
-    ("server.pem", &["server.pem holds an X25519 public key", "secret key is needed here"], KEYGEN),
+    ("server.pem", &["server.pem holds an X25519 public key", "secret key", "is needed here"], KEYGEN),
     ("exposed.key", &["other users can read the secret in exposed.key", "mode 0644"], "chmod 600 exposed.key"),
     ("rsa.key", &["rsa.key holds a key of another algorithm than X25519"], "openssl genpkey -algorithm X25519"),
     ("locked.key", &["locked.key holds an encrypted secret key"], "decrypt it"),
@@ -155,13 +155,14 @@ const OTHERS: &[Mistake] = &[
     ("keys show exposed.json", &["exposed.json: other users can read or change it (mode 0644)"], "right file"),
     ("keys rotate nofile", &["nofile: No such file"], CHECK_PATH),
     ("keys rotate keys.json --activation-delay 0", &["'0'", "give a time span"], ""),
-    ("keys rotate keys.json --grace-period 500d", &["keys.json: ", "at most 400 days"], "choose other times"),
-    ("keys rotate keys.json --activation-delay 100d", &["keys.json: ", "at most 90 days"], "choose other times"),
+    ("keys rotate keys.json --grace-period 500d", &["keys.json: ", "at most 400 days"], "`pssst keys show`"),
+    ("keys rotate keys.json --activation-delay 100d", &["keys.json: ", "at most 90 days"], "`pssst keys show`"),
     (
         "keys rotate rotated.json",
         &["rotated.json: the key of the last rotation is not in force yet"],
         "`pssst keys show`",
     ),
+    ("keys show keys.json --public-key abc", &["keys.json has no key abc in use"], "lists the keys"),
     ("keys take-over keys.json", &["--above <GENERATION>"], ""),
     ("keys take-over keys.json --above many", &["'many'"], ""),
     ("keys fetch", &["--directory <URL>"], ""),
@@ -349,6 +350,7 @@ const OTHERS: &[Mistake] = &[
     ("serve", &["--secret-key <FILE>|--keys <FILE>"], ""),
     ("serve --secret-key server.key --keys keys.json", &["cannot be used with"], ""),
     ("serve --secret-key server.key --secret-key server.key", &["is given twice"], "give each key once"),
+    ("serve --secret-key f003.key", &["all secret keys are for suite f003", "clients enrol"], "further --secret-key"),
     ("serve --secret-key -", &["standard input is not a regular file"], "the name of a file"),
     ("serve --keys nofile", &["nofile: No such file"], CHECK_PATH),
     (
@@ -506,6 +508,7 @@ fn prepare() -> Fleet {
     fleet.write("clients.txt", "");
     fleet.write("misspelt.toml", "[serve]\nworker = 1\nsecret-key = \"server.key\"\n");
     fleet.stdout(&["keys", "init", "keys.json"]);
+    fleet.stdout(&["keygen", "--suite", "f003", "--out", "f003.key"]);
     fleet.stdout(&["keys", "init", "rotated.json"]);
     fleet.stdout(&["keys", "rotate", "rotated.json"]);
     fleet.stdout(&["operator", "create", "alice", "--file", "operators", "--out", "alice"]);

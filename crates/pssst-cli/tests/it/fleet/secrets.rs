@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::fleet::process::Fleet;
+use crate::fleet::process::{Fleet, start_directory};
 
 const STORE: [&str; 2] = ["--store", "sqlite:clients.db"];
 
@@ -128,4 +128,22 @@ fn files_that_everyone_can_change_are_refused() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("server.key: everyone can replace it in its folder (mode 0777)"), "{said}");
     assert!(fleet.start(&[&serve[..], &["--allow-unsafe-files"]].concat(), 2).stop().contains("received 0"));
+}
+
+/// Lists have the hash of a key of suite f003, and clients need the key.
+#[test]
+fn the_key_of_a_hash_can_be_had() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keys", "init", "keys.json", "--post-quantum"]);
+    let shown = fleet.stdout(&["keys", "show", "keys.json"]);
+    let hash = shown.split_whitespace().find(|word| word.starts_with("pssst-pq1")).unwrap();
+    let key = fleet.stdout(&["keys", "show", "keys.json", "--public-key", hash]);
+    assert_eq!(key.trim().len(), 2432);
+    let said = fleet.refusal_of_usage(&["request", "--server", "127.0.0.1:9", "--server-key", hash, "hello"]);
+    assert!(said.contains("is the hash of a key of suite f003") && said.contains("--public-key"), "{said}");
+    let (_directory, url, pin) = start_directory(&fleet, &[]);
+    let fetch = ["keys", "fetch", "--directory", &url, "--pin", &pin, "--out", "server.pub"];
+    assert_eq!(fleet.stdout(&fetch).trim(), hash);
+    let written = read_to_string(fleet.path("server.pub")).unwrap();
+    assert_eq!(pssst::ServerKey::from_text(&written).unwrap().to_string(), key.trim());
 }
