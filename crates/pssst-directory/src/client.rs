@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pssst::rand_core::TryRng;
 use pssst::{ServerKey, Suite, SuiteSet};
+use pssst_link::{Link, LinkKey};
 use pssst_support::sync::lock;
 use pssst_support::{FileErrorCause, Source};
 use tokio::sync::watch;
@@ -72,6 +73,7 @@ struct Shared {
     clock: Clock,
     suites: Vec<Suite>,
     allows_downgrade: bool,
+    expected_key: Option<LinkKey>,
     current: Mutex<Option<Current>>,
     documents: watch::Sender<Option<Arc<KeySet>>>,
     /// One at a time, so that documents and files are replaced in order.
@@ -122,7 +124,24 @@ impl DirectoryClient {
             timeout: Duration::from_secs(30),
             suites: SuiteSet::DATAGRAM.iter().collect(),
             allows_downgrade: false,
+            expected_key: None,
         }
+    }
+
+    /// Returns a builder for the directory of a link, with its pin, its suites, and its key as the
+    /// [expected](DirectoryClientBuilder::expect_key) one; `None` if the link has no directory.
+    pub fn from_link(link: &Link) -> Option<DirectoryClientBuilder> {
+        let mut builder = Self::builder(format!("https://{}", link.directory.as_ref()?));
+        if let Some(pin) = link.pin {
+            builder = builder.pin(Pin::from_bytes(pin));
+        }
+        if !link.suites.is_empty() {
+            builder = builder.suites(link.suites.as_slice());
+        }
+        if let Some(key) = link.key {
+            builder = builder.expect_key(key);
+        }
+        Some(builder)
     }
 
     /// Returns the document that is held, the last good one.
@@ -219,10 +238,9 @@ impl DirectoryClient {
     ///
     /// # Errors
     /// [`Error::Connection`], [`Error::Status`], [`Error::TooLong`]; those of [`KeySet::parse`];
-    /// [`Error::OldDocument`], [`Error::ConflictingDocument`], [`Error::ImplausibleDocument`] and
-    /// [`Error::Downgrade`];
-    /// and [`Error::NoCurrentKey`] for a document without a key in force at its issue. The current
-    /// document stays then.
+    /// [`Error::OldDocument`], [`Error::ConflictingDocument`], [`Error::ImplausibleDocument`],
+    /// [`Error::Downgrade`] and [`Error::UnexpectedKeys`]; and [`Error::NoCurrentKey`] for a
+    /// document without a key in force at its issue. The current document stays then.
     pub async fn fetch(&self) -> Result<Arc<KeySet>, Error> {
         let shared = &*self.shared;
         let _turn = shared.fetching.lock().await;
@@ -244,8 +262,12 @@ impl DirectoryClient {
             (200, current) => {
                 let document = KeySet::parse(&answer.body)?;
                 document.current_key(document.issued)?;
-                if let Some(current) = current {
-                    self.check_order(&current.document, &document)?;
+                match (current, &shared.expected_key) {
+                    (Some(current), _) => self.check_order(&current.document, &document)?,
+                    (None, Some(key)) if !document.keys.iter().any(|own| key.is_of(&own.key)) => {
+                        return Err(Error::UnexpectedKeys);
+                    }
+                    (None, _) => {}
                 }
                 Ok(self.store(document, answer.etag).await)
             }
@@ -403,6 +425,7 @@ pub struct DirectoryClientBuilder {
     timeout: Duration,
     suites: Vec<Suite>,
     allows_downgrade: bool,
+    expected_key: Option<LinkKey>,
 }
 
 impl DirectoryClientBuilder {
@@ -443,6 +466,13 @@ impl DirectoryClientBuilder {
         Self { allows_downgrade: true, ..self }
     }
 
+    /// Refuses the first document if it does not have this key, current or next
+    /// ([`Error::UnexpectedKeys`]). Later documents, and one in the cache, are not compared with
+    /// it: keys rotate.
+    pub fn expect_key(self, key: LinkKey) -> Self {
+        Self { expected_key: Some(key), ..self }
+    }
+
     /// Uses this clock instead of the system's.
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -471,8 +501,19 @@ impl DirectoryClientBuilder {
         let (documents, _) = watch::channel(current.as_ref().map(|current| Arc::clone(&current.document)));
         let (current, fetching) = (Mutex::new(current), tokio::sync::Mutex::default());
         let history = Mutex::default();
-        let (cache, clock, suites, allows_downgrade) = (self.cache, self.clock, self.suites, self.allows_downgrade);
-        let shared = Shared { http, cache, clock, suites, allows_downgrade, current, documents, fetching, history };
+        let Self { cache, clock, suites, allows_downgrade, expected_key, .. } = self;
+        let shared = Shared {
+            http,
+            cache,
+            clock,
+            suites,
+            allows_downgrade,
+            expected_key,
+            current,
+            documents,
+            fetching,
+            history,
+        };
         Ok(DirectoryClient { shared: Arc::new(shared) })
     }
 }

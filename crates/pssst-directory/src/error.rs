@@ -70,6 +70,10 @@ pub enum Error {
     /// a quantum computer. If the owner of the pool gave such keys up,
     /// [`DirectoryClientBuilder::allow_downgrade`](crate::DirectoryClientBuilder::allow_downgrade).
     Downgrade,
+    /// The first document does not have the key that is expected
+    /// ([`DirectoryClientBuilder::expect_key`](crate::DirectoryClientBuilder::expect_key)): the link
+    /// is older than the last rotation, or this is another pool's directory. Get a new link.
+    UnexpectedKeys,
     /// The directory gave no pre-shared key to a client that has one, which stays in use: anyone
     /// who has the server's secret key could otherwise have the client leave it away. If the owner
     /// of the pool gave pre-shared keys up,
@@ -117,6 +121,10 @@ impl fmt::Display for Error {
             Self::Downgrade => f.write_str(
                 "the directory sent keys without a post-quantum one, which the stored keys have; allow the downgrade if \
                  the pool gave it up",
+            ),
+            Self::UnexpectedKeys => f.write_str(
+                "the directory does not have the key that is expected: the link is older than the last rotation, or of \
+                 another pool",
             ),
             Self::PskDowngrade => f.write_str(
                 "the directory gave no pre-shared key, but the client has one; allow the downgrade if the pool gave \

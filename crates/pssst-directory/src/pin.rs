@@ -26,6 +26,16 @@ const PREFIX: &str = "sha256:";
 pub struct Pin([u8; 32]);
 
 impl Pin {
+    /// Takes a pin from its bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the pin's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Returns the pin of a certificate, DER.
     ///
     /// # Errors

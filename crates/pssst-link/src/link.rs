@@ -44,19 +44,16 @@ pub enum LinkKey {
 impl LinkKey {
     /// Returns whether this is the key, or its hash.
     pub fn is_of(&self, key: &ServerKey) -> bool {
-        match (self, key) {
-            (Self::X25519(own), ServerKey::X25519(key)) => own == key,
-            (Self::XWing(own), ServerKey::XWing(key)) => *own == key.hash(),
-            _ => false,
-        }
+        *self == Self::from(key)
     }
 }
 
 impl From<&ServerKey> for LinkKey {
     fn from(key: &ServerKey) -> Self {
-        match key {
-            ServerKey::XWing(key) => Self::XWing(key.hash()),
-            key => Self::X25519(key.x25519_part()),
+        if key.has_suite(Suite::XWingAes256GcmSiv) {
+            Self::XWing(XWingKeyHash::from_bytes(key.hash()))
+        } else {
+            Self::X25519(key.x25519_part())
         }
     }
 }

@@ -63,6 +63,7 @@
 //! Counters have the rest.
 
 pub use pssst;
+pub use pssst_link;
 pub use tower_service::Service;
 
 pub use client::{Client, ClientBuilder, ClientStats, Credentials, Retry};

@@ -1,6 +1,7 @@
 //! Keys as text with a prefix and a checksum: Bech32m (BIP 350).
 
 use core::fmt;
+use core::str::FromStr;
 
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Hrp};
@@ -10,13 +11,48 @@ use crate::Error;
 /// Public X25519 keys, of servers and clients.
 pub(crate) const PUBLIC_KEY: &str = "pssst";
 /// P, the hash of a public X-Wing key, which is itself too long for this form.
-#[cfg(feature = "pq")]
 pub(crate) const XWING_KEY_HASH: &str = "pssst-pq";
 /// Secret X25519 keys.
 pub(crate) const SECRET_KEY: &str = "pssst-secret-key-";
 /// Secret X-Wing keys.
 #[cfg(feature = "pq")]
 pub(crate) const XWING_SECRET_KEY: &str = "pssst-pq-secret-key-";
+
+/// P of an X-Wing key, its SHA-256: what people compare and links carry, since the key is too long.
+///
+/// `Display` and `FromStr` use `pssst-pq1…`, Bech32m (BIP 350).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct XWingKeyHash([u8; 32]);
+
+impl XWingKeyHash {
+    /// Takes a hash from its bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the hash's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl FromStr for XWingKeyHash {
+    type Err = Error;
+
+    /// Reads what `Display` writes, all of it in small or in capital letters. White space around it
+    /// is ignored.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut hash = Self([0; 32]);
+        decode(text, XWING_KEY_HASH, &mut hash.0)?;
+        Ok(hash)
+    }
+}
+
+impl fmt::Display for XWingKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        encode(XWING_KEY_HASH, &self.0, f)
+    }
+}
 
 /// Whether the text has this prefix: it is meant as such a key, whatever follows.
 pub(crate) fn has_prefix(text: &str, prefix: &str) -> bool {

@@ -107,6 +107,7 @@ pub use error::{Error, Refusal};
 #[cfg(feature = "std")]
 pub use getrandom::SysRng;
 pub use key::{KEY_LEN, PublicKey, SecretKey};
+pub use key_text::XWingKeyHash;
 pub use keyring::Keyring;
 pub use packet::{EXCHANGE_VALUE_LEN, HEADER_LEN, Header, TAG_LEN, TRANSACTION_ID_LEN, transaction_id};
 pub use psk::{PreSharedKey, PskMaster};
@@ -119,7 +120,7 @@ pub use server_key::{ServerKey, ServerSecretKey};
 pub use suite::{Suite, SuiteSet};
 pub use x25519_batch::{Backend as X25519Backend, Product, X25519};
 #[cfg(feature = "pq")]
-pub use xwing::{XWING_PUBLIC_KEY_LEN, XWingKeyHash, XWingPublicKey, XWingSecretKey};
+pub use xwing::{XWING_PUBLIC_KEY_LEN, XWingPublicKey, XWingSecretKey};
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

@@ -16,7 +16,7 @@ use crate::key::{KEY_LEN, decode_hex};
 use crate::packet::{CIPHERTEXT_LEN, EXCHANGE_VALUE_LEN};
 use crate::psk::secret_bytes;
 use crate::suite::second::decoy;
-use crate::{Error, PublicKey, Refusal, SecretKey, key_text};
+use crate::{Error, PublicKey, Refusal, SecretKey, XWingKeyHash, key_text};
 
 /// Length of an X-Wing public key in bytes: that of ML-KEM-768, then that of X25519.
 pub const XWING_PUBLIC_KEY_LEN: usize = ENCAPSULATION_KEY_LEN + KEY_LEN;
@@ -114,7 +114,7 @@ impl XWingPublicKey {
 
     /// Returns P, the hash that stands for the key where it is too long.
     pub fn hash(&self) -> XWingKeyHash {
-        XWingKeyHash(key_hash(&self.0))
+        XWingKeyHash::from_bytes(key_hash(&self.0))
     }
 
     /// Returns the part of X25519, S.
@@ -177,42 +177,6 @@ impl fmt::Debug for XWingPublicKey {
         let mut digits = [0; 32];
         let front = base16ct::lower::encode_str(&self.0[..16], &mut digits).map_err(|_| fmt::Error)?;
         write!(f, "XWingPublicKey({front}..)")
-    }
-}
-
-/// P of an X-Wing key, its SHA-256: what people compare and links carry, since the key is too long.
-///
-/// `Display` and `FromStr` use `pssst-pq1…`, Bech32m (BIP 350).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct XWingKeyHash([u8; 32]);
-
-impl XWingKeyHash {
-    /// Takes a hash from its bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the hash's bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl FromStr for XWingKeyHash {
-    type Err = Error;
-
-    /// Reads what `Display` writes, all of it in small or in capital letters. White space around it
-    /// is ignored.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let mut hash = Self([0; 32]);
-        key_text::decode(text, key_text::XWING_KEY_HASH, &mut hash.0)?;
-        Ok(hash)
-    }
-}
-
-impl fmt::Display for XWingKeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        key_text::encode(key_text::XWING_KEY_HASH, &self.0, f)
     }
 }
 

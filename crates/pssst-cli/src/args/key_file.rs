@@ -9,6 +9,7 @@ use pssst::{PskMaster, PublicKey, SecretKey, ServerKey, ServerSecretKey};
 use pssst_directory::{IssuedPsk, Renewed};
 use pssst_directory_server::psk_master_from_pem;
 use pssst_identity::Token;
+use pssst_link::Link;
 use pssst_net::Credentials;
 use pssst_support::{FileErrorCause, atomic_file, byte_order_mark, secret_file};
 use zeroize::Zeroizing;
@@ -77,9 +78,21 @@ pub(crate) fn read_psk_master(path: &Path, access: &Access) -> Result<PskMaster,
     read_secret_as(path, access, Wanted::PskMaster, |text| psk_master_from_pem(text).ok())
 }
 
-/// Reads a token for an enrolment. `-` is standard input.
-pub(crate) fn read_token(path: &Path, access: &Access) -> Result<Token, Failure> {
-    read_secret_as(path, access, Wanted::Token, |text| text.parse().ok())
+/// Reads a token for an enrolment, and the link that has it if it is in one. `-` is standard input.
+pub(crate) fn read_token(path: &Path, access: &Access) -> Result<(Token, Option<Link>), Failure> {
+    let mut damage = None;
+    let read = read_secret_as(path, access, Wanted::Token, |text| match text.parse::<Link>() {
+        Ok(link) => Some((link.token.as_ref()?.parse().ok()?, Some(link))),
+        Err(pssst_link::Error::NotLink) => Some((text.parse().ok()?, None)),
+        Err(error) => {
+            damage = Some(error);
+            None
+        }
+    });
+    match damage {
+        Some(error) => Err(Failure::new(format!("{}: {error}", path.display()), "copy the whole link again")),
+        None => read,
+    }
 }
 
 fn read_secret_as<K>(

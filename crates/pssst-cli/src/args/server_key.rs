@@ -1,11 +1,14 @@
 //! Which key a server has, and from whom that is known.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
 
 use pssst::{ServerKey, Suite};
 use pssst_directory::jiff::Timestamp;
 use pssst_directory::{CurrentKey, DirectoryClient, Error, Pin};
 use pssst_directory_server::Error as ServiceError;
+use pssst_link::{Link, LinkKey, SCHEME};
 
 use pssst_service::Failure;
 use pssst_service::runtime;
@@ -15,13 +18,16 @@ use crate::args::key_file;
 use crate::args::options::{self, SuiteOption};
 use crate::args::udp::listen_remedy;
 
-/// Where the server's key is from.
+/// The server and where its key is from.
 #[derive(clap::Args, Clone, Debug)]
-#[group(id = "key_source", args = ["server_key", "directory"], required = true, multiple = true)]
-pub(crate) struct KeySource {
+pub(crate) struct ServerOptions {
+    /// The server's name or address, and its port; or a link, `pssst://…`, which has its key or its
+    /// directory too.
+    #[arg(long, value_name = "HOST:PORT|LINK")]
+    server: Target,
     /// The server's public key, hexadecimal digits or a file.
     #[arg(long, value_name = "HEX|FILE", conflicts_with = "directory")]
-    pub(crate) server_key: Option<String>,
+    server_key: Option<String>,
     #[command(flatten)]
     directory: DirectoryOptions<false>,
     /// The cipher suite [default: the one that the directory prefers; with --server-key f002, or
@@ -30,34 +36,72 @@ pub(crate) struct KeySource {
     suite: Option<SuiteOption>,
 }
 
+/// A server as users name it.
+#[derive(Clone, Debug)]
+enum Target {
+    Address(String),
+    Link(Arc<Link>),
+}
+
+impl FromStr for Target {
+    type Err = pssst_link::Error;
+
+    fn from_str(text: &str) -> Result<Self, pssst_link::Error> {
+        if !is_link(text) {
+            return Ok(Self::Address(text.to_owned()));
+        }
+        let link: Link = text.parse()?;
+        if link.server.is_none() {
+            return Err(pssst_link::Error::Missing("a server: it is for an enrolment"));
+        }
+        Ok(Self::Link(Arc::new(link)))
+    }
+}
+
+fn is_link(text: &str) -> bool {
+    text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+}
+
 /// How to reach a directory.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DirectoryOptions<const REQUIRED: bool> {
-    /// Directory of the server's keys: `https://HOST[:PORT]`.
-    #[arg(long, value_name = "URL", required = REQUIRED)]
+    /// Directory of the server's keys: `https://HOST[:PORT]`, or a link, `pssst://…`, with its pin.
+    #[arg(long, value_name = "URL|LINK", required = REQUIRED)]
     directory: Option<String>,
     /// Pin of the directory's certificate, as `pssst directory` prints it.
-    #[arg(long, value_name = "sha256:HEX", conflicts_with = "directory_ca", requires = "directory")]
+    #[arg(long, value_name = "sha256:HEX", conflicts_with = "directory_ca")]
     pin: Option<Pin>,
     /// Trust the authorities in this PEM file instead of the system's.
-    #[arg(long, value_name = "FILE", requires = "directory")]
+    #[arg(long, value_name = "FILE")]
     directory_ca: Option<PathBuf>,
     /// Cache the directory's answer in this file. While the answer is valid, the directory is not
     /// needed. Without it, every start takes whatever keys the directory sends, older ones too.
-    #[arg(long, value_name = "FILE", requires = "directory")]
+    #[arg(long, value_name = "FILE")]
     key_cache: Option<PathBuf>,
     /// Accept that the directory gives up post-quantum keys, or this client's pre-shared key: what
     /// is sent then does not stay closed to quantum computers.
-    #[arg(long, requires = "directory")]
+    #[arg(long)]
     allow_downgrade: bool,
 }
 
 impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
     /// Returns a client of the directory, which takes this suite only if there is one; `None`
-    /// without `--directory`.
-    fn client(&self, suite: Option<Suite>) -> Result<Option<DirectoryClient>, Failure> {
-        let Some(url) = &self.directory else { return self.refuse_options_of_a_directory().map(|()| None) };
-        let mut builder = DirectoryClient::builder(url);
+    /// without a directory. `server` is the link of the server.
+    fn client(&self, server: Option<&Link>, suite: Option<Suite>) -> Result<Option<DirectoryClient>, Failure> {
+        let linked = server.and_then(DirectoryClient::from_link);
+        let mut builder = match (&self.directory, linked) {
+            (Some(text), _) if is_link(text) => {
+                let link = text.parse().map_err(|error| wrong_link(&error).of_option("directory"))?;
+                self.refuse_pin_beside(&link)?;
+                DirectoryClient::from_link(&link).ok_or_else(|| {
+                    let what = "the link has no directory";
+                    Failure::usage(what, "give the link as --server, or the directory's URL").of_option("directory")
+                })?
+            }
+            (Some(url), _) => DirectoryClient::builder(url),
+            (None, Some(linked)) => linked,
+            (None, None) => return self.refuse_options_of_a_directory().map(|()| None),
+        };
         if let Some(suite) = suite {
             builder = builder.suites([suite]);
         }
@@ -74,10 +118,22 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
             builder = builder.allow_downgrade();
         }
         builder.build().map(Some).map_err(|error| match error {
-            Error::Syntax(_) => failure(&error).with_context(url).into_usage().of_option("directory"),
-            Error::Cache { .. } => failure(&error).of_option("key-cache"),
+            Error::Syntax(_) => failure(&error)
+                .with_context(self.directory.as_deref().unwrap_or_default())
+                .into_usage()
+                .of_option("directory"),
+            error @ Error::Cache { .. } => failure(&error).of_option("key-cache"),
             error => failure(&error).of_option("directory-ca"),
         })
+    }
+
+    /// A link with a pin says which certificate to trust; no option says another.
+    fn refuse_pin_beside(&self, link: &Link) -> Result<(), Failure> {
+        match (link.pin, self.pin.is_some(), self.directory_ca.is_some()) {
+            (Some(_), true, _) => Err(beside_a_link("pin")),
+            (Some(_), _, true) => Err(beside_a_link("directory-ca")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -94,7 +150,7 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
             None => Ok(()),
             Some((option, _)) => Err(Failure::usage(
                 format!("--{option} is for the keys of a directory, and there is none"),
-                "give --directory URL instead of --server-key, or omit it",
+                "give --directory URL, or a link that has one, instead of --server-key, or omit it",
             )
             .of_option(option)),
         }
@@ -102,9 +158,19 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
 }
 
 impl DirectoryOptions<false> {
+    /// Returns a client of the directory, which a link may name in place of the options.
+    pub(crate) fn of_link(&self, link: Option<&Link>) -> Result<DirectoryClient, Failure> {
+        if let Some(link) = link {
+            self.refuse_pin_beside(link)?;
+        }
+        self.client(link, None)?.ok_or_else(|| {
+            Failure::usage("no directory", "give it with --directory, or the token as a link that has the directory")
+        })
+    }
+
     /// Returns a client of the directory, if there is one.
     pub(crate) fn optional(&self) -> Result<Option<DirectoryClient>, Failure> {
-        self.client(None)
+        self.client(None, None)
     }
 }
 
@@ -119,11 +185,27 @@ impl DirectoryOptions<true> {
 
     /// Returns a client of the directory.
     pub(crate) fn required(&self) -> Result<DirectoryClient, Failure> {
-        self.client(None)?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
+        self.client(None, None)?.ok_or_else(|| Failure::usage("no directory", "give it with --directory"))
     }
 }
 
-impl KeySource {
+impl ServerOptions {
+    /// Returns the server's address, `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        match &self.server {
+            Target::Address(address) => address,
+            // Links without a server are refused when they are read.
+            Target::Link(link) => link.server.as_deref().unwrap_or_default(),
+        }
+    }
+
+    fn link(&self) -> Option<&Link> {
+        match &self.server {
+            Target::Address(_) => None,
+            Target::Link(link) => Some(link),
+        }
+    }
+
     /// Returns the key for now, and the suite to use with it. `directory` is
     /// [its own](Self::directory).
     pub(crate) fn current_key(&self, directory: Option<&DirectoryClient>) -> Result<CurrentKey, Failure> {
@@ -135,10 +217,19 @@ impl KeySource {
 
     /// Returns the fixed key and its suite.
     pub(crate) fn fixed(&self) -> Result<CurrentKey, Failure> {
-        let missing = || Failure::usage("no server key", "give it with --server-key, or a --directory");
-        let key = options::server_key(self.server_key.as_ref().ok_or_else(missing)?);
-        let key = key.map_err(|failure| failure.of_option("server-key"))?;
-        let suite = self.suite.map_or_else(|| key.default_suite(), Suite::from);
+        let key = match (&self.server_key, self.link().and_then(|link| link.key)) {
+            (Some(text), _) => options::server_key(text).map_err(|failure| failure.of_option("server-key"))?,
+            (None, Some(LinkKey::X25519(key))) => key.into(),
+            (None, _) => {
+                return Err(Failure::usage(
+                    "no server key",
+                    "give it with --server-key, or a --directory, or a link (pssst://...) as --server",
+                )
+                .of_option("server-key"));
+            }
+        };
+        let linked = self.link().and_then(|link| link.suites.first().copied());
+        let suite = self.suite.map(Suite::from).or(linked).unwrap_or_else(|| key.default_suite());
         if !key.has_suite(suite) {
             return Err(Failure::usage(
                 format!("the server key is for another suite than {:#06x}", suite.number()),
@@ -147,6 +238,18 @@ impl KeySource {
             .of_option("suite"));
         }
         Ok(CurrentKey { key, suite })
+    }
+
+    /// A link says which key the server has; no option says another.
+    fn refuse_keys_beside_link(&self) -> Result<(), Failure> {
+        let Some(link) = self.link() else { return Ok(()) };
+        if self.server_key.is_some() {
+            return Err(beside_a_link("server-key"));
+        }
+        if self.directory.directory.is_some() {
+            return Err(beside_a_link("directory"));
+        }
+        self.directory.refuse_pin_beside(link)
     }
 
     /// What can be checked without asking a directory.
@@ -160,11 +263,12 @@ impl KeySource {
     /// Returns the options whose lack in `after` would trust more directories, or take older keys
     /// after a restart. (Another directory is named, and so intended.)
     pub(crate) fn opened_by_lack(&self, after: &Self) -> impl Iterator<Item = &'static str> {
+        let trusts_system = after.has_directory() && !after.has_pin() && after.directory.directory_ca.is_none();
+        let has_lost_pin = trusts_system && self.has_pin();
+        let after_has_directory = after.has_directory();
         let (before, after) = (&self.directory, &after.directory);
-        let trusts_system = after.directory.is_some() && after.pin.is_none() && after.directory_ca.is_none();
-        let has_lost_pin = trusts_system && before.pin.is_some();
         let has_lost_ca = trusts_system && before.directory_ca.is_some();
-        let has_lost_cache = after.directory.is_some() && before.key_cache.is_some() && after.key_cache.is_none();
+        let has_lost_cache = after_has_directory && before.key_cache.is_some() && after.key_cache.is_none();
         let lost = [(has_lost_pin, "pin"), (has_lost_ca, "directory-ca"), (has_lost_cache, "key-cache")];
         lost.into_iter().filter_map(|(is_lost, option)| is_lost.then_some(option))
     }
@@ -178,12 +282,20 @@ impl KeySource {
 
     /// Returns the directory, if the key is from one.
     pub(crate) fn directory(&self) -> Result<Option<DirectoryClient>, Failure> {
-        self.directory.client(self.suite.map(Into::into))
+        self.refuse_keys_beside_link()?;
+        self.directory.client(self.link(), self.suite.map(Into::into))
     }
 
     /// Returns whether the key is from a directory.
-    pub(crate) const fn has_directory(&self) -> bool {
-        self.directory.directory.is_some()
+    pub(crate) fn has_directory(&self) -> bool {
+        self.directory.directory.is_some() || self.link().is_some_and(|link| link.directory.is_some())
+    }
+
+    /// Whether the directory is known by its certificate's key.
+    fn has_pin(&self) -> bool {
+        let link = |link: &Link| link.pin.is_some();
+        let of_directory: Option<Link> = self.directory.directory.as_ref().and_then(|text| text.parse().ok());
+        self.directory.pin.is_some() || self.link().is_some_and(link) || of_directory.as_ref().is_some_and(link)
     }
 
     /// Returns whether the key is read from standard input.
@@ -235,6 +347,18 @@ fn report_cache(directory: &DirectoryClient) {
     }
 }
 
+fn wrong_link(error: &pssst_link::Error) -> Failure {
+    Failure::usage(error.to_string(), "copy the whole link again; `pssst serve` and `pssst directory` print it")
+}
+
+fn beside_a_link(option: &'static str) -> Failure {
+    Failure::usage(
+        format!("the link says what --{option} says"),
+        format!("omit --{option}, or give the server's address instead of the link"),
+    )
+    .of_option(option)
+}
+
 /// Returns the failure of a directory's client, and what to do.
 pub(crate) fn failure(error: &Error) -> Failure {
     let remedy = match error {
@@ -252,6 +376,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::Downgrade => {
             "ask the directory's operator; if the pool gave post-quantum keys up, give --allow-downgrade"
         }
+        Error::UnexpectedKeys => "ask the server's operator for a new link",
         Error::PskDowngrade => {
             "ask the directory's operator; if the pool gave pre-shared keys up, or this client need not use one, leave \
              --psk away, or give --allow-downgrade"

@@ -15,6 +15,11 @@ pub(crate) fn check_server(server: &str) -> Result<(), Failure> {
     host_port::target(server).map(drop).map_err(|error| cannot_find(server, &error).of_option("server"))
 }
 
+/// Returns an address to be told to others, as it is.
+pub(crate) fn address(text: &str) -> io::Result<String> {
+    host_port::target(text).map(|_| text.to_owned())
+}
+
 /// Why a server's name is of no use.
 pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::InvalidInput {

@@ -26,11 +26,11 @@ mod workload;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.plan(Suite::X25519Aes256GcmSiv)?;
-    let directory = args.key_source.directory()?;
-    let key = args.key_source.current_key(directory.as_ref())?;
+    let directory = args.server.directory()?;
+    let key = args.server.current_key(directory.as_ref())?;
     let (plan, suite) = (args.plan(key.suite)?, key.suite);
     let workload = workload(args, &plan, &key)?;
-    let addresses = resolve(&args.server)?;
+    let addresses = resolve(args.server.address())?;
     let plot =
         args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
     let server = answering(args, &addresses, &workload, suite)?;
@@ -111,7 +111,7 @@ fn failure(error: Error) -> Failure {
 
 fn no_reply(args: &Args, suite: Suite, counts: String, refused: u64, network_error: Option<&io::Error>) -> Failure {
     let no_reply = NoReply {
-        server: &args.server,
+        server: args.server.address(),
         suite,
         has_identity: args.identity.is_some(),
         timeout: args.timeout,

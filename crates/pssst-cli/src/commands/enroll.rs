@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pssst::{SecretKey, SysRng};
 use pssst_directory::IssuedPsk;
 use pssst_identity::Token;
+use pssst_link::Link;
 
 use pssst_service::Failure;
 
@@ -23,11 +24,11 @@ use pssst_service::stderr::notice;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
-    directory: DirectoryOptions<true>,
+    directory: DirectoryOptions<false>,
     /// The device's secret key; created if the file does not exist.
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
-    /// File with the token; `-` is standard input.
+    /// File with the token, or with a link that has it and the directory; `-` is standard input.
     #[arg(long, value_name = "FILE", default_value = "-")]
     token: PathBuf,
     /// Write the pre-shared key, if the pool issues them, to this file, which only its owner can
@@ -42,9 +43,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let directory = args.directory.required()?;
     // First, so that no key is made for nothing.
-    let token = token(&args.token, &args.access)?;
+    let (token, link) = token(&args.token, &args.access)?;
+    let directory = args.directory.of_link(link.as_ref())?;
     let identity = identity(args)?;
     let enrolled = runtime::run(async {
         directory.enroll(&token, &identity, args.name.as_deref()).await.map_err(|error| failure(&error))
@@ -80,7 +81,7 @@ fn not_saved(name: &str, failure: &Failure) -> Failure {
     )
 }
 
-fn token(file: &Path, access: &Access) -> Result<Token, Failure> {
+fn token(file: &Path, access: &Access) -> Result<(Token, Option<Link>), Failure> {
     if file == Path::new("-") && io::stdin().is_terminal() {
         notice("paste the token, then press Enter and Ctrl-D");
     }

@@ -15,7 +15,7 @@ use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::key_file;
 use crate::args::no_reply::NoReply;
 use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
-use crate::args::server_key::KeySource;
+use crate::args::server_key::ServerOptions;
 use crate::args::udp::cannot_find;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, durations};
@@ -26,11 +26,8 @@ use pssst_service::{Failure, durations};
 /// packet may be lost, and a server answers a repeated request again.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The server's name or address, and its port.
-    #[arg(long, value_name = "HOST:PORT")]
-    server: String,
     #[command(flatten)]
-    key_source: KeySource,
+    server: ServerOptions,
     /// Prove to the server that this is the client with this secret key, or with this precomputed
     /// identity (`pssst precompute`).
     #[arg(long, value_name = "FILE")]
@@ -104,8 +101,8 @@ fn print(reply: &[u8]) -> Result<(), Failure> {
 }
 
 fn connect(args: &Args) -> Result<Client, Failure> {
-    let directory = args.key_source.directory()?;
-    let CurrentKey { key, suite } = args.key_source.current_key(directory.as_ref())?;
+    let directory = args.server.directory()?;
+    let CurrentKey { key, suite } = args.server.current_key(directory.as_ref())?;
     let mut builder = args.sealing.build_without_psk(pssst_net::Client::builder(key));
     if let Some(file) = &args.identity {
         let identity = key_file::read_identity(file, &args.access)?;
@@ -122,14 +119,14 @@ fn connect(args: &Args) -> Result<Client, Failure> {
         .timeout(args.timeout)
         .retry(Retry { initial_timeout: INITIAL_TIMEOUT, max_retransmits: u32::MAX })
         .max_datagram(args.max_datagram as usize);
-    builder.connect(&args.server).map_err(|error| match error {
-        Error::Network(error) => cannot_find(&args.server, &error),
+    builder.connect(args.server.address()).map_err(|error| match error {
+        Error::Network(error) => cannot_find(args.server.address(), &error),
         error => failure(&error, args, suite),
     })
 }
 
 fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
-    let server = &args.server;
+    let server = args.server.address();
     match error {
         Error::Timeout { sent, refused, last_network_error } => {
             let packets = if *sent == 1 { "packet" } else { "packets" };
@@ -158,7 +155,7 @@ fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
 fn refuse_two_readers_of_stdin(args: &Args) -> Result<(), Failure> {
     let message = args.file.is_none() && args.message.as_ref().is_none_or(|message| message == "-");
     let identity = args.identity.as_ref().is_some_and(|identity| identity.as_os_str() == "-");
-    let server_key = args.key_source.reads_stdin();
+    let server_key = args.server.reads_stdin();
     let psk = args.sealing.reads_stdin();
     if [message, identity, psk, server_key].into_iter().filter(|&reads| reads).count() > 1 {
         return Err(Failure::usage(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pssst_identity::jiff::{Timestamp, Unit};
 use pssst_identity::{IdentityStore, TokenGrant, TokenInfo};
+use pssst_link::Link;
 use zeroize::Zeroizing;
 
 use crate::args::options;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
-    Create(Create),
+    Create(Box<Create>),
     List(List),
     Withdraw(Withdraw),
 }
@@ -43,6 +44,10 @@ struct Create {
     /// From when on the enrolled client is refused: a date, a time, or how long from now (`365d`).
     #[arg(long, value_name = "TIME", value_parser = options::time)]
     client_expires: Option<Timestamp>,
+    /// Print a link for the device instead of the token: this one, which `pssst directory` prints,
+    /// with the token in it.
+    #[arg(long, value_name = "LINK")]
+    link: Option<Link>,
     /// Print a JSON object: the token, its id and its expiry.
     #[arg(long)]
     json: bool,
@@ -104,10 +109,20 @@ async fn create(args: &Create) -> Result<(), Failure> {
         expires,
         client_expires: args.client_expires,
     };
+    if args.link.as_ref().is_some_and(|link| link.directory.is_none()) {
+        return Err(Failure::usage(
+            "the link has no directory, at which devices enrol",
+            "give the one that `pssst directory` prints",
+        ));
+    }
     let out = args.out.open()?;
     let store = args.location.open_or_create_database().await?;
     let token = store.create_token(grant).await.map_err(|error| failure(&error))?;
-    let (id, secret) = (token.id(), token.expose());
+    let (id, mut secret) = (token.id(), token.expose());
+    if let Some(link) = &args.link {
+        let link = Link { token: Some(secret), ..link.clone() };
+        secret = link.to_text().map_err(|error| Failure::usage(error.to_string(), "give a shorter link"))?;
+    }
     notice(format_args!("token {id} is valid for one device until {expires}; it is shown only now"));
     let written = if args.json {
         // None of these has a character that JSON escapes; no other copy of the secret is made.

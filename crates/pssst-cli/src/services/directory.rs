@@ -13,6 +13,7 @@ use pssst_directory_server::{
     ServerCertificate,
 };
 use pssst_identity::{IdentityStore, SqlStore};
+use pssst_link::Link;
 use pssst_net::RateLimit;
 
 use super::OTHER_FILES;
@@ -21,6 +22,7 @@ use crate::args::key_file::Access;
 use crate::args::options::SuiteOption;
 use crate::args::server_key;
 use crate::args::store::Location;
+use crate::args::udp::address;
 use pssst_service::addresses;
 use pssst_service::{
     Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, durations, process,
@@ -49,6 +51,13 @@ pub(crate) struct Fixed {
     /// The address and port for operators, if there are any.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444", value_parser = addresses::listen)]
     admin_listen: SocketAddr,
+    /// The name or address, and the port, at which clients reach this directory: for the link that
+    /// is printed [default: the address for clients, if it is a single one].
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    public_address: Option<String>,
+    /// The name or address, and the port, of the pool's servers: for the link that is printed.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    server: Option<String>,
     /// The schedule of the pool's secret keys (`pssst keys init`).
     #[arg(long, value_name = "FILE")]
     keys: PathBuf,
@@ -113,6 +122,7 @@ pub(crate) struct DirectoryService {
     public_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
     pin: Pin,
+    link: Option<String>,
 }
 
 /// Its metrics and health.
@@ -213,7 +223,8 @@ impl Service for DirectoryService {
         let store = args.fixed.location.open_or_create_database().await?;
         let bound = bind(&args.fixed, store.clone()).await?;
         let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());
-        Ok(Self { directory: Arc::new(bound.serve()), store, public_addr, admin_addr, pin })
+        let link = link(&args.fixed, public_addr, pin);
+        Ok(Self { directory: Arc::new(bound.serve()), store, public_addr, admin_addr, pin, link })
     }
 
     async fn reload(&mut self, _: &Args) -> Result<(), Failure> {
@@ -229,7 +240,8 @@ impl Service for DirectoryService {
         if let Some(address) = self.admin_addr {
             writeln!(out, "operators: https://{address}")?;
         }
-        writeln!(out, "pin {}", self.pin)
+        writeln!(out, "pin {}", self.pin)?;
+        self.link.as_ref().map_or(Ok(()), |link| writeln!(out, "link {link}"))
     }
 
     fn monitored(&self) -> Arc<dyn Monitored> {
@@ -243,6 +255,19 @@ impl Service for DirectoryService {
         let refusals = Refusal::ALL.map(|refusal| (refusal.name(), stats.refused(refusal)));
         nonzero_counts(events.into_iter().chain(refusals)).trim_start_matches(", ").to_owned()
     }
+}
+
+/// Returns the link for clients, if they can be told where the directory is. Certificates of an
+/// authority are replaced with their keys, so that their pin would go out of date.
+fn link(args: &Fixed, public_addr: SocketAddr, pin: Pin) -> Option<String> {
+    let directory = match &args.public_address {
+        Some(address) => address.clone(),
+        None if public_addr.ip().is_unspecified() => return None,
+        None => public_addr.to_string(),
+    };
+    let pin = args.self_signed.then_some(*pin.as_bytes());
+    let link = Link { server: args.server.clone(), directory: Some(directory), pin, ..Link::default() };
+    link.to_text().ok().map(|text| text.to_string())
 }
 
 /// Returns the number of connections of each listener: both have their own, and the files that the

@@ -20,7 +20,7 @@ use crate::args::fallback::{FallbackOption, too_narrow};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
-use crate::args::server_key::{KeySource, current_key, failure, replacement_key};
+use crate::args::server_key::{ServerOptions, current_key, failure, replacement_key};
 use crate::args::udp::{cannot_find, check_server, listen_remedy};
 use pssst_service::addresses;
 use pssst_service::{
@@ -69,11 +69,8 @@ pub(crate) struct Fixed {
 /// Options that a reload may change.
 #[derive(clap::Args, Debug)]
 struct Live {
-    /// The pool's name or address, and its port.
-    #[arg(long, value_name = "HOST:PORT")]
-    server: String,
     #[command(flatten)]
-    key_source: KeySource,
+    server: ServerOptions,
     /// Prove to the servers that this is the client with this secret key, or with this precomputed
     /// identity (`pssst precompute`). With --directory the proxy renews a precomputed identity and
     /// the pre-shared key of --psk, and replaces their files: it must be able to write there.
@@ -131,7 +128,7 @@ impl Args {
     fn refuse_streams(&self) -> Result<(), Failure> {
         key_file::refuse_streams(self.live.identity.as_deref()).map_err(|failure| failure.of_option("identity"))?;
         key_file::refuse_streams(self.live.sealing.psk.as_deref()).map_err(|failure| failure.of_option("psk"))?;
-        let server_key = self.live.key_source.reads_stdin().then_some(Path::new("-"));
+        let server_key = self.live.server.reads_stdin().then_some(Path::new("-"));
         key_file::refuse_streams(server_key).map_err(|failure| failure.of_option("server-key"))
     }
 }
@@ -201,17 +198,21 @@ impl Service for ProxyService {
     fn check(args: &Args) -> Result<(), Failure> {
         let streams = args.refuse_streams();
         let psk = args.live.sealing.read_psk(&args.live.access).map(drop);
-        let keys =
-            Failure::collect([args.identity().map(drop), psk, args.live.key_source.check()].into_iter()).map(drop);
-        let fallback = args.live.fallback.check(args.live.key_source.has_directory());
-        let checks =
-            [args.check_listen(), check_server(&args.live.server), args.check_size(), streams.and(keys), fallback];
+        let keys = Failure::collect([args.identity().map(drop), psk, args.live.server.check()].into_iter()).map(drop);
+        let fallback = args.live.fallback.check(args.live.server.has_directory());
+        let checks = [
+            args.check_listen(),
+            check_server(args.live.server.address()),
+            args.check_size(),
+            streams.and(keys),
+            fallback,
+        ];
         Failure::collect(checks.into_iter()).map(drop)
     }
 
     fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
         let has_lost_identity = before.live.identity.is_some() && after.live.identity.is_none();
-        let lost = before.live.key_source.opened_by_lack(&after.live.key_source);
+        let lost = before.live.server.opened_by_lack(&after.live.server);
         let lost = lost.chain(before.live.sealing.opened_by_lack(&after.live.sealing));
         has_lost_identity.then_some("identity").into_iter().chain(lost).collect()
     }
@@ -260,7 +261,7 @@ impl Service for ProxyService {
 
     fn files(args: &Args) -> Vec<PathBuf> {
         let identity = args.live.identity.iter().chain(&args.live.sealing.psk).cloned();
-        identity.chain(args.live.key_source.files()).chain(args.live.fallback.file()).collect()
+        identity.chain(args.live.server.files()).chain(args.live.fallback.file()).collect()
     }
 
     fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -330,9 +331,9 @@ struct RenewedFiles {
 /// Connects to the pool. The client can replace another one.
 async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connected, Failure> {
     args.refuse_streams()?;
-    let directory = args.live.key_source.directory()?;
+    let directory = args.live.server.directory()?;
     let current = match (&directory, previous) {
-        (None, _) => args.live.key_source.fixed(),
+        (None, _) => args.live.server.fixed(),
         (Some(directory), None) => current_key(directory).await.map_err(|failure| failure.of_option("directory")),
         (Some(directory), Some(previous)) => {
             let current = replacement_key(directory, previous.directory).await;
@@ -375,9 +376,9 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
     if let Some(previous) = previous {
         builder = builder.replacing(previous.client);
     }
-    let client = builder.connect(&args.live.server).await.map_err(|error| {
+    let client = builder.connect(args.live.server.address()).await.map_err(|error| {
         match error {
-            Error::Network(error) => cannot_find(&args.live.server, &error),
+            Error::Network(error) => cannot_find(args.live.server.address(), &error),
             Error::Protocol(error) => return cannot_seal(error),
             error @ Error::PathTooNarrow { .. } => return too_narrow(&error),
             error @ Error::NoSharedSecret(_) => return no_shared_secret(&error),

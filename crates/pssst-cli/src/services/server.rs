@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use pssst::{FreshReplies, Suite, SuiteSet};
+use pssst_link::Link;
 use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
 use pssst_support::sync::lock;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::OTHER_FILES;
 use crate::args::format::sender;
 use crate::args::key_file;
-use crate::args::udp::listen_remedy;
+use crate::args::udp::{address, listen_remedy};
 use keys::{KeyOptions, Keys, ServerKeys};
 pub(crate) use policy::Clients;
 use policy::Policy;
@@ -42,6 +43,10 @@ pub(crate) struct FixedServerOptions {
     /// instead.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:45678", value_parser = addresses::listen)]
     listen: SocketAddr,
+    /// The name or address, and the port, at which clients reach this server: for the link that is
+    /// printed [default: the address to serve, if it is a single one].
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    public_address: Option<String>,
     /// Number of worker threads, each with its own socket [default: one per core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
@@ -133,6 +138,8 @@ struct Bounds {
 /// A running server.
 pub(crate) struct RunningServer {
     view: Arc<View>,
+    /// For clients of a fixed key.
+    link: Option<String>,
     refresh_task: JoinHandle<()>,
 }
 
@@ -319,18 +326,42 @@ fn with_clients(config: ServerConfig, clients: &Clients) -> ServerConfig {
     })
 }
 
+/// Returns the link of a server, if clients can be told where it is.
+fn link(server: &Server, public_address: Option<&str>, suites: SuiteSet) -> Option<String> {
+    let local = server.local_addr();
+    let address = match public_address {
+        Some(address) => address.to_owned(),
+        None if local.ip().is_unspecified() => return None,
+        None => local.to_string(),
+    };
+    let keys = server.server_keys();
+    let key = keys.iter().find(|key| key.has_suite(Suite::default()))?.x25519_part();
+    let mut link = Link::to(address, key);
+    if !suites.contains(Suite::default()) {
+        if !suites.contains(Suite::X25519AesGcm128) {
+            // No link has a key of suite f003.
+            return None;
+        }
+        link.suites.push(Suite::X25519AesGcm128);
+    }
+    link.to_text().ok().map(|text| text.to_string())
+}
+
 impl RunningServer {
     /// Takes the port and starts the workers.
     pub(crate) fn start(options: &FixedServerOptions, prepared: Prepared, handler: Handler) -> Result<Self, Failure> {
         let (config, followed, accepts) = prepared.into_config(handler);
         let (keys, clients) = (Arc::clone(&followed.keys), followed.clients.clone());
+        // A directory announces the keys of a schedule, and its link stays good when they rotate.
+        let has_fixed_keys = !keys.is_scheduled();
         let server = options.bind()?.serve(config).map_err(|error| {
             Failure::new(format!("cannot start: {error}"), "check the limits on threads and open files")
         })?;
         let keyring_changed = AtomicU64::new(seconds_since_1970());
         let refused_unsaved = Arc::default();
+        let link = if has_fixed_keys { link(&server, options.public_address.as_deref(), accepts.suites) } else { None };
         let view = Arc::new(View { server, followed: Mutex::new(followed), keyring_changed, refused_unsaved });
-        Ok(Self { refresh_task: keep(keys, clients, accepts, &view), view })
+        Ok(Self { refresh_task: keep(keys, clients, accepts, &view), view, link })
     }
 
     /// Replaces the configuration as one, without losing a packet.
@@ -346,10 +377,11 @@ impl RunningServer {
         self.refresh_task = keep(keys, clients, accepts, &self.view);
     }
 
-    /// Prints the addresses that it serves at, and its public keys.
+    /// Prints the addresses that it serves at, its public keys and its link.
     pub(crate) fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "listening on {}", self.view.server.local_addr())?;
-        self.view.server.server_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))
+        self.view.server.server_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))?;
+        self.link.as_ref().map_or(Ok(()), |link| writeln!(out, "link {link}"))
     }
 
     pub(crate) const fn view(&self) -> &Arc<View> {

@@ -8,6 +8,7 @@ mod day;
 mod fallback;
 mod kinds;
 mod limits;
+mod links;
 mod manager;
 mod metrics;
 mod mistakes;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pssst::{Padding, PreSharedKey, PublicKey, SecretKey, ServerKey, Suite};
+use pssst_link::{Link, LinkKey};
 use tokio::sync::Semaphore;
 
 use super::Client;
@@ -17,6 +18,18 @@ use crate::Error;
 use crate::udp::MAX_DATAGRAM;
 
 impl Client {
+    /// Returns a builder of a client of the server in a link, with its key and its preferred suite;
+    /// [`connect`](ClientBuilder::connect) to [`Link::server`](pssst_link::Link). `None` for a link
+    /// without a fixed key: its directory has the key, which `pssst-directory` asks.
+    pub fn from_link(link: &Link) -> Option<ClientBuilder> {
+        let (Some(LinkKey::X25519(key)), None) = (link.key, &link.directory) else { return None };
+        let builder = Self::builder(key);
+        Some(match link.suites.first() {
+            Some(&suite) => builder.suite(suite),
+            None => builder,
+        })
+    }
+
     /// Returns a builder of a client of the server with this public key.
     pub fn builder(server_key: impl Into<ServerKey>) -> ClientBuilder {
         ClientBuilder { settings: Settings::new(server_key.into()), counts: None }

@@ -8,7 +8,7 @@ use pssst_net::udp::MAX_DATAGRAM;
 
 use crate::args::key_file;
 use crate::args::sealing::SealingOptions;
-use crate::args::server_key::KeySource;
+use crate::args::server_key::ServerOptions;
 use pssst::{Client, Padding, Suite};
 use pssst_bench::Plan;
 use pssst_service::Failure;
@@ -22,11 +22,8 @@ use pssst_service::durations;
 /// server is charged for every request that waits.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
-    /// The server's name or address, and its port.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(super) server: String,
     #[command(flatten)]
-    pub(super) key_source: KeySource,
+    pub(super) server: ServerOptions,
     /// Secret key of authenticated requests, or a precomputed identity (`pssst precompute`).
     #[arg(long, value_name = "FILE")]
     pub(super) identity: Option<PathBuf>,

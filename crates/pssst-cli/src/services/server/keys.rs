@@ -97,6 +97,10 @@ impl Keys {
         }
     }
 
+    pub(super) const fn is_scheduled(&self) -> bool {
+        matches!(self, Self::Schedule(_))
+    }
+
     /// Returns the file that is followed, if one is.
     pub(super) fn followed_files(&self) -> Vec<FollowedFile> {
         match self {

@@ -165,7 +165,7 @@ const OTHERS: &[Mistake] = &[
     ("keys show keys.json --public-key abc", &["keys.json has no key abc in use"], "lists the keys"),
     ("keys take-over keys.json", &["--above <GENERATION>"], ""),
     ("keys take-over keys.json --above many", &["'many'"], ""),
-    ("keys fetch", &["--directory <URL>"], ""),
+    ("keys fetch", &["--directory <URL|LINK>"], ""),
     ("keys fetch --directory ftp://localhost", &["ftp://localhost: expected a URL of https://"], "https://HOST[:PORT]"),
     ("keys fetch --directory localhost", &["localhost: expected a URL of https://"], "https://HOST[:PORT]"),
     (
@@ -206,8 +206,8 @@ const OTHERS: &[Mistake] = &[
         "--directory URL",
     ),
     // Requests.
-    ("request hello", &["--server <HOST:PORT>", "--server-key <HEX|FILE>|--directory <URL>"], ""),
-    ("request --server 127.0.0.1:9 hello", &["--server-key <HEX|FILE>|--directory <URL>"], ""),
+    ("request hello", &["--server <HOST:PORT|LINK>"], ""),
+    ("request --server 127.0.0.1:9 hello", &["no server key"], "--server-key, or a --directory, or a link"),
     ("request --server 127.0.0.1:9 --server-key server.pub --directory https://a hello", &["cannot be used with"], ""),
     ("request --server 127.0.0.1:9 --server-key server.pub --suite 2 hello", &["'2'", "1, f002, f003"], ""),
     (
@@ -240,7 +240,7 @@ const OTHERS: &[Mistake] = &[
         &["server key must not be used", "low order"],
         "ask the server's operator for the right key",
     ),
-    ("bench --server 127.0.0.1:9", &["--server-key <HEX|FILE>|--directory <URL>"], ""),
+    ("bench --server 127.0.0.1:9", &["no server key"], "--server-key, or a --directory, or a link"),
     ("bench --server 127.0.0.1:9 --server-key server.pub --rate 0", &["'0'", "requests a second"], ""),
     ("bench --server 127.0.0.1:9 --server-key server.pub --duration 0", &["'0'", "such as 500ms"], ""),
     (
@@ -425,7 +425,7 @@ const OTHERS: &[Mistake] = &[
         &["'0'"],
         "",
     ),
-    ("proxy --server 127.0.0.1:9", &["--server-key <HEX|FILE>|--directory <URL>"], ""),
+    ("proxy --server 127.0.0.1:9", &["no server key"], "--server-key, or a --directory, or a link"),
     (
         "proxy --listen 0.0.0.0:1 --server 127.0.0.1:9 --server-key server.pub",
         &["0.0.0.0:1 is not a loopback address"],

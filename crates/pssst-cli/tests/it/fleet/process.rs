@@ -102,7 +102,13 @@ impl Fleet {
         let mut command = self.command(args);
         command.envs(environment.iter().copied());
         let mut process = Process::spawn(command.stdin(Stdio::null()));
-        (0..lines).map_while(|_| process.next_line()).for_each(drop);
+        // Links are printed where there can be one, and are not counted.
+        let mut left = lines;
+        while left > 0
+            && let Some(line) = process.next_line()
+        {
+            left -= usize::from(!line.starts_with("link "));
+        }
         process
     }
 }
