@@ -11,6 +11,7 @@ pub(crate) mod enroll;
 pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod keys;
+pub(crate) mod link;
 pub(crate) mod man;
 pub(crate) mod operator;
 pub(crate) mod precompute;

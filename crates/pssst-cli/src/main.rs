@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
-    audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, man, operator,
+    audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, link, man, operator,
     precompute, pubkey, renew, request, token,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
@@ -49,6 +49,7 @@ enum Command {
     Token(token::Args),
     Audit(audit::Args),
     Keys(keys::Args),
+    Link(link::Args),
     Enroll(enroll::Args),
     Renew(renew::Args),
     Precompute(precompute::Args),
@@ -104,6 +105,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Clients(args) => clients::run(args),
+        Command::Link(args) => link::run(args),
         Command::Token(args) => token::run(args),
         Command::Audit(args) => audit::run(args),
         Command::Keys(args) => keys::run(args),

@@ -88,12 +88,12 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
     /// Returns a client of the directory, which takes this suite only if there is one; `None`
     /// without a directory. `server` is the link of the server.
     fn client(&self, server: Option<&Link>, suite: Option<Suite>) -> Result<Option<DirectoryClient>, Failure> {
-        let linked = server.and_then(DirectoryClient::from_link);
-        let mut builder = match (&self.directory, linked) {
-            (Some(text), _) if is_link(text) => {
-                let link = text.parse().map_err(|error| wrong_link(&error).of_option("directory"))?;
-                self.refuse_pin_beside(&link)?;
-                DirectoryClient::from_link(&link).ok_or_else(|| {
+        let own = self.directory.as_deref().map(linked).transpose();
+        let own = own.map_err(|failure| failure.of_option("directory"))?.flatten();
+        let mut builder = match (&self.directory, server.and_then(DirectoryClient::from_link)) {
+            (Some(_), _) if let Some(link) = &own => {
+                self.refuse_pin_beside(link)?;
+                DirectoryClient::from_link(link).ok_or_else(|| {
                     let what = "the link has no directory";
                     Failure::usage(what, "give the link as --server, or the directory's URL").of_option("directory")
                 })?
@@ -344,6 +344,15 @@ async fn fetched_key(directory: &DirectoryClient) -> Result<CurrentKey, Failure>
 fn report_cache(directory: &DirectoryClient) {
     if let Some(error) = directory.status().cache_error {
         notice(format_args!("warning: the keys are not cached: {error}"));
+    }
+}
+
+/// Returns the link, if the text is one.
+pub(crate) fn linked(text: &str) -> Result<Option<Link>, Failure> {
+    match text.parse() {
+        Ok(link) => Ok(Some(link)),
+        Err(pssst_link::Error::NotLink) => Ok(None),
+        Err(error) => Err(wrong_link(&error)),
     }
 }
 
