@@ -74,7 +74,7 @@ fn code(link: &Link, is_inverted: bool) -> Result<String, Failure> {
 
 fn list(link: &Link) -> String {
     let mut text = String::new();
-    let mut row = |name: &str, value: &str| text.push_str(&format!("{name:<10} {value}\n"));
+    let mut row = |name: &str, value: &str| text.extend([format!("{name:<10} {value}\n")]);
     if let Some(server) = &link.server {
         row("server", server);
     }
