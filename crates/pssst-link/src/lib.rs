@@ -2,8 +2,14 @@
 //! can be pasted, sent or scanned.
 //!
 //! A link has a checksum over all of it, so a character that was lost or changed on the way is an
-//! error and not a silence. It is not signed: take a link from someone whom you would take the
-//! server's key from. A link with a token is a secret ([`Link::is_secret`]), any other is public.
+//! error and not a silence. A link with a token is a secret ([`Link::is_secret`]), any other is
+//! public.
+//!
+//! # What it is not
+//!
+//! * **Not signed.** Anyone who can change a link can make its checksum fit. Take a link from
+//!   someone whom you would take the server's key from.
+//! * **Not a connection.** `pssst-net` and `pssst-directory` make clients of links.
 //!
 //! The project's `docs/links.md` has the grammar and test vectors for other languages.
 //!
