@@ -139,7 +139,7 @@ mod tests {
             .collect();
         let rows = |text: &str| text.lines().map(|line| line.chars().count()).collect::<Vec<_>>();
         assert_eq!(rows(&swapped), rows(&light));
-        // All but the last row, half of which is outside of the picture.
+        // The last row is half outside of the picture.
         let but_last = |text: &str| text.trim_end_matches('\n').rsplit_once('\n').unwrap().0.to_owned();
         assert_eq!(but_last(&swapped), but_last(&light));
         assert!(light.lines().next().unwrap().chars().all(|c| c == '\u{2588}'));
