@@ -82,8 +82,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Timeout`] after the client's [`timeout`](ClientBuilder::timeout),
-    /// [`Error::TooLarge`], [`Error::Closed`], and [`Error::Protocol`] when the system has no
-    /// randomness.
+    /// [`Error::PathTooNarrow`], [`Error::MaxDatagramTooSmall`], [`Error::TooLarge`],
+    /// [`Error::Closed`], and [`Error::Protocol`] when the system has no randomness.
     pub async fn request(&self, message: impl AsRef<[u8]>) -> Result<Bytes, Error> {
         self.request_within(self.shared.settings.timeout, message).await
     }
@@ -117,8 +117,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Network`] when the system can send to none of the server's addresses,
-    /// [`Error::TooLarge`], [`Error::Closed`], [`Error::Timeout`] when the system's send buffer
-    /// stays full, and [`Error::Protocol`] when it has no randomness.
+    /// [`Error::PathTooNarrow`] when that is for the packet's length,
+    /// [`Error::MaxDatagramTooSmall`], [`Error::TooLarge`], [`Error::Closed`], [`Error::Timeout`]
+    /// when the system's send buffer stays full, and [`Error::Protocol`] when it has no randomness.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> Result<(), Error> {
         let message = message.as_ref();
         let shared = &*self.shared;

@@ -21,6 +21,7 @@ pub(crate) use bind::{bind, max_waiting, shortfall, spread};
 pub use connect::{connect, connect_async, is_too_large, readable, try_receive};
 pub(crate) use drops::KernelDrops;
 use options::disable_offloads;
+pub(crate) use path_mtu::{forbid_fragments, headers_len, path_mtu};
 pub(crate) use resolver::lookup;
 pub use resolver::{FailureGuard, Resolver};
 
@@ -31,6 +32,7 @@ mod drops;
 #[cfg(target_os = "linux")]
 mod linux;
 mod options;
+mod path_mtu;
 mod portable;
 mod resolver;
 #[cfg(test)]

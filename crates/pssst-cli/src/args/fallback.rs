@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pssst::{PublicKey, ServerKey};
+use pssst::{PublicKey, ServerKey, Suite};
 use pssst_directory::DirectoryClient;
 use pssst_service::Failure;
 
@@ -20,9 +20,19 @@ pub(crate) struct FallbackOption {
 }
 
 /// Returns the failure of a limit that leaves no room for suite f003.
-pub(crate) fn too_narrow(error: &pssst_net::Error) -> Failure {
+pub(crate) fn max_datagram_too_small(error: &pssst_net::Error) -> Failure {
     Failure::usage(error.to_string(), "raise --max-datagram, lower --pad-to, or give --fallback")
         .of_option("max-datagram")
+}
+
+/// Returns what to do where the network does not carry packets of this length.
+pub(crate) const fn shorter_packets(suite: Suite, packet_len: usize) -> &'static str {
+    let is_long = matches!(suite, Suite::XWingAes256GcmSiv) && packet_len >= suite.request_overhead(false);
+    if is_long {
+        "--pad-to none makes them shorter, and --fallback, which needs --psk, much shorter"
+    } else {
+        "send a shorter message; --pad-to none pads none"
+    }
 }
 
 /// The directory's own key.

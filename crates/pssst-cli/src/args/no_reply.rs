@@ -5,8 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use pssst::Suite;
+use pssst_net::udp;
 use pssst_service::Failure;
 use pssst_support::host_port;
+
+use super::fallback::shorter_packets;
 
 /// A request, or many, without a reply.
 pub(crate) struct NoReply<'a> {
@@ -15,12 +18,18 @@ pub(crate) struct NoReply<'a> {
     pub(crate) suite: Suite,
     pub(crate) has_identity: bool,
     pub(crate) timeout: Duration,
+    /// Length of the last packet that was sent, if it is known.
+    pub(crate) packet_len: Option<usize>,
     /// The numbers of packets sent and received, in words.
     pub(crate) counts: String,
     /// Packets that came and are not the reply.
     pub(crate) refused: u64,
     pub(crate) network_error: Option<&'a io::Error>,
 }
+
+/// Length of the longest packets that every network carries in practice: those of 576 bytes over
+/// IPv4.
+const MAX_SAFE_LEN: usize = 548;
 
 impl NoReply<'_> {
     pub(crate) fn into_failure(self) -> Failure {
@@ -43,6 +52,7 @@ impl NoReply<'_> {
     }
 
     fn causes(&self) -> String {
+        let is_too_long = self.network_error.is_some_and(udp::is_too_large);
         let reported = match self.network_error.map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => {
                 return "nothing listens at that port: start the server, or check the address and the port".to_owned();
@@ -52,6 +62,9 @@ impl NoReply<'_> {
             }
             Some(io::ErrorKind::PermissionDenied) => {
                 return "a firewall refuses the packets: check its rules, here and on the way".to_owned();
+            }
+            _ if is_too_long => {
+                "the network reported once that the packets are too long, which may be wrong or forged. "
             }
             _ if self.refused > 0 => {
                 "packets came that are not the reply: another program may answer there, or the server has another key. \
@@ -64,13 +77,19 @@ impl NoReply<'_> {
         } else {
             "it serves only clients that give an --identity"
         };
-        let (suite, long) = match self.suite {
-            Suite::X25519AesGcm128 => ("try --suite f002", ""),
-            Suite::XWingAes256GcmSiv => (
-                "try its X25519 key",
-                "the network does not carry packets as long as those of suite f003 (see --fallback); ",
-            ),
-            _ => ("try --suite 1", ""),
+        let suite = match self.suite {
+            Suite::X25519AesGcm128 => "try --suite f002",
+            Suite::XWingAes256GcmSiv => "try its X25519 key",
+            _ => "try --suite 1",
+        };
+        let long = match (self.packet_len, self.suite) {
+            (Some(len), suite) if len > MAX_SAFE_LEN || is_too_long => {
+                format!("the network does not carry packets of {len} bytes ({}); ", shorter_packets(suite, len))
+            }
+            (None, Suite::XWingAes256GcmSiv) => {
+                "the network does not carry packets as long as those of suite f003 (see --pad-to); ".to_owned()
+            }
+            _ => String::new(),
         };
         format!(
             "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; {long}its key \
@@ -85,15 +104,19 @@ mod tests {
     use super::*;
 
     fn said(has_identity: bool, refused: u64, kind: Option<io::ErrorKind>) -> String {
-        let error = kind.map(io::Error::from);
+        said_of(97, Suite::X25519Aes256GcmSiv, has_identity, refused, kind.map(io::Error::from).as_ref())
+    }
+
+    fn said_of(len: usize, suite: Suite, has_identity: bool, refused: u64, error: Option<&io::Error>) -> String {
         let no_reply = NoReply {
             server: "127.0.0.1:9",
-            suite: Suite::X25519Aes256GcmSiv,
+            suite,
             has_identity,
             timeout: Duration::from_millis(1500),
+            packet_len: Some(len),
             counts: "3 packets sent".to_owned(),
             refused,
-            network_error: error.as_ref(),
+            network_error: error,
         };
         no_reply.into_failure().to_string()
     }
@@ -117,5 +140,20 @@ mod tests {
         assert!(refused.contains("reported: connection refused") && refused.contains("nothing listens"), "{refused}");
         assert!(!refused.contains("enrolled"), "{refused}");
         assert!(said(true, 0, Some(io::ErrorKind::NetworkUnreachable)).contains("no way to that address"));
+    }
+
+    #[test]
+    fn long_packets_may_be_the_cause_and_short_ones_not() {
+        assert!(!said(true, 0, None).contains("does not carry"));
+        let long = said_of(1232, Suite::XWingAes256GcmSiv, true, 0, None);
+        for way in ["does not carry packets of 1232 bytes", "--pad-to none", "--fallback"] {
+            assert!(long.contains(way), "{long}");
+        }
+        let error = nix::errno::Errno::EMSGSIZE.into();
+        let reported = said_of(700, Suite::X25519Aes256GcmSiv, true, 0, Some(&error));
+        for what in ["reported once", "does not carry packets of 700 bytes (send a shorter message"] {
+            assert!(reported.contains(what), "{reported}");
+        }
+        assert!(!reported.contains("--fallback"), "{reported}");
     }
 }

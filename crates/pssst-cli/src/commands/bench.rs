@@ -115,6 +115,7 @@ fn no_reply(args: &Args, suite: Suite, counts: String, refused: u64, network_err
         suite,
         has_identity: args.identity.is_some(),
         timeout: args.timeout,
+        packet_len: None,
         counts,
         refused,
         network_error,

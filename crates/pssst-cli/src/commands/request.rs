@@ -11,7 +11,7 @@ use pssst_directory::CurrentKey;
 use pssst_net::blocking::{self, Client};
 use pssst_net::{Error, Retry};
 
-use crate::args::fallback::{FallbackOption, too_narrow};
+use crate::args::fallback::{FallbackOption, max_datagram_too_small, shorter_packets};
 use crate::args::key_file;
 use crate::args::no_reply::NoReply;
 use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
@@ -128,13 +128,14 @@ fn connect(args: &Args) -> Result<Client, Failure> {
 fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
     let server = args.server.address();
     match error {
-        Error::Timeout { sent, refused, last_network_error } => {
+        Error::Timeout { sent, packet_len, refused, last_network_error } => {
             let packets = if *sent == 1 { "packet" } else { "packets" };
             let no_reply = NoReply {
                 server,
                 suite,
                 has_identity: args.identity.is_some(),
                 timeout: args.timeout,
+                packet_len: Some(*packet_len),
                 counts: format!("{sent} {packets} sent, {refused} refused as the reply"),
                 refused: (*refused).into(),
                 network_error: last_network_error.as_ref(),
@@ -142,11 +143,11 @@ fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
             no_reply.into_failure()
         }
         Error::Protocol(error) => cannot_seal(*error),
-        Error::Network(error) => Failure::new(
-            format!("cannot send to {server}: {error}"),
-            "check that the network is up and takes messages of this length",
-        ),
-        Error::PathTooNarrow { .. } => too_narrow(error),
+        Error::Network(error) => {
+            Failure::new(format!("cannot send to {server}: {error}"), "check that the network is up")
+        }
+        Error::MaxDatagramTooSmall { .. } => max_datagram_too_small(error),
+        Error::PathTooNarrow { packet_len, .. } => Failure::new(error.to_string(), shorter_packets(suite, *packet_len)),
         Error::NoSharedSecret(_) => no_shared_secret(error),
         error => Failure::new(error.to_string(), "try again"),
     }

@@ -19,6 +19,11 @@ pub(super) fn metrics(page: &mut MetricsWriter<'_>, stats: &ClientStats) -> fmt:
     )?;
     page.counter("pssst_client_replies", "Replies taken", stats.replies)?;
     page.counter("pssst_client_timeouts", "Requests that timed out", stats.timeouts)?;
+    page.counter(
+        "pssst_client_path_too_narrow",
+        "Messages whose packets are too long for the path to the server",
+        stats.path_too_narrow,
+    )?;
     page.counters(
         "pssst_client_refused_replies",
         "Packets refused as replies: forged or damaged",

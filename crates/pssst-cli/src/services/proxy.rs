@@ -16,7 +16,7 @@ use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
 use super::{OTHER_FILES, client_metrics};
-use crate::args::fallback::{FallbackOption, too_narrow};
+use crate::args::fallback::{FallbackOption, max_datagram_too_small};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
 use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
@@ -380,7 +380,7 @@ async fn connect(args: &Args, previous: Option<&Previous<'_>>) -> Result<Connect
         match error {
             Error::Network(error) => cannot_find(args.live.server.address(), &error),
             Error::Protocol(error) => return cannot_seal(error),
-            error @ Error::PathTooNarrow { .. } => return too_narrow(&error),
+            error @ Error::MaxDatagramTooSmall { .. } => return max_datagram_too_small(&error),
             error @ Error::NoSharedSecret(_) => return no_shared_secret(&error),
             error => Failure::new(error.to_string(), "try again"),
         }

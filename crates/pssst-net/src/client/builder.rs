@@ -90,12 +90,13 @@ impl ClientBuilder {
 
     /// Falls back to suite 0xf002, with this key of the server and the pre-shared key, where the
     /// network does not carry the long packets of suite 0xf003. Without a fallback such requests
-    /// end with [`Error::Timeout`] or [`Error::PathTooNarrow`].
+    /// end with [`Error::Timeout`], [`Error::PathTooNarrow`] or [`Error::MaxDatagramTooSmall`].
     ///
-    /// The network counts as narrow if [`max_datagram`](Self::max_datagram) leaves no room, if the
-    /// system refuses to send, or if of two requests in a row the first half of the packets, sent
-    /// under suite 0xf003, gets no reply, and the second, under 0xf002, does. Such a request may
-    /// reach the server twice. Ten minutes later long packets are tried again.
+    /// A request falls back at once if the network reports that its packet is too long, and else
+    /// after the first half of its packets, three at most. Such a request may reach the server
+    /// twice. The network counts as narrow if [`max_datagram`](Self::max_datagram) leaves no room,
+    /// if the system refuses to send, or if two requests in a row got their replies under 0xf002
+    /// only. Then requests begin with 0xf002, and ten minutes later long packets are tried again.
     /// [`ClientStats::fallbacks`](crate::ClientStats::fallbacks) counts the messages.
     ///
     /// Anyone on the path can force the fallback. Then the message is as safe from a quantum

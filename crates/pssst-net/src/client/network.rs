@@ -34,6 +34,9 @@ pub(crate) trait ClientSocket: Send + Sync {
     /// Returns the IP address that it sends from, if the system tells.
     fn local_ip(&self) -> Option<IpAddr>;
 
+    /// Returns the MTU of the path, if the system knows it: of IP packets, with their headers.
+    fn path_mtu(&self) -> Option<usize>;
+
     /// Waits while the socket's buffer is full.
     fn send<'a>(&'a self, packet: &'a [u8]) -> BoxFuture<'a, io::Result<()>>;
 }
@@ -47,7 +50,9 @@ impl Network for Udp {
     }
 
     fn connect(&self, server: SocketAddr) -> io::Result<Box<dyn ClientSocket>> {
-        Ok(Box::new(udp::connect_async(server)?))
+        let socket = udp::connect_async(server)?;
+        udp::forbid_fragments(&socket, server)?;
+        Ok(Box::new(socket))
     }
 
     fn fraction(&self) -> f64 {
@@ -59,6 +64,10 @@ impl Network for Udp {
 impl ClientSocket for UdpSocket {
     fn local_ip(&self) -> Option<IpAddr> {
         self.local_addr().ok().map(|address| address.ip())
+    }
+
+    fn path_mtu(&self) -> Option<usize> {
+        udp::path_mtu(self)
     }
 
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {

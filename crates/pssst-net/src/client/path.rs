@@ -14,6 +14,8 @@ use super::network::ClientSocket;
 use super::pending::Pending;
 use super::stats::Counts;
 use super::transaction::PathView;
+use crate::runtime::LogThrottle;
+use crate::udp;
 
 /// Errors in a row after which receiving pauses.
 const FREE_ERRORS: u32 = 8;
@@ -59,7 +61,7 @@ impl Path {
             is_suspect: AtomicBool::new(false),
             network_errors: watch::Sender::new(None),
         });
-        let receiving = tokio::spawn(receive(Arc::clone(&link), pending, counts)).abort_handle();
+        let receiving = tokio::spawn(receive(Arc::clone(&link), address, pending, counts)).abort_handle();
         Self { number, address, local_ip, link, receiving }
     }
 
@@ -83,6 +85,17 @@ impl Path {
         self.link.is_suspect.load(Ordering::Relaxed)
     }
 
+    /// Returns the MTU of the path, if the system knows it.
+    pub(super) fn mtu(&self) -> Option<usize> {
+        self.link.datagrams.path_mtu()
+    }
+
+    /// Returns whether packets of this length pass the path, as far as the system knows; false if
+    /// it does not.
+    pub(super) fn carries(&self, packet_len: usize) -> bool {
+        self.mtu().is_some_and(|mtu| packet_len + udp::headers_len(self.address) <= mtu)
+    }
+
     /// Returns the errors that the network reports from here on.
     pub(super) fn network_errors(&self) -> watch::Receiver<Option<io::Error>> {
         self.link.network_errors.subscribe()
@@ -93,7 +106,10 @@ impl Path {
         if let Err(error) = outcome {
             // Reading a pending error of an earlier packet clears it.
             counts.send_errors.add();
-            self.link.network_errors.send_replace(Some(error));
+            // The system's own refusal of a long packet looks like a report about an earlier one.
+            if !udp::is_too_large(&error) {
+                self.link.network_errors.send_replace(Some(error));
+            }
             outcome = self.link.datagrams.send(packet).await;
         }
         match &outcome {
@@ -120,9 +136,10 @@ impl Drop for Path {
 }
 
 /// Receives until the path is closed. Errors do not end it: they may be wrong or forged.
-async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
+async fn receive(link: Arc<Link>, address: SocketAddr, pending: Arc<Pending>, counts: Arc<Counts>) {
     let mut buffer = vec![0; BUFFER_LEN];
     let mut errors = 0;
+    let mut too_long = LogThrottle::default();
     loop {
         match link.datagrams.recv(&mut buffer).await {
             Ok(len) => {
@@ -146,7 +163,14 @@ async fn receive(link: Arc<Link>, pending: Arc<Pending>, counts: Arc<Counts>) {
                         }
                     }
                 }
-                tracing::debug!(%error, "the network reports");
+                tracing::debug!(%address, %error, "the network reports");
+                if udp::is_too_large(&error) {
+                    // The only trace of a one-way message that is lost so.
+                    too_long.log(|| {
+                        let path_mtu = link.datagrams.path_mtu();
+                        tracing::warn!(%address, path_mtu, "the network reports that packets are too long for the path");
+                    });
+                }
                 link.network_errors.send_replace(Some(error));
                 errors += 1;
                 if errors > FREE_ERRORS || !has_read_all {

@@ -1,7 +1,7 @@
 //! The progress of one request.
 
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pssst_support::sync::lock;
@@ -13,6 +13,8 @@ use crate::Error;
 #[derive(Default)]
 pub(super) struct Progress {
     sent: AtomicU32,
+    /// Length of the last packet sent.
+    packet_len: AtomicUsize,
     refused: Arc<AtomicU32>,
     last_error: Mutex<Option<io::Error>>,
     /// The last path, and the number of replies received on it by then.
@@ -27,7 +29,8 @@ impl Progress {
 
     /// Records a sent packet with the number of replies received on its path, and returns how many
     /// were sent before.
-    pub(super) fn count_sent(&self, path: Arc<Path>, valid_replies: u64) -> u32 {
+    pub(super) fn count_sent(&self, path: Arc<Path>, valid_replies: u64, packet_len: usize) -> u32 {
+        self.packet_len.store(packet_len, Ordering::Relaxed);
         *lock(&self.last_path) = Some((path, valid_replies));
         self.sent.fetch_add(1, Ordering::Relaxed)
     }
@@ -54,6 +57,7 @@ impl Progress {
     pub(super) fn to_timeout(&self) -> Error {
         Error::Timeout {
             sent: self.sent(),
+            packet_len: self.packet_len.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             last_network_error: lock(&self.last_error).take(),
         }

@@ -43,6 +43,11 @@ impl<'s> SealedMessage<'s> {
         Ok(&self.packet)
     }
 
+    /// Returns the length of the packet.
+    pub(super) const fn packet_len(&self) -> usize {
+        self.packet.len()
+    }
+
     /// Returns whether it is sealed for a path that does not carry long packets.
     pub(super) const fn is_short(&self) -> bool {
         self.is_short

@@ -141,12 +141,12 @@ impl Sealer {
         self.client.packet_len(0).is_ok_and(|len| len <= max_packet_len)
     }
 
-    /// Checks that datagrams of at most so many bytes carry packets of this client.
-    pub(super) fn check_path(&self, limit: usize) -> Result<(), Error> {
+    /// Checks that datagrams of at most so many bytes have room for packets of this client.
+    pub(super) fn check_max_datagram(&self, limit: usize) -> Result<(), Error> {
         if self.client.suite() != Suite::XWingAes256GcmSiv || self.has_fallback() || self.fits(limit) {
             return Ok(());
         }
-        Err(Error::PathTooNarrow { needed: self.client.packet_len(0)?, limit })
+        Err(Error::MaxDatagramTooSmall { needed: self.client.packet_len(0)?, limit })
     }
 
     /// Returns what seals long packets, or short ones if there are such.

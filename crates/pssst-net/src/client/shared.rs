@@ -52,7 +52,7 @@ impl Shared {
     ) -> Result<Self, Error> {
         let credentials = settings.take_credentials()?;
         let sealer = settings.sealer(settings.server_key.clone(), settings.suite, credentials, settings.fallback)?;
-        sealer.check_path(settings.max_datagram)?;
+        sealer.check_max_datagram(settings.max_datagram)?;
         if sealer.has_fallback() && !sealer.fits(settings.max_datagram) {
             tracing::warn!(
                 max_datagram = settings.max_datagram,
@@ -76,7 +76,8 @@ impl Shared {
         })
     }
 
-    /// Sends a request until its reply is there. Never ends otherwise, unless it cannot begin.
+    /// Sends a request until its reply is there. Never ends otherwise, unless it cannot begin, or
+    /// no path carries its packet.
     pub(super) async fn exchange(&self, message: &[u8], progress: &Progress) -> Result<Bytes, Error> {
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
         let (registered, reply) = self.pending.register(progress.refused());
@@ -86,7 +87,7 @@ impl Shared {
         let answer = tokio::select! {
             biased;
             answer = reply => answer.map_err(|_| Error::Closed)?,
-            never = self.drive(&mut sealed, progress) => match never {},
+            error = self.drive(&mut sealed, progress) => return Err(error),
         };
         if !begins_short && self.sealer.load().has_fallback() {
             self.long_path.replied(answer.suite);
@@ -121,8 +122,9 @@ impl Shared {
         is_shortened
     }
 
-    /// Executes the decisions of the transaction. It never returns: the reply cancels it.
-    async fn drive(&self, sealed: &mut SealedMessage<'_>, progress: &Progress) -> Infallible {
+    /// Executes the decisions of the transaction. The reply cancels it; it only returns when no
+    /// path carries the packet.
+    async fn drive(&self, sealed: &mut SealedMessage<'_>, progress: &Progress) -> Error {
         let mut paths = AttemptedPaths::new(self.selector.current());
         let path = paths.last();
         let mut event = Event::Start { path: path.view(), is_suspect: path.is_suspect() };
@@ -150,13 +152,16 @@ impl Shared {
                             let has_one_address = self.selector.has_one_address();
                             Event::TimedOut { replies: paths.last().valid_replies(), has_one_address }
                         }
-                        error = paths.network_error(), if hears_network => {
+                        error = paths.network_error(sealed.packet_len()), if hears_network => {
+                            let is_too_long = udp::is_too_large(&error);
                             progress.set_error(error);
-                            Event::NetworkError
+                            let is_shortened = is_too_long && self.shorten(sealed);
+                            if is_shortened { Event::Shortened } else { Event::NetworkError { is_too_long } }
                         }
                         never = pending::<Infallible>(), if !timer_runs && !hears_network => match never {},
                     }
                 }
+                Action::GiveUp => return self.too_narrow(sealed, &paths),
                 action => self.carry_out(action, sealed, &mut paths, progress).await,
             };
         }
@@ -185,12 +190,25 @@ impl Shared {
                 opened.map_err(|error| progress.set_error(error)).ok()
             }
             Action::FailOver { from, tried } => self.selector.fail_over(from, &tried),
-            Action::Wait { .. } => None,
+            Action::Wait { .. } | Action::GiveUp => None,
         };
         opened.map_or(Event::NotOpened, |path| Event::Opened(paths.push(path)))
     }
 
-    async fn send_packet(&self, sealed: &mut SealedMessage<'_>, paths: &AttemptedPaths, progress: &Progress) -> Event {
+    /// Returns the error of a packet that is too long for the path to every known address.
+    fn too_narrow(&self, sealed: &SealedMessage<'_>, paths: &AttemptedPaths) -> Error {
+        self.counts.path_too_narrow.add();
+        let path = paths.last();
+        Error::PathTooNarrow { address: path.address, packet_len: sealed.packet_len(), path_mtu: path.mtu() }
+    }
+
+    async fn send_packet(
+        &self,
+        sealed: &mut SealedMessage<'_>,
+        paths: &mut AttemptedPaths,
+        progress: &Progress,
+    ) -> Event {
+        paths.forget_late_reports();
         let path = paths.last();
         let replies = path.valid_replies();
         if progress.sent() >= self.settings.retry.long_packets() {
@@ -204,14 +222,15 @@ impl Shared {
         match sent {
             Ok(()) => {
                 sealed.set_sent_from(path.local_ip);
-                if progress.count_sent(Arc::clone(path), replies) > 0 {
+                if progress.count_sent(Arc::clone(path), replies, sealed.packet_len()) > 0 {
                     self.counts.retransmits.add();
                 }
                 Event::Sent { replies }
             }
             Err(error) => {
+                let is_too_long = udp::is_too_large(&error);
                 progress.set_error(error);
-                Event::SendFailed
+                Event::SendFailed { is_too_long }
             }
         }
     }
@@ -233,6 +252,7 @@ impl Shared {
         loop {
             match transaction.next(event) {
                 Action::Wait { .. } => break,
+                Action::GiveUp => return Err(self.too_narrow(&sealed, &paths)),
                 action => event = self.carry_out(action, &mut sealed, &mut paths, &progress).await,
             }
         }
@@ -243,7 +263,7 @@ impl Shared {
 
     pub(super) fn check_size(&self, message: &[u8]) -> Result<(), Error> {
         let (sealer, limit) = (self.sealer.load(), self.settings.max_datagram);
-        sealer.check_path(limit)?;
+        sealer.check_max_datagram(limit)?;
         if sealer.client(!sealer.fits(limit)).packet_len(message.len())? > limit {
             return Err(Error::TooLarge { message_len: message.len(), limit: self.max_message_len() });
         }

@@ -29,6 +29,7 @@ pub(super) struct Counts {
     pub(super) receive_errors: Count,
     pub(super) replies: Count,
     pub(super) timeouts: Count,
+    pub(super) path_too_narrow: Count,
     pub(super) unmatched_replies: Count,
     pub(super) paths_opened: Count,
     pub(super) fallbacks: Count,
@@ -50,6 +51,7 @@ impl Counts {
             receive_errors: self.receive_errors.get(),
             replies: self.replies.get(),
             timeouts: self.timeouts.get(),
+            path_too_narrow: self.path_too_narrow.get(),
             unmatched_replies: self.unmatched_replies.get(),
             paths_opened: self.paths_opened.get(),
             fallbacks: self.fallbacks.get(),
@@ -79,6 +81,8 @@ pub struct ClientStats {
     pub replies: u64,
     /// Requests that timed out.
     pub timeouts: u64,
+    /// Messages that ended with [`Error::PathTooNarrow`](crate::Error::PathTooNarrow).
+    pub path_too_narrow: u64,
     /// Packets that match no request in flight: repeated or late replies, and junk.
     pub unmatched_replies: u64,
     /// Sockets opened.

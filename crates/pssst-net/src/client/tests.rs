@@ -90,7 +90,7 @@ fn refused(stats: &ClientStats, cause: &str) -> u64 {
 /// Returns a timeout's numbers, and the kind of its last error.
 fn timeout(outcome: Result<Bytes, Error>) -> (u32, u32, Option<std::io::ErrorKind>) {
     match outcome {
-        Err(Error::Timeout { sent, refused, last_network_error }) => {
+        Err(Error::Timeout { sent, refused, last_network_error, .. }) => {
             (sent, refused, last_network_error.map(|error| error.kind()))
         }
         other => panic!("not a timeout: {other:?}"),

@@ -34,10 +34,18 @@ pub(super) enum Event {
         replies: u64,
     },
     /// The system refused the datagram.
-    SendFailed,
+    SendFailed {
+        /// It is too long for the interface.
+        is_too_long: bool,
+    },
     /// The network reports an error on the last path, for instance that the port is closed. It may
     /// be wrong or forged.
-    NetworkError,
+    NetworkError {
+        /// The datagram is too long for the path.
+        is_too_long: bool,
+    },
+    /// The network reports that the datagram is too long, and a shorter one takes its place.
+    Shortened,
     /// The timer of [`Timer::Start`] has fired.
     TimedOut {
         /// Valid replies received on the last path.
@@ -69,6 +77,8 @@ pub(super) enum Action {
     FailOver { from: SocketAddr, tried: Vec<SocketAddr> },
     /// Wait for the timer, and for errors of the network if these matter.
     Wait { timer: Timer, hears_network: bool },
+    /// End the request: the datagram is too long for the path to every known address.
+    GiveUp,
 }
 
 /// Change of the retransmission timer.
@@ -82,6 +92,10 @@ pub(super) enum Timer {
     Stop,
 }
 
+/// Reports in a row that the datagram is too long for the path, until it counts as true. One alone
+/// may be late or forged, and must not end a request that the server answers.
+const MAX_TOO_LONG_REPORTS: u32 = 2;
+
 /// The state of one request.
 pub(super) struct Transaction<P> {
     /// The pauses before each retransmission.
@@ -94,6 +108,10 @@ pub(super) struct Transaction<P> {
     replies_before: u64,
     /// Addresses that the system refused to send to, in this attempt.
     unsendable: Vec<SocketAddr>,
+    /// Whether all of them refused it for its length.
+    is_too_long_to_send: bool,
+    /// Reports in a row that it is too long for the path.
+    too_long_reports: u32,
     /// Addresses that the network reported an error for, since the timer was started.
     unreachable: Vec<SocketAddr>,
     phase: Phase,
@@ -121,6 +139,8 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
             newest: path.number,
             replies_before: 0,
             unsendable: Vec::new(),
+            is_too_long_to_send: true,
+            too_long_reports: 0,
             unreachable: Vec::new(),
             phase: Phase::Opening,
         }
@@ -147,22 +167,26 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
                 self.replies_before = replies;
                 self.wait(timer_runs)
             }
+            // Nothing was sent that a reply could come to.
+            (Event::NotOpened, Phase::Sending { timer_runs: false }) if self.is_too_long_to_send => Action::GiveUp,
             (Event::NotOpened, Phase::Sending { timer_runs }) => self.wait(timer_runs),
-            (Event::SendFailed, Phase::Sending { .. }) => {
+            (Event::SendFailed { is_too_long }, Phase::Sending { .. }) => {
+                self.is_too_long_to_send &= is_too_long;
                 self.unsendable.push(self.path.address);
                 Action::FailOver { from: self.path.address, tried: self.unsendable.clone() }
             }
-            (Event::NetworkError, Phase::Waiting) => {
+            (Event::NetworkError { is_too_long }, Phase::Waiting) => {
+                self.too_long_reports = if is_too_long { self.too_long_reports + 1 } else { 0 };
                 self.phase = Phase::FailingOver;
                 self.unreachable.push(self.path.address);
                 Action::FailOver { from: self.path.address, tried: self.unreachable.clone() }
             }
+            (Event::Shortened, Phase::Waiting) => self.send_again(),
             (Event::Opened(path), Phase::FailingOver) => {
                 self.take(path);
-                self.unsendable.clear();
-                self.phase = Phase::Sending { timer_runs: true };
-                Action::Send { resolves: false }
+                self.send_again()
             }
+            (Event::NotOpened, Phase::FailingOver) if self.too_long_reports >= MAX_TOO_LONG_REPORTS => Action::GiveUp,
             // All addresses were tried: what the network says changes nothing until the next
             // retransmission.
             (Event::NotOpened, Phase::FailingOver) => {
@@ -199,9 +223,20 @@ impl<P: Iterator<Item = Duration>> Transaction<P> {
     }
 
     fn send(&mut self, resolves: bool) -> Action {
-        self.unsendable.clear();
-        self.phase = Phase::Sending { timer_runs: false };
+        self.begin_attempt(false);
         Action::Send { resolves }
+    }
+
+    /// Sends without waiting for the timer, which runs on.
+    fn send_again(&mut self) -> Action {
+        self.begin_attempt(true);
+        Action::Send { resolves: false }
+    }
+
+    fn begin_attempt(&mut self, timer_runs: bool) {
+        self.unsendable.clear();
+        self.is_too_long_to_send = true;
+        self.phase = Phase::Sending { timer_runs };
     }
 
     fn wait(&mut self, timer_runs: bool) -> Action {

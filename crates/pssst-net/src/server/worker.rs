@@ -76,6 +76,7 @@ struct RequestProcessor {
 /// A packet that is ready to be sent.
 struct Sealed {
     outcome: DatagramOutcome,
+    peer: SocketAddr,
     received: Instant,
     len: usize,
 }
@@ -194,7 +195,8 @@ impl<S: ServerSocket> Worker<S> {
                 }
                 Err(error) => {
                     counts.count(DatagramOutcome::SendFailed);
-                    warnings.send.log(|| tracing::warn!(%error, "cannot send a reply"));
+                    let Sealed { peer, len, .. } = sealed;
+                    warnings.send.log(|| tracing::warn!(%peer, len, %error, "cannot send a reply"));
                 }
             })
             .await;
@@ -387,7 +389,7 @@ impl RequestProcessor {
         if reply.len() > max_reply {
             return self.counts.count(DatagramOutcome::ReplyTooLarge);
         }
-        let sealed = Sealed { outcome: DatagramOutcome::ReplyResent, received, len: reply.len() };
+        let sealed = Sealed { outcome: DatagramOutcome::ReplyResent, peer: source.peer, received, len: reply.len() };
         self.replies.push(source.peer, source.local, reply.len(), sealed).copy_from_slice(reply);
     }
 
@@ -418,7 +420,7 @@ impl RequestProcessor {
         if sealer.is_fresh() {
             return self.fresh.push(FreshReply { sealer, reply, source, received, len });
         }
-        let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
+        let sealed = Sealed { outcome: DatagramOutcome::Replied, peer: source.peer, received, len };
         let packet = self.replies.push(source.peer, source.local, len, sealed);
         match (sealer.seal_boxed(&mut SysRng, reply.message(), packet), pending) {
             (Ok(packet), Some(pending)) => {
@@ -466,7 +468,7 @@ impl RequestProcessor {
             self.warnings.send.log(|| tracing::warn!(%error, "cannot seal fresh replies"));
         }
         for FreshReply { sealer, reply, source, received, len } in self.fresh.drain(..) {
-            let sealed = Sealed { outcome: DatagramOutcome::Replied, received, len };
+            let sealed = Sealed { outcome: DatagramOutcome::Replied, peer: source.peer, received, len };
             let packet = self.replies.push(source.peer, source.local, len, sealed);
             if let Err(error) = sealer.seal_boxed(&mut SysRng, reply.message(), packet) {
                 self.replies.pop();

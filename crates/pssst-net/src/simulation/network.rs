@@ -254,6 +254,10 @@ impl ServerSocket for SimulatedServer {
 struct SimulatedClient(Socket);
 
 impl ClientSocket for SimulatedClient {
+    fn path_mtu(&self) -> Option<usize> {
+        None
+    }
+
     fn local_ip(&self) -> Option<IpAddr> {
         Some(self.0.address.ip())
     }

@@ -52,8 +52,14 @@ pub fn try_receive(socket: &tokio::net::UdpSocket, buffer: &mut [u8]) -> io::Res
     }
 }
 
-/// Returns whether the system refused to send a datagram since it is too large.
+/// Returns whether the system refused to send a datagram since it is too large, or the network
+/// reports that it is too large for the path.
 pub fn is_too_large(error: &io::Error) -> bool {
     // EMSGSIZE, which has no kind of its own.
-    cfg!(target_os = "linux") && error.raw_os_error() == Some(90)
+    #[cfg(unix)]
+    let code = rustix::io::Errno::MSGSIZE.raw_os_error();
+    // WSAEMSGSIZE.
+    #[cfg(not(unix))]
+    let code = 10_040;
+    error.raw_os_error() == Some(code)
 }

@@ -70,7 +70,7 @@ async fn where_nobody_listens_the_deadline_is_kept_and_the_reason_told() {
     let client = builder().connect(free.to_string()).await.unwrap();
     let (start, time) = (Instant::now(), Duration::from_millis(800));
     match client.request_within(time, "level?").await {
-        Err(Error::Timeout { sent, refused, last_network_error: Some(error) }) => {
+        Err(Error::Timeout { sent, refused, last_network_error: Some(error), .. }) => {
             // Not earlier, whatever the network says.
             assert!(start.elapsed() >= time);
             assert!(sent >= 1, "{sent} sent");
@@ -88,7 +88,7 @@ async fn that_nobody_listens_is_told_after_a_single_packet() {
     let retry = Retry { max_retransmits: 0, ..Retry::default() };
     let client = builder().retry(retry).connect(free.to_string()).await.unwrap();
     match client.request_within(Duration::from_secs(1), "level?").await {
-        Err(Error::Timeout { sent: 1, refused: 0, last_network_error: Some(error) }) => {
+        Err(Error::Timeout { sent: 1, refused: 0, last_network_error: Some(error), .. }) => {
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         }
         other => panic!("{other:?}"),

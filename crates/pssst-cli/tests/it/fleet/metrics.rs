@@ -116,10 +116,11 @@ const GATEWAY: [&str; 6] = [
     "pssst_gateway_upstream_duration_seconds_count",
     "pssst_gateway_upstream_duration_seconds_sum",
 ];
-const PROXY: [&str; 15] = [
+const PROXY: [&str; 16] = [
     "pssst_client_attempts_total",
     "pssst_client_fallbacks_total",
     "pssst_client_one_way_total",
+    "pssst_client_path_too_narrow_total",
     "pssst_client_refused_replies_total cause",
     "pssst_client_replies_total",
     "pssst_client_requests_total",

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) unreachable: HashSet<SocketAddr>,
     /// Times that a socket was to be connected.
     pub(super) connects: u32,
+    /// The MTU of all paths, if the system knows it.
+    pub(super) path_mtu: Option<usize>,
     /// What sending to an address does, unless it works.
     pub(super) sending: HashMap<SocketAddr, Sending>,
     /// What requests draw, in turn and from the start again.
@@ -51,8 +53,10 @@ pub(super) enum Sending {
     /// As when the socket tells of an earlier packet.
     FailsOnce(io::ErrorKind),
     Hangs,
-    /// Fails for datagrams of more than so many bytes, as Linux says that.
+    /// Fails for datagrams of more than so many bytes.
     TooLarge(usize),
+    /// Works, and a router reports datagrams of more than so many bytes.
+    Narrow(usize),
     /// Works, and the network reports a closed port.
     Refused,
 }
@@ -87,6 +91,7 @@ impl Fake {
             local_ip: Ipv4Addr::LOCALHOST.into(),
             unreachable: HashSet::new(),
             connects: 0,
+            path_mtu: None,
             sending: HashMap::new(),
             fractions: vec![0.0],
             drawn: 0,
@@ -136,6 +141,11 @@ impl Fake {
     /// Lets the network report an error on a socket.
     pub(super) fn report(&self, socket: usize, error: io::ErrorKind) {
         self.arrive(socket, Err(error.into()));
+    }
+
+    /// Lets a router report on a socket that packets are too long.
+    pub(super) fn report_too_large(&self, socket: usize) {
+        self.arrive(socket, Err(too_large()));
     }
 
     /// Lets receiving on a socket fail whenever it is tried, or no longer.
@@ -238,6 +248,10 @@ impl ClientSocket for Connected {
         Some(self.local_ip)
     }
 
+    fn path_mtu(&self) -> Option<usize> {
+        self.net.state().path_mtu
+    }
+
     fn recv<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<usize>> {
         Box::pin(async move {
             let packet = poll_fn(|cx| self.poll_recv(cx)).await?;
@@ -252,7 +266,7 @@ impl ClientSocket for Connected {
             Some(Sending::Hangs) => return Box::pin(pending()),
             Some(Sending::Fails(error)) => return Box::pin(ready(Err(error.into()))),
             Some(Sending::TooLarge(limit)) if packet.len() > limit => {
-                return Box::pin(ready(Err(io::Error::from_raw_os_error(90))));
+                return Box::pin(ready(Err(too_large())));
             }
             Some(Sending::FailsOnce(error)) => {
                 state.sending.remove(&self.server);
@@ -263,7 +277,12 @@ impl ClientSocket for Connected {
                 socket.inbox.push_back(Err(io::ErrorKind::ConnectionRefused.into()));
                 socket.wake();
             }
-            Some(Sending::TooLarge(_)) | None => {}
+            Some(Sending::Narrow(limit)) if packet.len() > limit => {
+                let socket = &mut state.sockets[self.number];
+                socket.inbox.push_back(Err(too_large()));
+                socket.wake();
+            }
+            Some(Sending::TooLarge(_) | Sending::Narrow(_)) | None => {}
         }
         let sent = Sent { at: state.now(), socket: self.number, to: self.server, packet: packet.to_vec() };
         state.sent.push(sent);
@@ -275,6 +294,15 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.net.state().sockets[self.number].is_open = false;
     }
+}
+
+/// As the system says that a datagram is too large.
+pub(super) fn too_large() -> io::Error {
+    #[cfg(unix)]
+    let code = rustix::io::Errno::MSGSIZE.raw_os_error();
+    #[cfg(not(unix))]
+    let code = 10_040;
+    io::Error::from_raw_os_error(code)
 }
 
 /// Waits for a moment, in which everything that can happen at once happens.

@@ -106,7 +106,10 @@ async fn what_the_system_does_not_send_is_sent_shorter_at_once() {
     assert_eq!((net.times(), client.stats().fallbacks), (vec![0, 0], 2));
 
     let client = connect(&net, long_builder()).await;
-    assert!(matches!(client.send("23.5 C").await, Err(Error::Network(error)) if crate::udp::is_too_large(&error)));
+    let before = net.now();
+    assert!(matches!(client.send("23.5 C").await, Err(Error::PathTooNarrow { address: A, packet_len: 1232, .. })));
+    assert!(matches!(client.request("level?").await, Err(Error::PathTooNarrow { .. })));
+    assert_eq!((net.now(), client.stats().path_too_narrow), (before, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +127,7 @@ async fn the_limit_of_the_client_counts_as_well() {
 
     let outcome = long_builder().max_datagram(300).connect_on(Arc::new(net), "server.example:1").await;
     let error = outcome.unwrap_err();
-    assert!(matches!(error, Error::PathTooNarrow { needed: 1232, limit: 300 }), "{error}");
+    assert!(matches!(error, Error::MaxDatagramTooSmall { needed: 1232, limit: 300 }), "{error}");
     assert!(error.to_string().contains("fallback"), "{error}");
 }
 
@@ -154,5 +157,82 @@ async fn the_key_to_fall_back_to_is_replaced() {
     client.set_server_key(long_secret().public_key()).unwrap();
     assert_eq!(request(&net, &client, 300).await, [SHORT]);
     client.set_fallback(None).unwrap();
-    assert!(matches!(client.request("level?").await, Err(Error::PathTooNarrow { .. })));
+    assert!(matches!(client.request("level?").await, Err(Error::MaxDatagramTooSmall { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reported_narrow_path_ends_the_request_by_name() {
+    for (addresses, at) in [(&[A][..], 1000), (&[A, B], 0)] {
+        let net = Fake::new(addresses);
+        net.state().path_mtu = Some(1000);
+        net.state().sending = addresses.iter().map(|address| (*address, Sending::Narrow(972))).collect();
+        let client = connect(&net, long_builder()).await;
+        let error = client.request("level?").await.unwrap_err();
+        assert!(error.to_string().contains("packets of 1232 bytes") && error.to_string().contains("of 972"), "{error}");
+        // One report may be forged.
+        assert_eq!((net.now(), net.sent().len(), client.stats().path_too_narrow), (at, 2, 1));
+    }
+    // Another address may have another path.
+    let net = Fake::new(&[A, B]);
+    net.state().sending.insert(A, Sending::Narrow(972));
+    let client = connect(&net, long_builder()).await;
+    assert_eq!(request(&net, &client, 1232).await, [LONG, LONG]);
+    assert_eq!((net.destinations(), net.now()), (vec![A, B], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reported_narrow_path_gets_a_shorter_packet_at_once() {
+    let net = Fake::new(&[A]);
+    net.state().sending.insert(A, Sending::Narrow(972));
+    let client = connect(&net, with_fallback()).await;
+    for _ in 0..2 {
+        assert_eq!(request(&net, &client, 972).await, [LONG, SHORT]);
+    }
+    assert_eq!(request(&net, &client, 972).await, [SHORT]);
+    assert_eq!((net.now(), client.stats().fallbacks), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_report_costs_no_reply() {
+    for builder in [long_builder(), with_fallback()] {
+        let net = Fake::new(&[A]);
+        let client = connect(&net, builder).await;
+        for count in 1..=3 {
+            let request = begin(&client, "level?").await;
+            let long = net.sent().pop().unwrap();
+            net.report_too_large(0);
+            settle().await;
+            net.report_too_large(0);
+            settle().await;
+            net.deliver(0, serve(&long.packet).2);
+            assert_eq!(request.await.unwrap().unwrap(), "level?");
+            assert_eq!((net.now(), serve(&long.packet).0), (2 * count, LONG));
+        }
+        assert_eq!(client.stats().path_too_narrow, 0);
+    }
+    // One that came late does not count for the packet that is sent after it.
+    let net = Fake::new(&[A]);
+    let client = connect(&net, long_builder()).await;
+    let request = begin(&client, "level?").await;
+    net.report_too_large(0);
+    settle().await;
+    net.report_too_large(0);
+    tokio::time::sleep(millis(1100)).await;
+    net.deliver(0, serve(&net.sent().pop().unwrap().packet).2);
+    assert_eq!((request.await.unwrap().unwrap(), net.sent().len()), ("level?".into(), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_about_longer_packets_than_its_own_does_not_matter_to_a_request() {
+    let net = Fake::new(&[A, B]);
+    net.state().path_mtu = Some(1260);
+    let client = connect(&net, with_fallback()).await;
+    let request = begin(&client, "level?").await;
+    for _ in 0..3 {
+        net.report_too_large(0);
+        settle().await;
+    }
+    assert_eq!((net.sent().len(), client.stats().fallbacks), (1, 0));
+    net.deliver(0, serve(&net.sent()[0].packet).2);
+    assert_eq!(request.await.unwrap().unwrap(), "level?");
 }

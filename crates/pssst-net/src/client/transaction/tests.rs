@@ -21,6 +21,11 @@ fn timed_out(replies: u64, has_one_address: bool) -> Event {
 }
 
 const SENT: Event = Event::Sent { replies: 0 };
+const REFUSED: Event = Event::SendFailed { is_too_long: false };
+const REPORTED: Event = Event::NetworkError { is_too_long: false };
+const TOO_LONG_TO_SEND: Event = Event::SendFailed { is_too_long: true };
+const TOO_LONG: Event = Event::NetworkError { is_too_long: true };
+const DEAF: Action = Action::Wait { timer: Timer::Keep, hears_network: false };
 const SEND: Action = Action::Send { resolves: false };
 const SEND_AND_RESOLVE: Action = Action::Send { resolves: true };
 
@@ -124,8 +129,8 @@ fn after_the_last_retransmission_it_only_waits() {
     }
     rows.push((SENT, wait(Timer::Stop)));
     // A reply or an error of the network may still arrive.
-    rows.push((Event::NetworkError, fail_over(1, &[1])));
-    rows.push((Event::NotOpened, Action::Wait { timer: Timer::Keep, hears_network: false }));
+    rows.push((REPORTED, fail_over(1, &[1])));
+    rows.push((Event::NotOpened, DEAF));
     check("three pauses, three retransmissions", rows);
 }
 
@@ -135,9 +140,9 @@ fn what_the_system_refuses_to_send_goes_to_other_addresses() {
         "one after another",
         vec![
             (start(), SEND),
-            (Event::SendFailed, fail_over(1, &[1])),
+            (REFUSED, fail_over(1, &[1])),
             (Event::Opened(path(2, 2)), SEND),
-            (Event::SendFailed, fail_over(2, &[1, 2])),
+            (REFUSED, fail_over(2, &[1, 2])),
             (Event::Opened(path(3, 3)), SEND),
             (SENT, wait(Timer::Start(SECOND))),
         ],
@@ -146,10 +151,10 @@ fn what_the_system_refuses_to_send_goes_to_other_addresses() {
         "none is left: the timer tries again, with all of them",
         vec![
             (start(), SEND),
-            (Event::SendFailed, fail_over(1, &[1])),
+            (REFUSED, fail_over(1, &[1])),
             (Event::NotOpened, wait(Timer::Start(SECOND))),
             (timed_out(0, true), SEND_AND_RESOLVE),
-            (Event::SendFailed, fail_over(1, &[1])),
+            (REFUSED, fail_over(1, &[1])),
         ],
     );
 }
@@ -161,16 +166,16 @@ fn errors_of_the_network_fail_over_and_leave_the_timer_alone() {
         vec![
             (start(), SEND),
             (SENT, wait(Timer::Start(SECOND))),
-            (Event::NetworkError, fail_over(1, &[1])),
+            (REPORTED, fail_over(1, &[1])),
             (Event::Opened(path(2, 2)), SEND),
             (SENT, wait(Timer::Keep)),
-            (Event::NetworkError, fail_over(2, &[1, 2])),
-            (Event::NotOpened, Action::Wait { timer: Timer::Keep, hears_network: false }),
+            (REPORTED, fail_over(2, &[1, 2])),
+            (Event::NotOpened, DEAF),
             (timed_out(0, false), open_new(2, 2, false, true)),
             (Event::Opened(path(3, 1)), SEND),
             (SENT, wait(Timer::Start(2 * SECOND))),
             // They are tried again after a retransmission.
-            (Event::NetworkError, fail_over(1, &[1])),
+            (REPORTED, fail_over(1, &[1])),
         ],
     );
     check(
@@ -178,11 +183,99 @@ fn errors_of_the_network_fail_over_and_leave_the_timer_alone() {
         vec![
             (start(), SEND),
             (SENT, wait(Timer::Start(SECOND))),
-            (Event::NetworkError, fail_over(1, &[1])),
+            (REPORTED, fail_over(1, &[1])),
             (Event::Opened(path(2, 2)), SEND),
-            (Event::SendFailed, fail_over(2, &[2])),
+            (REFUSED, fail_over(2, &[2])),
             (Event::Opened(path(3, 3)), SEND),
             (SENT, wait(Timer::Keep)),
+        ],
+    );
+}
+
+#[test]
+fn packets_that_no_interface_takes_end_the_request_at_once() {
+    check(
+        "after all addresses",
+        vec![
+            (start(), SEND),
+            (TOO_LONG_TO_SEND, fail_over(1, &[1])),
+            (Event::Opened(path(2, 2)), SEND),
+            (TOO_LONG_TO_SEND, fail_over(2, &[1, 2])),
+            (Event::NotOpened, Action::GiveUp),
+        ],
+    );
+    check(
+        "unless one refused them for another cause",
+        vec![
+            (start(), SEND),
+            (REFUSED, fail_over(1, &[1])),
+            (Event::Opened(path(2, 2)), SEND),
+            (TOO_LONG_TO_SEND, fail_over(2, &[1, 2])),
+            (Event::NotOpened, wait(Timer::Start(SECOND))),
+        ],
+    );
+    check(
+        "unless a packet is on its way",
+        vec![
+            (start(), SEND),
+            (SENT, wait(Timer::Start(SECOND))),
+            (REPORTED, fail_over(1, &[1])),
+            (Event::Opened(path(2, 2)), SEND),
+            (TOO_LONG_TO_SEND, fail_over(2, &[2])),
+            (Event::NotOpened, wait(Timer::Keep)),
+        ],
+    );
+}
+
+#[test]
+fn one_report_of_a_narrow_path_ends_nothing_and_two_in_a_row_do() {
+    let first = [
+        (start(), SEND),
+        (SENT, wait(Timer::Start(SECOND))),
+        (TOO_LONG, fail_over(1, &[1])),
+        (Event::NotOpened, DEAF),
+        (timed_out(0, true), SEND_AND_RESOLVE),
+        (SENT, wait(Timer::Start(2 * SECOND))),
+    ];
+    let second = |more: Vec<(Event, Action)>| [first.to_vec(), more].concat();
+    check("a lone address", second(vec![(TOO_LONG, fail_over(1, &[1])), (Event::NotOpened, Action::GiveUp)]));
+    check("none for the second packet", second(vec![(timed_out(0, true), open_new(1, 1, false, true))]));
+    check(
+        "another error between them",
+        second(vec![
+            (REPORTED, fail_over(1, &[1])),
+            (Event::NotOpened, DEAF),
+            (timed_out(0, true), open_new(1, 1, false, true)),
+            (Event::Opened(path(2, 1)), SEND),
+            (SENT, wait(Timer::Start(4 * SECOND))),
+            (TOO_LONG, fail_over(1, &[1])),
+            (Event::NotOpened, DEAF),
+        ]),
+    );
+    check(
+        "two addresses",
+        vec![
+            (start(), SEND),
+            (SENT, wait(Timer::Start(SECOND))),
+            (TOO_LONG, fail_over(1, &[1])),
+            (Event::Opened(path(2, 2)), SEND),
+            (SENT, wait(Timer::Keep)),
+            (TOO_LONG, fail_over(2, &[1, 2])),
+            (Event::NotOpened, Action::GiveUp),
+        ],
+    );
+}
+
+#[test]
+fn a_shorter_packet_is_sent_at_once() {
+    check(
+        "on the same path, and the timer runs on",
+        vec![
+            (start(), SEND),
+            (SENT, wait(Timer::Start(SECOND))),
+            (Event::Shortened, SEND),
+            (SENT, wait(Timer::Keep)),
+            (timed_out(0, true), SEND_AND_RESOLVE),
         ],
     );
 }
@@ -195,7 +288,7 @@ fn an_event_out_of_turn_changes_nothing() {
             (start(), SEND),
             (SENT, wait(Timer::Start(SECOND))),
             (SENT, wait(Timer::Keep)),
-            (Event::SendFailed, wait(Timer::Keep)),
+            (REFUSED, wait(Timer::Keep)),
             (Event::Opened(path(9, 9)), wait(Timer::Keep)),
             (timed_out(0, true), SEND_AND_RESOLVE),
         ],

@@ -55,7 +55,7 @@ impl ServerSocket for Scripted {
             assert_eq!(to, PEER);
             number += 1;
             if self.refuses.is_some_and(|every| number % every == 0) {
-                each(context, Err(io::ErrorKind::PermissionDenied.into()));
+                each(context, Err(too_large()));
             } else {
                 sent.push(packet.to_vec());
                 each(context, Ok(()));
@@ -67,6 +67,11 @@ impl ServerSocket for Scripted {
 fn request() -> Vec<u8> {
     let client = Client::new(SecretKey::from_bytes([7; 32]).public_key()).unwrap();
     client.seal_request_to_vec(&mut SysRng, b"hello").unwrap().0
+}
+
+/// As the system says that a datagram is longer than the MTU of its interface.
+fn too_large() -> io::Error {
+    io::Error::from_raw_os_error(if cfg!(target_os = "linux") { 90 } else { 40 })
 }
 
 /// Runs a worker through the script for an hour of virtual time, and then lets it stop.
@@ -109,12 +114,17 @@ fn the_first_errors_cost_no_time_and_none_costs_much() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_that_the_system_refuses_are_counted_and_the_others_sent() {
+async fn replies_that_the_system_refuses_are_counted_and_logged_and_the_others_sent() {
+    let (capture, _guard) = Capture::start();
     let script = [Ok((0..10).map(|_| request()).collect())].into();
     let socket = Scripted { script: Rc::new(RefCell::new(script)), refuses: Some(3), ..Scripted::default() };
     let stats = run(socket.clone(), echo()).await;
     assert_eq!((stats.count(DatagramOutcome::Replied), stats.count(DatagramOutcome::SendFailed)), (7, 3));
     assert_eq!((socket.sent.borrow().len(), stats.in_flight(), stats.request_nanos.count()), (7, 0, 7));
+    let said = capture.text();
+    for part in ["cannot send a reply", "127.0.0.1:9", "33", &too_large().to_string()] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 /// More than are sent together.
