@@ -1,7 +1,7 @@
 //! Numbers for people.
 
 /// Returns a time in its unit, with three digits.
-pub(crate) fn time(microseconds: f64) -> String {
+pub fn time(microseconds: f64) -> String {
     let (value, unit) = match microseconds {
         short if short < 999.5 => (short, "µs"),
         middle if middle < 999_500.0 => (middle / 1e3, "ms"),
@@ -20,7 +20,7 @@ pub(crate) fn microseconds(nanoseconds: u64) -> f64 {
 }
 
 /// Returns a count with its thousands apart.
-pub(crate) fn grouped(count: u64) -> String {
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.char_indices() {

@@ -50,7 +50,7 @@
 mod clock;
 mod connection;
 mod counters;
-mod format;
+pub mod format;
 mod load;
 mod plan;
 mod plot;

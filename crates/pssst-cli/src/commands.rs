@@ -18,4 +18,6 @@ pub(crate) mod precompute;
 pub(crate) mod pubkey;
 pub(crate) mod renew;
 pub(crate) mod request;
+pub(crate) mod status;
 pub(crate) mod token;
+pub(crate) mod top;

@@ -8,6 +8,7 @@
 
 mod args;
 mod commands;
+mod monitor;
 mod services;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
     audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, link, man, operator,
-    precompute, pubkey, renew, request, token,
+    precompute, pubkey, renew, request, status, token, top,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
 use services::directory::{self, DirectoryService};
@@ -40,6 +41,8 @@ enum Command {
     Serve(Box<echo::Args>),
     Gateway(Box<gateway::Args>),
     Proxy(Box<proxy::Args>),
+    Status(status::Args),
+    Top(top::Args),
     Request(request::Args),
     Compat(compat::Args),
     Demo(demo::Args),
@@ -100,6 +103,8 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Serve(_) => serve::<EchoService>(invocation, configured),
         Command::Gateway(_) => serve::<GatewayService>(invocation, configured),
         Command::Proxy(_) => serve::<ProxyService>(invocation, configured),
+        Command::Status(args) => status::run(args, program),
+        Command::Top(args) => top::run(args, program),
         Command::Request(args) => request::run(args),
         Command::Compat(args) => compat::run(args),
         Command::Demo(args) => demo::run(args),

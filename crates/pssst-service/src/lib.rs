@@ -38,6 +38,7 @@ pub use traces::TraceOptions;
 
 pub mod addresses;
 pub mod durations;
+pub mod metrics_page;
 pub mod process;
 pub mod runtime;
 pub mod stderr;

@@ -180,7 +180,8 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let status = Arc::new(Status::new());
         let server = match fixed.metrics {
             Some(address) => {
-                let shown = Telemetry::new(program, service.monitored(), Arc::clone(&status), watcher.health());
+                let shown =
+                    Telemetry::new(program, S::NAME, service.monitored(), Arc::clone(&status), watcher.health());
                 Some(telemetry::serve(address, shown).await.map_err(locate)?)
             }
             None => None,

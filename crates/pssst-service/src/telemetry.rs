@@ -36,9 +36,16 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(crate) fn new(program: &Program, service: Arc<dyn Monitored>, status: Arc<Status>, files: FilesHealth) -> Self {
+    pub(crate) fn new(
+        program: &Program,
+        name: &str,
+        service: Arc<dyn Monitored>,
+        status: Arc<Status>,
+        files: FilesHealth,
+    ) -> Self {
         let mut registry = Registry::default();
-        let facts = [("version", program.version.to_owned())].into_iter().chain(program.facts.clone()).collect();
+        let facts = [("service", name.to_owned()), ("version", program.version.to_owned())];
+        let facts = facts.into_iter().chain(program.facts.clone()).collect();
         let (of_service, of_frame) = (Arc::clone(&service), Arc::clone(&status));
         let collector = MetricsCollector { name: program.name, facts, service: of_service, status: of_frame, files };
         registry.register_collector(Box::new(collector));

@@ -20,6 +20,7 @@ mod rotation;
 mod secrets;
 mod stalled_log;
 mod stores;
+mod top;
 #[cfg(feature = "otel")]
 mod traces;
 mod walkthrough;

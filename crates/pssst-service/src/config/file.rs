@@ -104,6 +104,14 @@ impl ConfigFile {
         &self.services
     }
 
+    /// Returns what it says for an option of a service, unchecked, if that is one value.
+    pub fn value(&self, service: &str, option: &str) -> Option<&str> {
+        match &self.entries.iter().find(|entry| entry.service == service && entry.key == option)?.value {
+            Value::Texts(texts) => texts.first().map(String::as_str),
+            Value::Switch(_) | Value::Unfit(_) => None,
+        }
+    }
+
     /// What it says for a service, each entry checked by itself.
     pub(crate) fn options(&self, service: &str, command: &Command) -> Result<Vec<FileOption>, Failure> {
         Failure::collect(self.each_option(service, command).map(|(_, option)| option))

@@ -62,7 +62,7 @@ const PROCESS: [&str; 6] = [
     "process_threads",
 ];
 const PROGRAM: [&str; 9] = [
-    "pssst_build_info version backend",
+    "pssst_build_info service version backend",
     "pssst_config_reload_refused",
     "pssst_config_reload_timestamp_seconds",
     "pssst_config_reloads_total result",
