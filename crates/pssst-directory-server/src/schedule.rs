@@ -327,6 +327,14 @@ impl Schedule {
         }
     }
 
+    /// Returns whether the schedule lists secrets of this kind, whatever their times.
+    pub const fn lists(&self, kind: OptionalKind) -> bool {
+        match kind {
+            OptionalKind::XWingKeys => !self.xwing_keys.is_empty(),
+            OptionalKind::PskMasters => !self.psk_masters.is_empty(),
+        }
+    }
+
     /// Returns whether servers accept this X25519 key now.
     pub(crate) fn accepts(&self, key: &PublicKey, now: Timestamp) -> bool {
         self.keys.held_entries(now).any(|entry| entry.public == *key)

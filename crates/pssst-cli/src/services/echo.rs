@@ -88,7 +88,7 @@ impl Service for EchoService {
     }
 
     fn check(args: &Args) -> Result<(), Failure> {
-        args.live.server.check()
+        args.live.server.check(&args.live.suite)
     }
 
     fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
@@ -103,13 +103,13 @@ impl Service for EchoService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let prepared = args.live.server.prepare(args.suites(), None).await?;
+        let prepared = args.live.server.prepare(args.suites(), &args.live.suite, None).await?;
         let handler = args.handler(prepared.clients.clone());
         Ok(Self { server: RunningServer::start(&args.fixed.server, prepared, handler)? })
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let prepared = args.live.server.prepare(args.suites(), Some(&self.server)).await?;
+        let prepared = args.live.server.prepare(args.suites(), &args.live.suite, Some(&self.server)).await?;
         let handler = args.handler(prepared.clients.clone());
         self.server.apply(prepared, handler).await;
         Ok(())

@@ -298,7 +298,7 @@ impl Service for GatewayService {
     fn check(args: &Args) -> Result<(), Failure> {
         let gateway = args.gateway(None, None).map(drop);
         let explicit = args.live.server.check_that_access_is_explicit();
-        Failure::collect([args.live.server.check(), explicit, gateway].into_iter()).map(drop)
+        Failure::collect([args.live.server.check(&args.live.suite), explicit, gateway].into_iter()).map(drop)
     }
 
     fn opened_by_lack(before: &Args, after: &Args) -> Vec<&'static str> {
@@ -315,7 +315,7 @@ impl Service for GatewayService {
     }
 
     async fn start(args: &Args) -> Result<Self, Failure> {
-        let prepared = args.live.server.prepare(args.suites(), None).await?;
+        let prepared = args.live.server.prepare(args.suites(), &args.live.suite, None).await?;
         let clients = prepared.clients.clone();
         let gateway = args.gateway(clients.clone(), None)?;
         let server = RunningServer::start(&args.fixed.server, prepared, args.handler(&gateway, clients))?;
@@ -323,7 +323,7 @@ impl Service for GatewayService {
     }
 
     async fn reload(&mut self, args: &Args) -> Result<(), Failure> {
-        let prepared = args.live.server.prepare(args.suites(), Some(&self.server)).await?;
+        let prepared = args.live.server.prepare(args.suites(), &args.live.suite, Some(&self.server)).await?;
         let clients = prepared.clients.clone();
         let gateway = args.gateway(clients.clone(), Some(&self.gateway.load()))?;
         self.server.apply(prepared, args.handler(&gateway, clients)).await;

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use super::OTHER_FILES;
 use crate::args::format::sender;
 use crate::args::key_file;
+use crate::args::options::SuiteOption;
 use crate::args::udp::{address, listen_remedy};
 use keys::{KeyOptions, Keys, ServerKeys};
 pub(crate) use policy::Clients;
@@ -162,8 +163,8 @@ struct Followed {
 
 impl LiveServerOptions {
     /// What can be checked without a database.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        let keys = Keys::read(&self.keys, &self.access).and_then(|keys| keys.now().map(drop));
+    pub(crate) fn check(&self, wanted: &[SuiteOption]) -> Result<(), Failure> {
+        let keys = self.read_keys(wanted).and_then(|keys| keys.now().map(drop));
         Failure::collect([keys, self.policy.check()].into_iter()).map(drop)
     }
 
@@ -209,13 +210,24 @@ impl LiveServerOptions {
         ))
     }
 
-    /// Reads everything. Clients that `previous` follows already are not read again.
+    /// Reads the keys, and refuses suites that are `wanted` and cannot be served with them.
+    fn read_keys(&self, wanted: &[SuiteOption]) -> Result<Keys, Failure> {
+        let keys = Keys::read(&self.keys, &self.access)?;
+        if wanted.contains(&SuiteOption::XWingAes256GcmSiv) {
+            keys.check_xwing_key()?;
+        }
+        Ok(keys)
+    }
+
+    /// Reads everything, for `suites`; the operator named those that are `wanted`. Clients that
+    /// `previous` follows already are not read again.
     pub(crate) async fn prepare(
         &self,
         suites: SuiteSet,
+        wanted: &[SuiteOption],
         previous: Option<&RunningServer>,
     ) -> Result<Prepared, Failure> {
-        let keys = Keys::read(&self.keys, &self.access)?;
+        let keys = self.read_keys(wanted)?;
         let accepts = Accepts {
             suites,
             anonymous: !self.policy.refuses_anonymous(),
@@ -236,6 +248,9 @@ impl LiveServerOptions {
         let previous = previous.and_then(|previous| previous.view.clients());
         let clients = self.policy.clients(previous.as_deref()).await?;
         self.policy.report();
+        if wanted.contains(&SuiteOption::XWingAes256GcmSiv) {
+            keys.warn_without_current_xwing_key();
+        }
         Ok(Prepared { keys: Arc::new(keys), accepts, server, clients, bounds: self.bounds() })
     }
 

@@ -90,6 +90,10 @@ impl<S: Secret> Sequence<S> {
         &self.entries
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Returns the place of the current secret: the latest that is in force.
     fn current(&self, now: Timestamp) -> Option<usize> {
         let place = self.entries.iter().rposition(|entry| entry.not_before <= now)?;

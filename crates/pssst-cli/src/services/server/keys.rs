@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pssst::{Keyring, PskMaster, ServerSecretKey};
+use pssst::{Keyring, PskMaster, ServerSecretKey, Suite};
+use pssst_directory::KeyState;
 use pssst_directory::jiff::Timestamp;
-use pssst_directory_server::{Error, Schedule, ScheduleFile};
+use pssst_directory_server::{Error, OptionalKind, Schedule, ScheduleFile};
 
 use crate::args::key_file::{self, Access};
 use crate::args::server_key;
@@ -76,6 +77,45 @@ impl Keys {
         key_file::refuse_streams(options.psk_master.iter().map(PathBuf::as_path)).map_err(of_master)?;
         let read = |file: &PathBuf| key_file::read_psk_master(file, access).map_err(of_master);
         Ok(Self::Fixed(secrets, Failure::collect(options.psk_master.iter().map(read))?))
+    }
+
+    /// Refuses keys among which suite f003 has none. The times in a schedule do not matter: keys
+    /// come and go while the server runs.
+    pub(super) fn check_xwing_key(&self) -> Result<(), Failure> {
+        let (has_key, remedy) = match self {
+            Self::Fixed(secrets, _) => (
+                secrets.iter().any(|secret| matches!(secret, ServerSecretKey::XWing(_))),
+                "make one with `pssst keygen --suite f003 --out FILE` and give it with a second --secret-key FILE, or \
+                 switch the suite off"
+                    .to_owned(),
+            ),
+            Self::Schedule(file) => (
+                file.load().lists(OptionalKind::XWingKeys),
+                format!(
+                    "add one with `pssst keys rotate {} --only f003`, or switch the suite off",
+                    file.path().display()
+                ),
+            ),
+        };
+        if has_key {
+            return Ok(());
+        }
+        Err(Failure::usage("suite f003 is to be accepted, and there is no key of suite f003", remedy)
+            .of_option("suite"))
+    }
+
+    /// Warns about a schedule without a current key of suite f003.
+    pub(super) fn warn_without_current_xwing_key(&self) {
+        let Self::Schedule(file) = self else { return };
+        let (schedule, now) = (file.load(), file.now());
+        let mut keys = schedule.keys(now, &[Suite::XWingAes256GcmSiv]);
+        if !keys.any(|key| key.state == KeyState::Current) {
+            let path = file.path().display();
+            notice(format_args!(
+                "warning: suite f003 is to be accepted, and {path} has no current key of suite f003: `pssst keys show \
+                 {path}` shows whether one is next"
+            ));
+        }
     }
 
     /// Returns the keys of this moment.

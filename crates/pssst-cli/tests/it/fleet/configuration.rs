@@ -6,7 +6,7 @@ use crate::fleet::process::Fleet;
 /// about it.
 type Bad = (&'static str, usize, &'static str, &'static str);
 
-const BAD: [Bad; 48] = [
+const BAD: [Bad; 50] = [
     // Not TOML.
     ("[serve", 1, "unclosed table", "[gateway]"),
     ("[serve]\nlisten 127.0.0.1:1", 2, "", "quotes"),
@@ -98,6 +98,13 @@ const BAD: [Bad; 48] = [
         "the authorities cannot be read",
         "PEM file",
     ),
+    (
+        "[serve]\nsecret-key = \"server.key\"\nsuite = \"f003\"",
+        3,
+        "there is no key of suite f003",
+        "second --secret-key",
+    ),
+    ("[serve]\nkeys = \"keys.json\"\nsuite = \"f003\"", 3, "there is no key of suite f003", "--only f003"),
     ("[serve]\nsecret-key = \"-\"", 2, "standard input is not a regular file", "name of a file"),
     (
         "[proxy]\nserver = \"localhost:1\"\nserver-key = \"server.pub\"\nidentity = \"-\"",

@@ -56,6 +56,32 @@ fn a_signal_has_the_configuration_read_again() {
     assert!(said.contains("clients_unknown "), "{said}");
 }
 
+/// Keys of a schedule come and go while a server runs.
+#[test]
+fn a_schedule_whose_keys_of_suite_f003_are_not_current_is_served_with_a_warning() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keys", "init", "keys.json", "--refresh-interval", "1s"]);
+    fleet.stdout(&["keys", "rotate", "keys.json", "--only", "f003"]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--keys", "keys.json", "--suite", "f003"];
+    let warned = |warning: bool| {
+        let mut server = fleet.start(&serve, 2);
+        let address = server.value_of("listening on ");
+        let said = server.stop();
+        assert_eq!(said.contains("has no current key of suite f003"), warning, "{address}: {said}");
+    };
+    warned(true);
+    fleet.stdout(&["keys", "init", "current.json", "--post-quantum"]);
+    let contents = std::fs::read_to_string(fleet.path("current.json")).unwrap();
+    std::fs::write(fleet.path("keys.json"), &contents).unwrap();
+    warned(false);
+    // Keys that are over, as `keys retire` leaves them.
+    let mut over: Value = serde_json::from_str(&contents).unwrap();
+    over["xwing_keys"][0]["not_before"] = "2026-01-01T00:00:00Z".into();
+    over["xwing_keys"][0]["not_after"] = "2026-02-01T00:00:00Z".into();
+    std::fs::write(fleet.path("keys.json"), over.to_string()).unwrap();
+    warned(true);
+}
+
 #[test]
 fn a_configuration_that_is_not_right_changes_nothing() {
     let (fleet, server, address) = start("1d");
@@ -65,6 +91,10 @@ fn a_configuration_that_is_not_right_changes_nothing() {
         ("secret-key = \"two.key\"\nworkers = 7", "workers cannot change while it runs"),
         ("secret-key = \"two.key\"\nclients = \"sqlite:/none/none.db\"", "pssst.toml:3: "),
         ("secret-key = \"two.key\"\nkeys = \"keys.json\"", "cannot be used with"),
+        (
+            "secret-key = \"two.key\"\nsuite = \"f003\"",
+            "pssst.toml:3: suite f003 is to be accepted, and there is no key",
+        ),
     ];
     let keeps_the_first_key = |contents| {
         server.signal("HUP");
