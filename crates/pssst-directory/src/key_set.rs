@@ -420,11 +420,11 @@ mod tests {
             "refresh_at": "2026-03-01T13:00:00Z",
             "suites": ["0xf002", "0x0001"],
             "keys": [
-                { "key": key(1).to_string(), "suites": ["0xf002", "0x0001"], "state": "previous",
+                { "key": format!("{:x}", key(1)), "suites": ["0xf002", "0x0001"], "state": "previous",
                   "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:00:00Z" },
-                { "key": key(2).to_string(), "suites": ["0xf002", "0x0001"], "state": "current",
+                { "key": format!("{:x}", key(2)), "suites": ["0xf002", "0x0001"], "state": "current",
                   "not_before": "2026-03-01T00:00:00Z", "not_after": "2026-03-09T00:00:00Z" },
-                { "key": key(3).to_string(), "suites": ["0x0001"], "state": "next",
+                { "key": format!("{:x}", key(3)), "suites": ["0x0001"], "state": "next",
                   "not_before": "2026-03-08T00:00:00Z", "not_after": null },
             ],
         })

@@ -1,6 +1,6 @@
 //! Decryption of packets by the server's secret keys.
 
-use std::fmt::{self, Display};
+use std::fmt;
 
 use pssst::{Error, Keyring, PendingReply, PskMaster, PublicKey, Refusal, Server, ServerKey, Suite};
 use serde::{Serialize, Serializer};
@@ -21,10 +21,8 @@ pub struct Contents {
 #[derive(Serialize)]
 pub struct Opened {
     /// The public key of the server that the packet was sealed for, or by.
-    #[serde(serialize_with = "display")]
     pub server_key: Option<ServerKey>,
     /// The client's public key, in requests that prove one.
-    #[serde(serialize_with = "display")]
     pub client_key: Option<PublicKey>,
     /// The message, without padding.
     #[serde(serialize_with = "hex")]
@@ -222,11 +220,6 @@ fn text(message: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(message).ok()?;
     let is_readable = |character: char| !character.is_control() || matches!(character, '\n' | '\r' | '\t');
     text.chars().all(is_readable).then(|| text.to_owned())
-}
-
-#[expect(clippy::ref_option, reason = "serde hands over the field like this")]
-fn display<S: Serializer, K: Display>(key: &Option<K>, serializer: S) -> Result<S::Ok, S::Error> {
-    key.as_ref().map(K::to_string).serialize(serializer)
 }
 
 fn hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

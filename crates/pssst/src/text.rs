@@ -1,4 +1,5 @@
-//! Public keys in documents of any format that `serde` reads: as `Display` writes them.
+//! Public keys in documents of any format that `serde` reads. Programs in other languages read the
+//! server's keys there, so these are in hexadecimal digits of either kind.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -24,10 +25,10 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// Writes `pssst1…` for X25519, and lower-case hexadecimal digits for X-Wing.
+/// Writes lower-case hexadecimal digits: 64 for X25519, 2,432 for X-Wing.
 impl Serialize for ServerKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.collect_str(&format_args!("{self:x}"))
     }
 }
 
@@ -67,6 +68,10 @@ mod tests {
         for json in [json, std::format!("\"{key:x}\"")] {
             assert_eq!(serde_json::from_str::<PublicKey>(&json).unwrap(), key);
         }
+        let server_key = ServerKey::from(key);
+        let json = serde_json::to_string(&server_key).unwrap();
+        assert_eq!(json, std::format!("\"{}\"", "ab".repeat(32)));
+        assert_eq!(serde_json::from_str::<ServerKey>(&json).unwrap(), server_key);
         let refused = serde_json::from_str::<PublicKey>("\"ab\"").unwrap_err().to_string();
         assert!(refused.starts_with("not a key of the expected kind"), "{refused}");
     }

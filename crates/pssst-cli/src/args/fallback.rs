@@ -13,9 +13,9 @@ use super::server_key::failure;
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct FallbackOption {
     /// Fall back to suite f002 where the network does not carry the long packets of suite f003:
-    /// with this X25519 key of the server, hexadecimal digits or a file, or `directory` for the one
+    /// with this X25519 key of the server, `pssst1…` or a file, or `directory` for the one
     /// that the directory has. What is sent then is as safe from quantum computers as --psk is.
-    #[arg(long, value_name = "HEX|FILE|directory", requires = "psk")]
+    #[arg(long, value_name = "KEY|FILE|directory", requires = "psk")]
     fallback: Option<String>,
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct NoReply<'a> {
     pub(crate) server: &'a str,
     pub(crate) suite: Suite,
     pub(crate) has_identity: bool,
+    pub(crate) has_psk: bool,
+    pub(crate) wants_fresh_replies: bool,
     pub(crate) timeout: Duration,
     /// Length of the last packet that was sent, if it is known.
     pub(crate) packet_len: Option<usize>,
@@ -72,10 +74,21 @@ impl NoReply<'_> {
             }
             _ => "",
         };
-        let client = if self.has_identity {
-            "this client's key is not enrolled, or is suspended, revoked or expired"
-        } else {
-            "it serves only clients that give an --identity"
+        let client = match (self.has_identity, self.has_psk) {
+            (false, _) => "it serves only clients that give an --identity",
+            (true, false) => {
+                "this client's key is not enrolled, or is suspended, revoked or expired, or has a pre-shared key that it \
+                 must use (--psk)"
+            }
+            (true, true) => {
+                "this client's key is not enrolled, or is suspended, revoked or expired; its pre-shared key is another \
+                 client's, or of a master that the server does not have or no longer has (`pssst renew` gets a new one)"
+            }
+        };
+        let fresh = match (self.suite, self.wants_fresh_replies) {
+            (Suite::X25519AesGcm128, _) => "",
+            (_, true) => "; it gives no fresh replies (omit --fresh-replies)",
+            (_, false) => "; it answers only requests for --fresh-replies",
         };
         let suite = match self.suite {
             Suite::X25519AesGcm128 => "try --suite f002",
@@ -93,7 +106,7 @@ impl NoReply<'_> {
         };
         format!(
             "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; {long}its key \
-             is another than the given one; it does not accept the suite ({suite}); {client}; or its service failed, or \
+             is another than the given one; it does not accept the suite ({suite}){fresh}; {client}; or its service failed, or \
              gave a reply that is too long beside the request. The server's log and metrics say which"
         )
     }
@@ -112,6 +125,8 @@ mod tests {
             server: "127.0.0.1:9",
             suite,
             has_identity,
+            has_psk: false,
+            wants_fresh_replies: false,
             timeout: Duration::from_millis(1500),
             packet_len: Some(len),
             counts: "3 packets sent".to_owned(),
@@ -140,6 +155,36 @@ mod tests {
         assert!(refused.contains("reported: connection refused") && refused.contains("nothing listens"), "{refused}");
         assert!(!refused.contains("enrolled"), "{refused}");
         assert!(said(true, 0, Some(io::ErrorKind::NetworkUnreachable)).contains("no way to that address"));
+    }
+
+    #[test]
+    fn options_that_the_client_did_or_did_not_use_are_causes() {
+        const CAUSES: [&str; 4] =
+            ["must use (--psk)", "`pssst renew`", "omit --fresh-replies", "only requests for --fresh"];
+        let said = |suite, has_identity, has_psk, wants_fresh_replies| {
+            let no_reply = NoReply {
+                server: "127.0.0.1:9",
+                suite,
+                has_identity,
+                has_psk,
+                wants_fresh_replies,
+                timeout: Duration::from_secs(1),
+                packet_len: Some(100),
+                counts: String::new(),
+                refused: 0,
+                network_error: None,
+            };
+            no_reply.into_failure().to_string()
+        };
+        let (suite_1, f002) = (Suite::X25519AesGcm128, Suite::X25519Aes256GcmSiv);
+        for (text, expected) in [
+            (said(f002, false, false, false), [false, false, false, true]),
+            (said(f002, true, false, true), [true, false, true, false]),
+            (said(f002, true, true, false), [false, true, false, true]),
+            (said(suite_1, true, false, false), [true, false, false, false]),
+        ] {
+            assert_eq!(CAUSES.map(|cause| text.contains(cause)), expected, "{text}");
+        }
     }
 
     #[test]

@@ -32,12 +32,13 @@ impl From<SuiteOption> for Suite {
     }
 }
 
-/// Returns a server's public key: 64 or 2,432 hexadecimal digits, or a file that holds a key.
+/// Returns a server's public key: `pssst1…`, 64 or 2,432 hexadecimal digits, or a file that holds a
+/// key.
 pub(crate) fn server_key(text: &str) -> Result<ServerKey, Failure> {
     text.parse().or_else(|_| key_file::read_server_key(Path::new(text)))
 }
 
-/// Returns a client's public key: 64 hexadecimal digits, or a file that holds a key.
+/// Returns a client's public key: `pssst1…`, 64 hexadecimal digits, or a file that holds a key.
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     text.parse().or_else(|_| key_file::read_public(Path::new(text)))
 }

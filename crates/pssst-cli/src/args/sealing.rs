@@ -118,6 +118,11 @@ pub(crate) fn cannot_seal(error: pssst::Error) -> Failure {
             error.to_string(),
             "suite 1 has neither --psk nor --pad-to nor --fresh-replies, and suite f003 needs a server key of its own",
         ),
+        pssst::Error::MessageTooLong { limit: 0 } => Failure::usage(
+            "requests of this suite are longer than --pad-to, whatever their message",
+            "give 53 or more for suite f002 and 1141 for f003, or with --identity 93 and 1181; or --pad-to none",
+        )
+        .of_option("pad-to"),
         pssst::Error::MessageTooLong { .. } => {
             Failure::usage(error.to_string(), "send less, raise --pad-to and --max-datagram, or give --pad-to none")
         }

@@ -25,8 +25,8 @@ pub(crate) struct ServerOptions {
     /// directory too.
     #[arg(long, value_name = "HOST:PORT|LINK")]
     server: Target,
-    /// The server's public key, hexadecimal digits or a file.
-    #[arg(long, value_name = "HEX|FILE", conflicts_with = "directory")]
+    /// The server's public key: `pssst1…`, hexadecimal digits, or a file.
+    #[arg(long, value_name = "KEY|FILE", conflicts_with = "directory")]
     server_key: Option<String>,
     #[command(flatten)]
     directory: DirectoryOptions<false>,

@@ -114,6 +114,8 @@ fn no_reply(args: &Args, suite: Suite, counts: String, refused: u64, network_err
         server: args.server.address(),
         suite,
         has_identity: args.identity.is_some(),
+        has_psk: args.sealing.psk.is_some(),
+        wants_fresh_replies: args.sealing.fresh_replies,
         timeout: args.timeout,
         packet_len: None,
         counts,

@@ -50,8 +50,8 @@ enum Command {
 struct Add {
     /// Name of the client.
     name: String,
-    /// The client's public key, 64 hexadecimal digits or a file.
-    #[arg(value_name = "HEX|FILE")]
+    /// The client's public key: `pssst1…`, 64 hexadecimal digits, or a file.
+    #[arg(value_name = "KEY|FILE")]
     key: String,
     /// A label; repeat for more.
     #[arg(long, value_name = "NAME=VALUE", value_parser = options::label)]

@@ -134,6 +134,8 @@ fn failure(error: &Error, args: &Args, suite: Suite) -> Failure {
                 server,
                 suite,
                 has_identity: args.identity.is_some(),
+                has_psk: args.sealing.psk.is_some(),
+                wants_fresh_replies: args.sealing.fresh_replies,
                 timeout: args.timeout,
                 packet_len: Some(*packet_len),
                 counts: format!("{sent} {packets} sent, {refused} refused as the reply"),
@@ -192,7 +194,8 @@ fn message(args: &Args, max_len: usize) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(
             format!("the message is longer than {max_len} bytes"),
             "a request is a single datagram: send a shorter message; or, if the network takes longer datagrams, raise \
-             --max-datagram, and --pad-to where requests are padded, as they are under suite f003",
+             --max-datagram, and --pad-to where requests are padded, as they are under suite f003; or, there, give \
+             --pad-to none",
         ));
     }
     Ok(message)

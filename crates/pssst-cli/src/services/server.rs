@@ -395,7 +395,7 @@ impl RunningServer {
     /// Prints the addresses that it serves at, its public keys and its link.
     pub(crate) fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "listening on {}", self.view.server.local_addr())?;
-        self.view.server.server_keys().iter().try_for_each(|key| writeln!(out, "public key {key}"))?;
+        self.view.server.server_keys().iter().try_for_each(|key| writeln!(out, "public key {}", key.label()))?;
         self.link.as_ref().map_or(Ok(()), |link| writeln!(out, "link {link}"))
     }
 

@@ -384,7 +384,7 @@ async fn tokens_are_made_shown_and_withdrawn() {
 async fn keys_are_shown_and_rotated() {
     let fixture = Fixture::with(|builder, _| builder.rotation(HOUR, 2 * HOUR)).await;
     let shown = fixture.get("/v1/keys").await;
-    assert_eq!(shown["keys"][0]["key"], fixture.secret.public_key().to_string());
+    assert_eq!(shown["keys"][0]["key"], format!("{:x}", fixture.secret.public_key()));
     assert_eq!((&shown["keys"][0]["state"], &shown["refresh_interval"]), (&json!("current"), &json!(3600)));
     let too_short = json!({ "activation_delay": 1, "grace_period": 1 });
     assert_eq!(fixture.post("/v1/keys/rotate", Some(too_short)).await.0, 422);

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::entry::{Counts, Entry, Place};
-use pssst::{ServerKey, Suite};
+use pssst::Suite;
 use pssst_inspect::{Dissection, Event, Kind, Opened, PointEncoding, Unopened, Verdict};
 
 /// All that is known of a packet, in lines.
@@ -138,10 +138,8 @@ fn outer_fields(text: &mut String, dissection: &Dissection) -> fmt::Result {
 }
 
 fn inner_fields(text: &mut String, opened: &Opened) -> fmt::Result {
-    match &opened.server_key {
-        Some(ServerKey::X25519(key)) => line(text, "server key", key)?,
-        Some(key) => line(text, "server key", &format_args!("X-Wing, with SHA-256 {}", hex(&key.hash())))?,
-        None => {}
+    if let Some(key) = &opened.server_key {
+        line(text, "server key", &key.label())?;
     }
     if let Some(key) = opened.client_key {
         line(text, "client key", &format_args!("{key}, proven"))?;

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
-use pssst::{PskMaster, SecretKey};
+use pssst::{PskMaster, PublicKey, SecretKey};
 use pssst_directory::IssuedPsk;
 use pssst_test::wait_for;
 use serde_json::Value;
@@ -182,7 +182,8 @@ fn a_stolen_key_ends_everywhere_at_once() {
     assert!(request(&cached));
     std::fs::copy(fleet.path("backup.json"), fleet.path("keys.json")).unwrap();
     wait_for("the directory has the backup", || fetch() == stolen);
-    let has_new = || std::fs::read_to_string(fleet.path("cache.json")).unwrap().contains(&new);
+    let digits = format!("{:x}", new.parse::<PublicKey>().unwrap());
+    let has_new = || std::fs::read_to_string(fleet.path("cache.json")).unwrap().contains(&digits);
     assert!(has_new());
     // Unless its operator says so.
     assert_eq!(fleet.stdout(&["keys", "take-over", "keys.json", "--above", "1"]), "generation 2\n");

@@ -4,6 +4,7 @@ use std::fs::{File, metadata, read_to_string};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use pssst::PublicKey;
 use serde_json::Value;
 
 use crate::fleet::process::{Fleet, start_directory};
@@ -85,9 +86,12 @@ fn tokens_and_keys_are_shown_as_json() {
     let listed = json(&[&["token", "list", "--json"], &STORE[..]].concat());
     assert_eq!((&listed["id"], &listed["expires"]), (&token["id"], &token["expires"]));
     assert_eq!((&listed["name"], &listed["labels"]["site"]), (&"boiler-7".into(), &"north".into()));
-    let key = fleet.stdout(&["keys", "init", "keys.json"]);
+    let key: PublicKey = fleet.stdout(&["keys", "init", "keys.json"]).trim().parse().unwrap();
     let schedule = json(&["keys", "show", "keys.json", "--json"]);
-    assert_eq!((&schedule["keys"][0]["key"], &schedule["keys"][0]["state"]), (&key.trim().into(), &"current".into()));
+    assert_eq!(
+        (&schedule["keys"][0]["key"], &schedule["keys"][0]["state"]),
+        (&format!("{key:x}").into(), &"current".into())
+    );
     assert_eq!((&schedule["generation"], &schedule["refresh_interval"]), (&0.into(), &3600.into()));
 }
 
