@@ -392,7 +392,8 @@ async fn keys_are_shown_and_rotated() {
     assert_eq!(status, 201);
     let entry = fixture.last_entry().await;
     assert_eq!((entry.entry.action, &entry.actor[..]), (Action::RotationStarted, "alice"));
-    assert!(entry.entry.detail.contains(rotated["key"].as_str().unwrap()), "{entry:?}");
+    let key: PublicKey = rotated["key"].as_str().unwrap().parse().unwrap();
+    assert!(entry.entry.detail.contains(&key.to_string()), "{entry:?}");
     let shown = fixture.get("/v1/keys").await;
     assert_eq!((&shown["keys"][1]["key"], &shown["keys"][1]["state"]), (&rotated["key"], &json!("next")));
     assert_eq!(shown["next_change"], shown["keys"][1]["not_before"]);
