@@ -3,17 +3,20 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 
 use entry::{Counts, Entry, Place};
 use pssst::{Keyring, SecretKey, Server, ServerSecretKey, SysRng};
+use pssst_directory::jiff::Timestamp;
+use pssst_directory_server::{Schedule, ScheduleFile};
 use pssst_inspect::{
     Content, Datagram, Decryptor, Dissection, Frame, Item, Observation, Transactions, content, each_item,
 };
 
-use crate::args::{key_file, no_randomness};
+use crate::args::{key_file, no_randomness, server_key};
 
 pub(crate) use args::Args;
 
@@ -146,11 +149,26 @@ impl<'a, W: Write> Inspector<'a, W> {
 
 /// Returns what opens packets, if there are any keys.
 fn decryptor(args: &Args) -> Result<Option<Decryptor>, Failure> {
-    let Some(keyring) = keyring(args)? else { return Ok(None) };
-    let masters = args.psk_master.iter().map(|file| key_file::read_psk_master(file, &args.access));
-    let masters = masters.collect::<Result<Vec<_>, _>>()?;
-    let decryptor = Decryptor::new(keyring).with_psk_masters(masters);
+    let schedule = args.keys.as_ref().map(|path| schedule(path, args)).transpose()?;
+    let Some(keyring) = keyring(args, schedule.as_ref())? else {
+        return if args.psk_master.is_empty() {
+            Ok(None)
+        } else {
+            Err(Failure::usage("a master opens nothing without a key", "give --secret-key too, or --keys")
+                .of_option("psk-master"))
+        };
+    };
+    let given = args.psk_master.iter().map(|file| key_file::read_psk_master(file, &args.access));
+    let given = given.collect::<Result<Vec<_>, _>>()?;
+    let scheduled = schedule.iter().flat_map(|(schedule, now)| schedule.accepted_psk_masters(*now).cloned());
+    let decryptor = Decryptor::new(keyring).with_psk_masters(scheduled.chain(given));
     decryptor.map(Some).map_err(|_| too_many_keys("masters of pre-shared keys", Server::MAX_PSK_MASTERS))
+}
+
+fn schedule(path: &Path, args: &Args) -> Result<(Arc<Schedule>, Timestamp), Failure> {
+    let file = ScheduleFile::open(path, args.access.allow_exposed_keys);
+    let file = file.map_err(|error| server_key::of_schedule(path, &error).of_option("keys"))?;
+    Ok((file.load(), file.now()))
 }
 
 fn too_many_keys(kind: &str, limit: usize) -> Failure {
@@ -161,8 +179,8 @@ fn too_many_keys(kind: &str, limit: usize) -> Failure {
 }
 
 /// Returns the secret keys, if there are any.
-fn keyring(args: &Args) -> Result<Option<Keyring>, Failure> {
-    if args.secret_key.is_empty() {
+fn keyring(args: &Args, schedule: Option<&(Arc<Schedule>, Timestamp)>) -> Result<Option<Keyring>, Failure> {
+    if args.secret_key.is_empty() && schedule.is_none() {
         return Ok(None);
     }
     let too_many = |_| too_many_keys("secret keys of a kind", Keyring::CAPACITY);
@@ -175,11 +193,14 @@ fn keyring(args: &Args) -> Result<Option<Keyring>, Failure> {
         }
     }
     let mut x25519 = x25519.into_iter();
-    // A keyring has an X25519 key. One that nobody has opens nothing.
-    let first = match x25519.next() {
-        Some(first) => first,
-        None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
+    let keyring = match schedule {
+        Some((schedule, now)) => schedule.keyring(*now).map_err(|error| server_key::service_failure(&error))?,
+        // A keyring has an X25519 key. One that nobody has opens nothing.
+        None => Keyring::new(match x25519.next() {
+            Some(first) => first,
+            None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
+        }),
     };
-    let keyring = x25519.try_fold(Keyring::new(first), Keyring::with_key).map_err(too_many)?;
+    let keyring = x25519.try_fold(keyring, Keyring::with_key).map_err(too_many)?;
     xwing.iter().try_fold(keyring, Keyring::with_xwing_key).map(Some).map_err(too_many)
 }

@@ -27,9 +27,13 @@ pub(crate) struct Args {
     /// A server's secret key of any suite, to decrypt messages; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub(super) secret_key: Vec<PathBuf>,
+    /// A schedule of secret keys (`pssst keys init`): the keys and masters of all kinds that its
+    /// servers hold now.
+    #[arg(long, value_name = "FILE")]
+    pub(super) keys: Option<PathBuf>,
     /// A master of the pool's pre-shared keys, to decrypt messages of clients that use such a key;
     /// repeat for another.
-    #[arg(long, value_name = "FILE", requires = "secret_key")]
+    #[arg(long, value_name = "FILE")]
     pub(super) psk_master: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) access: key_file::Access,

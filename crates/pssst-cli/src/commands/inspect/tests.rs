@@ -113,6 +113,29 @@ fn keys_open_requests_and_replies_of_every_suite() {
     }
 }
 
+/// The default of a pool: no key is in a file of its own.
+#[test]
+fn a_schedule_has_all_keys() {
+    for (suite, id) in [(0xf002, 7), (0xf002, 23), (0xf003, 7), (0xf003, 8)] {
+        let case = case(suite, id);
+        let (frames, _) = transaction(&case);
+        let entry =
+            |secret: &Value| json!([{ "secret": secret, "not_before": "2026-01-01T00:00:00Z", "not_after": null }]);
+        let mut schedule = json!({ "version": 1, "generation": 0, "refresh_interval_seconds": 3600 });
+        schedule["keys"] = entry(&json!("07".repeat(32)));
+        schedule[if suite == 0xf003 { "xwing_keys" } else { "keys" }] = entry(&case["server_secret"]);
+        if case["psk"].is_string() {
+            schedule["psk_masters"] = entry(&case["psk_masters"][0]);
+        }
+        let schedule = file(schedule.to_string());
+        let arguments = ["--json", "--keys", schedule.path().to_str().unwrap()];
+        let (lines, end) = inspect(&arguments, &pcap(101, &frames, Endian::Little));
+        end.unwrap();
+        let opened: Vec<_> = objects(&lines).iter().map(|packet| packet["opened"]["message"].clone()).collect();
+        assert_eq!(opened, [case["request_message"].clone(), case["reply_message"].clone()], "{suite:#x} {id}");
+    }
+}
+
 /// Returns the current master of a case, or no text.
 fn first_master(case: &Value) -> String {
     let master = case["psk_masters"][0].as_str().map(|hex| PskMaster::from_hex(hex).unwrap());
