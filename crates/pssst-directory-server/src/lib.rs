@@ -62,6 +62,6 @@ pub use error::Error;
 pub use psk_master_pem::{PSK_MASTER_LABEL, psk_master_from_pem, psk_master_to_pem};
 pub use pssst_directory::jiff;
 pub use pssst_support::WatchStatus;
-pub use schedule::{NewSecrets, OptionalKind, Schedule};
+pub use schedule::{NewSecrets, OptionalKind, Retirement, Schedule};
 pub use schedule_file::{Generated, Rotated, ScheduleFile};
 pub use stats::{DirectoryEvent, DirectoryStats, RenewalRefusal};

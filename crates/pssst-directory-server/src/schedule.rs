@@ -9,6 +9,7 @@ use pssst::{Keyring, PskMaster, PublicKey, SecretKey, ServerKey, Suite, SuiteSet
 
 use crate::Error;
 use pssst_directory::{IssuedSecret, KeySet, KeyState, PublishedKey, PublishedMaster};
+pub use sequence::Retirement;
 use sequence::{InUse, Sequence};
 
 mod sequence;
@@ -200,12 +201,13 @@ impl Schedule {
     }
 
     /// Gives a kind of secrets up: all of them end after this grace period at the latest, and there
-    /// is no successor. A later rotation can begin with a new one.
+    /// is no successor. A later rotation can begin with a new one. If they end by then already,
+    /// nothing is changed.
     ///
     /// # Errors
     /// [`Error::InvalidSchedule`] when there is none, for a grace period below the refresh
     /// interval, and after the last generation. Nothing is changed then.
-    pub fn retire(&mut self, kind: OptionalKind, now: Timestamp, grace_period: Duration) -> Result<(), Error> {
+    pub fn retire(&mut self, kind: OptionalKind, now: Timestamp, grace_period: Duration) -> Result<Retirement, Error> {
         const NONE: Error = Error::InvalidSchedule("the schedule has no secrets of this kind");
         if grace_period < self.refresh_interval {
             return Err(Error::InvalidSchedule(
@@ -214,13 +216,15 @@ impl Schedule {
         }
         let end = to_milliseconds(now.checked_add(grace_period.min(MAX_GRACE_PERIOD)).unwrap_or(now));
         let generation = next(self.generation)?;
-        match kind {
+        let retirement = match kind {
             OptionalKind::XWingKeys if self.xwing_keys.is_in_use(now) => self.xwing_keys.retire(now, end),
             OptionalKind::PskMasters if self.psk_masters.is_in_use(now) => self.psk_masters.retire(now, end),
             OptionalKind::XWingKeys | OptionalKind::PskMasters => return Err(NONE),
+        };
+        if retirement.is_new {
+            self.generation = generation;
         }
-        self.generation = generation;
-        Ok(())
+        Ok(retirement)
     }
 
     /// Sets the generation to the one after `above`, so that clients accept a schedule that was

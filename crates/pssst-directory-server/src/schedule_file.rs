@@ -12,7 +12,7 @@ use pssst_directory::MasterId;
 use pssst_support::{Change, Contents, SETTLE, Source, WatchStatus, atomic_file};
 
 use crate::watched::Watched;
-use crate::{Error, NewSecrets, OptionalKind, Schedule};
+use crate::{Error, NewSecrets, OptionalKind, Retirement, Schedule};
 use pssst_directory::Clock;
 
 /// Interval of the checks of the file. (Watches of the file system miss what becomes of secret
@@ -149,10 +149,12 @@ impl ScheduleFile {
     ///
     /// # Errors
     /// Like [`ScheduleFile::rotate`].
-    pub fn retire(&self, kind: OptionalKind, grace_period: Duration) -> Result<(), Error> {
-        self.update(|schedule| schedule.retire(kind, self.now(), grace_period))?;
-        tracing::warn!(%kind, ?grace_period, "a kind of secrets is given up");
-        Ok(())
+    pub fn retire(&self, kind: OptionalKind, grace_period: Duration) -> Result<Retirement, Error> {
+        let retirement = self.update(|schedule| schedule.retire(kind, self.now(), grace_period))?;
+        if retirement.is_new {
+            tracing::warn!(%kind, ends_at = %retirement.ends_at, "a kind of secrets is given up");
+        }
+        Ok(retirement)
     }
 
     /// Generates a key and replaces all others by it, as [`Schedule::replace_compromised`] does.

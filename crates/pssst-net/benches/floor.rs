@@ -91,17 +91,31 @@ enum Identity {
     Ahead,
 }
 
-/// The last column: padded to 1,232 bytes, as suite 0xf003 is by default.
-const SUITES: [(&str, Suite, Identity, bool); 9] = [
-    ("suite 1, anonymous", Suite::X25519AesGcm128, Identity::Anonymous, false),
-    ("suite 1, authenticated", Suite::X25519AesGcm128, Identity::OnDemand, false),
-    ("f002, anonymous", Suite::X25519Aes256GcmSiv, Identity::Anonymous, false),
-    ("f002, authenticated, Z2 ahead", Suite::X25519Aes256GcmSiv, Identity::Ahead, false),
-    ("f002, authenticated, Z2 on demand", Suite::X25519Aes256GcmSiv, Identity::OnDemand, false),
-    ("f003, anonymous", Suite::XWingAes256GcmSiv, Identity::Anonymous, false),
-    ("f003, authenticated, Z2 ahead", Suite::XWingAes256GcmSiv, Identity::Ahead, false),
-    ("f003, authenticated, Z2 on demand", Suite::XWingAes256GcmSiv, Identity::OnDemand, false),
-    ("f003, authenticated, Z2 ahead, padded", Suite::XWingAes256GcmSiv, Identity::Ahead, true),
+/// An option of the client.
+#[derive(Clone, Copy, PartialEq)]
+enum Extra {
+    None,
+    /// Requests and replies of 1,232 bytes, as suite 0xf003 has them by default.
+    Padded,
+    /// Fresh replies.
+    Fresh,
+}
+
+const SUITES: [(&str, Suite, Identity, Extra); 14] = [
+    ("suite 1, anonymous", Suite::X25519AesGcm128, Identity::Anonymous, Extra::None),
+    ("suite 1, authenticated", Suite::X25519AesGcm128, Identity::OnDemand, Extra::None),
+    ("f002, anonymous", Suite::X25519Aes256GcmSiv, Identity::Anonymous, Extra::None),
+    ("f002, authenticated, Z2 ahead", Suite::X25519Aes256GcmSiv, Identity::Ahead, Extra::None),
+    ("f002, authenticated, Z2 on demand", Suite::X25519Aes256GcmSiv, Identity::OnDemand, Extra::None),
+    ("f003, anonymous", Suite::XWingAes256GcmSiv, Identity::Anonymous, Extra::None),
+    ("f003, authenticated, Z2 ahead", Suite::XWingAes256GcmSiv, Identity::Ahead, Extra::None),
+    ("f003, authenticated, Z2 on demand", Suite::XWingAes256GcmSiv, Identity::OnDemand, Extra::None),
+    ("f003, authenticated, Z2 ahead, padded", Suite::XWingAes256GcmSiv, Identity::Ahead, Extra::Padded),
+    ("f002, authenticated, Z2 ahead, padded", Suite::X25519Aes256GcmSiv, Identity::Ahead, Extra::Padded),
+    ("f002, anonymous, fresh", Suite::X25519Aes256GcmSiv, Identity::Anonymous, Extra::Fresh),
+    ("f002, authenticated, Z2 ahead, fresh", Suite::X25519Aes256GcmSiv, Identity::Ahead, Extra::Fresh),
+    ("f003, anonymous, fresh", Suite::XWingAes256GcmSiv, Identity::Anonymous, Extra::Fresh),
+    ("f003, authenticated, Z2 ahead, fresh", Suite::XWingAes256GcmSiv, Identity::Ahead, Extra::Fresh),
 ];
 
 /// Names, the places in [`SUITES`] whose processor times are divided, and the goal.
@@ -141,13 +155,18 @@ fn compare_suites(rounds: usize, round: Duration, count: usize) {
     let xwing_secret = XWingSecretKey::generate(&mut SysRng).unwrap();
     let identity = SecretKey::generate(&mut SysRng).unwrap();
     let keyring = || Keyring::new(secret.clone()).with_xwing_key(&xwing_secret).unwrap();
-    let requests = SUITES.map(|(_, suite, kind, is_padded)| {
+    let requests = SUITES.map(|(_, suite, kind, extra)| {
         let client = match suite {
             Suite::XWingAes256GcmSiv => Client::new(xwing_secret.public_key()),
             _ => Client::new(secret.public_key()).unwrap().with_suite(suite),
         };
         let client = client.unwrap();
-        let client = if is_padded { client } else { client.with_padding(Padding::None).unwrap() };
+        let padding = if extra == Extra::Padded { Padding::ToLength(1232) } else { Padding::None };
+        let client = match suite {
+            Suite::X25519AesGcm128 => client,
+            _ => client.with_padding(padding).unwrap(),
+        };
+        let client = if extra == Extra::Fresh { client.with_fresh_replies().unwrap() } else { client };
         let is_anonymous = kind == Identity::Anonymous;
         sealed(&if is_anonymous { client } else { client.with_identity(&identity).unwrap() }, count)
     });

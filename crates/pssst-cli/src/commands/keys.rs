@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use pssst::{PskMaster, SecretKey, ServerKey, SuiteSet, SysRng, XWingSecretKey};
-use pssst_directory::jiff::Timestamp;
+use pssst_directory::jiff::{Timestamp, Unit};
 use pssst_directory::{MasterId, PublishedKey};
 use pssst_directory_server::{Generated, OptionalKind, Rotated, Schedule, ScheduleFile};
 
@@ -294,9 +294,12 @@ fn retire(args: &Retire) -> Result<(), Failure> {
         RetiredKind::F003 => OptionalKind::XWingKeys,
         RetiredKind::Psk => OptionalKind::PskMasters,
     };
-    ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
+    let retirement = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
         .and_then(|file| file.retire(kind, args.grace_period))
-        .map_err(|error| of_schedule(&args.schedule, &error))
+        .map_err(|error| of_schedule(&args.schedule, &error))?;
+    let before = if retirement.is_new { "" } else { "were given up before, and " };
+    let ends_at = retirement.ends_at.round(Unit::Second).unwrap_or(retirement.ends_at);
+    writeln!(io::stdout(), "the {kind} {before}end at {ends_at}").map_err(|error| Failure::output(&error))
 }
 
 fn take_over(args: &TakeOver) -> Result<(), Failure> {

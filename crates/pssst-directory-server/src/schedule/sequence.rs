@@ -49,6 +49,16 @@ impl Secret for PskMaster {
     }
 }
 
+/// The end of a kind of secrets that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retirement {
+    /// When the last of them ends.
+    pub ends_at: Timestamp,
+    /// Whether the schedule was changed; `false` if it had them end by then already.
+    pub is_new: bool,
+}
+
 /// Secrets by the times from which they are used: each ends after its successor has begun, and the
 /// last may have no end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,12 +199,19 @@ impl<S: Secret> Sequence<S> {
         Ok(())
     }
 
-    /// Has all that is in use end by `not_after`, without a successor.
-    pub(super) fn retire(&mut self, now: Timestamp, not_after: Timestamp) {
+    /// Has all that is in use end by `not_after`, without a successor. Returns when the last one
+    /// ends, and whether that changed anything.
+    pub(super) fn retire(&mut self, now: Timestamp, not_after: Timestamp) -> Retirement {
+        let goes_on = |entry: &Entry<S>| entry.not_before > now || entry.not_after.is_none_or(|end| end > not_after);
+        if !self.entries.iter().any(goes_on) {
+            let ends_at = self.entries.iter().filter_map(|entry| entry.not_after).max().unwrap_or(not_after);
+            return Retirement { ends_at, is_new: false };
+        }
         self.entries.retain(|entry| !entry.is_over(now) && entry.not_before <= now);
         for entry in &mut self.entries {
             entry.end(not_after);
         }
+        Retirement { ends_at: not_after, is_new: true }
     }
 
     /// Has the last secret end, unless it ends already.

@@ -127,8 +127,13 @@ fn what_is_given_up_stays_so_whatever_happens_then() {
     let now = start() + 2 * I;
     for kind in [XWingKeys, PskMasters] {
         assert!(schedule.has(kind, now));
-        schedule.retire(kind, now, I).unwrap();
+        let retirement = schedule.retire(kind, now, I).unwrap();
+        assert_eq!((retirement.ends_at, retirement.is_new), (now + I, true));
         assert!(!schedule.has(kind, now));
+        // Once more changes nothing, not even a longer time.
+        let before = schedule.clone();
+        let again = schedule.retire(kind, now, 2 * I).unwrap();
+        assert_eq!((again.ends_at, again.is_new, &schedule), (now + I, false, &before));
     }
 
     for (now, masters) in [(now + I / 2, 1), (now + 3 * I, 0)] {

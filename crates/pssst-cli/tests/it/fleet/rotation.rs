@@ -232,7 +232,11 @@ fn masters_alone_come_and_go() {
     fleet.write_private("client.psk", &psk.expose_pem());
 
     wait_for("the master is there", || answers(&["--psk", "client.psk"]));
-    fleet.stdout(&["keys", "retire", "keys.json", "psk", "--grace-period", "1s"]);
+    let retire = ["keys", "retire", "keys.json", "psk", "--grace-period"];
+    let said = fleet.stdout(&[&retire[..], &["1s"]].concat());
+    assert!(said.starts_with("the masters of pre-shared keys end at "), "{said}");
+    let again = fleet.stdout(&[&retire[..], &["1d"]].concat());
+    assert_eq!(again, said.replace("keys end", "keys were given up before, and end"));
     wait_for("the master is gone", || !answers(&["--psk", "client.psk"]));
     assert!(answers(&[]));
 }
