@@ -90,17 +90,17 @@ impl<const REQUIRED: bool> DirectoryOptions<REQUIRED> {
     fn client(&self, server: Option<&Link>, suite: Option<Suite>) -> Result<Option<DirectoryClient>, Failure> {
         let own = self.directory.as_deref().map(linked).transpose();
         let own = own.map_err(|failure| failure.of_option("directory"))?.flatten();
-        let mut builder = match (&self.directory, server.and_then(DirectoryClient::from_link)) {
-            (Some(_), _) if let Some(link) = &own => {
-                self.refuse_pin_beside(link)?;
-                DirectoryClient::from_link(link).ok_or_else(|| {
+        let mut builder = match (own, &self.directory, server.and_then(DirectoryClient::from_link)) {
+            (Some(link), ..) => {
+                self.refuse_pin_beside(&link)?;
+                DirectoryClient::from_link(&link).ok_or_else(|| {
                     let what = "the link has no directory";
                     Failure::usage(what, "give the link as --server, or the directory's URL").of_option("directory")
                 })?
             }
-            (Some(url), _) => DirectoryClient::builder(url),
-            (None, Some(linked)) => linked,
-            (None, None) => return self.refuse_options_of_a_directory().map(|()| None),
+            (None, Some(url), _) => DirectoryClient::builder(url),
+            (None, None, Some(linked)) => linked,
+            (None, None, None) => return self.refuse_options_of_a_directory().map(|()| None),
         };
         if let Some(suite) = suite {
             builder = builder.suites([suite]);
