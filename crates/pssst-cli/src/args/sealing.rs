@@ -119,8 +119,9 @@ pub(crate) fn cannot_seal(error: pssst::Error) -> Failure {
             "suite 1 has neither --psk nor --pad-to nor --fresh-replies, and suite f003 needs a server key of its own",
         ),
         pssst::Error::MessageTooLong { limit: 0 } => Failure::usage(
-            "requests of this suite are longer than --pad-to, whatever their message",
-            "give 53 or more for suite f002 and 1141 for f003, or with --identity 93 and 1181; or --pad-to none",
+            "--pad-to leaves no room for a message",
+            "a padded request takes 53 bytes beside its message under suite f002 and 1141 under f003, or with --identity \
+             93 and 1181; give more, or --pad-to none",
         )
         .of_option("pad-to"),
         pssst::Error::MessageTooLong { .. } => {

@@ -8,7 +8,7 @@ use pssst::{ServerKey, Suite};
 use pssst_directory::jiff::Timestamp;
 use pssst_directory::{CurrentKey, DirectoryClient, Error, Pin};
 use pssst_directory_server::Error as ServiceError;
-use pssst_link::{Link, LinkKey, SCHEME};
+use pssst_link::{Link, LinkKey};
 
 use pssst_service::Failure;
 use pssst_service::runtime;
@@ -47,19 +47,13 @@ impl FromStr for Target {
     type Err = pssst_link::Error;
 
     fn from_str(text: &str) -> Result<Self, pssst_link::Error> {
-        if !is_link(text) {
-            return Ok(Self::Address(text.to_owned()));
+        match text.parse::<Link>() {
+            Ok(Link { server: None, .. }) => Err(pssst_link::Error::Missing("a server: it is for an enrolment")),
+            Ok(link) => Ok(Self::Link(Arc::new(link))),
+            Err(pssst_link::Error::NotLink) => Ok(Self::Address(text.to_owned())),
+            Err(error) => Err(error),
         }
-        let link: Link = text.parse()?;
-        if link.server.is_none() {
-            return Err(pssst_link::Error::Missing("a server: it is for an enrolment"));
-        }
-        Ok(Self::Link(Arc::new(link)))
     }
-}
-
-fn is_link(text: &str) -> bool {
-    text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
 }
 
 /// How to reach a directory.
@@ -263,12 +257,12 @@ impl ServerOptions {
     /// Returns the options whose lack in `after` would trust more directories, or take older keys
     /// after a restart. (Another directory is named, and so intended.)
     pub(crate) fn opened_by_lack(&self, after: &Self) -> impl Iterator<Item = &'static str> {
-        let trusts_system = after.has_directory() && !after.has_pin() && after.directory.directory_ca.is_none();
+        let has_directory = after.has_directory();
+        let trusts_system = has_directory && !after.has_pin() && after.directory.directory_ca.is_none();
         let has_lost_pin = trusts_system && self.has_pin();
-        let after_has_directory = after.has_directory();
         let (before, after) = (&self.directory, &after.directory);
         let has_lost_ca = trusts_system && before.directory_ca.is_some();
-        let has_lost_cache = after_has_directory && before.key_cache.is_some() && after.key_cache.is_none();
+        let has_lost_cache = has_directory && before.key_cache.is_some() && after.key_cache.is_none();
         let lost = [(has_lost_pin, "pin"), (has_lost_ca, "directory-ca"), (has_lost_cache, "key-cache")];
         lost.into_iter().filter_map(|(is_lost, option)| is_lost.then_some(option))
     }

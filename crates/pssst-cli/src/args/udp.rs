@@ -20,6 +20,15 @@ pub(crate) fn address(text: &str) -> io::Result<String> {
     host_port::target(text).map(|_| text.to_owned())
 }
 
+/// Returns where clients reach a service: at its public address if it has one, else where it
+/// listens, if that is a single address.
+pub(crate) fn reachable_at(public_address: Option<&str>, local: SocketAddr) -> Option<String> {
+    match public_address {
+        Some(address) => Some(address.to_owned()),
+        None => (!local.ip().is_unspecified()).then(|| local.to_string()),
+    }
+}
+
 /// Why a server's name is of no use.
 pub(crate) fn cannot_find(server: &str, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::InvalidInput {

@@ -157,7 +157,7 @@ impl Report {
                     .filter(|seconds| *seconds > 0.0),
             },
         };
-        let refusals = REFUSALS.into_iter().flat_map(|(family, prefix)| pages.family(family, "cause", prefix));
+        let refusals = REFUSALS.into_iter().flat_map(|(family, prefix)| pages.family(family, "cause", prefix).0);
         let label = |name| page.label("pssst_build_info", name).unwrap_or("service").to_owned();
         Self {
             url: endpoint.url(),
@@ -173,12 +173,12 @@ impl Report {
             refusals: Counts(refusals.collect()),
             latency: LATENCY.into_iter().filter_map(|(name, family)| Some((name, pages.latency(family)?))).collect(),
             keys_changed: reading.timestamp("pssst_keyring_reload_timestamp_seconds"),
-            key_requests: Counts(pages.family("pssst_server_key_requests_total", "key", "").collect()),
-            client_refusals: Counts(pages.family("pssst_identity_refusals_total", "cause", "").collect()),
-            upstream: Counts(pages.family("pssst_gateway_requests_total", "outcome", "").collect()),
+            key_requests: pages.family("pssst_server_key_requests_total", "key", ""),
+            client_refusals: pages.family("pssst_identity_refusals_total", "cause", ""),
+            upstream: pages.family("pssst_gateway_requests_total", "outcome", ""),
             pool: pages.counters(&POOL),
-            pool_refusals: Counts(pages.family("pssst_client_refused_replies_total", "cause", "").collect()),
-            events: Counts(pages.family("pssst_directory_events_total", "event", "").collect()),
+            pool_refusals: pages.family("pssst_client_refused_replies_total", "cause", ""),
+            events: pages.family("pssst_directory_events_total", "event", ""),
             cpu_share: pages.cpu_share(),
             gauges: GAUGES.into_iter().filter_map(|(name, gauge)| Some((name, page.value(gauge)?))).collect(),
             date: reading.date,
@@ -198,12 +198,12 @@ impl Pages<'_> {
         Counts(counts.collect())
     }
 
-    fn family(&self, family: &str, label: &str, prefix: &str) -> impl Iterator<Item = (String, Count)> {
+    fn family(&self, family: &str, label: &str, prefix: &str) -> Counts {
         let counts = self.now.counts(family, label).map(|(value, total)| {
             let before = self.before.and_then(|page| page.counts(family, label).find(|(it, _)| *it == value));
             (format!("{prefix}{value}"), self.count(total, before.map(|(_, count)| count)))
         });
-        counts.collect::<Vec<_>>().into_iter()
+        Counts(counts.collect())
     }
 
     /// Returns a counter with its rate. Before the start it was zero, and so was a new one.

@@ -22,7 +22,7 @@ use crate::args::key_file::Access;
 use crate::args::options::SuiteOption;
 use crate::args::server_key;
 use crate::args::store::Location;
-use crate::args::udp::address;
+use crate::args::udp::{address, reachable_at};
 use pssst_service::addresses;
 use pssst_service::{
     Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, durations, process,
@@ -260,11 +260,7 @@ impl Service for DirectoryService {
 /// Returns the link for clients, if they can be told where the directory is. Certificates of an
 /// authority are replaced with their keys, so that their pin would go out of date.
 fn link(args: &Fixed, public_addr: SocketAddr, pin: Pin) -> Option<String> {
-    let directory = match &args.public_address {
-        Some(address) => address.clone(),
-        None if public_addr.ip().is_unspecified() => return None,
-        None => public_addr.to_string(),
-    };
+    let directory = reachable_at(args.public_address.as_deref(), public_addr)?;
     let pin = args.self_signed.then_some(*pin.as_bytes());
     let link = Link { server: args.server.clone(), directory: Some(directory), pin, ..Link::default() };
     link.to_text().ok().map(|text| text.to_string())

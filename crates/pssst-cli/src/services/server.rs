@@ -21,7 +21,7 @@ use super::OTHER_FILES;
 use crate::args::format::sender;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
-use crate::args::udp::{address, listen_remedy};
+use crate::args::udp::{address, listen_remedy, reachable_at};
 use keys::{KeyOptions, Keys, ServerKeys};
 pub(crate) use policy::Clients;
 use policy::Policy;
@@ -343,12 +343,7 @@ fn with_clients(config: ServerConfig, clients: &Clients) -> ServerConfig {
 
 /// Returns the link of a server, if clients can be told where it is.
 fn link(server: &Server, public_address: Option<&str>, suites: SuiteSet) -> Option<String> {
-    let local = server.local_addr();
-    let address = match public_address {
-        Some(address) => address.to_owned(),
-        None if local.ip().is_unspecified() => return None,
-        None => local.to_string(),
-    };
+    let address = reachable_at(public_address, server.local_addr())?;
     let keys = server.server_keys();
     let key = keys.iter().find(|key| key.has_suite(Suite::default()))?.x25519_part();
     let mut link = Link::to(address, key);

@@ -100,8 +100,7 @@ impl Keys {
         if has_key {
             return Ok(());
         }
-        Err(Failure::usage("suite f003 is to be accepted, and there is no key of suite f003", remedy)
-            .of_option("suite"))
+        Err(Failure::usage("suite f003 is enabled without a key of suite f003", remedy).of_option("suite"))
     }
 
     /// Warns about a schedule without a current key of suite f003.
@@ -112,7 +111,7 @@ impl Keys {
         if !keys.any(|key| key.state == KeyState::Current) {
             let path = file.path().display();
             notice(format_args!(
-                "warning: suite f003 is to be accepted, and {path} has no current key of suite f003: `pssst keys show \
+                "warning: suite f003 is enabled, and {path} has no current key of suite f003: `pssst keys show \
                  {path}` shows whether one is next"
             ));
         }

@@ -101,10 +101,15 @@ const BAD: [Bad; 50] = [
     (
         "[serve]\nsecret-key = \"server.key\"\nsuite = \"f003\"",
         3,
-        "there is no key of suite f003",
+        "suite f003 is enabled without a key of suite f003",
         "second --secret-key",
     ),
-    ("[serve]\nkeys = \"keys.json\"\nsuite = \"f003\"", 3, "there is no key of suite f003", "--only f003"),
+    (
+        "[serve]\nkeys = \"keys.json\"\nsuite = \"f003\"",
+        3,
+        "suite f003 is enabled without a key of suite f003",
+        "--only f003",
+    ),
     ("[serve]\nsecret-key = \"-\"", 2, "standard input is not a regular file", "name of a file"),
     (
         "[proxy]\nserver = \"localhost:1\"\nserver-key = \"server.pub\"\nidentity = \"-\"",

@@ -353,12 +353,12 @@ const OTHERS: &[Mistake] = &[
     ("serve --secret-key f003.key", &["all secret keys are for suite f003", "clients enrol"], "further --secret-key"),
     (
         "serve --secret-key server.key --suite f003",
-        &["suite f003 is to be accepted, and there is no key of suite f003"],
+        &["suite f003 is enabled without a key of suite f003"],
         "`pssst keygen --suite f003 --out FILE` and give it with a second --secret-key",
     ),
     (
         "gateway --keys keys.json --upstream udp://127.0.0.1:9 --anonymous allow --suite f002 --suite f003",
-        &["there is no key of suite f003"],
+        &["suite f003 is enabled without a key of suite f003"],
         "`pssst keys rotate keys.json --only f003`",
     ),
     ("serve --secret-key -", &["standard input is not a regular file"], "the name of a file"),

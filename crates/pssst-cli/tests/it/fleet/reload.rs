@@ -91,10 +91,7 @@ fn a_configuration_that_is_not_right_changes_nothing() {
         ("secret-key = \"two.key\"\nworkers = 7", "workers cannot change while it runs"),
         ("secret-key = \"two.key\"\nclients = \"sqlite:/none/none.db\"", "pssst.toml:3: "),
         ("secret-key = \"two.key\"\nkeys = \"keys.json\"", "cannot be used with"),
-        (
-            "secret-key = \"two.key\"\nsuite = \"f003\"",
-            "pssst.toml:3: suite f003 is to be accepted, and there is no key",
-        ),
+        ("secret-key = \"two.key\"\nsuite = \"f003\"", "pssst.toml:3: suite f003 is enabled without a key"),
     ];
     let keeps_the_first_key = |contents| {
         server.signal("HUP");
