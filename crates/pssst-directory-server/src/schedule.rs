@@ -52,14 +52,14 @@ mod text;
 ///   "generation": 1,
 ///   "refresh_interval_seconds": 3600,
 ///   "keys": [
-///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:10:00Z" },
-///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-03-01T00:10:00Z", "not_after": null }
+///     { "secret": "PSSST-SECRET-KEY-1…", "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-03-02T00:10:00Z" },
+///     { "secret": "PSSST-SECRET-KEY-1…", "not_before": "2026-03-01T00:10:00Z", "not_after": null }
 ///   ],
 ///   "xwing_keys": [
-///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": null }
+///     { "secret": "PSSST-PQ-SECRET-KEY-1…", "not_before": "2026-01-01T00:00:00Z", "not_after": null }
 ///   ],
 ///   "psk_masters": [
-///     { "secret": "(64 hexadecimal digits)", "not_before": "2026-01-01T00:00:00Z", "not_after": null }
+///     { "secret": "PSSST-PSK-MASTER-1…", "not_before": "2026-01-01T00:00:00Z", "not_after": null }
 ///   ]
 /// }
 /// ```

@@ -20,7 +20,7 @@ use crate::{Error, IssuedPsk};
 pub const PURPOSE: &str = "pssst-enroll-v1";
 
 /// The message of the sealed request:
-/// `{"purpose": "pssst-enroll-v1", "token": "pssst-token-...", "name": "..."}`.
+/// `{"purpose": "pssst-enroll-v1", "token": "PSSST-TOKEN-1...", "name": "..."}`.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct EnrollmentRequest {
@@ -168,41 +168,40 @@ mod tests {
 
     use super::*;
 
-    fn token() -> String {
-        format!("pssst-token-{}-{}", "01".repeat(8), "5c".repeat(32))
-    }
+    /// Of the id 01… and the secret 5c….
+    const TOKEN: &str = "PSSST-TOKEN-1QYQSZQGPQYQSZHZUT3W9CHZUT3W9CHZUT3W9CHZUT3W9CHZUT3W9CHZUT3W9CHZUV35TZH";
 
     #[test]
     fn requests_survive_their_text() {
         for name in [None, Some("boiler-7".to_owned()), Some("\u{1}\"".repeat(64))] {
-            let request = EnrollmentRequest { token: token().parse().unwrap(), name };
+            let request = EnrollmentRequest { token: TOKEN.parse().unwrap(), name };
             let text = request.to_json();
             assert!(text.len() <= EnrollmentRequest::MAX_LEN);
             let read = EnrollmentRequest::parse(&text).unwrap();
             assert_eq!((read.token.expose(), &read.name), (request.token.expose(), &request.name));
-            assert!(!format!("{request:?}").contains("5c5c"));
+            assert!(!format!("{request:?}").contains("HZUT3W"));
         }
         let read = EnrollmentRequest::parse(
-            json!({ "purpose": PURPOSE, "token": token(), "name": null, "later": 1 }).to_string().as_bytes(),
+            json!({ "purpose": PURPOSE, "token": TOKEN, "name": null, "later": 1 }).to_string().as_bytes(),
         );
         assert_eq!(read.unwrap().name, None);
     }
 
     #[test]
     fn requests_for_anything_else_are_refused() {
-        let good = json!({ "purpose": PURPOSE, "token": token(), "name": "boiler-7" });
+        let good = json!({ "purpose": PURPOSE, "token": TOKEN, "name": "boiler-7" });
         for (field, wrong) in [
             ("purpose", json!("pssst-enroll-v2")),
             ("purpose", json!(null)),
-            ("token", json!("pssst-token-")),
-            ("token", json!([token()])),
+            ("token", json!("PSSST-TOKEN-1")),
+            ("token", json!([TOKEN])),
             ("name", json!(7)),
             ("later", json!("x".repeat(EnrollmentRequest::MAX_LEN))),
         ] {
             let mut value = good.clone();
             value[field] = wrong.clone();
             let error = EnrollmentRequest::parse(value.to_string().as_bytes()).unwrap_err();
-            assert!(!error.to_string().contains("5c5c"), "{error}");
+            assert!(!error.to_string().contains("HZUT3W"), "{error}");
         }
         for field in ["purpose", "token"] {
             let mut value = good.clone();
@@ -273,7 +272,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_disturb_them(bytes in prop::collection::vec(any::<u8>(), 0..200), place in any::<prop::sample::Index>()) {
-            let mut text = json!({ "purpose": PURPOSE, "token": token(), "name": "boiler-7" }).to_string().into_bytes();
+            let mut text = json!({ "purpose": PURPOSE, "token": TOKEN, "name": "boiler-7" }).to_string().into_bytes();
             let place = place.index(text.len());
             text.splice(place..place, bytes.iter().copied().take(2));
             for bytes in [&bytes[..], &text[..], &text[..place]] {

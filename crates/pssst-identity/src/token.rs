@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use pssst::PublicKey;
+use pssst::{PublicKey, key_text};
 use zeroize::Zeroizing;
 
 use crate::{Error, Labels};
@@ -12,6 +12,7 @@ use crate::{Error, Labels};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod stored;
 
+/// Before the `1` and the checksummed part, in either case.
 const PREFIX: &str = "pssst-token-";
 const ID_LEN: usize = 8;
 const SECRET_LEN: usize = 32;
@@ -37,13 +38,15 @@ impl FromStr for TokenId {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut id = [0; ID_LEN];
-        decode(text, &mut id)?;
-        Ok(Self(id))
+        match base16ct::lower::decode(text, &mut id) {
+            Ok(decoded) if decoded.len() == ID_LEN => Ok(Self(id)),
+            _ => Err(Error::Syntax("the name of a token: 16 hexadecimal digits")),
+        }
     }
 }
 
-/// A token: its holder can enrol one key. `pssst-token-`, the id and a secret of 32 bytes, in
-/// hexadecimal digits.
+/// A token: its holder can enrol one key. It is text with a prefix that scanners for secrets find,
+/// and a checksum: `PSSST-TOKEN-1…`, Bech32m (BIP 350) of the id and of a secret of 32 bytes.
 ///
 /// Wiped when dropped; `Debug` shows its id only.
 #[derive(Clone)]
@@ -60,38 +63,41 @@ impl Token {
 
     /// Returns the token itself, for handing it to a device.
     pub fn expose(&self) -> Zeroizing<String> {
-        let digits = Zeroizing::new(base16ct::lower::encode_string(&*self.secret));
-        Zeroizing::new(format!("{PREFIX}{}-{}", self.id, *digits))
+        let mut bytes = Zeroizing::new([0; ID_LEN + SECRET_LEN]);
+        let (id, secret) = bytes.split_at_mut(ID_LEN);
+        id.copy_from_slice(&self.id.0);
+        secret.copy_from_slice(&*self.secret);
+        key_text::encode_secret(PREFIX, &*bytes)
     }
 }
 
 impl FromStr for Token {
     type Err = Error;
 
-    /// Reads what [`Token::expose`] gives. White space around it is ignored.
+    /// Reads what [`Token::expose`] gives, in capital or small letters. White space around it is
+    /// ignored.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let text = text.trim().strip_prefix(PREFIX).ok_or(NO_TOKEN)?;
-        let (id, secret_digits) = text.split_once('-').ok_or(NO_TOKEN)?;
-        let mut secret = Zeroizing::new([0; SECRET_LEN]);
-        decode(secret_digits, &mut *secret)?;
-        Ok(Self { id: id.parse()?, secret })
+        let mut bytes = Zeroizing::new([0; ID_LEN + SECRET_LEN]);
+        key_text::decode(text, PREFIX, &mut *bytes).map_err(|error| match error {
+            pssst::Error::KeyChecksum if is_meant_as_token(text) => {
+                Error::Syntax("a token whose checksum fits: a character is wrong or missing")
+            }
+            _ => Error::Syntax("a token: PSSST-TOKEN-1 and 70 letters and digits"),
+        })?;
+        let (mut id, mut secret) = ([0; ID_LEN], Zeroizing::new([0; SECRET_LEN]));
+        id.copy_from_slice(&bytes[..ID_LEN]);
+        secret.copy_from_slice(&bytes[ID_LEN..]);
+        Ok(Self { id: TokenId(id), secret })
     }
+}
+
+fn is_meant_as_token(text: &str) -> bool {
+    text.trim_start().get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({}, ..)", self.id)
-    }
-}
-
-const NO_TOKEN: Error =
-    Error::Syntax("a token: pssst-token-, 16 hexadecimal digits, a hyphen and 64 hexadecimal digits");
-
-fn decode(digits: &str, bytes: &mut [u8]) -> Result<(), Error> {
-    let len = bytes.len();
-    match base16ct::lower::decode(digits, bytes) {
-        Ok(decoded) if decoded.len() == len => Ok(()),
-        _ => Err(NO_TOKEN),
     }
 }
 

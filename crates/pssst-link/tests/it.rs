@@ -119,7 +119,7 @@ fn parts_that_do_not_go_together_are_not_written() {
 
 #[test]
 fn debug_shows_no_token() {
-    let token = Some(Zeroizing::new("pssst-token-secret".to_owned()));
+    let token = Some(Zeroizing::new("PSSST-TOKEN-1SECRET".to_owned()));
     let link = Link { directory: Some("d.example:443".into()), token, ..Link::default() };
     assert!(link.is_secret() && !format!("{link:?}").contains("secret"));
 }

@@ -8,7 +8,7 @@ use subtle::{Choice, ConstantTimeEq};
 use x25519_batch::{PointClass, Product, X25519};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::{Error, Refusal, key_text};
+use crate::{Error, Fingerprint, Refusal, key_text};
 
 /// Length of a secret key and of a public key, in bytes.
 pub const KEY_LEN: usize = 32;
@@ -161,6 +161,11 @@ impl PublicKey {
     /// Returns the key's bytes.
     pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
+    }
+
+    /// Returns the key's fingerprint, for people who compare keys.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_key(&self.0)
     }
 
     /// Checks that these bytes are the canonical encoding of a point of the prime-order subgroup,

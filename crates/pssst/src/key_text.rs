@@ -1,13 +1,20 @@
-//! Keys as text with a prefix and a checksum: Bech32m (BIP 350).
+//! Keys and other secrets as text with a prefix and a checksum: Bech32m (BIP 350).
+//!
+//! The prefix tells kinds apart, for people and for scanners that look for leaked secrets; the
+//! checksum tells a mistyped key from another key. Public keys are in small letters and secrets in
+//! capital ones.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::str::FromStr;
 
 use bech32::primitives::decode::CheckedHrpstring;
-use bech32::{Bech32m, Hrp};
+use bech32::{Bech32m, ByteIterExt, Hrp};
+use sha2::{Digest, Sha256};
 
 use crate::Error;
 
+/// Masters of pre-shared keys.
+pub(crate) const PSK_MASTER: &str = "pssst-psk-master-";
 /// Public X25519 keys, of servers and clients.
 pub(crate) const PUBLIC_KEY: &str = "pssst";
 /// P, the hash of a public X-Wing key, which is itself too long for this form.
@@ -34,6 +41,11 @@ impl XWingKeyHash {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Returns the fingerprint of the key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_hash(&self.0)
+    }
 }
 
 impl FromStr for XWingKeyHash {
@@ -54,6 +66,54 @@ impl fmt::Display for XWingKeyHash {
     }
 }
 
+/// The fingerprint of a public key, for people who compare keys: the first 80 bits of the SHA-256
+/// of the key's bytes.
+///
+/// `Display` writes 16 letters and digits in four groups, of Bech32's alphabet, which leaves out
+/// those that look alike. Programs compare whole keys.
+///
+/// ```
+/// use pssst::PublicKey;
+///
+/// let key: PublicKey = "pssst1qurswpc8qurswpc8qurswpc8qurswpc8qurswpc8qurswpc8qursuv82ak".parse()?;
+/// assert_eq!(key.fingerprint().to_string(), "fwcx-lrjw-8fm3-t5sp");
+/// # Ok::<(), pssst::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; Self::LEN]);
+
+impl Fingerprint {
+    const LEN: usize = 10;
+
+    pub(crate) fn of_key(bytes: &[u8]) -> Self {
+        Self::of_hash(&Sha256::digest(bytes).into())
+    }
+
+    fn of_hash(hash: &[u8; 32]) -> Self {
+        let mut fingerprint = Self([0; Self::LEN]);
+        fingerprint.0.copy_from_slice(&hash[..Self::LEN]);
+        fingerprint
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, letter) in self.0.iter().copied().bytes_to_fes().enumerate() {
+            if place > 0 && place % 4 == 0 {
+                f.write_char('-')?;
+            }
+            f.write_char(letter.to_char())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
 /// Whether the text has this prefix: it is meant as such a key, whatever follows.
 pub(crate) fn has_prefix(text: &str, prefix: &str) -> bool {
     text.trim_start()
@@ -61,14 +121,15 @@ pub(crate) fn has_prefix(text: &str, prefix: &str) -> bool {
         .is_some_and(|(front, rest)| front.eq_ignore_ascii_case(prefix) && rest.starts_with('1'))
 }
 
-/// Reads bytes of this prefix, in one case throughout. White space around them is ignored.
+/// Reads as many bytes as there is room for, under this prefix and in one case throughout. White
+/// space around them is ignored.
 ///
 /// Not in constant time: letters are looked up in a table.
 ///
 /// # Errors
 /// [`Error::KeyChecksum`] when the checksum does not fit, and [`Error::InvalidKey`] when it does
 /// and the prefix or the length is another.
-pub(crate) fn decode(text: &str, prefix: &str, bytes: &mut [u8]) -> Result<(), Error> {
+pub fn decode(text: &str, prefix: &str, bytes: &mut [u8]) -> Result<(), Error> {
     let text = text.trim();
     let parsed = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| Error::KeyChecksum)?;
     // Both leave one text a key, of each case.
@@ -87,9 +148,25 @@ pub(crate) fn encode(prefix: &str, bytes: &[u8], writer: &mut impl fmt::Write) -
 }
 
 /// Writes a secret under this prefix, in capital letters.
+///
+/// ```
+/// use pssst::key_text;
+///
+/// let text = key_text::encode_secret("pssst-token-", &[7; 40]);
+/// assert!(text.starts_with("PSSST-TOKEN-1"));
+/// let mut bytes = [0; 40];
+/// key_text::decode(&text, "pssst-token-", &mut bytes)?;
+/// assert_eq!(bytes, [7; 40]);
+/// assert_eq!(key_text::decode(&text[1..], "pssst-token-", &mut bytes), Err(pssst::Error::KeyChecksum));
+/// # Ok::<(), pssst::Error>(())
+/// ```
+///
+/// # Panics
+/// If prefix, bytes and checksum do not fit in 1,023 characters, or the prefix is not 1 to 83
+/// characters of ASCII in one case.
 #[cfg(feature = "alloc")]
-#[expect(clippy::expect_used, reason = "the prefixes are valid, and a string grows")]
-pub(crate) fn encode_secret(prefix: &str, bytes: &[u8]) -> zeroize::Zeroizing<alloc::string::String> {
+#[expect(clippy::expect_used, reason = "callers have constant prefixes and secrets of fixed lengths")]
+pub fn encode_secret(prefix: &str, bytes: &[u8]) -> zeroize::Zeroizing<alloc::string::String> {
     let prefix = Hrp::parse(prefix).expect("a valid prefix");
     let len = bech32::encoded_length::<Bech32m>(prefix, bytes).expect("short enough");
     // Of its full length at once: a string that grows leaves pieces behind.
@@ -100,7 +177,7 @@ pub(crate) fn encode_secret(prefix: &str, bytes: &[u8]) -> zeroize::Zeroizing<al
 
 #[cfg(test)]
 mod tests {
-    use std::string::String;
+    use std::string::{String, ToString};
 
     use super::*;
 
@@ -130,6 +207,15 @@ mod tests {
             let lost: String = [&text[..at], &text[at + 1..]].concat();
             assert_eq!(decode(&lost, PUBLIC_KEY, &mut bytes), Err(Error::KeyChecksum), "{lost}");
         }
+    }
+
+    #[test]
+    fn fingerprints_are_of_the_hash_of_the_key() {
+        let key = crate::PublicKey::from_bytes([0x5a; 32]);
+        assert_eq!(key.fingerprint().to_string(), "vzls-03yg-4tgc-lk3n");
+        assert_eq!(crate::ServerKey::from(key).fingerprint(), key.fingerprint());
+        let hash = XWingKeyHash::from_bytes(crate::ServerKey::from(key).hash());
+        assert_eq!(hash.fingerprint(), key.fingerprint());
     }
 
     #[test]

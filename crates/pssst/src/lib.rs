@@ -107,7 +107,7 @@ pub use error::{Error, Refusal};
 #[cfg(feature = "std")]
 pub use getrandom::SysRng;
 pub use key::{KEY_LEN, PublicKey, SecretKey};
-pub use key_text::XWingKeyHash;
+pub use key_text::{Fingerprint, XWingKeyHash};
 pub use keyring::Keyring;
 pub use packet::{EXCHANGE_VALUE_LEN, HEADER_LEN, Header, TAG_LEN, TRANSACTION_ID_LEN, transaction_id};
 pub use psk::{PreSharedKey, PskMaster};
@@ -134,7 +134,7 @@ mod error;
 #[cfg(feature = "pq")]
 mod kem;
 mod key;
-mod key_text;
+pub mod key_text;
 mod keyring;
 mod packet;
 #[cfg(feature = "pem")]

@@ -9,7 +9,7 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::key::KEY_LEN;
-use crate::{Error, PublicKey};
+use crate::{Error, PublicKey, key_text};
 
 /// The secret of a pool that every client's pre-shared key is made of: 32 bytes.
 ///
@@ -42,6 +42,24 @@ pub struct PskMaster(Zeroizing<[u8; KEY_LEN]>);
 pub struct PreSharedKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl PskMaster {
+    /// Reads `pssst-psk-master-1…`, in small or capital letters. White space around it is ignored.
+    ///
+    /// # Errors
+    /// [`Error::KeyChecksum`] when the checksum does not fit; [`Error::InvalidKey`] for anything
+    /// else.
+    pub fn from_bech32(text: &str) -> Result<Self, Error> {
+        let mut master = Zeroizing::new([0; KEY_LEN]);
+        key_text::decode(text, key_text::PSK_MASTER, &mut *master)?;
+        Ok(Self(master))
+    }
+
+    /// Returns the secret as text with a prefix that scanners for secrets find, and a checksum:
+    /// `PSSST-PSK-MASTER-1…`, Bech32m (BIP 350).
+    #[cfg(feature = "alloc")]
+    pub fn expose_bech32(&self) -> Zeroizing<alloc::string::String> {
+        key_text::encode_secret(key_text::PSK_MASTER, self.expose_bytes())
+    }
+
     /// Returns the name of the master, 8 bytes, which tells it from others and nothing else: for
     /// lists, and for documents that announce it.
     pub fn id(&self) -> [u8; 8] {

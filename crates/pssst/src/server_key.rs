@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::agreement::key_hash;
-use crate::{Error, PublicKey, Refusal, SecretKey, Suite};
+use crate::{Error, Fingerprint, PublicKey, Refusal, SecretKey, Suite};
 #[cfg(feature = "pq")]
 use crate::{XWingPublicKey, XWingSecretKey};
 
@@ -49,6 +49,11 @@ impl ServerKey {
     /// others.
     pub fn hash(&self) -> [u8; 32] {
         key_hash(self.as_bytes())
+    }
+
+    /// Returns the key's fingerprint, for people who compare keys.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_key(self.as_bytes())
     }
 
     /// Returns what people tell the key from others by: the whole X25519 key, or the hash of an

@@ -1,6 +1,7 @@
 //! Words that several subcommands share.
 
-use pssst::PublicKey;
+use pssst::{PublicKey, ServerKey};
+use pssst_service::stderr::notice;
 
 /// Returns the name of a request's sender.
 pub(crate) fn sender(client_key: Option<&PublicKey>) -> String {
@@ -8,6 +9,11 @@ pub(crate) fn sender(client_key: Option<&PublicKey>) -> String {
         Some(key) => format!("from client {key}"),
         None => "from an anonymous client".into(),
     }
+}
+
+/// Writes the fingerprint of a key to standard error.
+pub(crate) fn show_fingerprint(key: &ServerKey) {
+    notice(format_args!("fingerprint: {}", key.fingerprint()));
 }
 
 /// Those of the counts that are not zero, each with its name, as `, name 7`.

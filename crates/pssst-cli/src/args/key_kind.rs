@@ -54,8 +54,6 @@ impl Kind {
             return kind;
         }
         match text {
-            _ if text.starts_with("pssst-token-") => Self::Token,
-            _ if text.starts_with("pssst-operator-") => Self::OperatorCredential,
             // A schedule's entries have secrets, a document's have keys.
             _ if text.starts_with('{') && text.contains("\"keys\"") && text.contains("\"secret\"") => Self::Schedule,
             _ if text.starts_with('{') && text.contains("\"keys\"") => Self::KeyDocument,
@@ -104,6 +102,13 @@ const SECRET_PREFIXES: [&str; 2] = ["pssst-secret-key-1", "pssst-pq-secret-key-1
 
 /// Returns what a text is that begins like a key with a checksum.
 fn with_prefix(text: &str) -> Option<Kind> {
+    let lower = text.get(..16).unwrap_or(text).to_ascii_lowercase();
+    if lower.starts_with("pssst-token-1") {
+        return Some(Kind::Token);
+    }
+    if lower.starts_with("pssst-operator-1") {
+        return Some(Kind::OperatorCredential);
+    }
     if is_secret(text) {
         return Some(match ServerSecretKey::from_text(text) {
             Ok(ServerSecretKey::X25519(_)) => Kind::X25519Secret,
@@ -111,7 +116,6 @@ fn with_prefix(text: &str) -> Option<Kind> {
             Err(_) => Kind::WrongChecksum,
         });
     }
-    let lower = text.get(..9).unwrap_or(text).to_ascii_lowercase();
     let is_key = lower.starts_with("pssst1").then(|| text.parse::<PublicKey>().is_ok());
     let is_hash = lower.starts_with("pssst-pq1").then(|| text.parse::<XWingKeyHash>().is_ok());
     Some(match (is_key, is_hash) {

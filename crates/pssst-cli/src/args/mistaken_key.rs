@@ -50,7 +50,7 @@ impl Wanted {
             Self::Psk => "give the file that `pssst enroll` or `pssst clients psk` wrote for this client",
             Self::PskMaster => "give the file that `pssst keygen --psk-master --out FILE` wrote",
             Self::Schedule => "give the file that `pssst keys init FILE` wrote",
-            Self::Token => "a token is what `pssst token create` printed: pssst-token- and 81 more characters",
+            Self::Token => "a token is what `pssst token create` printed: PSSST-TOKEN-1 and 70 more characters",
         }
     }
 
@@ -174,8 +174,8 @@ mod tests {
                 &xwing.public_key().to_pem().replace("MIIE1DANBgsrBgEEAYPmLYHIegOC", "MIIE1DANBgsrBgEEAYPmLYHIegOD"),
                 Kind::Damaged,
             ),
-            ("pssst-token-0123", Kind::Token),
-            ("pssst-operator-0123", Kind::OperatorCredential),
+            ("PSSST-TOKEN-10123", Kind::Token),
+            ("pssst-operator-10123", Kind::OperatorCredential),
             ("{\"version\": 1, \"keys\": [{ \"secret\": 1 }]}", Kind::Schedule),
             ("{\"version\": 1, \"keys\": [{ \"key\": 1 }]}", Kind::KeyDocument),
             ("yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", Kind::Base64),

@@ -10,6 +10,7 @@ use pssst_link::Link;
 
 use pssst_service::Failure;
 
+use crate::args::format::show_fingerprint;
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, failure};
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let path = save_psk(args, &issued).map_err(|failure| not_saved(&enrolled.name, &failure))?;
         notice(format_args!("this client must use the pre-shared key in {} (--psk)", path.display()));
     }
+    show_fingerprint(&identity.public_key().into());
     writeln!(io::stdout(), "{} {}", enrolled.name, enrolled.key).map_err(|error| Failure::output(&error))
 }
 

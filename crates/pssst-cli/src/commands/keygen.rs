@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use pssst::{PskMaster, SecretKey, ServerSecretKey, SysRng, XWingSecretKey};
+use pssst::{PskMaster, SecretKey, ServerKey, ServerSecretKey, SysRng, XWingSecretKey};
 use pssst_directory::MasterId;
 use pssst_directory_server::psk_master_to_pem;
 use zeroize::Zeroizing;
 
 use pssst_service::Failure;
 
+use crate::args::format::show_fingerprint;
 use crate::args::key_file;
 use crate::args::no_randomness;
 use crate::args::options::SuiteOption;
@@ -18,8 +19,9 @@ use pssst_service::stderr::notice;
 
 /// Create a secret key and print its public key; or create a master of pre-shared keys.
 ///
-/// The file gets mode 0600 and is never overwritten. Servers and clients use the same kind of key;
-/// for suite f003 a server has a key of its own beside it.
+/// The file gets mode 0600 and is never overwritten. The key's fingerprint, for people who compare
+/// keys, goes to standard error, unless the public key does. Servers and clients use the same kind
+/// of key; for suite f003 a server has a key of its own beside it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The new file. `-` writes the secret to standard output, and the public key or the master's
@@ -48,17 +50,20 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let (text, name) = if args.psk_master { psk_master()? } else { secret_key(args)? };
+    let (text, name, public) = if args.psk_master { psk_master()? } else { secret_key(args)? };
     if args.out == Path::new("-") {
         notice(name);
         return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
     }
     key_file::create_secret(&args.out, &text)?;
+    public.iter().for_each(show_fingerprint);
     writeln!(io::stdout(), "{name}").map_err(|error| Failure::output(&error))
 }
 
-/// Returns a new secret key as text, and its public key.
-fn secret_key(args: &Args) -> Result<(Zeroizing<String>, String), Failure> {
+/// A secret as text, what it is known by, and its public key if it has one.
+type New = (Zeroizing<String>, String, Option<ServerKey>);
+
+fn secret_key(args: &Args) -> Result<New, Failure> {
     let secret = match args.suite {
         SuiteOption::XWingAes256GcmSiv => XWingSecretKey::generate(&mut SysRng).map(ServerSecretKey::XWing),
         SuiteOption::X25519AesGcm128 | SuiteOption::X25519Aes256GcmSiv => {
@@ -76,15 +81,15 @@ fn secret_key(args: &Args) -> Result<(Zeroizing<String>, String), Failure> {
             ));
         }
     };
-    let public = match args.format {
-        Format::Pem => secret.public_key().to_string(),
-        Format::Hex => format!("{:x}", secret.public_key()),
+    let public = secret.public_key();
+    let name = match args.format {
+        Format::Pem => public.to_string(),
+        Format::Hex => format!("{public:x}"),
     };
-    Ok((text, public))
+    Ok((text, name, Some(public)))
 }
 
-/// Returns a new master as text, and its name.
-fn psk_master() -> Result<(Zeroizing<String>, String), Failure> {
+fn psk_master() -> Result<New, Failure> {
     let master = PskMaster::generate(&mut SysRng).map_err(no_randomness)?;
-    Ok((psk_master_to_pem(&master), MasterId::from(master.id()).to_string()))
+    Ok((psk_master_to_pem(&master), MasterId::from(master.id()).to_string(), None))
 }

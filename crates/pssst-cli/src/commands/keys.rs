@@ -12,6 +12,7 @@ use pssst_directory_server::{Generated, OptionalKind, Rotated, Schedule, Schedul
 
 use pssst_service::{Failure, durations};
 
+use crate::args::format::show_fingerprint;
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, failure, of_schedule};
@@ -231,6 +232,7 @@ fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
     if let Some(master) = master {
         notice(format_args!("master of pre-shared keys: {}", MasterId::from(master)));
     }
+    keys.iter().for_each(show_fingerprint);
     let mut out = io::stdout();
     keys.iter().try_for_each(|key| writeln!(out, "{}", key.label())).map_err(|error| Failure::output(&error))
 }
@@ -263,7 +265,8 @@ fn show(args: &Show) -> Result<(), Failure> {
     let mut text = String::new();
     let until = |end: Option<Timestamp>| end.map_or_else(|| "its rotation".into(), |end| end.to_string());
     for PublishedKey { key, state, not_before, not_after, .. } in schedule.keys(now, &suites) {
-        text.extend([format!("{state:<8} {} from {not_before} until {}\n", key.label(), until(not_after))]);
+        let (label, fingerprint) = (key.label(), key.fingerprint());
+        text.extend([format!("{state:<8} {label} ({fingerprint}) from {not_before} until {}\n", until(not_after))]);
     }
     for master in schedule.psk_masters(now) {
         let (id, state, end) = (master.id, master.state, until(master.not_after));

@@ -3,10 +3,13 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::args::format::show_fingerprint;
 use crate::args::key_file;
 use pssst_service::Failure;
 
 /// Print the public key of a secret key.
+///
+/// The key's fingerprint, for people who compare keys, goes to standard error.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The secret key's file, PEM or 64 hexadecimal digits; `-` is standard input.
@@ -31,5 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         writeln!(stdout, "{key}")
     };
+    show_fingerprint(&key);
     written.map_err(|error| Failure::output(&error))
 }

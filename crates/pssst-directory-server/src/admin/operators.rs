@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pssst::SysRng;
 use pssst::rand_core::TryRng;
+use pssst::{SysRng, key_text};
 use pssst_support::{Change, Contents, Source, WatchStatus, atomic_file, secret_file};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::watched::Watched;
 
+/// Before the `1` and the checksummed part, in either case.
 const PREFIX: &str = "pssst-operator-";
 const HASH_PREFIX: &str = "sha256:";
 const SECRET_LEN: usize = 32;
@@ -23,9 +24,11 @@ const MAX_NAME_LEN: usize = 64;
 /// sha256:HASH` for each token, blank lines, and comments that begin with `#`. Cheap to clone; all
 /// clones share one state.
 ///
-/// The hash is SHA-256 of the token's text, in hexadecimal digits. Tokens have 256 random bits, so
-/// a slow hash is not needed, and the file reveals no token; but anyone who can write it is an
-/// operator. One name may have several lines, for a while when its token is replaced by another.
+/// A token is text with a prefix that scanners for secrets find, and a checksum:
+/// `PSSST-OPERATOR-1…`, Bech32m (BIP 350) of 32 random bytes. The hash is SHA-256 of these bytes,
+/// in hexadecimal digits: with 256 random bits a slow hash is not needed. The file reveals no
+/// token; but anyone who can write it is an operator. One name may have several lines, for a while
+/// when its token is replaced by another.
 ///
 /// ```
 /// use pssst_directory_server::Operators;
@@ -66,10 +69,8 @@ impl Operators {
         check_name(name)?;
         let mut secret = Zeroizing::new([0; SECRET_LEN]);
         SysRng.try_fill_bytes(&mut *secret).map_err(|_| pssst::Error::RandomnessUnavailable)?;
-        let digits = Zeroizing::new(base16ct::lower::encode_string(&*secret));
-        let token = Zeroizing::new(format!("{PREFIX}{}", *digits));
-        let hash = base16ct::lower::encode_string(&Sha256::digest(token.as_bytes()));
-        Ok((format!("{name} {HASH_PREFIX}{hash}"), token))
+        let hash = base16ct::lower::encode_string(&Sha256::digest(secret.as_slice()));
+        Ok((format!("{name} {HASH_PREFIX}{hash}"), key_text::encode_secret(PREFIX, &*secret)))
     }
 
     /// Creates a token for an operator, delivers it, and adds its line to a file: a token that was
@@ -144,12 +145,9 @@ impl Operators {
     /// Returns the name of the operator with this token. It takes the same time for every operator
     /// and for every partial match.
     pub(super) fn find(&self, token: &str) -> Option<String> {
-        // A token that a person made up has too few random bits for this hash.
-        let digits = token.strip_prefix(PREFIX)?;
-        if digits.len() != 2 * SECRET_LEN || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        let hash = Sha256::digest(token.as_bytes());
+        let mut secret = Zeroizing::new([0; SECRET_LEN]);
+        key_text::decode(token, PREFIX, &mut *secret).ok()?;
+        let hash = Sha256::digest(secret.as_slice());
         let operators = self.current.load();
         let mut found = None;
         for operator in operators.iter() {

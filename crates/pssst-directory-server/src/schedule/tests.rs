@@ -195,7 +195,7 @@ fn files_are_private_and_replaced_as_a_whole() {
     schedule.write(&path).unwrap();
     assert_eq!(Schedule::read(&path, false).unwrap(), schedule);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "something else was left there");
-    assert!(!format!("{schedule:?}").contains(secret(1).expose_hex().as_str()));
+    assert!(!format!("{schedule:?}").contains(secret(1).expose_bech32().as_str()));
 
     #[cfg(unix)]
     {
@@ -228,13 +228,13 @@ fn files_with_anything_else_are_refused() {
     let refused = |content: &[u8]| {
         std::fs::write(&path, content).unwrap();
         let error = Schedule::read(&path, true).unwrap_err();
-        assert!(!format!("{error:?} {error}").contains(secret(1).expose_hex().as_str()), "{error}");
+        assert!(!format!("{error:?} {error}").contains(secret(1).expose_bech32().as_str()), "{error}");
         error
     };
     let second = |place: usize| good["keys"][place].clone();
     for (pointer, wrong) in [
         ("/version", serde_json::json!(2)),
-        ("/version", serde_json::json!(secret(1).expose_hex().as_str())),
+        ("/version", serde_json::json!(secret(1).expose_bech32().as_str())),
         ("/refresh_interval_seconds", serde_json::json!(0)),
         ("/refresh_interval_seconds", serde_json::json!(u64::MAX)),
         ("/keys", serde_json::json!([])),

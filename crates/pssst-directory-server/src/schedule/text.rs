@@ -1,4 +1,4 @@
-//! The file of a schedule: JSON, with the secret keys in hexadecimal digits.
+//! The file of a schedule: JSON, with the secret keys as text with a checksum.
 //!
 //! No copies of secrets are left: keys are parsed in place in the text, which the caller wipes.
 //! (Hence no PEM: its line breaks would be written as escapes, which the parser resolves in memory
@@ -81,8 +81,7 @@ impl Schedule {
     /// Reads what [`Schedule::to_text`] writes. The parser's errors are not passed on, since they
     /// may quote the text.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        const EXPECTED: Error =
-            Error::Syntax("a key schedule of version 1 in JSON, with secret keys of 64 hexadecimal digits");
+        const EXPECTED: Error = Error::Syntax("a key schedule of version 1 in JSON");
         let wire: Wire<'_> = serde_json::from_slice(bytes).map_err(|_| EXPECTED)?;
         if wire.version != VERSION {
             return Err(EXPECTED);
@@ -90,9 +89,9 @@ impl Schedule {
         if !(1..=MAX_REFRESH_INTERVAL).contains(&wire.refresh_interval_seconds) {
             return Err(Error::Syntax("a refresh interval of a second to a year"));
         }
-        let keys = read(&wire.keys, |hex| SecretKey::from_hex(hex).map_err(|_| EXPECTED))?;
-        let xwing_keys = read(&wire.xwing_keys, |hex| XWingSecretKey::from_hex(hex).map_err(|_| EXPECTED))?;
-        let psk_masters = read(&wire.psk_masters, |hex| PskMaster::from_hex(hex).map_err(|_| EXPECTED))?;
+        let keys = read(&wire.keys, SecretKey::from_bech32)?;
+        let xwing_keys = read(&wire.xwing_keys, XWingSecretKey::from_bech32)?;
+        let psk_masters = read(&wire.psk_masters, PskMaster::from_bech32)?;
         if wire.generation > MAX_GENERATION {
             return Err(Error::Syntax("a generation below 2^53"));
         }
@@ -108,9 +107,9 @@ impl Schedule {
     }
 
     pub(super) fn to_text(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let keys = secrets(&self.keys, SecretKey::expose_hex);
-        let xwing_keys = secrets(&self.xwing_keys, XWingSecretKey::expose_hex);
-        let psk_masters = secrets(&self.psk_masters, PskMaster::expose_hex);
+        let keys = secrets(&self.keys, SecretKey::expose_bech32);
+        let xwing_keys = secrets(&self.xwing_keys, XWingSecretKey::expose_bech32);
+        let psk_masters = secrets(&self.psk_masters, PskMaster::expose_bech32);
         let wire = Wire {
             version: VERSION,
             generation: self.generation,
@@ -127,13 +126,24 @@ impl Schedule {
     }
 }
 
-fn read<S: Secret>(keys: &[WireKey<'_>], parse: impl Fn(&str) -> Result<S, Error>) -> Result<Sequence<S>, Error> {
-    let entries = keys.iter().map(|key| Ok(Entry::new(parse(key.secret)?, key.not_before, key.not_after)));
+fn read<S: Secret>(
+    keys: &[WireKey<'_>],
+    parse: impl Fn(&str) -> Result<S, pssst::Error>,
+) -> Result<Sequence<S>, Error> {
+    let secret = |text| {
+        parse(text).map_err(|error| match error {
+            pssst::Error::KeyChecksum => Error::InvalidSchedule("a character of a secret key is wrong or missing"),
+            _ => Error::Syntax(
+                "PSSST-SECRET-KEY-1… in keys, PSSST-PQ-SECRET-KEY-1… in xwing_keys, PSSST-PSK-MASTER-1… in psk_masters",
+            ),
+        })
+    };
+    let entries = keys.iter().map(|key| Ok(Entry::new(secret(key.secret)?, key.not_before, key.not_after)));
     entries.collect::<Result<_, Error>>().map(Sequence::from_entries)
 }
 
-fn secrets<S: Secret>(sequence: &Sequence<S>, hex: impl Fn(&S) -> Zeroizing<String>) -> Vec<Zeroizing<String>> {
-    sequence.entries().iter().map(|entry| hex(&entry.secret)).collect()
+fn secrets<S: Secret>(sequence: &Sequence<S>, text: impl Fn(&S) -> Zeroizing<String>) -> Vec<Zeroizing<String>> {
+    sequence.entries().iter().map(|entry| text(&entry.secret)).collect()
 }
 
 fn wire_keys<'a, S: Secret>(sequence: &Sequence<S>, secrets: &'a [Zeroizing<String>]) -> Vec<WireKey<'a>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pssst::{Client, PublicKey, SecretKey, Suite, SysRng};
+use pssst::{Client, PublicKey, SecretKey, Suite, SysRng, key_text};
 use pssst_directory::{EnrollmentRequest, EnrollmentResponse, Error, KeySet, PURPOSE, Problem, Refusal, jiff};
 use pssst_directory_server::{DirectoryEvent, Rotated};
 use pssst_identity::{Action, IdentityStore, State, Token, TokenGrant, Update};
@@ -118,12 +118,11 @@ async fn tokens_that_are_not_good_are_refused() {
     fixture.refuses(body, Refusal::TokenWithdrawn, Some(&withdrawn)).await;
 
     let unused = fixture.token(None).await;
-    let id = unused.id();
-    for wrong in [
-        format!("pssst-token-{id}-{}", "00".repeat(32)),
-        format!("pssst-token-00{}-{}", "11".repeat(7), "22".repeat(32)),
-    ] {
-        let wrong: Token = wrong.parse().unwrap();
+    let mut known = [0; 40];
+    key_text::decode(&unused.expose(), "pssst-token-", &mut known).unwrap();
+    for (id, secret) in [(&known[..8], [0; 32]), (&[0x11; 8], [0x22; 32])] {
+        let bytes = [id, &secret].concat();
+        let wrong: Token = key_text::encode_secret("pssst-token-", &bytes).parse().unwrap();
         let (body, _) = seal(server, &other, &message(&wrong, Some("boiler-8")));
         fixture.refuses(body, Refusal::UnknownToken, Some(&wrong)).await;
     }

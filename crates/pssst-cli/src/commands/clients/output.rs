@@ -26,7 +26,7 @@ pub(super) async fn for_each_page(
 pub(super) fn as_line(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
     let Identity { name, state, key, labels, requires_psk, .. } = identity;
     let psk = if *requires_psk { " psk" } else { "" };
-    write!(out, "{name:<24} {state:<9} {key}{psk}")?;
+    write!(out, "{name:<24} {state:<9} {} {key}{psk}", key.fingerprint())?;
     labels.iter().try_for_each(|(name, value)| write!(out, " {name}={value}"))?;
     writeln!(out)
 }
@@ -38,19 +38,21 @@ pub(super) fn as_json(out: &mut impl Write, identity: &Identity) -> io::Result<(
 
 pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
     let Identity { name, state, key, labels, created, changed, expires, requires_psk, .. } = identity;
-    writeln!(out, "name     {name}\nkey      {key}\nstate    {state}\ncreated  {created}\nchanged  {changed}")?;
+    let fingerprint = key.fingerprint();
+    writeln!(out, "name         {name}\nkey          {key}\nfingerprint  {fingerprint}\nstate        {state}")?;
+    writeln!(out, "created      {created}\nchanged      {changed}")?;
     match expires {
-        Some(expires) => writeln!(out, "expires  {expires}")?,
-        None => writeln!(out, "expires  never")?,
+        Some(expires) => writeln!(out, "expires      {expires}")?,
+        None => writeln!(out, "expires      never")?,
     }
-    writeln!(out, "psk      {}", if *requires_psk { "required" } else { "not required" })?;
-    labels.iter().try_for_each(|(name, value)| writeln!(out, "label    {name}={value}"))
+    writeln!(out, "psk          {}", if *requires_psk { "required" } else { "not required" })?;
+    labels.iter().try_for_each(|(name, value)| writeln!(out, "label        {name}={value}"))
 }
 
 pub(super) fn refused_as_line(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {
     let RefusedClient { key, name, cause, requests, last, .. } = client;
     let (name, last) = (name.as_deref().unwrap_or("-"), last.strftime("%Y-%m-%dT%H:%M:%SZ"));
-    writeln!(out, "{name:<24} {cause:<12} {requests:>8} {last} {key}")
+    writeln!(out, "{name:<24} {cause:<12} {requests:>8} {last} {} {key}", key.fingerprint())
 }
 
 pub(super) fn refused_as_json(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {

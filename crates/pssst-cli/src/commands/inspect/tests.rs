@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Parser;
 use proptest::prelude::*;
-use pssst::PskMaster;
+use pssst::{PskMaster, key_text};
 use pssst_directory_server::psk_master_to_pem;
 use serde_json::{Value, json};
 
@@ -119,13 +119,19 @@ fn a_schedule_has_all_keys() {
     for (suite, id) in [(0xf002, 7), (0xf002, 23), (0xf003, 7), (0xf003, 8)] {
         let case = case(suite, id);
         let (frames, _) = transaction(&case);
-        let entry =
-            |secret: &Value| json!([{ "secret": secret, "not_before": "2026-01-01T00:00:00Z", "not_after": null }]);
+        let entry = |prefix: &str, secret: &Value| {
+            let mut bytes = [0; 32];
+            base16ct::lower::decode(secret.as_str().unwrap(), &mut bytes).unwrap();
+            let secret = key_text::encode_secret(prefix, &bytes);
+            json!([{ "secret": &*secret, "not_before": "2026-01-01T00:00:00Z", "not_after": null }])
+        };
         let mut schedule = json!({ "version": 1, "generation": 0, "refresh_interval_seconds": 3600 });
-        schedule["keys"] = entry(&json!("07".repeat(32)));
-        schedule[if suite == 0xf003 { "xwing_keys" } else { "keys" }] = entry(&case["server_secret"]);
+        schedule["keys"] = entry("pssst-secret-key-", &json!("07".repeat(32)));
+        let (kind, prefix) =
+            if suite == 0xf003 { ("xwing_keys", "pssst-pq-secret-key-") } else { ("keys", "pssst-secret-key-") };
+        schedule[kind] = entry(prefix, &case["server_secret"]);
         if case["psk"].is_string() {
-            schedule["psk_masters"] = entry(&case["psk_masters"][0]);
+            schedule["psk_masters"] = entry("pssst-psk-master-", &case["psk_masters"][0]);
         }
         let schedule = file(schedule.to_string());
         let arguments = ["--json", "--keys", schedule.path().to_str().unwrap()];

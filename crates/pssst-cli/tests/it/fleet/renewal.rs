@@ -94,7 +94,7 @@ fn a_device_keeps_its_pre_shared_key_and_renews_it() {
     wait_for("the device is served", || pool.is_served(&["--psk", "boiler.psk"]));
     assert!(!pool.is_served(&[]), "it must use its pre-shared key");
     let listed = fleet.stdout(&[&["clients", "list"], &STORE[..]].concat());
-    assert_eq!(listed.split_whitespace().nth(3), Some("psk"), "{listed}");
+    assert_eq!(listed.split_whitespace().nth(4), Some("psk"), "{listed}");
 
     let current = pool.master();
     assert_eq!(fleet.stdout(&renew), format!("master {current}\n"));
@@ -154,7 +154,7 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     let clients = |args: &[&str]| fleet.output(&[&["clients"], args, &STORE[..]].concat(), "");
     let shows = |text: &str| String::from_utf8(clients(&["show", "boiler-7"]).stdout).unwrap().contains(text);
     wait_for("the client is served", || pool.is_served(&[]));
-    assert!(shows("psk      not required\n"));
+    assert!(shows("psk          not required\n"));
 
     let issued = clients(&["psk", "boiler-7", "--keys", "keys.json"]);
     let said = String::from_utf8(issued.stderr).unwrap();
@@ -162,7 +162,7 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     assert!(said.contains("boiler-7 must use the pre-shared key in boiler-7.psk"), "{said}");
     let psk = fs::read_to_string(fleet.path("boiler-7.psk")).unwrap();
     assert!(!said.contains(&psk[40..56]) && pool.mode("boiler-7.psk") == 0o600);
-    assert!(shows("psk      required\n"));
+    assert!(shows("psk          required\n"));
     wait_for("the client must use it", || !pool.is_served(&[]));
     assert!(pool.is_served(&["--psk", "boiler-7.psk"]));
 
@@ -176,7 +176,7 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     let named = |duty| String::from_utf8(clients(&["list", "--requires-psk", duty]).stdout).unwrap();
     assert!(named("true").starts_with("boiler-7 ") && named("false").is_empty());
     let off = clients(&["psk", "boiler-7", "--off"]);
-    assert!(off.status.success() && shows("psk      not required\n"));
+    assert!(off.status.success() && shows("psk          not required\n"));
     wait_for("the client is served without", || pool.is_served(&[]));
     for wrong in [&["psk", "boiler-7"][..], &["psk", "boiler-7", "--off", "--keys", "keys.json"]] {
         assert_eq!(clients(wrong).status.code(), Some(2), "{wrong:?}");
@@ -185,7 +185,7 @@ fn an_operator_issues_a_pre_shared_key_by_hand() {
     fleet.stdout(&["keys", "init", "bare.json", "--no-psk"]);
     let said = clients(&["psk", "boiler-7", "--keys", "bare.json", "--out", "x"]);
     assert!(String::from_utf8_lossy(&said.stderr).contains("has no master of pre-shared keys"));
-    assert!(!fleet.path("x").exists() && shows("psk      not required\n"));
+    assert!(!fleet.path("x").exists() && shows("psk          not required\n"));
     pool.server.stop();
 }
 

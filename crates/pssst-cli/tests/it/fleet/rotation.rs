@@ -225,7 +225,7 @@ fn masters_alone_come_and_go() {
     let schedule = std::fs::read_to_string(fleet.path("keys.json")).unwrap();
     let schedule: Value = serde_json::from_str(&schedule).unwrap();
     let master = schedule["psk_masters"][0]["secret"].as_str().unwrap();
-    let master = PskMaster::from_hex(master).unwrap();
+    let master = PskMaster::from_bech32(master).unwrap();
     let identity = std::fs::read_to_string(fleet.path("client.key")).unwrap();
     let identity = SecretKey::from_hex(identity.trim()).unwrap().public_key();
     let psk = IssuedPsk { psk: master.psk(&identity), master: master.id().into() };

@@ -34,7 +34,7 @@ fn a_secret_goes_to_a_file_of_its_owner() {
     let fleet = Fleet::new();
     fleet.stdout(&[&["token", "create", "--out", "token"], &STORE[..]].concat());
     fleet.stdout(&["operator", "create", "alice", "--file", "operators", "--out", "alice"]);
-    for (file, prefix) in [("token", "pssst-token-"), ("alice", "pssst-operator-")] {
+    for (file, prefix) in [("token", "PSSST-TOKEN-1"), ("alice", "PSSST-OPERATOR-1")] {
         let mode = metadata(fleet.path(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
         let secret = read_to_string(fleet.path(file)).unwrap();
@@ -82,7 +82,7 @@ fn tokens_and_keys_are_shown_as_json() {
     let json = |args: &[&str]| -> Value { serde_json::from_str(&fleet.stdout(args)).unwrap() };
     let create = ["token", "create", "--json", "--name", "boiler-7", "--label", "site=north"];
     let token = json(&[&create[..], &STORE].concat());
-    assert!(token["token"].as_str().unwrap().starts_with("pssst-token-"), "{token}");
+    assert!(token["token"].as_str().unwrap().starts_with("PSSST-TOKEN-1"), "{token}");
     let listed = json(&[&["token", "list", "--json"], &STORE[..]].concat());
     assert_eq!((&listed["id"], &listed["expires"]), (&token["id"], &token["expires"]));
     assert_eq!((&listed["name"], &listed["labels"]["site"]), (&"boiler-7".into(), &"north".into()));

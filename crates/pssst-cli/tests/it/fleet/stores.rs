@@ -26,7 +26,7 @@ fn lives_through_everything(fleet: &Fleet, store: &str) {
     assert!(refused(&["add", "weak", &"0".repeat(64)]).contains("cannot be enrolled"));
 
     let shown = clients(&["show", "alpha"]);
-    for line in ["state    enrolled", "expires  2030-01-31T00:00:00Z", "label    site=north"] {
+    for line in ["state        enrolled", "expires      2030-01-31T00:00:00Z", "label        site=north"] {
         assert!(shown.contains(line), "{shown}");
     }
     assert_eq!(clients(&["list", "--search", "SITE=n"]).lines().count(), 1);
