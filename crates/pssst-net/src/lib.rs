@@ -73,10 +73,10 @@ pub use server::{BoundServer, DatagramOutcome, Handler, Reply, Request, Server, 
 pub use stats::Histogram;
 pub use udp::BufferShortfall;
 
-/// The README's examples are tests.
+/// The examples of the book are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/library.md")]
+struct Book;
 
 pub mod blocking;
 #[doc(hidden)]
