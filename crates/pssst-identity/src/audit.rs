@@ -87,6 +87,32 @@ pub struct AuditEntry {
     pub entry: NewAuditEntry,
 }
 
+/// A query for entries of the audit log: those that fit every field, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it")]
+pub struct AuditQuery {
+    /// Only entries before this number.
+    pub before: Option<u64>,
+    /// Most entries, clamped to 1 to 1,000.
+    pub limit: usize,
+    /// Only entries of this actor.
+    pub actor: Option<String>,
+    /// Only this action.
+    pub action: Option<Action>,
+    /// Only entries about the client with this key.
+    pub client_key: Option<PublicKey>,
+    /// Only entries of this time and later.
+    pub since: Option<Timestamp>,
+    /// Only entries before this time.
+    pub until: Option<Timestamp>,
+}
+
+impl Default for AuditQuery {
+    fn default() -> Self {
+        Self { before: None, limit: 100, actor: None, action: None, client_key: None, since: None, until: None }
+    }
+}
+
 /// Length of a line of an archive at most, in bytes: far more than an entry takes.
 const MAX_LINE_LEN: u64 = 64 * 1024;
 

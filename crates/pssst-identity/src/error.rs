@@ -35,6 +35,8 @@ pub enum Error {
         /// The cause.
         cause: Box<Self>,
     },
+    /// The text is not a client in JSON; the field says why.
+    Json(String),
     /// The text is invalid; the field says what is expected.
     Syntax(&'static str),
     /// The store is opened without being created, and its file does not exist.
@@ -74,6 +76,7 @@ impl fmt::Display for Error {
             Self::NotFound(key) => write!(f, "no client has the key {key}"),
             Self::Revoked(state) => write!(f, "the client is revoked permanently and cannot become {state}"),
             Self::Line { line, cause } => write!(f, "line {line}: {cause}"),
+            Self::Json(cause) => write!(f, "not a client in JSON: {cause}"),
             Self::Syntax(expected) => write!(f, "expected {expected}"),
             Self::Missing(path) => write!(f, "{} does not exist", path.display()),
             Self::UnprotectedDatabase(host) => {

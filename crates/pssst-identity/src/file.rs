@@ -18,8 +18,8 @@ use crate::identity::to_milliseconds;
 use crate::memory::table::Table;
 use crate::store::{now, random_store_name};
 use crate::{
-    ChangeReceiver, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision,
-    Update,
+    ChangeReceiver, ChangeSignal, Changes, ClientTotals, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page,
+    Revision, Update,
 };
 
 mod disk;
@@ -154,6 +154,10 @@ impl IdentityStore for FileStore {
     async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         let query = query.clone();
         self.look(move |table| table.list(&query)).await
+    }
+
+    async fn totals(&self) -> Result<ClientTotals, Error> {
+        self.look(|table| table.totals(now())).await
     }
 
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {

@@ -215,7 +215,7 @@ mod tests {
     use pssst::{PublicKey, SecretKey};
 
     use super::*;
-    use crate::{ChangeSignal, Identity, ListQuery, MemoryStore, NewIdentity, Page, State, Update};
+    use crate::{ChangeSignal, ClientTotals, Identity, ListQuery, MemoryStore, NewIdentity, Page, State, Update};
 
     /// A store that can be away, another, or silent about what changes.
     #[derive(Default)]
@@ -241,6 +241,9 @@ mod tests {
         }
         async fn list(&self, _: &ListQuery) -> Result<Page, Error> {
             Err(Error::Corrupt("nothing lists"))
+        }
+        async fn totals(&self) -> Result<ClientTotals, Error> {
+            Err(Error::Corrupt("nothing counts"))
         }
         async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {
             let inner = Arc::clone(&self.inner.borrow());

@@ -74,6 +74,12 @@ impl Identity {
         text
     }
 
+    /// Returns the part of [`search_text`](Self::search_text) that only clients with this label
+    /// have.
+    pub(crate) fn label_line(label: &str) -> String {
+        format!("\n{}\n", label.to_lowercase())
+    }
+
     /// Returns the part that servers need.
     pub(crate) fn status(&self) -> ClientStatus {
         ClientStatus {
@@ -207,6 +213,34 @@ impl NewIdentity {
         let Identity { key, name, labels, state, created, expires, requires_psk, changed: _ } = identity;
         let new = Self::new(key, name)?.with_labels(labels)?.with_state(state).with_expiry(expires);
         Ok(new.with_created(created).with_requires_psk(requires_psk))
+    }
+
+    /// Reads a client in JSON, as `serde` writes an [`Identity`]: what is imported. The key and the
+    /// name are needed; the state, if it is missing, is enrolled, and `changed` is passed over.
+    ///
+    /// # Errors
+    /// [`Error::Json`], also for a field that is not known: it could be the one that refuses the
+    /// client. The errors of [`NewIdentity::from_identity`].
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            key: PublicKey,
+            name: String,
+            #[serde(default)]
+            labels: Labels,
+            state: Option<State>,
+            created: Option<Timestamp>,
+            #[serde(rename = "changed")]
+            _changed: Option<Timestamp>,
+            expires: Option<Timestamp>,
+            #[serde(default)]
+            requires_psk: bool,
+        }
+        let fields: Fields = serde_json::from_str(text).map_err(|error| Error::Json(error.to_string()))?;
+        let new = Self::new(fields.key, fields.name)?.with_labels(fields.labels)?.with_expiry(fields.expires);
+        let new = new.with_state(fields.state.unwrap_or(State::Enrolled)).with_requires_psk(fields.requires_psk);
+        Ok(Self { created: fields.created, ..new })
     }
 
     pub(crate) fn into_identity(self, now: Timestamp) -> Identity {

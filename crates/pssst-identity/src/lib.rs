@@ -48,6 +48,7 @@ mod memory;
 mod open;
 mod refused;
 mod sample;
+mod server_report;
 mod shared_secrets;
 mod snapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -57,7 +58,7 @@ mod store;
 mod token;
 
 pub use access_policy::{AccessPolicy, AccessStats, UnknownClients};
-pub use audit::{Action, AuditArchive, AuditEntry, NewAuditEntry};
+pub use audit::{Action, AuditArchive, AuditEntry, AuditQuery, NewAuditEntry};
 pub use change_signal::{ChangeReceiver, ChangeSignal};
 pub use error::{DatabaseError, Error};
 #[cfg(feature = "file")]
@@ -70,10 +71,11 @@ pub use open::{check_location, open, open_existing};
 pub use pssst;
 pub use refused::{RefusedCause, RefusedClient, RefusedClients, RefusedReport};
 pub use sample::PacketSample;
+pub use server_report::ServerReport;
 pub use shared_secrets::SharedSecrets;
 pub use snapshot::IdentitySnapshot;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
 pub use state::State;
-pub use store::{Change, Changes, IdentityStore, ListQuery, Page, Revision};
+pub use store::{Change, Changes, ClientTotals, IdentityStore, ListQuery, Page, Revision};
 pub use token::{EnrollError, Token, TokenGrant, TokenId, TokenInfo};

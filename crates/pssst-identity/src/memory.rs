@@ -8,8 +8,8 @@ use pssst_support::sync::lock;
 
 use crate::store::{now, random_store_name};
 use crate::{
-    ChangeReceiver, ChangeSignal, Changes, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page, Revision,
-    Update,
+    ChangeReceiver, ChangeSignal, Changes, ClientTotals, Error, Identity, IdentityStore, ListQuery, NewIdentity, Page,
+    Revision, Update,
 };
 use table::Table;
 
@@ -59,6 +59,10 @@ impl IdentityStore for MemoryStore {
 
     async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         Ok(self.table().list(query))
+    }
+
+    async fn totals(&self) -> Result<ClientTotals, Error> {
+        Ok(self.table().totals(now()))
     }
 
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {

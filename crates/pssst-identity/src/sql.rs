@@ -11,8 +11,9 @@ use pssst::PublicKey;
 use crate::audit::ArchiveBuilder;
 use crate::store::now;
 use crate::{
-    AuditArchive, AuditEntry, ChangeReceiver, Changes, EnrollError, Error, Identity, IdentityStore, ListQuery,
-    NewAuditEntry, NewIdentity, Page, RefusedClient, Revision, Token, TokenGrant, TokenId, TokenInfo, Update,
+    AuditArchive, AuditEntry, AuditQuery, ChangeReceiver, Changes, ClientTotals, EnrollError, Error, Identity,
+    IdentityStore, ListQuery, NewAuditEntry, NewIdentity, Page, RefusedClient, Revision, ServerReport, Token,
+    TokenGrant, TokenId, TokenInfo, Update,
 };
 pub(crate) use connect::check_location;
 use database::Database;
@@ -28,6 +29,7 @@ mod identities;
 mod listener;
 mod refused;
 mod rows;
+mod servers;
 mod tokens;
 mod write;
 
@@ -177,6 +179,15 @@ impl SqlStore {
         self.database.read(async |connection| refused::list(connection, limit).await).await
     }
 
+    /// Returns the servers that reported within the last day and did not say that they stop, by
+    /// name, up to 1,000.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn servers(&self) -> Result<Vec<ServerReport>, Error> {
+        self.database.read(async |connection| servers::list(connection, now()).await).await
+    }
+
     /// Writes an entry into the audit log.
     ///
     /// # Errors
@@ -191,7 +202,15 @@ impl SqlStore {
     /// # Errors
     /// [`Error::Database`], [`Error::Corrupt`].
     pub async fn audit_log(&self, before: Option<u64>, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        self.database.read(async |connection| audit::list(connection, before, limit).await).await
+        self.find_audit_entries(&AuditQuery { before, limit, ..AuditQuery::default() }).await
+    }
+
+    /// Returns the latest entries of the audit log that fit a query, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Corrupt`].
+    pub async fn find_audit_entries(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
+        self.database.read(async |connection| audit::list(connection, query).await).await
     }
 
     /// Writes the entries from before this time as lines of JSON, oldest first, and returns what
@@ -270,6 +289,10 @@ impl IdentityStore for SqlStore {
         self.database.read(async |connection| identities::list(connection, query).await).await
     }
 
+    async fn totals(&self) -> Result<ClientTotals, Error> {
+        self.database.read(async |connection| identities::totals(connection, now()).await).await
+    }
+
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error> {
         self.database.write(&self.actor, 1, async |write| identities::update(write, key, update).await).await
     }
@@ -294,6 +317,10 @@ impl IdentityStore for SqlStore {
 
     async fn record_refused(&self, clients: &[RefusedClient]) -> Result<(), Error> {
         self.database.read(async |connection| refused::record(connection, clients).await).await
+    }
+
+    async fn record_server(&self, server: &ServerReport) -> Result<(), Error> {
+        self.database.read(async |connection| servers::record(connection, server).await).await
     }
 
     fn subscribe(&self) -> ChangeReceiver {

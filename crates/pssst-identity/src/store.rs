@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use pssst::PublicKey;
 
-use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, RefusedClient, State, Update};
+use crate::{ChangeReceiver, ClientStatus, Error, Identity, NewIdentity, RefusedClient, ServerReport, State, Update};
 
 /// Revision of a store: each change of an identity has a number, and later changes have larger
 /// ones.
@@ -42,6 +42,12 @@ pub trait IdentityStore: Send + Sync {
     /// The store's own error.
     async fn list(&self, query: &ListQuery) -> Result<Page, Error>;
 
+    /// Counts the identities by their state.
+    ///
+    /// # Errors
+    /// The store's own error.
+    async fn totals(&self) -> Result<ClientTotals, Error>;
+
     /// Changes an identity, and returns the result.
     ///
     /// # Errors
@@ -76,6 +82,15 @@ pub trait IdentityStore: Send + Sync {
         Ok(())
     }
 
+    /// Keeps a server's sign of life, for operators to see. A store that is read by servers only
+    /// does nothing.
+    ///
+    /// # Errors
+    /// The store's own error.
+    async fn record_server(&self, _server: &ServerReport) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Ends the store's connections, and waits until its files are as complete as without them: a
     /// copy of them, or a reader without the right to write, misses nothing. Later calls fail.
     async fn close(&self) {}
@@ -104,11 +119,13 @@ pub struct ListQuery {
     /// Only those whose name, key (64 hexadecimal digits) or one of whose labels (`name=value`)
     /// contains this text, ignoring case.
     pub search: Option<String>,
+    /// Only those with this label, `name=value`, ignoring case.
+    pub label: Option<String>,
 }
 
 impl Default for ListQuery {
     fn default() -> Self {
-        Self { after: None, limit: 100, state: None, requires_psk: None, search: None }
+        Self { after: None, limit: 100, state: None, requires_psk: None, search: None, label: None }
     }
 }
 
@@ -136,6 +153,39 @@ impl Page {
         identities.truncate(query.page_len());
         let next = identities.last().filter(|_| has_next).map(|identity| identity.name.clone());
         Self { identities, next }
+    }
+}
+
+/// How many identities a store has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientTotals {
+    /// Enrolled, and not expired.
+    pub enrolled: u64,
+    /// Enrolled, and expired: they are refused.
+    pub expired: u64,
+    /// Suspended, expired or not.
+    pub suspended: u64,
+    /// Revoked, expired or not.
+    pub revoked: u64,
+}
+
+impl ClientTotals {
+    /// Returns the number of all identities.
+    pub const fn all(&self) -> u64 {
+        self.enrolled + self.expired + self.suspended + self.revoked
+    }
+
+    /// Counts identities in this state, so many of them expired.
+    pub(crate) const fn add(&mut self, state: State, count: u64, expired: u64) {
+        match state {
+            State::Enrolled => {
+                self.enrolled += count.saturating_sub(expired);
+                self.expired += expired;
+            }
+            State::Suspended => self.suspended += count,
+            State::Revoked => self.revoked += count,
+        }
     }
 }
 

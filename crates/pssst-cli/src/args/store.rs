@@ -144,6 +144,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Error::NotFound(_) => "another operator removed it in the meantime",
         Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` deletes the old one",
         Error::Line { .. } => "correct the line and try again",
+        Error::Json(_) => "each line is a JSON object with at least \"key\" and \"name\"",
         Error::Syntax(_) => "correct it and try again",
         Error::Missing(_) => {
             "check the path; `clients add`, `clients import`, `token create` and `directory` create a store"

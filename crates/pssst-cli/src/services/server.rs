@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use pssst::{FreshReplies, Suite, SuiteSet};
+use pssst_identity::ServerReport;
 use pssst_link::Link;
 use pssst_net::{BoundServer, Handler, RateLimit, Request, Server, ServerConfig, udp};
 use pssst_support::sync::lock;
@@ -33,6 +34,7 @@ use summary::Summary;
 mod keys;
 mod metrics;
 mod policy;
+mod presence;
 mod refused;
 mod summary;
 
@@ -153,6 +155,8 @@ pub(crate) struct View {
     keyring_changed: AtomicU64,
     /// Reports of refused clients that the store did not take.
     refused_unsaved: Arc<AtomicU64>,
+    /// This server, as operators see it.
+    report: ServerReport,
 }
 
 /// Sources of changes of a configuration.
@@ -370,7 +374,8 @@ impl RunningServer {
         let keyring_changed = AtomicU64::new(seconds_since_1970());
         let refused_unsaved = Arc::default();
         let link = if has_fixed_keys { link(&server, options.public_address.as_deref(), accepts.suites) } else { None };
-        let view = Arc::new(View { server, followed: Mutex::new(followed), keyring_changed, refused_unsaved });
+        let report = presence::of(server.local_addr())?;
+        let view = Arc::new(View { server, followed: Mutex::new(followed), keyring_changed, refused_unsaved, report });
         Ok(Self { refresh_task: keep(keys, clients, accepts, &view), view, link })
     }
 
@@ -402,7 +407,13 @@ impl RunningServer {
     pub(crate) async fn stop(self, within: Duration) -> String {
         self.refresh_task.abort();
         let stats = self.view.server.shutdown(within).await;
-        let clients = self.view.clients().map(|clients| clients.stats());
+        let clients = match self.view.clients() {
+            Some(clients) => {
+                presence::end(&clients, &self.view.report).await;
+                Some(clients.stats())
+            }
+            None => None,
+        };
         Summary { stats, clients }.to_string()
     }
 }
@@ -480,7 +491,8 @@ fn keep(keys: Arc<Keys>, clients: Option<Arc<Clients>>, accepts: Accepts, view: 
             match &clients {
                 Some(clients) => {
                     let saves = refused::report(Arc::clone(clients), Arc::clone(&view.refused_unsaved));
-                    match tokio::join!(saves, examine(clients, &view)).0 {}
+                    let presence = presence::report(clients, &view.report);
+                    match tokio::join!(saves, presence, examine(clients, &view)).0 {}
                 }
                 None => std::future::pending::<()>().await,
             }

@@ -62,7 +62,8 @@ async fn list_clients(
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Outcome<Json<ClientList>> {
     let Query(Listing { search, state, requires_psk, after, limit }) = query?;
-    let query = ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, requires_psk, search };
+    let query =
+        ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, requires_psk, search, ..ListQuery::default() };
     let page = operator.store.list(&query).await?;
     Ok(Json(ClientList { clients: page.identities.into_iter().map(Into::into).collect(), next: page.next }))
 }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use jiff::Timestamp;
 use pssst::PublicKey;
 
-use crate::{Change, Changes, Error, Identity, ListQuery, NewIdentity, Page, Revision, Update};
+use crate::{Change, Changes, ClientTotals, Error, Identity, ListQuery, NewIdentity, Page, Revision, Update};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -54,7 +54,6 @@ impl Table {
         self.by_name.len()
     }
 
-    #[cfg(feature = "file")]
     /// Every identity, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Identity> {
         self.by_name.values().filter_map(|key| self.get(key))
@@ -63,6 +62,7 @@ impl Table {
     pub(crate) fn list(&self, query: &ListQuery) -> Page {
         let after = query.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let search = query.search.as_ref().map(|search| search.to_lowercase());
+        let label = query.label.as_deref().map(Identity::label_line);
         let identities = self
             .by_name
             .range::<str, _>((after, Bound::Unbounded))
@@ -70,10 +70,20 @@ impl Table {
             .filter(|identity| query.state.is_none_or(|state| identity.state == state))
             .filter(|identity| query.requires_psk.is_none_or(|requires_psk| identity.requires_psk == requires_psk))
             .filter(|identity| search.as_ref().is_none_or(|search| identity.search_text().contains(search)))
+            .filter(|identity| label.as_ref().is_none_or(|label| identity.search_text().contains(label)))
             .take(query.page_len() + 1)
             .cloned()
             .collect();
         Page::new(identities, query)
+    }
+
+    pub(crate) fn totals(&self, now: Timestamp) -> ClientTotals {
+        let mut totals = ClientTotals::default();
+        for identity in self.iter() {
+            let has_expired = identity.expires.is_some_and(|expires| expires <= now);
+            totals.add(identity.state, 1, u64::from(has_expired));
+        }
+        totals
     }
 
     pub(crate) fn update(&mut self, key: &PublicKey, update: Update, now: Timestamp) -> Result<Identity, Error> {

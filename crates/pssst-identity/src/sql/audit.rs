@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::rows::{MAX_PAGE_LEN, column, key, placeholders, signed, time, unsigned};
-use crate::{Action, AuditEntry, Error, NewAuditEntry};
+use crate::{Action, AuditEntry, AuditQuery, Error, NewAuditEntry};
 
 pub(super) const MAX_ACTOR_LEN: usize = 128;
 const MAX_DETAIL_LEN: usize = 512;
@@ -35,19 +35,43 @@ pub(super) async fn insert(
     Ok(())
 }
 
-pub(super) async fn list(
-    connection: &mut AnyConnection,
-    before: Option<u64>,
-    limit: usize,
-) -> Result<Vec<AuditEntry>, Error> {
-    let sql = "SELECT number, at, actor, action, client_key, detail FROM pssst_audit WHERE number < $1 \
-               ORDER BY number DESC LIMIT $2";
-    let rows = sqlx::query(sql)
-        .bind(before.map_or(i64::MAX, signed))
-        .bind(signed(limit.clamp(1, MAX_PAGE_LEN)))
-        .fetch_all(connection)
-        .await
-        .map_err(Error::database)?;
+pub(super) async fn list(connection: &mut AnyConnection, query: &AuditQuery) -> Result<Vec<AuditEntry>, Error> {
+    let AuditQuery { before, limit, actor, action, client_key, since, until } = query;
+    // PostgreSQL takes no NUL, and no actor has one.
+    if actor.as_ref().is_some_and(|actor| actor.contains('\0')) {
+        return Ok(Vec::new());
+    }
+    // Only the conditions there are, so that a client's entries are found by their index.
+    let conditions = [
+        ("actor =", actor.is_some()),
+        ("action =", action.is_some()),
+        ("client_key =", client_key.is_some()),
+        ("at >=", since.is_some()),
+        ("at <", until.is_some()),
+    ];
+    let asked = conditions.into_iter().filter(|(_, is_asked)| *is_asked).map(|(condition, _)| condition);
+    let conditions: Vec<_> = asked.zip(2..).map(|(condition, place)| format!("AND {condition} ${place} ")).collect();
+    let sql = format!(
+        "SELECT number, at, actor, action, client_key, detail FROM pssst_audit WHERE number < $1 {}\
+         ORDER BY number DESC LIMIT ${}",
+        conditions.concat(),
+        conditions.len() + 2
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(before.map_or(i64::MAX, signed));
+    if let Some(actor) = actor {
+        query = query.bind(actor.clone());
+    }
+    if let Some(action) = action {
+        query = query.bind(action.name());
+    }
+    if let Some(key) = client_key {
+        query = query.bind(key.as_bytes().to_vec());
+    }
+    for time in [since, until].into_iter().flatten() {
+        query = query.bind(time.as_millisecond());
+    }
+    let limit = signed((*limit).clamp(1, MAX_PAGE_LEN));
+    let rows = query.bind(limit).fetch_all(connection).await.map_err(Error::database)?;
     rows.iter().map(entry).collect()
 }
 

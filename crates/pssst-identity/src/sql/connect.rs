@@ -27,7 +27,7 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 /// For a SQLite file that another process has locked.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// Version of the tables: the number of migrations.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 const MIGRATIONS_TABLE: &str = "pssst_migrations";
 
 /// For every connection. SQLite's time limit is [`BUSY_LIMIT`]; the file remembers that it is in
@@ -143,21 +143,26 @@ async fn update_tables(dialect: Dialect, connection: &mut AnyConnection) -> Resu
 }
 
 async fn run_migrations(dialect: Dialect, connection: &mut AnyConnection, store_name: String) -> Result<(), Error> {
-    let [first, second] = match dialect {
+    let [first, second, third] = match dialect {
         Dialect::Sqlite => [
             include_str!("../../migrations/sqlite/0001_identities.sql"),
             include_str!("../../migrations/sqlite/0002_requires_psk.sql"),
+            include_str!("../../migrations/sqlite/0003_overview.sql"),
         ],
         Dialect::Postgres => [
             include_str!("../../migrations/postgres/0001_identities.sql"),
             include_str!("../../migrations/postgres/0002_requires_psk.sql"),
+            include_str!("../../migrations/postgres/0003_overview.sql"),
         ],
     };
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let mut migrator =
-        Migrator::with_migrations(vec![migration(1, "identities", first), migration(VERSION, "requires_psk", second)]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "identities", first),
+        migration(2, "requires_psk", second),
+        migration(VERSION, "overview", third),
+    ]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator.run_direct(None, &mut *connection, false).await.map_err(|error| Error::database(error.into()))?;
     sqlx::query("INSERT INTO pssst_store (id, name, revision) VALUES (1, $1, 0) ON CONFLICT DO NOTHING")

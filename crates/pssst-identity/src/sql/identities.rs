@@ -10,7 +10,10 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 use super::rows::{change, column, identity, identity_columns, placeholders, signed, to_json, unsigned};
 use super::write::WriteTransaction;
 use crate::identity::check_name;
-use crate::{Action, Changes, Error, Identity, ListQuery, NewAuditEntry, NewIdentity, Page, Revision, State, Update};
+use crate::{
+    Action, Changes, ClientTotals, Error, Identity, ListQuery, NewAuditEntry, NewIdentity, Page, Revision, State,
+    Update,
+};
 
 /// Rows that one statement inserts.
 const CHUNK_LEN: usize = 256;
@@ -97,12 +100,13 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
         identity_columns!(),
         " FROM pssst_identities WHERE name > $1 AND ($2 IS NULL OR state = $2) \
          AND ($3 IS NULL OR search LIKE $3 ESCAPE '\\') AND (CAST($4 AS BIGINT) IS NULL OR requires_psk = $4) \
-         ORDER BY name LIMIT $5"
+         AND ($5 IS NULL OR search LIKE $5 ESCAPE '\\') ORDER BY name LIMIT $6"
     );
     // PostgreSQL takes no NUL. No name has one, so the same names come after what is before it.
     let after = query.after.as_deref().and_then(|after| after.split('\0').next()).unwrap_or_default();
     let search = query.search.as_deref().map(str::to_lowercase);
-    if search.as_ref().is_some_and(|search| search.contains('\0') || search.len() > MAX_SEARCH_LEN) {
+    let label = query.label.as_deref().map(Identity::label_line);
+    if [&search, &label].into_iter().flatten().any(|text| text.contains('\0') || text.len() > MAX_SEARCH_LEN) {
         return Ok(Page::new(Vec::new(), query));
     }
     let rows = sqlx::query(sql)
@@ -110,11 +114,25 @@ pub(super) async fn list(connection: &mut AnyConnection, query: &ListQuery) -> R
         .bind(query.state.map(State::name))
         .bind(search.map(|search| containing(&search)))
         .bind(query.requires_psk.map(i64::from))
+        .bind(label.map(|label| containing(&label)))
         .bind(signed(query.page_len() + 1))
         .fetch_all(connection)
         .await
         .map_err(Error::database)?;
     Ok(Page::new(rows.iter().map(identity).collect::<Result<_, _>>()?, query))
+}
+
+/// Reads an index only.
+pub(super) async fn totals(connection: &mut AnyConnection, now: Timestamp) -> Result<ClientTotals, Error> {
+    const PLACE: &str = "the identities";
+    let sql = "SELECT state, COUNT(*), COUNT(CASE WHEN expires <= $1 THEN 1 END) FROM pssst_identities GROUP BY state";
+    let rows = sqlx::query(sql).bind(now.as_millisecond()).fetch_all(connection).await.map_err(Error::database)?;
+    let mut totals = ClientTotals::default();
+    for row in &rows {
+        let state = column::<&str>(row, 0, PLACE)?.parse().map_err(|_| Error::Corrupt(PLACE))?;
+        totals.add(state, unsigned(column(row, 1, PLACE)?, PLACE)?, unsigned(column(row, 2, PLACE)?, PLACE)?);
+    }
+    Ok(totals)
 }
 
 /// The caller has reserved the revision.
@@ -163,9 +181,7 @@ pub(super) async fn update(
         entries.push(NewAuditEntry::psk_issued(&identity, &master));
     }
     if changes_more || entries.is_empty() {
-        let is_renamed = identity.name != old.name;
-        let detail = if is_renamed { format!("{} -> {}", old.name, identity.name) } else { identity.name.clone() };
-        entries.push(entry(Action::Changed, &identity, detail));
+        entries.push(entry(Action::Changed, &identity, difference(&old, &identity)));
     }
     write.record(&entries).await?;
     Ok(identity)
@@ -217,6 +233,19 @@ pub(super) async fn changes(connection: &mut AnyConnection, after: Revision, lim
         latest: Revision(unsigned(column(first, 1, PLACE)?, PLACE)?),
         changes: rows.iter().filter_map(|row| change(row).transpose()).collect::<Result<_, _>>()?,
     })
+}
+
+/// Returns the name, and what has changed.
+fn difference(old: &Identity, new: &Identity) -> String {
+    let mut text = if old.name == new.name { new.name.clone() } else { format!("{} -> {}", old.name, new.name) };
+    if old.expires != new.expires {
+        text += &new.expires.map_or_else(|| "; never expires".to_owned(), |expires| format!("; expires {expires}"));
+    }
+    if old.labels != new.labels {
+        text.push_str(if new.labels.is_empty() { "; no labels" } else { "; labels" });
+        text.extend(new.labels.iter().flat_map(|(name, value)| [" ", name, "=", value]));
+    }
+    text
 }
 
 fn entry(action: Action, identity: &Identity, detail: String) -> NewAuditEntry {

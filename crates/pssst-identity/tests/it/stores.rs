@@ -36,6 +36,7 @@ mod every {
             what_was_added_is_found
             pages_come_in_the_order_of_bytes
             searches_take_every_character_as_it_is
+            clients_are_counted_and_found_by_label
             a_taken_key_or_name_is_refused
             all_are_added_or_none
             keys_that_are_no_true_keys_are_refused
@@ -87,6 +88,8 @@ mod databases {
         tokens_are_listed_and_withdrawn
         old_tokens_are_forgotten
         every_change_is_in_the_audit_log
+        the_audit_log_is_searched
+        servers_are_listed_until_they_stop
         the_audit_log_refuses_to_forget
         what_is_archived_may_be_forgotten
         corrupt_rows_are_errors

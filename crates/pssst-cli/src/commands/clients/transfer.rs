@@ -1,13 +1,11 @@
 //! Clients from one store to another, as lines of JSON.
 
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pssst_identity::jiff::Timestamp;
-use pssst_identity::{Identity, ListQuery, NewIdentity};
+use pssst_identity::{ListQuery, NewIdentity};
 
 use super::output::{as_json, for_each_page, print};
 use crate::args::store::{Location, failure};
@@ -22,8 +20,9 @@ const MAX_LINE_LEN: u64 = 64 * 1024;
 
 /// Add all clients of a file that `export` wrote.
 ///
-/// A JSON object a line: `key` and `name` are needed; `labels`, `state`, `created` and `expires`
-/// are kept. Added by 2,000 at a time: all of those or, if one of them cannot be, none.
+/// A JSON object a line: `key` and `name` are needed; `labels`, `state`, `created`, `expires` and
+/// `requires_psk` are kept. Added by 2,000 at a time: all of those or, if one of them cannot be,
+/// none.
 #[derive(clap::Args, Debug)]
 pub(super) struct Import {
     /// The file; `-` is standard input.
@@ -74,7 +73,7 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
             byte_order_mark::remove(&mut line);
         }
         if len > 0 && !line.trim().is_empty() {
-            let new = client(&line).map_err(|what| at_line(what, number, added))?;
+            let new = NewIdentity::from_json(&line).map_err(|error| at_line(failure(&error), number, added))?;
             let is_known = args.skip_known && store.get(new.key()).await.map_err(|error| failure(&error))?.is_some();
             if !is_known {
                 piece.push(new);
@@ -97,33 +96,6 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
             return Ok(());
         }
     }
-}
-
-fn client(line: &str) -> Result<NewIdentity, Failure> {
-    // A line written by hand need not have every time.
-    let mut value: serde_json::Value = serde_json::from_str(line).map_err(bad_line)?;
-    if let Some(client) = value.as_object_mut() {
-        // A field that is passed over could be the one that refuses the client.
-        if let Some(unknown) = client.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(bad_line(format_args!("unknown field {unknown:?}")));
-        }
-        let now = Timestamp::now().to_string();
-        for (name, default) in [("state", "enrolled"), ("created", &now), ("changed", &now)] {
-            client.entry(name).or_insert_with(|| default.into());
-        }
-    }
-    let identity: Identity = serde_json::from_value(value).map_err(bad_line)?;
-    NewIdentity::from_identity(identity).map_err(|error| failure(&error))
-}
-
-/// Fields of a client in JSON.
-const FIELDS: [&str; 7] = ["key", "name", "labels", "state", "created", "changed", "expires"];
-
-fn bad_line(error: impl Display) -> Failure {
-    Failure::new(
-        format!("not a client as `pssst clients export` prints it: {error}"),
-        "each line is a JSON object with at least \"key\" and \"name\"",
-    )
 }
 
 fn at_line(failure: Failure, number: usize, added: usize) -> Failure {

@@ -1,6 +1,7 @@
 //! `pssst clients` with each kind of store that it can reach.
 
-use pssst_test::Postgres;
+use pssst_identity::SqlStore;
+use pssst_test::{Postgres, wait_for};
 
 use crate::fleet::process::Fleet;
 
@@ -61,14 +62,19 @@ fn lives_through_everything(fleet: &Fleet, store: &str) {
     let again = import(&[], &exported);
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("enrolled already"));
-    let new = format!("{exported}\n{{\"key\":\"{}\",\"name\":\"gamma\"}}\n", keys[2]);
+    let new = format!("{exported}\n{{\"key\":\"{}\",\"name\":\"gamma\",\"requires_psk\":true}}\n", keys[2]);
     assert!(String::from_utf8_lossy(&import(&["--skip-known"], &new).stderr).contains("1 clients added"));
+    let exported = clients(&["export"]);
+    assert!(
+        exported.lines().any(|line| line.contains("gamma") && line.contains("\"requires_psk\":true")),
+        "{exported}"
+    );
     for (bad, expected) in [
         ("{}", "line 1"),
         ("nonsense", "line 1"),
         (&format!("{{\"key\":\"{}\",\"name\":\"\"}}", keys[0]), "is not a name"),
         // It would be enrolled.
-        (&format!("{{\"key\":\"{}\",\"name\":\"x\",\"status\":\"revoked\"}}", keys[0]), "unknown field \"status\""),
+        (&format!("{{\"key\":\"{}\",\"name\":\"x\",\"status\":\"revoked\"}}", keys[0]), "unknown field `status`"),
     ] {
         let refused = import(&[], bad);
         assert_eq!(refused.status.code(), Some(1));
@@ -104,6 +110,24 @@ fn locations_that_are_none() {
     // Nobody gets to see the password.
     let said = fleet.refusal(&["clients", "list", "--store", "postgres://pssst:hunter2@127.0.0.1:1/pssst"]);
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+/// Servers report themselves to the database that they follow, and say when they stop.
+#[test]
+fn operators_see_the_servers_that_follow_a_store() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["server"]);
+    fleet.stdout(&["token", "create", "--store", "sqlite:clients.db", "--out", "token"]);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--clients", "sqlite:clients.db"];
+    let mut server = fleet.start(&serve, 2);
+    let address = server.value_of("listening on ");
+    let location = format!("sqlite:{}", fleet.path("clients.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let servers = || runtime.block_on(async { SqlStore::open(&location).await.unwrap().servers().await.unwrap() });
+    wait_for("the server's report", || servers().len() == 1);
+    assert!(servers()[0].name.ends_with(&address), "{:?} {address}", servers());
+    server.stop();
+    assert_eq!(servers(), []);
 }
 
 fn audit<'a>(args: &[&'a str]) -> Vec<&'a str> {

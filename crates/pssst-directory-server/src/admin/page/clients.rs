@@ -68,7 +68,8 @@ pub(super) async fn list(
     let is_later = after.is_some();
     let wanted = Some(search.clone()).filter(|search| !search.is_empty());
     let is_filtered = wanted.is_some() || state.is_some() || psk.requires_psk().is_some() || is_later;
-    let query = ListQuery { after, limit: PAGE_LEN, state, requires_psk: psk.requires_psk(), search: wanted };
+    let requires_psk = psk.requires_psk();
+    let query = ListQuery { after, limit: PAGE_LEN, state, requires_psk, search: wanted, ..ListQuery::default() };
     let page = operator.store.list(&query).await?;
     render(&ClientsPage {
         layout: Layout::new(&operator, HOME),

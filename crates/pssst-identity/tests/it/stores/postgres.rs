@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{
-    AccessPolicy, ChangeReceiver, Error, IdentityStore, Revision, SqlStore, State, UnknownClients, Update,
+    AccessPolicy, ChangeReceiver, Error, IdentityStore, Revision, ServerReport, SqlStore, State, UnknownClients, Update,
 };
 use pssst_test::{PATIENCE, Postgres, until};
 use sqlx::{AnyConnection, Connection, Executor};
@@ -164,7 +164,7 @@ async fn no_error_shows_the_password() {
     assert!(!format!("{store:?}").contains("hunter2"));
 }
 
-/// A stolen server enrols nobody: beside reading, it only reports refused clients.
+/// A stolen server enrols nobody: beside reading, it only reports itself and refused clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_only_reads_suffices_for_servers() {
     let database = Database::postgres().await;
@@ -176,7 +176,7 @@ async fn a_role_that_only_reads_suffices_for_servers() {
     let grant = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'hunter2-of-the-tests'; \
          GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
-         GRANT INSERT, UPDATE, DELETE ON pssst_refused TO {role}"
+         GRANT INSERT, UPDATE, DELETE ON pssst_refused, pssst_servers TO {role}"
     );
     block_in_place(|| Postgres::sql(&database.url, &grant));
     database.store.add(client(1, "one")).await.expect("it is new");
@@ -191,6 +191,9 @@ async fn a_role_that_only_reads_suffices_for_servers() {
     let report = policy.refused().report(Timestamp::now(), |_| None);
     reader.record_refused(&report.clients).await.expect("the role may do this");
     assert_eq!(database.store.refused(10).await.expect("they are read")[0].key, key(3));
+    let server = ServerReport::new("gateway", "1", Timestamp::now()).expect("a name");
+    reader.record_server(&server).await.expect("the role may do this");
+    assert_eq!(database.store.servers().await.expect("they are read").len(), 1);
 }
 
 /// Anyone in between could enrol clients.

@@ -2,7 +2,7 @@
 
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::pssst::{PublicKey, Refusal};
-use pssst_identity::{Error, Labels, ListQuery, NewIdentity, Revision, State, Update};
+use pssst_identity::{ClientTotals, Error, Labels, ListQuery, NewIdentity, Revision, State, Update};
 
 use crate::stores::support::{Store, client, feed, key};
 
@@ -96,6 +96,41 @@ pub(crate) async fn searches_take_every_character_as_it_is(store: Store) {
     let first = store.list(&query).await.expect("a page");
     let second = store.list(&ListQuery { after: first.next, ..query }).await.expect("a page");
     assert_eq!((second.identities[0].name.as_str(), second.next), ("loadx100x", None));
+}
+
+pub(crate) async fn clients_are_counted_and_found_by_label(store: Store) {
+    assert_eq!(store.totals().await.expect("totals"), ClientTotals::default());
+    let (past, future) = ("2020-01-01T00:00:00Z".parse().ok(), "2100-01-01T00:00:00Z".parse().ok());
+    let site = |number, name: &str, site: &str| client(number, name).with_label("Site", site).expect("a label");
+    let all: Vec<NewIdentity> = vec![
+        site(1, "a", "oslo"),
+        site(2, "b", "Oslo").with_expiry(future),
+        site(3, "c", "oslo-2").with_expiry(past),
+        client(4, "site=oslo-is-not-a-label").with_state(State::Suspended).with_expiry(past),
+        client(5, "e").with_state(State::Revoked).with_label("a", "100%").expect("a label"),
+    ];
+    store.add_all(all).await.expect("they are new");
+    let totals = store.totals().await.expect("totals");
+    assert_eq!((totals.enrolled, totals.expired, totals.suspended, totals.revoked), (2, 1, 1, 1));
+    assert_eq!(totals.all(), 5);
+    for (label, expected) in [
+        ("site=oslo", vec!["a", "b"]),
+        ("SITE=Oslo-2", vec!["c"]),
+        ("a=100%", vec!["e"]),
+        ("a=100_", vec![]),
+        ("site=osl", vec![]),
+        ("site=oslo\n", vec![]),
+        ("site=\0", vec![]),
+        ("e", vec![]),
+    ] {
+        let page = store.list(&ListQuery { label: Some(label.into()), ..ListQuery::default() }).await.expect("a page");
+        let found: Vec<_> = page.identities.iter().map(|identity| identity.name.as_str()).collect();
+        assert_eq!(found, expected, "{label:?}");
+    }
+    store.remove(&key(1)).await.expect("it is there");
+    store.update(&key(2), Update::state(State::Revoked)).await.expect("it is there");
+    let totals = store.totals().await.expect("totals");
+    assert_eq!((totals.enrolled, totals.expired, totals.suspended, totals.revoked), (0, 1, 1, 2));
 }
 
 pub(crate) async fn a_taken_key_or_name_is_refused(store: Store) {

@@ -3,8 +3,8 @@
 use pssst_identity::jiff::{SignedDuration, Timestamp};
 use pssst_identity::pssst::{PublicKey, key_text};
 use pssst_identity::{
-    AccessPolicy, Action, AuditArchive, EnrollError, Error, Follower, IdentityStore, Labels, NewAuditEntry,
-    RefusedCause, Revision, SqlStore, State, Token, TokenGrant, UnknownClients, Update,
+    AccessPolicy, Action, AuditArchive, AuditQuery, EnrollError, Error, Follower, IdentityStore, Labels, NewAuditEntry,
+    RefusedCause, Revision, ServerReport, SqlStore, State, Token, TokenGrant, UnknownClients, Update,
 };
 use tokio::task::JoinSet;
 
@@ -85,9 +85,18 @@ pub(crate) async fn tables_of_the_version_before_are_brought_up_to_date(database
     let before = database.store.add(client(1, "one")).await.expect("it is new");
     let feed = database.store.changes(Revision(0), 10).await.expect("the feed");
     database.store.close().await;
-    database.meddle("ALTER TABLE pssst_identities DROP COLUMN requires_psk").await.expect("meddling");
-    database.meddle("DELETE FROM pssst_migrations WHERE version = 2").await.expect("meddling");
+    for sql in [
+        "DROP TABLE pssst_servers",
+        "DROP INDEX pssst_audit_client",
+        "DROP INDEX pssst_identities_state",
+        "ALTER TABLE pssst_identities DROP COLUMN requires_psk",
+        "DELETE FROM pssst_migrations WHERE version >= 2",
+    ] {
+        database.meddle(sql).await.expect(sql);
+    }
     let store = SqlStore::open(&database.url).await.expect("it is brought up to date");
+    assert_eq!(store.totals().await.expect("totals").enrolled, 1);
+    assert_eq!(store.servers().await.expect("servers"), []);
     assert_eq!(store.get(&key(1)).await.expect("get"), Some(before));
     assert_eq!(store.changes(Revision(0), 10).await.expect("the feed"), feed);
     assert!(store.update(&key(1), Update::requires_psk(true)).await.expect("update").requires_psk);
@@ -261,7 +270,9 @@ pub(crate) async fn every_change_is_in_the_audit_log(database: &Database) {
     bob.update(&key(1), Update::state(State::Enrolled)).await.expect("update");
     let both = Update { name: Some("uno".into()), ..Update::state(State::Revoked) };
     bob.update(&key(1), both).await.expect("update");
-    bob.update(&key(2), Update { expires: Some(None), ..Update::default() }).await.expect("update");
+    let labels = Labels::from([("site".into(), "north".into()), ("floor".into(), "2".into())]);
+    let expires = Some(Some("2100-01-01T00:00:00Z".parse().expect("a time")));
+    bob.update(&key(2), Update { expires, labels: Some(labels), ..Update::default() }).await.expect("update");
     bob.remove(&key(1)).await.expect("remove");
     let token = bob.create_token(grant(Some("three"))).await.expect("a token");
     alice.with_actor("device").enroll(&token, &key(3), None).await.expect("it is good");
@@ -296,6 +307,7 @@ pub(crate) async fn every_change_is_in_the_audit_log(database: &Database) {
     assert!(log.iter().all(|line| line.at.as_millisecond() >= begin.as_millisecond()));
     assert!(log.is_sorted_by(|a, b| a.number > b.number));
     assert_eq!(log[7].entry.detail, "one -> uno");
+    assert_eq!(log[6].entry.detail, "two; expires 2100-01-01T00:00:00Z; labels floor=2 site=north");
     assert_eq!(log[3].entry.detail, format!("three by token {}", token.id()));
     assert!(log[0].entry.detail.starts_with("x\u{fffd}yx") && log[0].entry.detail.len() <= 512);
     assert!(log.iter().all(|line| !line.entry.detail.contains(&token.expose()[40..])));
@@ -310,6 +322,72 @@ pub(crate) async fn every_change_is_in_the_audit_log(database: &Database) {
     assert_eq!(paged, log);
     assert_eq!(alice.audit_log(Some(u64::MAX), 100).await.expect("the log"), log);
     assert!(alice.audit_log(Some(0), 100).await.expect("the log").is_empty());
+}
+
+pub(crate) async fn the_audit_log_is_searched(database: &Database) {
+    let (alice, bob) = (database.store.with_actor("alice"), database.store.with_actor("bob"));
+    alice.add_all(vec![client(1, "one"), client(2, "two")]).await.expect("they are new");
+    bob.update(&key(1), Update::state(State::Suspended)).await.expect("update");
+    alice.update(&key(2), Update::state(State::Suspended)).await.expect("update");
+    bob.remove(&key(1)).await.expect("remove");
+    let all = alice.audit_log(None, 10).await.expect("the log");
+    let [removed, suspended_2, suspended_1, added_2, added_1] = &all[..] else { panic!("{all:?}") };
+    let found = async |query: AuditQuery| alice.find_audit_entries(&query).await.expect("entries");
+    let query = AuditQuery::default();
+    let cases = [
+        (AuditQuery { actor: Some("bob".into()), ..query.clone() }, vec![removed, suspended_1]),
+        (AuditQuery { actor: Some("bo".into()), ..query.clone() }, vec![]),
+        (AuditQuery { actor: Some("b\0".into()), ..query.clone() }, vec![]),
+        (AuditQuery { action: Some(Action::Suspended), ..query.clone() }, vec![suspended_2, suspended_1]),
+        (AuditQuery { client_key: Some(key(1)), ..query.clone() }, vec![removed, suspended_1, added_1]),
+        (AuditQuery { client_key: Some(key(3)), ..query.clone() }, vec![]),
+        (AuditQuery { client_key: Some(key(1)), limit: 1, ..query.clone() }, vec![removed]),
+        (AuditQuery { before: Some(suspended_2.number), ..query.clone() }, vec![suspended_1, added_2, added_1]),
+        (AuditQuery { since: Some(in_hours(-1)), until: Some(in_hours(1)), ..query.clone() }, all.iter().collect()),
+        (AuditQuery { since: Some(in_hours(1)), ..query.clone() }, vec![]),
+        (AuditQuery { until: Some(in_hours(-1)), ..query.clone() }, vec![]),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(found(query.clone()).await.iter().collect::<Vec<_>>(), expected, "{query:?}");
+    }
+    // An entry of exactly this time is in the span that begins then, and not in the one before.
+    let by_time = all.iter().filter(|entry| entry.at >= removed.at);
+    let expected: Vec<_> = by_time.collect();
+    let since = found(AuditQuery { since: Some(removed.at), ..query.clone() }).await;
+    assert_eq!(since.iter().collect::<Vec<_>>(), expected);
+    let until = found(AuditQuery { until: Some(removed.at), ..query.clone() }).await;
+    assert_eq!(until.len() + since.len(), all.len());
+    let everything = AuditQuery {
+        before: Some(u64::MAX),
+        limit: 10,
+        actor: Some("bob".into()),
+        action: Some(Action::Suspended),
+        client_key: Some(key(1)),
+        since: Some(in_hours(-1)),
+        until: Some(in_hours(1)),
+    };
+    assert_eq!(found(everything).await.iter().collect::<Vec<_>>(), [suspended_1]);
+}
+
+pub(crate) async fn servers_are_listed_until_they_stop(database: &Database) {
+    let store = &database.store;
+    let now = in_hours(0);
+    let [one, two, old] = ["gateway 192.0.2.1:45678", "a\0b", "old"]
+        .map(|name| ServerReport::new(name, "1.2.3", if name == "old" { in_hours(-25) } else { now }).expect("a name"));
+    let revision = store.changes(Revision(0), 1).await.expect("the feed").latest;
+    for server in [&old, &one, &two] {
+        store.record_server(server).await.expect("it is taken");
+    }
+    let later = in_hours(1);
+    store.record_server(&one.at(later)).await.expect("it is taken");
+    let listed = store.servers().await.expect("servers");
+    let shown: Vec<_> = listed.iter().map(|it| (it.name.as_str(), it.version.as_str(), it.started, it.last)).collect();
+    let expected = [("a\u{fffd}b", "1.2.3", now, now), ("gateway 192.0.2.1:45678", "1.2.3", now, later)];
+    assert_eq!(shown, expected);
+    assert!(listed[1].is_alive(later) && !listed[0].is_alive(later));
+    store.record_server(&one.stopping()).await.expect("it is taken");
+    assert_eq!(store.servers().await.expect("servers").len(), 1);
+    assert_eq!(store.changes(Revision(0), 1).await.expect("the feed").latest, revision);
 }
 
 pub(crate) async fn the_audit_log_refuses_to_forget(database: &Database) {
