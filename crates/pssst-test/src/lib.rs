@@ -1,5 +1,5 @@
-//! Helpers that the tests of all crates share: waiting, processes, ports, keys, PostgreSQL and
-//! nginx.
+//! Helpers that the tests and benchmarks of all crates share: waiting, processes, ports, keys,
+//! PostgreSQL and nginx, and pictures of what was measured.
 //!
 //! Everything that is started ends when its value is dropped, or at the latest with the test's
 //! process. Functions panic with a message for the reader of a failed test.
@@ -22,6 +22,7 @@ pub use postgres::Postgres;
 pub use process::{Process, output};
 pub use wait::{PATIENCE, until, wait_for, wait_for_value};
 
+pub mod bar_chart;
 pub mod captures;
 mod keys;
 #[cfg(unix)]

@@ -4,6 +4,8 @@
 //! cargo run --release -p x25519-batch --example compare
 //! ```
 //!
+//! `--plot FILE` draws what one core computes in a second, in batches of 64.
+//!
 //! All are measured in turn, many times over, so that a change of the machine's pace meets all of
 //! them, and the medians are shown. The last line, `ratio R`, is the best single-multiplication
 //! library's time divided by the best backend's at a batch of 64.
@@ -26,6 +28,7 @@ mod measurement {
 
     use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey};
     use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
+    use pssst_test::bar_chart::{Bar, BarChart};
     use rand::{Rng, SeedableRng, rngs::ChaCha20Rng};
     use x25519_batch::{Backend, PointClass, Product, X25519};
 
@@ -96,11 +99,25 @@ mod measurement {
             }
         }
 
+        let arguments: Vec<_> = std::env::args().collect();
+        if let Some(place) = arguments.iter().position(|argument| argument == "--plot") {
+            let file = arguments.get(place + 1).expect("--plot FILE");
+            std::fs::write(file, picture(&libraries, &backends)).expect("a file that can be written");
+        }
         table("X25519, one by one", &libraries);
         table("X25519, side by side", &backends);
         table("canonical and of prime order", &classes);
         let best = |rows: &[Row]| rows.iter().map(|row| row.medians()[SIZES.len() - 1]).fold(f64::INFINITY, f64::min);
         println!("ratio {:.2}", best(&libraries) / best(&backends));
+    }
+
+    /// Draws the rates in batches of 64.
+    fn picture(libraries: &[Row], backends: &[Row]) -> String {
+        let rows = libraries.iter().zip(std::iter::repeat(true)).chain(backends.iter().zip(std::iter::repeat(false)));
+        let bars =
+            rows.map(|(row, is_other)| Bar { name: &row.name, value: 1e6 / row.medians()[SIZES.len() - 1], is_other });
+        let subtitle = "thousands of X25519 a second on one core, in batches of 64";
+        BarChart { title: "X25519, one by one and side by side", subtitle, bars: bars.collect() }.to_svg()
     }
 
     /// None of them knows batches: they are called as often as needed.
