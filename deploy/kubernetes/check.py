@@ -86,11 +86,11 @@ def configuration(things, ours):
         # As the volume has it: the pod's group may read it, too.
         keys.chmod(0o440)
         config.write_text(text.replace("/keys/keys.json", str(keys)))
-        done = subprocess.run([ours, "check-config", str(config)], capture_output=True, text=True)
+        done = subprocess.run([ours, "config", "check", str(config)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         config.write_text(config.read_text().replace("drain", "drian"))
-        assert subprocess.run([ours, "check-config", str(config)], capture_output=True).returncode == 2
-    return "pssst check-config"
+        assert subprocess.run([ours, "config", "check", str(config)], capture_output=True).returncode == 2
+    return "pssst config check"
 
 
 def main():

@@ -2,10 +2,10 @@
 
 pub(crate) mod audit;
 pub(crate) mod bench;
-pub(crate) mod check_config;
 pub(crate) mod clients;
 pub(crate) mod compat;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod enroll;
 pub(crate) mod inspect;

@@ -8,6 +8,7 @@
 
 mod args;
 mod commands;
+mod manual;
 mod monitor;
 mod services;
 
@@ -15,10 +16,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
-    audit, bench, check_config, clients, compat, completions, demo, enroll, inspect, keygen, keys, link, man, operator,
+    audit, bench, clients, compat, completions, config, demo, enroll, inspect, keygen, keys, link, man, operator,
     precompute, pubkey, renew, request, status, token, top,
 };
-use pssst_service::{Failure, Invocation, Program, Service, check, process, run as serve};
+use pssst_service::{Failure, Invocation, Program, Service, check, fixed_options, process, run as serve};
 use services::directory::{self, DirectoryService};
 use services::echo::{self, EchoService};
 use services::gateway::{self, GatewayService};
@@ -58,7 +59,7 @@ enum Command {
     Precompute(precompute::Args),
     Directory(Box<directory::Args>),
     Operator(operator::Args),
-    CheckConfig(check_config::Args),
+    Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -73,9 +74,15 @@ fn main() -> ExitCode {
 }
 
 fn program() -> Program {
-    let mut program = Program::new("pssst", env!("CARGO_PKG_VERSION"), Cli::command(), &SERVICES);
+    let mut program = Program::new("pssst", env!("CARGO_PKG_VERSION"), manual::with_help(Cli::command()), &SERVICES);
     let backend = format!("{:?}", pssst::X25519::new().batch_backend()).to_lowercase();
     program.facts = vec![("backend", backend)];
+    program.fixed_options = vec![
+        (EchoService::NAME, fixed_options::<EchoService>()),
+        (GatewayService::NAME, fixed_options::<GatewayService>()),
+        (ProxyService::NAME, fixed_options::<ProxyService>()),
+        (DirectoryService::NAME, fixed_options::<DirectoryService>()),
+    ];
     program.logged_crates = &[
         "pssst",
         "pssst_net",
@@ -120,7 +127,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Directory(_) => serve::<DirectoryService>(invocation, configured),
         Command::Operator(args) => operator::run(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::CheckConfig(args) => check_config::run(
+        Command::Config(args) => config::run(
             args,
             program,
             &[
@@ -131,6 +138,6 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
             ],
         ),
         Command::Completions(args) => completions::run(args, program.command_with_environment()),
-        Command::Man(args) => man::run(args, program.command_with_environment()),
+        Command::Man(args) => man::run(args, program),
     }
 }

@@ -13,8 +13,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::failure::Failure;
 use crate::program::Program;
 pub use file::ConfigFile;
+pub use setting::{Kind, Setting, variable};
 
 mod file;
+mod setting;
 
 /// The call of a program. It can be read again when its configuration file has changed.
 #[derive(Clone)]
@@ -230,7 +232,7 @@ impl Program {
     /// Returns the whole command line, with the environment's names for the options of services.
     pub fn command_with_environment(&self) -> Command {
         let command = self.services.iter().fold(self.command.clone(), |program, service| {
-            program.mut_subcommand(service, |service| with_environment(service, self.name))
+            program.mut_subcommand(service, |service| with_environment(service, self))
         });
         without_empty_variables(command)
     }
@@ -248,10 +250,10 @@ fn without_empty_variables(command: Command) -> Command {
     command.mut_subcommands(without_empty_variables)
 }
 
-fn with_environment(service: Command, program: &str) -> Command {
+fn with_environment(service: Command, program: &Program) -> Command {
     service.mut_args(|arg| {
         let Some(long) = arg.get_long() else { return arg };
-        let name = format!("{program}_{long}").to_uppercase().replace('-', "_");
+        let name = variable(program, long);
         let arg = if matches!(arg.get_action(), ArgAction::SetTrue) {
             arg.value_parser(BoolishValueParser::new())
         } else {

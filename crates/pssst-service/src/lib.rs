@@ -28,11 +28,11 @@
 // They panic when nobody reads: write to standard output and handle the error, or use `stderr`.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-pub use config::{ConfigFile, Configured, Invocation, StandIn};
+pub use config::{ConfigFile, Configured, Invocation, Kind, Setting, StandIn, variable};
 pub use failure::Failure;
 pub use followed_file::FollowedFile;
 pub use program::Program;
-pub use service::{FixedOptions, LiveOptions, Service, check, run};
+pub use service::{FixedOptions, LiveOptions, Service, check, fixed_options, run};
 pub use telemetry::{MetricsWriter, Monitored, seconds_since_1970, stuck};
 pub use traces::TraceOptions;
 

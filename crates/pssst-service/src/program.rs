@@ -14,6 +14,8 @@ pub struct Program {
     pub command: Command,
     /// The commands that are services.
     pub services: &'static [&'static str],
+    /// The options of each service that only change with a restart.
+    pub fixed_options: Vec<(&'static str, Vec<String>)>,
     /// Further facts for the metric `NAME_build_info`.
     pub facts: Vec<(&'static str, String)>,
     /// The crates whose events are logged. Dependencies are excluded: too verbose.
@@ -28,6 +30,7 @@ impl Program {
     /// Returns a program that logs and traces nothing yet.
     pub fn new(name: &'static str, version: &'static str, command: Command, services: &'static [&'static str]) -> Self {
         let (logged_crates, verbose_crate, traced_crates) = (&[][..], name, &[][..]);
-        Self { name, version, command, services, facts: Vec::new(), logged_crates, verbose_crate, traced_crates }
+        let (fixed_options, facts) = (Vec::new(), Vec::new());
+        Self { name, version, command, services, fixed_options, facts, logged_crates, verbose_crate, traced_crates }
     }
 }

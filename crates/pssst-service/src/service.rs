@@ -146,6 +146,12 @@ pub fn check<S: Service>(program: &Program, file: &ConfigFile) -> Result<(), Fai
     Configured::check_file(program, file, S::NAME, S::STAND_INS, check)
 }
 
+/// Returns the options of a service that only change with a restart.
+pub fn fixed_options<S: Service>() -> Vec<String> {
+    let options = S::Fixed::augment_args(Command::new(S::NAME));
+    options.get_arguments().filter_map(|arg| arg.get_long().map(ToOwned::to_owned)).collect()
+}
+
 /// Runs a service to its end.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ mod output;
 mod psk;
 mod transfer;
 
-/// Manage clients: add them, look them up, suspend and revoke them.
+/// Add clients, look them up, suspend and revoke them.
 ///
 /// Servers with `--clients` and the same store apply a change within a second.
 #[derive(clap::Args, Debug)]

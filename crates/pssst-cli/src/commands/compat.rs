@@ -14,11 +14,11 @@ use pssst_service::Failure;
 use crate::args::no_randomness;
 use crate::args::options::SuiteOption;
 
-/// Test this implementation against another one over standard input and output.
+/// Test this implementation against another one.
 ///
-/// Both programs print lines `TAG:hex`: their keys and 64 random bytes first, then requests that
-/// hold these bytes for the other's key, then the other's bytes reversed as the replies. Any
-/// mismatch fails. Join two programs by pipes both ways.
+/// Over standard input and output, both programs print lines `TAG:hex`: their keys and 64 random
+/// bytes first, then requests that hold these bytes for the other's key, then the other's bytes
+/// reversed as the replies. Any mismatch fails. Join two programs by pipes both ways.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The suite of our requests; the other program must know it.

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use pssst_service::Failure;
 
-/// Print a shell's completions for the commands and options of this program.
+/// Print a shell's completions for this program.
 ///
 /// For bash: `pssst completions bash > /usr/share/bash-completion/completions/pssst`.
 #[derive(clap::Args, Debug)]

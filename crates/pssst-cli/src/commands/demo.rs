@@ -8,9 +8,9 @@ use pssst_service::Failure;
 
 use crate::args::no_randomness;
 
-/// Show the protocol at work: a server, a client and an attacker between them.
+/// Show the protocol at work, between a client and a server.
 ///
-/// It sends real packets over UDP on loopback, within one process.
+/// An attacker stands between them. Real packets are sent over UDP on loopback, within one process.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {}
 

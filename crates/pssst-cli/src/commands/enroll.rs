@@ -17,11 +17,11 @@ use crate::args::server_key::{DirectoryOptions, failure};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
-/// Enrol this device at a directory with a one-time token, and prove that it holds its secret key.
+/// Enrol this device at a directory with a one-time token.
 ///
-/// Safe to repeat: the same token with the same key gets the same answer. In a pool with pre-shared
-/// keys the device gets its own, must use it from then on (`--psk`), and renews it with `pssst
-/// renew` or `pssst proxy`.
+/// The device proves that it holds its secret key. Safe to repeat: the same token with the same key
+/// gets the same answer. In a pool with pre-shared keys the device gets its own, must use it from
+/// then on (`--psk`), and renews it with `pssst renew` or `pssst proxy`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -17,11 +17,12 @@ use crate::args::no_randomness;
 use crate::args::options::SuiteOption;
 use pssst_service::stderr::notice;
 
-/// Create a secret key and print its public key; or create a master of pre-shared keys.
+/// Create a secret key and print its public key.
 ///
-/// The file gets mode 0600 and is never overwritten. The key's fingerprint, for people who compare
-/// keys, goes to standard error, unless the public key does. Servers and clients use the same kind
-/// of key; for suite f003 a server has a key of its own beside it.
+/// With --psk-master it creates a master of pre-shared keys instead. The file gets mode 0600 and is
+/// never overwritten. The key's fingerprint, for people who compare keys, goes to standard error,
+/// unless the public key does. Servers and clients use the same kind of key; for suite f003 a
+/// server has a key of its own beside it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The new file. `-` writes the secret to standard output, and the public key or the master's

@@ -19,8 +19,7 @@ use crate::args::server_key::{DirectoryOptions, failure, of_schedule};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
-/// Manage the key schedule of a pool of servers: create, show and rotate it, or fetch the current
-/// key from a directory.
+/// Create, show and rotate the key schedule of a pool; fetch its key.
 ///
 /// A schedule is a file of secret keys with the times of their use. The servers of a pool (`pssst
 /// serve --keys`) and the directory follow copies of one schedule, and change keys at the same

@@ -15,7 +15,7 @@ use crate::args::key_file::{self, Access};
 use crate::args::server_key::linked;
 use pssst_service::Failure;
 
-/// Check a link and show what it has, or show it as a QR code.
+/// Check a link and show what it has, or its QR code.
 ///
 /// `pssst serve`, `pssst gateway` and `pssst directory` print links; commands take them as --server
 /// or --directory.

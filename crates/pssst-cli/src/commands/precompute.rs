@@ -15,13 +15,13 @@ use crate::args::options;
 use crate::args::sealing::cannot_seal;
 use crate::args::server_key::{DirectoryOptions, failure, of_schedule};
 
-/// Make the identity of a device that must not hold its secret key: what the client shares with
-/// each key of the server, and nothing else.
+/// Make the identity of a device that must not hold its secret key.
 ///
-/// The owner of the client's secret key makes it of the server's public keys, or the server's
-/// operator of the server's secret keys and the client's public key; both give the same. The device
-/// uses it as its `--identity`, and renews it at the directory (`pssst renew`, `pssst proxy`). Keep
-/// it like a secret key: a thief of it can pose as the client towards these keys.
+/// It is what the client shares with each key of the server, and nothing else. The owner of the
+/// client's secret key makes it of the server's public keys, or the server's operator of the
+/// server's secret keys and the client's public key; both give the same. The device uses it as its
+/// `--identity`, and renews it at the directory (`pssst renew`, `pssst proxy`). Keep it like a
+/// secret key: a thief of it can pose as the client towards these keys.
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("client_side").args(["identity", "client"]).required(true)))]
 #[command(group(

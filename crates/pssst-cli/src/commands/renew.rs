@@ -10,12 +10,12 @@ use pssst_service::{Failure, runtime};
 use crate::args::key_file::{self, Access};
 use crate::args::server_key::{DirectoryOptions, failure};
 
-/// Renew this client's pre-shared key at its directory, and replace it in its file; and what a
-/// device without its secret key shares with the server's keys.
+/// Renew this client's pre-shared key at its directory.
 ///
-/// The client proves its secret key and the pre-shared key that it has: no token is needed. Do this
-/// after a rotation of the pool's master, before the grace period of the old one is over; `pssst
-/// proxy` does it by itself. Safe to repeat.
+/// It is replaced in its file; so is what a device without its secret key shares with the server's
+/// keys. The client proves its secret key and the pre-shared key that it has: no token is needed.
+/// Do this after a rotation of the pool's master, before the grace period of the old one is over;
+/// `pssst proxy` does it by itself. Safe to repeat.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]

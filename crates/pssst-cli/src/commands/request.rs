@@ -20,7 +20,7 @@ use crate::args::udp::cannot_find;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, durations};
 
-/// Send one request and print the reply's message.
+/// Send one request and print the reply.
 ///
 /// Without a reply, it sends the same bytes again after growing pauses until the timeout: either
 /// packet may be lost, and a server answers a repeated request again.

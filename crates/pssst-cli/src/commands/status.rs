@@ -8,12 +8,12 @@ use crate::monitor::endpoint::EndpointOptions;
 use crate::monitor::report::{Report, Since};
 use crate::monitor::view::{self, Look};
 
-/// Show what a running service does: whether it is ready, its traffic, refusals by cause, latency,
-/// keys, clients, upstream and warnings.
+/// Show what a running service has done so far.
 ///
-/// It reads /metrics, /livez and /readyz of `serve`, `gateway`, `proxy` or `directory`, which the
-/// service shows with --metrics ADDR:PORT. Rates and latencies are since the start of the service;
-/// `pssst top` shows those of the moment. Quantiles are estimates, within a factor of two.
+/// Whether it is ready, its traffic, refusals by cause, latency, keys, clients, upstream and
+/// warnings. It reads /metrics, /livez and /readyz of `serve`, `gateway`, `proxy` or `directory`,
+/// which the service shows with --metrics ADDR:PORT. Rates and latencies are since the start of the
+/// service; `pssst top` shows those of the moment. Quantiles are estimates, within a factor of two.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]

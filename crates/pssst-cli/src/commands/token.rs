@@ -15,7 +15,9 @@ use pssst_service::runtime;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, durations};
 
-/// Create, list and revoke one-time tokens, with which devices enrol (`pssst enroll`).
+/// Create, list and revoke one-time tokens for devices.
+///
+/// Devices enrol with them (`pssst enroll`).
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -15,9 +15,9 @@ mod screen;
 /// Each reading costs the service three short connections.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Watch what a running service does: rates, refusals with their trend, latency, keys, clients and
-/// upstream, over the last interval.
+/// Watch what a running service does now.
 ///
+/// Rates, refusals with their trend, latency, keys, clients and upstream, over the last interval.
 /// It reads what `pssst status` reads. Keys: q, Esc or Ctrl-C ends it, arrows, Page Up, Page Down,
 /// Home and End scroll, and the space bar pauses. Where standard output is not a terminal, it
 /// prints one frame as text. `NO_COLOR` switches colours off.

@@ -28,8 +28,7 @@ use pssst_service::{
     Failure, FixedOptions, FollowedFile, LiveOptions, MetricsWriter, Monitored, Service, StandIn, durations, process,
 };
 
-/// Serve the current keys of a pool to its clients over HTTPS, enrol devices, and let operators
-/// manage both.
+/// Serve a pool's keys, enrol devices, and let operators manage both.
 ///
 /// Clients fetch the keys (`pssst keys fetch`, and `--directory` of other commands). Devices enrol
 /// with a token (`pssst enroll`). Operators use pages and an API at a separate address. Changed

@@ -12,7 +12,7 @@ use super::server::{Clients, FixedServerOptions, LiveServerOptions, RunningServe
 use crate::args::options::SuiteOption;
 use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service, StandIn};
 
-/// Answer every request with its own message.
+/// Answer every request with its own message (echo).
 ///
 /// Refused packets are dropped without a reply and counted by cause. On SIGINT or SIGTERM it
 /// answers the requests that have arrived, prints the counts and stops.

@@ -23,7 +23,7 @@ use pssst_service::{
 
 mod metrics;
 
-/// Answer requests with the answers of an existing service, over HTTP, UDP, TCP or a Unix socket.
+/// Put PSSST in front of a service (HTTP, UDP, TCP, Unix socket).
 ///
 /// Each message becomes one request to the service, and its answer becomes the reply.
 /// docs/gateway.md describes what the service learns about the client.

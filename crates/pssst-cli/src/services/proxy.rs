@@ -29,10 +29,10 @@ use pssst_service::{
 
 mod metrics;
 
-/// Send plain UDP datagrams as requests to a pool of servers, and return their replies.
+/// Send plain UDP datagrams of local programs as requests to servers.
 ///
-/// Programs on this machine send to the proxy what they would send to the service behind the pool's
-/// gateways. They need no change.
+/// It returns the replies. /// Programs on this machine send to the proxy what they would send to
+/// the service behind the pool's gateways. They need no change.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -9,10 +9,8 @@ fn pssst(args: &[&str]) -> Output {
 /// The commands that `pssst help` lists.
 fn commands() -> Vec<String> {
     let help = String::from_utf8(pssst(&["--help"]).stdout).unwrap();
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // A continued line is indented further.
-    let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
-    names.filter(|name| *name != "help").map(Into::into).collect()
+    let listed = help.lines().take_while(|line| *line != "Options:").filter_map(|line| line.strip_prefix("  "));
+    listed.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").map(Into::into).collect()
 }
 
 #[test]
@@ -23,10 +21,20 @@ fn every_command_has_a_manual_page_with_its_options() {
     assert!(commands.len() > 15, "{commands:?}");
     for command in &commands {
         let page = std::fs::read_to_string(folder.path().join(format!("pssst-{command}.1"))).unwrap();
-        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{command}");
+        for section in ["NAME", "SYNOPSIS", "EXAMPLES", "ENVIRONMENT", "EXIT STATUS", "SEE ALSO"] {
+            assert!(
+                page.contains(&format!(".SH {section}\n")) || page.contains(&format!(".SH \"{section}\"\n")),
+                "{command}: {section}"
+            );
+        }
     }
     let page = std::fs::read_to_string(folder.path().join("pssst-gateway.1")).unwrap();
-    assert!(page.contains("upstream\\-timeout"), "{page}");
+    assert!(page.contains("upstream\\-timeout") && page.contains("PSSST_UPSTREAM_TIMEOUT"), "{page}");
+    assert!(page.contains(".SH SIGNALS") && page.contains(".SH FILES") && page.contains("SIGHUP"), "{page}");
+    let file = std::fs::read_to_string(folder.path().join("pssst.toml.5")).unwrap();
+    for text in [".SH [gateway]", "upstream\\-timeout", "default: 2s", "[restart]", "Minimum level to log"] {
+        assert!(file.contains(text), "{text}: {file}");
+    }
     let program = std::fs::read_to_string(folder.path().join("pssst.1")).unwrap();
     assert!(program.contains("Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no reply"), "{program}");
 }
@@ -35,7 +43,7 @@ fn every_command_has_a_manual_page_with_its_options() {
 fn completions_are_made_for_every_shell_and_bash_takes_its_own() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = String::from_utf8(pssst(&["completions", shell]).stdout).unwrap();
-        assert!(script.contains("upstream-timeout") && script.contains("check-config"), "{shell}");
+        assert!(script.contains("upstream-timeout") && script.contains("precompute"), "{shell}");
     }
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("pssst.bash");

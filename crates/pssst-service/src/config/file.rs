@@ -277,11 +277,11 @@ impl Entry {
 }
 
 /// Returns whether it may stand in a file.
-fn is_option(arg: &Arg) -> bool {
+pub(super) fn is_option(arg: &Arg) -> bool {
     arg.get_long().is_some_and(|long| !["config", "help", "version"].contains(&long))
 }
 
-fn is_switch(arg: &Arg) -> bool {
+pub(super) fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }
 

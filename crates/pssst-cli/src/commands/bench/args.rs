@@ -14,7 +14,7 @@ use pssst_bench::Plan;
 use pssst_service::Failure;
 use pssst_service::durations;
 
-/// Measure how many transactions a server answers, and how quickly.
+/// Measure how many requests a server answers, and how quickly.
 ///
 /// It seals the requests before the clock starts, so that the generator is seldom the limit.
 /// Without --rate it keeps a fixed number of requests in flight (closed loop). With --rate it sends

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::args::key_file;
 
-/// Show every field of a packet, or of the packets in a capture.
+/// Show every field of a packet, or of all packets of a capture.
 ///
 /// Without keys it shows what anyone on the path sees. With the server's secret key it also shows
 /// messages, however old: the protocol has no forward secrecy against that key, except for fresh

@@ -137,7 +137,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_line_and_its_remedy() {
     fleet.stdout(&["keys", "init", "keys.json"]);
     for (contents, line, what, remedy) in BAD {
         fleet.write("bad.toml", contents);
-        let output = fleet.output(&["check-config", "bad.toml"], "");
+        let output = fleet.output(&["config", "check", "bad.toml"], "");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{contents:?}: {said}");
         let (error, help) = said.trim().split_once("\n help: ").unwrap();
@@ -157,7 +157,7 @@ fn everything_that_is_wrong_is_told_at_once() {
                     [proxy]\nserver = \"pool.example\"\nidentity = \"none.key\"\n\
                     [gateway]\nsecret-key = \"none.key\"\nupstream = \"http:/127.0.0.1\"";
     fleet.write("bad.toml", contents);
-    let said = fleet.refusal_of_usage(&["check-config", "bad.toml"]);
+    let said = fleet.refusal_of_usage(&["config", "check", "bad.toml"]);
     let lines: Vec<_> =
         said.lines().filter_map(|line| line.strip_prefix("error: bad.toml:")?.split(':').next()).collect();
     assert_eq!(lines, ["10", "2", "4", "5", "8", "9", "7", "13", "14", "17", "16"], "{said}");
@@ -182,7 +182,7 @@ fn pipes_are_no_files() {
     fleet.stdout(&["keygen", "--out", "server.key"]);
     assert!(std::process::Command::new("mkfifo").arg(fleet.path("pipe")).status().unwrap().success());
     for args in [
-        &["check-config", "pipe"][..],
+        &["config", "check", "pipe"][..],
         &["serve", "--config", "pipe"],
         &["serve", "--secret-key", "pipe"],
         &["gateway", "--secret-key", "server.key", "--upstream", "http://localhost", "--authorization-file", "pipe"],
@@ -216,7 +216,7 @@ fn a_file_that_is_right_is_said_to_be() {
     fleet.stdout(&["keygen", "--out", "server.key"]);
     let said = "[serve]\nsecret-key = [\"server.key\"]\nlisten = '[::]:1'\nverbose = false\nmax-datagram = 1_232\n";
     fleet.write("good.toml", said);
-    assert_eq!(fleet.stdout(&["check-config", "good.toml"]), "good.toml is right: [serve]\n");
+    assert_eq!(fleet.stdout(&["config", "check", "good.toml"]), "good.toml is right: [serve]\n");
 }
 
 /// As Compose passes variables that have no value.
@@ -297,7 +297,7 @@ fn byte_order_marks_change_nothing() {
     mark("clients");
     assert_eq!(fleet.stdout(&["pubkey", "server.key"]), key);
     fleet.stdout(&["keys", "show", "keys.json"]);
-    fleet.stdout(&["check-config", "pssst.toml"]);
+    fleet.stdout(&["config", "check", "pssst.toml"]);
     let mut server = fleet.start(&["serve", "--config", "pssst.toml"], 2);
     let address = server.value_of("listening on ");
     let request = ["request", "--server", &address, "--server-key", "server.pub", "--identity", "client.key", "hello"];

@@ -13,7 +13,7 @@ fn one_link_is_enough_for_a_fixed_key() {
     let link = server.value_of("link ");
     assert_eq!(fleet.stdout(&["request", "--server", &link, "hello"]), "hello");
     fleet.write("pssst.toml", &format!("[proxy]\nserver = \"{link}\"\n"));
-    fleet.stdout(&["check-config", "pssst.toml"]);
+    fleet.stdout(&["config", "check", "pssst.toml"]);
 
     // One character, the end, and what the link says already.
     let other = link.replacen("pssst1", "pssst1q", 1);

@@ -1,4 +1,4 @@
-//! `pssst check-config`: whether services could start with a configuration file.
+//! `pssst config check`: whether services could start with a configuration file.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,18 +8,18 @@ use pssst_service::{ConfigFile, Failure, Program};
 /// The check of a service's options.
 pub(crate) type Check = fn(&Program, &ConfigFile) -> Result<(), Failure>;
 
-/// Check a configuration file: every option, and the keys and other files that it names.
+/// Check a configuration file: all options, and the files that it names.
 ///
 /// Every mistake is reported with its line. Nothing is started, and no port, database, directory or
 /// upstream is used.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(super) struct Args {
     /// The file, with one table per service: [serve], [gateway], [proxy], [directory].
     file: PathBuf,
 }
 
 /// Checks with the program's services and the check of each.
-pub(crate) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> Result<(), Failure> {
     let (file, tables) = ConfigFile::read_each(&args.file, program.services)?;
     let check = |service: &&'static str| {
         checks.iter().filter(|(name, _)| name == service).try_for_each(|(_, check)| check(program, &file))
