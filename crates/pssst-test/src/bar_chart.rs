@@ -5,7 +5,7 @@ use std::fmt::{Result, Write};
 /// A picture of horizontal bars, the first at the top.
 #[expect(clippy::exhaustive_structs, reason = "callers make it")]
 pub struct BarChart<'a> {
-    /// What is compared, in a few words.
+    /// The compared quantity, in a few words.
     pub title: &'a str,
     /// The unit of the values, and the machine.
     pub subtitle: &'a str,
