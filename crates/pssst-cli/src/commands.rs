@@ -7,6 +7,7 @@ pub(crate) mod compat;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod inspect;
 pub(crate) mod keygen;

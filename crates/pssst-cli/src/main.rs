@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
-    audit, bench, clients, compat, completions, config, demo, enroll, inspect, keygen, keys, link, man, operator,
-    precompute, pubkey, renew, request, status, token, top,
+    audit, bench, clients, compat, completions, config, demo, doctor, enroll, inspect, keygen, keys, link, man,
+    operator, precompute, pubkey, renew, request, status, token, top,
 };
 use pssst_service::{Failure, Invocation, Program, Service, check, fixed_options, process, run as serve};
 use services::directory::{self, DirectoryService};
@@ -42,6 +42,7 @@ enum Command {
     Serve(Box<echo::Args>),
     Gateway(Box<gateway::Args>),
     Proxy(Box<proxy::Args>),
+    Doctor(Box<doctor::Args>),
     Status(status::Args),
     Top(top::Args),
     Request(request::Args),
@@ -68,7 +69,7 @@ const SERVICES: [&str; 4] = [EchoService::NAME, GatewayService::NAME, ProxyServi
 
 fn main() -> ExitCode {
     match run(&Invocation::of_this_process(program())) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
@@ -97,19 +98,20 @@ fn program() -> Program {
     program
 }
 
-fn run(invocation: &Invocation) -> Result<(), Failure> {
+fn run(invocation: &Invocation) -> Result<ExitCode, Failure> {
     let configured = invocation.read()?;
     let cli = Cli::from_arg_matches(configured.matches()).unwrap_or_else(|error| error.exit());
     let program = invocation.program();
     if !program.services.contains(&configured.command()) {
         process::protect_memory();
     }
-    match &cli.command {
+    let outcome = match &cli.command {
         Command::Keygen(args) => keygen::run(args),
         Command::Pubkey(args) => pubkey::run(args),
         Command::Serve(_) => serve::<EchoService>(invocation, configured),
         Command::Gateway(_) => serve::<GatewayService>(invocation, configured),
         Command::Proxy(_) => serve::<ProxyService>(invocation, configured),
+        Command::Doctor(args) => return doctor::run(args, program),
         Command::Status(args) => status::run(args, program),
         Command::Top(args) => top::run(args, program),
         Command::Request(args) => request::run(args),
@@ -139,5 +141,6 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         ),
         Command::Completions(args) => completions::run(args, program.command_with_environment()),
         Command::Man(args) => man::run(args, program),
-    }
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use pssst::rand_core::TryRng;
 use pssst::{ServerKey, Suite, SuiteSet};
 use pssst_link::{Link, LinkKey};
@@ -85,6 +86,7 @@ struct Shared {
 #[derive(Default)]
 struct History {
     fetched_at: Option<Instant>,
+    clock_lead: Option<SignedDuration>,
     failures: u64,
     cache_failures: u64,
     cache_error: Option<String>,
@@ -98,6 +100,9 @@ pub struct FetchStatus {
     pub age: Option<Duration>,
     /// Whether the document should have been refreshed by now, or there is none.
     pub is_overdue: bool,
+    /// How far the system clock was ahead of the directory's when that last answered, to about a
+    /// second; negative if it was behind. `None` if no answer had the time.
+    pub clock_lead: Option<SignedDuration>,
     /// How many fetches have failed so far.
     pub failures: u64,
     /// How many documents could not be written to the cache so far.
@@ -228,6 +233,7 @@ impl DirectoryClient {
         FetchStatus {
             age: history.fetched_at.map(|time| time.elapsed()),
             is_overdue,
+            clock_lead: history.clock_lead,
             failures: history.failures,
             cache_failures: history.cache_failures,
             cache_error: history.cache_error.clone(),
@@ -258,6 +264,9 @@ impl DirectoryClient {
         let current = self.current();
         let etag = current.as_ref().and_then(|current| current.etag.as_deref());
         let answer = shared.http.get("/.well-known/pssst/keys", etag, KeySet::MAX_LEN).await?;
+        if let Some(date) = answer.date {
+            lock(&shared.history).clock_lead = Some(shared.clock.now().duration_since(date));
+        }
         match (answer.status, current) {
             (200, current) => {
                 let document = KeySet::parse(&answer.body)?;

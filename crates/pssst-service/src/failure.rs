@@ -63,6 +63,11 @@ impl Failure {
         &self.what
     }
 
+    /// Returns what to do.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+
     /// Returns whether something that the user said is wrong.
     pub const fn is_usage(&self) -> bool {
         matches!(self.kind, Kind::Usage)

@@ -280,6 +280,33 @@ impl ServerOptions {
         self.directory.client(self.link(), self.suite.map(Into::into))
     }
 
+    /// Returns these options without the cache: the directory is asked, and nothing is written.
+    pub(crate) fn without_cache(&self) -> Self {
+        let directory = DirectoryOptions { key_cache: None, ..self.directory.clone() };
+        Self { directory, ..self.clone() }
+    }
+
+    pub(crate) fn key_cache(&self) -> Option<&Path> {
+        self.directory.key_cache.as_deref()
+    }
+
+    /// Returns the X25519 key that the link has beside its directory.
+    pub(crate) fn linked_key(&self) -> Option<ServerKey> {
+        match self.link()?.key? {
+            LinkKey::X25519(key) => Some(key.into()),
+            _ => None,
+        }
+    }
+
+    /// Returns the directory's address, in words.
+    pub(crate) fn directory_name(&self) -> String {
+        let own = self.directory.directory.as_ref();
+        let linked = |link: &Link| link.directory.as_ref().map(|directory| format!("https://{directory}"));
+        let of_own =
+            own.map(|text| text.parse::<Link>().ok().as_ref().and_then(linked).unwrap_or_else(|| text.clone()));
+        of_own.or_else(|| self.link().and_then(linked)).unwrap_or_default()
+    }
+
     /// Returns whether the key is from a directory.
     pub(crate) fn has_directory(&self) -> bool {
         self.directory.directory.is_some() || self.link().is_some_and(|link| link.directory.is_some())

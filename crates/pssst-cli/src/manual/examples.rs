@@ -97,6 +97,16 @@ pub(super) const PATHS: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "doctor",
+        &[
+            ("Find out why nothing comes back from a server", "pssst doctor --server 'pssst://pool.example…'"),
+            (
+                "As an enrolled client, with the report as JSON",
+                "pssst doctor --server pool.example:45678 --server-key server.pub \\\n  --identity client.key --json > report.json",
+            ),
+        ],
+    ),
+    (
         "status",
         &[
             ("Look at the service that shows its metrics at 127.0.0.1:9100", "pssst status"),

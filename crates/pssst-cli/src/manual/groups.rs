@@ -9,7 +9,7 @@ pub(super) const GROUPS: [(&str, &[&str]); 6] = [
     ("Serve", &["serve", "gateway", "proxy", "directory"]),
     ("Manage a fleet", &["keys", "clients", "token", "operator", "audit"]),
     ("Set up a device", &["link", "enroll", "renew", "precompute"]),
-    ("Look", &["status", "top", "inspect"]),
+    ("Look", &["doctor", "status", "top", "inspect"]),
     ("System", &["config", "completions", "man", "compat", "help"]),
 ];
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pssst::{SecretKey, Suite};
-use pssst_directory::{DirectoryClient, Error, KeySet};
+use pssst_directory::{Clock, DirectoryClient, Error, KeySet};
 use pssst_directory_server::Schedule;
 
 use server::{Answer, Identity, TestServer};
@@ -179,6 +179,23 @@ async fn answers_that_take_too_long_are_given_up() {
     let client = server.builder().timeout(Duration::from_secs(3)).build().unwrap();
     let outcome = tokio::time::timeout(pssst_test::PATIENCE, client.fetch()).await.unwrap();
     assert!(matches!(outcome, Err(Error::Connection(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_clock_is_compared_with_that_of_the_directory() {
+    let server = TestServer::start(|request| match request.header("if-none-match") {
+        None => Answer::new(200, "date: Thu, 01 Jan 2026 00:00:00 GMT\r\netag: \"one\"\r\n", document(1).to_json()),
+        Some(_) => Answer::new(500, "date: Thu, 01 Jan 2026 00:03:20 GMT\r\n", ""),
+    })
+    .await;
+    let begun: Timestamp = "2026-01-01T00:03:00Z".parse().unwrap();
+    let client = server.builder().clock(Clock::from_fn(move || begun)).build().unwrap();
+    assert_eq!(client.status().clock_lead, None);
+    client.fetch().await.unwrap();
+    assert_eq!(client.status().clock_lead.map(|lead| lead.as_secs()), Some(180));
+    // Whatever the answer.
+    client.fetch().await.unwrap_err();
+    assert_eq!(client.status().clock_lead.map(|lead| lead.as_secs()), Some(-20));
 }
 
 #[tokio::test]

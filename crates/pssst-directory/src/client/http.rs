@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, DATE, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{RequestBuilder, Url, redirect};
 use rustls::ClientConfig;
 
@@ -20,6 +22,8 @@ pub(super) struct Http {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) etag: Option<String>,
+    /// The directory's time, in whole seconds.
+    pub(super) date: Option<Timestamp>,
     pub(super) body: Vec<u8>,
 }
 
@@ -74,6 +78,8 @@ async fn answer(request: RequestBuilder, limit: usize) -> Result<Answer, Error> 
     let mut response = request.send().await.map_err(connection)?;
     let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
     let etag = etag.filter(|etag| etag.len() <= MAX_ETAG_LEN).map(str::to_owned);
+    let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(connection)? {
         if body.len() + chunk.len() > limit {
@@ -81,7 +87,7 @@ async fn answer(request: RequestBuilder, limit: usize) -> Result<Answer, Error> 
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status().as_u16(), etag, body })
+    Ok(Answer { status: response.status().as_u16(), etag, date, body })
 }
 
 fn connection(error: reqwest::Error) -> Error {
