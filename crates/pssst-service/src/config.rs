@@ -13,10 +13,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::failure::Failure;
 use crate::program::Program;
 pub use file::ConfigFile;
+pub use in_force::{InForce, Source};
 pub use setting::{Kind, Setting, variable};
+pub use variables::unknown_variables;
 
 mod file;
+mod in_force;
 mod setting;
+mod variables;
 
 /// The call of a program. It can be read again when its configuration file has changed.
 #[derive(Clone)]
@@ -35,12 +39,20 @@ pub struct StandIn(pub &'static [&'static str], pub &'static str);
 pub struct Configured {
     matches: ArgMatches,
     file: Option<ConfigFile>,
+    /// Options that are from the file, and their lines.
+    file_lines: Vec<(String, usize)>,
 }
 
 impl Invocation {
     /// Returns the call of this process.
     pub fn of_this_process(program: Program) -> Self {
         Self { program, args: std::env::args_os().collect() }
+    }
+
+    /// Returns the call of a service with these arguments.
+    pub fn of_service(program: Program, service: &str, args: impl IntoIterator<Item = OsString>) -> Self {
+        let args = [program.name.into(), service.into()].into_iter().chain(args).collect();
+        Self { program, args }
     }
 
     /// Returns the program.
@@ -59,7 +71,7 @@ impl Invocation {
         let Some((service, given, path)) = self.config_file(&command) else {
             let matches =
                 command.clone().try_get_matches_from(&self.args).unwrap_or_else(|error| self.exit(&command, error));
-            return Ok(Configured { matches, file: None });
+            return Ok(Configured { matches, file: None, file_lines: Vec::new() });
         };
         let file = ConfigFile::read(&path, self.program.services)?;
         // An option from a stronger source is not taken from the file.
@@ -67,11 +79,13 @@ impl Invocation {
             |id: &str| matches!(given.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
         let of_service = self.program.service(&service);
         let options = file.options(&service, &of_service)?;
-        let from_file = options.iter().filter(|option| !is_given(&option.id)).flat_map(|option| option.args.clone());
+        let in_force = || options.iter().filter(|option| !is_given(&option.id));
+        let file_lines = in_force().map(|option| (option.id.clone(), option.line)).collect();
+        let from_file = in_force().flat_map(|option| option.args.clone());
         let (head, tail) = self.args.split_at(2);
         let args = head.iter().cloned().chain(from_file).chain(tail.iter().cloned());
         match command.try_get_matches_from(args) {
-            Ok(matches) => Ok(Configured { matches, file: Some(file) }),
+            Ok(matches) => Ok(Configured { matches, file: Some(file), file_lines }),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
             Err(error) => Err(file::of_clap(
                 &error,
@@ -151,7 +165,7 @@ impl Configured {
         }
         let read = |args: &[OsString]| {
             let matches = program.command.clone().try_get_matches_from(args)?;
-            Ok::<_, clap::Error>(Self { matches, file: Some(file.clone()) })
+            Ok::<_, clap::Error>(Self { matches, file: Some(file.clone()), file_lines: Vec::new() })
         };
         let table = || format!("{} [{service}]", file.path().display());
         let mut stood_in = Vec::new();

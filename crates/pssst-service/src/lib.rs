@@ -28,7 +28,9 @@
 // They panic when nobody reads: write to standard output and handle the error, or use `stderr`.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-pub use config::{ConfigFile, Configured, Invocation, Kind, Setting, StandIn, variable};
+pub use config::{
+    ConfigFile, Configured, InForce, Invocation, Kind, Setting, Source, StandIn, unknown_variables, variable,
+};
 pub use failure::Failure;
 pub use followed_file::FollowedFile;
 pub use program::Program;

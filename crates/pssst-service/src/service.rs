@@ -13,7 +13,7 @@ use pssst_support::{FileError, FileErrorCause, strict_modes};
 use tokio::time::Interval;
 
 use crate::addresses;
-use crate::config::{ConfigFile, Configured, Invocation, StandIn};
+use crate::config::{ConfigFile, Configured, Invocation, StandIn, unknown_variables};
 use crate::durations;
 use crate::failure::Failure;
 use crate::file_watcher::FileWatcher;
@@ -168,6 +168,9 @@ pub fn run<S: Service>(invocation: &Invocation, configured: Configured) -> Resul
         let (fixed, _) = S::options(&args);
         let traces = S::traces(&args).map(|traces| Traces::start(traces, program, S::NAME)).transpose()?.flatten();
         fixed.log.start(program, S::is_verbose(&args), traces.as_ref().map(|traces| traces.layer(program)))?;
+        for warning in unknown_variables(program) {
+            tracing::warn!("{warning}");
+        }
         if !fixed.allow_core_dumps {
             process::protect_memory();
         }

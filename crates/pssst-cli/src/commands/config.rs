@@ -5,8 +5,11 @@ use pssst_service::{Failure, Program};
 pub(crate) use check::Check;
 
 mod check;
+mod init;
+mod show;
+mod toml;
 
-/// Check the configuration files of services.
+/// Write, show and check the configuration of services.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -15,12 +18,23 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Command {
+    Init(init::Args),
+    Show(show::Args),
     Check(check::Args),
 }
 
 /// Runs it with the program's services and the check of each.
 pub(crate) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> Result<(), Failure> {
     match &args.command {
+        Command::Init(args) => init::run(args, program),
+        Command::Show(args) => show::run(args, program),
         Command::Check(args) => check::run(args, program, checks),
     }
+}
+
+fn known_service(name: &str, program: &Program) -> Result<(), Failure> {
+    if program.services.contains(&name) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("there is no service {name:?}"), format!("give one of {}", program.services.join(", "))))
 }

@@ -513,8 +513,26 @@ pub(super) const PATHS: &[(&str, &[Example])] = &[
     (
         "config",
         &[
+            ("Begin with a file that explains itself", "pssst config init gateway --out gateway.toml"),
             ("Check a file before a restart or a reload", "pssst config check pssst.toml"),
-            ("Check it, and say nothing if it is right", "pssst config check pssst.toml > /dev/null"),
+            ("See which values hold, and where they are from", "pssst config show serve --config pssst.toml"),
+        ],
+    ),
+    (
+        "config init",
+        &[
+            ("Write gateway.toml, with every option of a gateway", "pssst config init gateway --out gateway.toml"),
+            ("Print the options of two services", "pssst config init serve directory --out -"),
+        ],
+    ),
+    (
+        "config show",
+        &[
+            ("See which values hold, and where they are from", "pssst config show serve --config pssst.toml"),
+            (
+                "With a flag, as the service would be started",
+                "pssst config show serve --config pssst.toml --json --workers 4",
+            ),
         ],
     ),
     (

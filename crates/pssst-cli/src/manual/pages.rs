@@ -214,7 +214,8 @@ fn configuration(program: &Program) -> String {
          seconds. An option that may be repeated takes a list. A switch is true or false. Relative paths start at the \
          folder in which the service was started.",
         "A variable of the environment (PSSST_LISTEN for listen, and so on) overrides the file, and a flag overrides \
-         both. `pssst config check` reports everything that is wrong with a file.",
+         both. `pssst config init` writes a file with all options, `pssst config show` shows which value is in force \
+         and where it is from, and `pssst config check` reports everything that is wrong with a file.",
         "SIGHUP, or a changed file, makes a service read everything again; all of it is applied, or nothing. Options \
          that are marked \"restart\" can only change with one.",
     ] {

@@ -14,6 +14,7 @@ use pssst_support::byte_order_mark;
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::Failure;
+use crate::program::Program;
 
 /// Far more than any configuration needs.
 const MAX_LEN: u64 = 1 << 20;
@@ -52,6 +53,8 @@ enum Value {
 pub(crate) struct FileOption {
     pub(crate) id: String,
     pub(crate) args: Vec<OsString>,
+    /// Its line, from 1 on.
+    pub(crate) line: usize,
 }
 
 impl ConfigFile {
@@ -112,6 +115,14 @@ impl ConfigFile {
         }
     }
 
+    /// Checks each entry of a service by itself.
+    ///
+    /// # Errors
+    /// All values that their options do not take, and options that there are not.
+    pub fn check_values(&self, program: &Program, service: &str) -> Result<(), Failure> {
+        self.options(service, &program.service(service)).map(drop)
+    }
+
     /// What it says for a service, each entry checked by itself.
     pub(crate) fn options(&self, service: &str, command: &Command) -> Result<Vec<FileOption>, Failure> {
         Failure::collect(self.each_option(service, command).map(|(_, option)| option))
@@ -125,7 +136,8 @@ impl ConfigFile {
     ) -> impl Iterator<Item = (&str, Result<FileOption, Failure>)> {
         let entries = self.entries.iter().filter(move |entry| entry.service == service);
         entries.map(move |entry| {
-            (entry.key.as_str(), entry.option(command).map_err(|failure| self.at(&entry.at, failure)))
+            let option = entry.option(command, self.line(&entry.at));
+            (entry.key.as_str(), option.map_err(|failure| self.at(&entry.at, failure)))
         })
     }
 
@@ -171,8 +183,11 @@ impl ConfigFile {
     }
 
     fn at(&self, place: &Range<usize>, failure: Failure) -> Failure {
-        let line = 1 + self.text.bytes().take(place.start).filter(|&byte| byte == b'\n').count();
-        failure.with_context(format_args!("{}:{line}", self.path.display()))
+        failure.with_context(format_args!("{}:{}", self.path.display(), self.line(place)))
+    }
+
+    fn line(&self, place: &Range<usize>) -> usize {
+        1 + self.text.bytes().take(place.start).filter(|&byte| byte == b'\n').count()
     }
 }
 
@@ -231,7 +246,7 @@ fn text_of(value: DeValue<'_>) -> Option<String> {
 }
 
 impl Entry {
-    fn option(&self, command: &Command) -> Result<FileOption, Failure> {
+    fn option(&self, command: &Command, line: usize) -> Result<FileOption, Failure> {
         let known = || command.get_arguments().filter(|arg| is_option(arg));
         let Some(arg) = known().find(|arg| arg.get_long() == Some(&self.key)) else {
             return Err(Failure::usage(
@@ -254,7 +269,7 @@ impl Entry {
                 _ => {}
             }
         }
-        Ok(FileOption { id: arg.get_id().to_string(), args })
+        Ok(FileOption { id: arg.get_id().to_string(), args, line })
     }
 
     fn args(&self, arg: &Arg) -> Result<Vec<OsString>, String> {
@@ -338,7 +353,7 @@ fn table_names(known: &[&str]) -> String {
     known.iter().map(|service| format!("[{service}]")).collect::<Vec<_>>().join(", ")
 }
 
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> &'a str {
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> &'a str {
     let name = name.to_lowercase().replace('_', "-");
     let likeness = |known: &&str| strsim::jaro_winkler(&name, known);
     known.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()

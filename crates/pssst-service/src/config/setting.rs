@@ -11,6 +11,8 @@ use crate::program::Program;
 pub struct Setting {
     /// Its key in the service's table.
     pub name: String,
+    /// Its name for the command line's reader.
+    pub(crate) id: String,
     /// The values that it takes.
     pub kind: Kind,
     /// Its help.
@@ -44,6 +46,7 @@ impl Setting {
         let settings = command.get_arguments().filter(|arg| is_option(arg)).filter_map(|arg| {
             let name = arg.get_long()?.to_owned();
             Some(Self {
+                id: arg.get_id().to_string(),
                 kind: kind(arg),
                 help: help(arg),
                 defaults: defaults(arg),

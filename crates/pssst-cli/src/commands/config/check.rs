@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use pssst_service::{ConfigFile, Failure, Program};
+use pssst_service::stderr::notice;
+use pssst_service::{ConfigFile, Failure, Program, unknown_variables};
 
 /// The check of a service's options.
 pub(crate) type Check = fn(&Program, &ConfigFile) -> Result<(), Failure>;
@@ -25,6 +26,7 @@ pub(super) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> R
         checks.iter().filter(|(name, _)| name == service).try_for_each(|(_, check)| check(program, &file))
     };
     Failure::collect([tables].into_iter().chain(file.services().iter().map(check)))?;
+    unknown_variables(program).into_iter().for_each(notice);
     if file.services().is_empty() {
         return Err(Failure::usage(
             format!("{} configures no service", args.file.display()),

@@ -303,3 +303,110 @@ fn byte_order_marks_change_nothing() {
     let request = ["request", "--server", &address, "--server-key", "server.pub", "--identity", "client.key", "hello"];
     assert_eq!(fleet.stdout(&request), "hello");
 }
+
+/// The options of a written file that are required, uncommented.
+fn uncomment_required(text: &str) -> String {
+    let mut is_required = false;
+    let lines = text.lines().map(|line| {
+        if line.starts_with("# Required") || line.starts_with("# Not required") {
+            is_required = line.starts_with("# Required");
+        }
+        match line.strip_prefix('#') {
+            Some(option) if is_required && option.starts_with(|first: char| first.is_ascii_lowercase()) => option,
+            _ => line,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_written_file_is_right_once_what_is_required_is_uncommented() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["server", "client"]);
+    fleet.stdout(&["keys", "init", "keys.json"]);
+    fleet.stdout(&["clients", "add", "one", "client.pub", "--store", "sqlite:clients.db"]);
+    fleet.stdout(&["config", "init", "serve", "gateway", "proxy", "directory"]);
+    let written = std::fs::read_to_string(fleet.path("pssst.toml")).unwrap();
+    let before = fleet.refusal_of_usage(&["config", "check", "pssst.toml"]);
+    assert_eq!(before.matches("not provided: ").count(), 4, "{before}");
+    let here = format!("{}/", fleet.path("").display().to_string().trim_end_matches('/'));
+    let filled = uncomment_required(&written).replace("/etc/pssst/", &here).replace("/var/lib/pssst/", &here);
+    fleet.write("filled.toml", &filled);
+    assert_eq!(
+        fleet.stdout(&["config", "check", "filled.toml"]),
+        "filled.toml is right: [serve], [gateway], [proxy], [directory]\n"
+    );
+    assert!(written.lines().all(|line| line.len() <= 100 || !line.starts_with("# ")), "{written}");
+    // Nothing is overwritten.
+    let said = fleet.refusal(&["config", "init", "serve"]);
+    assert!(said.contains("pssst.toml exists already"), "{said}");
+    let said = fleet.refusal_of_usage(&["config", "init", "sevre", "--out", "-"]);
+    assert!(said.contains("there is no service \"sevre\""), "{said}");
+}
+
+#[test]
+fn the_values_in_force_are_shown_with_their_sources() {
+    let fleet = Fleet::new();
+    fleet.write(
+        "pssst.toml",
+        "[serve]\nsecret-key = [\"a.key\", \"b.key\"]\n\nlisten = \"127.0.0.2:1\"\nworkers = 2\nverbose = false\n\
+         clients = \"postgres://u:hunter2@localhost/db?password=hunter3\"\n",
+    );
+    let show = |args: &[&str]| {
+        let args = [&["config", "show", "serve", "--config", "pssst.toml"], args].concat();
+        let output = fleet.command(&args).env("PSSST_WORKERS", "3").env("PSSST_RATE_LIMITT", "3").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        assert!(
+            said.contains("no option reads the variable PSSST_RATE_LIMITT: did you mean PSSST_RATE_LIMIT?"),
+            "{said}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = show(&["--max-datagram", "1500"]);
+    for (option, source) in [
+        ("secret-key = [\"a.key\", \"b.key\"]", "pssst.toml:2"),
+        ("listen = \"127.0.0.2:1\"", "pssst.toml:4"),
+        ("workers = 3", "PSSST_WORKERS"),
+        ("verbose = false", "pssst.toml:6"),
+        ("max-datagram = 1500", "--max-datagram"),
+        ("reply-cache = 16", "default"),
+        ("# rate-limit is not set", "default"),
+        ("clients = \"postgres://u:***@localhost/db?password=***\"", "pssst.toml:7"),
+    ] {
+        let found = text.lines().any(|line| line.starts_with(option) && line.ends_with(&format!(" # {source}")));
+        assert!(found, "{option} # {source}: {text}");
+    }
+    assert!(!text.contains("hunter"), "{text}");
+    let object: serde_json::Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    let option = |name: &str| {
+        let options = object["options"].as_array().unwrap();
+        options.iter().find(|option| option["name"] == name).unwrap().clone()
+    };
+    assert_eq!(
+        option("listen"),
+        serde_json::json!({ "name": "listen", "value": "127.0.0.2:1", "source": "file", "line": 4 })
+    );
+    assert_eq!(
+        (&option("verbose")["value"], &option("rate-limit")["value"]),
+        (&false.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(option("workers")["source"], "environment");
+    // What it prints is a configuration.
+    fleet.write("shown.toml", &text.replace("a.key", "server.key"));
+    fleet.generate_keys(&["server", "b"]);
+    assert_eq!(fleet.stdout(&["config", "check", "shown.toml"]), "shown.toml is right: [serve]\n");
+    let said = fleet.refusal_of_usage(&["config", "show", "serv"]);
+    assert!(said.contains("there is no service \"serv\""), "{said}");
+}
+
+#[test]
+fn variables_that_no_option_reads_are_warned_of() {
+    let fleet = Fleet::new();
+    fleet.stdout(&["keygen", "--out", "server.key"]);
+    let variables = [("PSSST_LISTENN", "127.0.0.1:1"), ("PSSST_PORT", "udp://10.0.0.1:45678"), ("PSSST_STORE", "x")];
+    let serve = ["serve", "--secret-key", "server.key", "--listen", "127.0.0.1:0"];
+    let said = fleet.start_in(&variables, &serve, 2).stop();
+    assert!(said.contains("no option reads the variable PSSST_LISTENN: did you mean PSSST_LISTEN?"), "{said}");
+    assert_eq!(said.matches("no option reads").count(), 1, "{said}");
+}
