@@ -6,6 +6,7 @@ pub(crate) use check::Check;
 
 mod check;
 mod init;
+mod known;
 mod show;
 mod toml;
 
@@ -30,11 +31,4 @@ pub(crate) fn run(args: &Args, program: &Program, checks: &[(&str, Check)]) -> R
         Command::Show(args) => show::run(args, program),
         Command::Check(args) => check::run(args, program, checks),
     }
-}
-
-fn known_service(name: &str, program: &Program) -> Result<(), Failure> {
-    if program.services.contains(&name) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("there is no service {name:?}"), format!("give one of {}", program.services.join(", "))))
 }

@@ -43,7 +43,7 @@ impl Invocation {
     /// call.
     ///
     /// # Errors
-    /// What is wrong with the file, or with all sources together.
+    /// Faults of the file, or of all sources together.
     pub fn in_force(&self, service: &str) -> Result<Vec<InForce>, Failure> {
         let configured = self.read()?;
         let values = configured.values();

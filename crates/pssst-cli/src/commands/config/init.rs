@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, Kind, Program, Setting};
 
-use super::toml;
+use super::{known, toml};
 
 /// Write a configuration file with every option as a comment.
 ///
@@ -65,7 +65,7 @@ const EXAMPLES: [(&str, &str); 18] = [
 ];
 
 pub(super) fn run(args: &Args, program: &Program) -> Result<(), Failure> {
-    args.service.iter().try_for_each(|service| super::known_service(service, program))?;
+    args.service.iter().try_for_each(|service| known::service(service, program))?;
     let text = file(program, &args.service);
     if args.out == Path::new("-") {
         return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));

@@ -8,7 +8,7 @@ use pssst_service::stderr::notice;
 use pssst_service::{Failure, InForce, Invocation, Kind, Program, Source, unknown_variables};
 use serde_json::json;
 
-use super::toml;
+use super::{known, toml};
 
 /// Show the values that a service would use, and where each is from.
 ///
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args, program: &Program) -> Result<(), Failure> {
     let Args { service, config, json, options } = args;
-    super::known_service(service, program)?;
+    known::service(service, program)?;
     let config = config.iter().flat_map(|file| [OsString::from("--config"), file.clone().into()]);
     let invocation = Invocation::of_service(program.clone(), service, config.chain(options.iter().cloned()));
     let in_force = invocation.in_force(service)?;
