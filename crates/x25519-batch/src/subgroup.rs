@@ -12,7 +12,8 @@
 //!   `(w, t w)` with `w = u + r + a t`.
 //! * Q is four times some point if and only if its Tate pairing with a point of order 4 is a fourth
 //!   power. With `T = (1, τ)`, `τ^2 = A + 2`, the function of that pairing is `(v - τ u)^2 / u`, at
-//!   Q `w (t - τ)^2`.
+//!   Q `w (t - τ)^2`: its only zero, of order 4, is T, and its only pole the neutral point. The
+//!   field has four fourth roots of one, since 4 divides p - 1.
 //! * P is eight times a point if and only if Q, or Q plus the point of order 2, is four times one;
 //!   and since the latter is itself four times a point of order 8, both are or none is. So it does
 //!   not matter which signs the roots have.
@@ -20,7 +21,7 @@
 //! So three square roots and one residue symbol of fourth order decide, at some 250 squarings each:
 //! a third of a ladder. Halving is from Pornin, [eprint
 //! 2022/1164](https://eprint.iacr.org/2022/1164), and the pairing from Koshelev, [eprint
-//! 2022/037](https://eprint.iacr.org/2022/037); `docs/x25519-batch.md` has the whole argument.
+//! 2022/037](https://eprint.iacr.org/2022/037).
 
 use crate::batch::load;
 use crate::field::{Field, constant, differ, multiply, power_of_p_minus_5_over_8};
