@@ -1,7 +1,7 @@
 //! The generator: connections that take turns on one thread, each a socket with requests of its
 //! own.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -13,6 +13,10 @@ use crate::counters::Counters;
 use crate::pool::Answer;
 use crate::request_source::RequestSource;
 use crate::schedule::Schedule;
+
+/// How long a connection waits at most, in nanoseconds, until it sees whether the end has come
+/// forward.
+const LONGEST_WAIT: Nanos = 100_000_000;
 
 /// A socket, its share of the requests, and when they leave.
 pub(crate) struct Connection {
@@ -28,8 +32,8 @@ pub(crate) struct Connection {
     pub(crate) timer: Timer,
     /// After this long a request is lost, or not sent any more.
     pub(crate) timeout: Nanos,
-    /// When no more requests leave.
-    pub(crate) end: Nanos,
+    /// When no more requests leave. It may come forward.
+    pub(crate) end: Rc<Cell<Nanos>>,
     pub(crate) incoming: ReceiveBatch,
     pub(crate) outgoing: SendBatch<()>,
 }
@@ -41,6 +45,9 @@ impl Connection {
             // One look at the clock for a batch each way.
             let now = self.clock.now();
             self.source.renew();
+            if let Some(schedule) = &mut self.schedule {
+                schedule.end_at(self.end.get());
+            }
             self.give_up_lost(now, &mut counters.borrow_mut());
             self.fill(now, &mut counters.borrow_mut());
             if !self.outgoing.is_empty() {
@@ -52,6 +59,7 @@ impl Connection {
                 self.socket.send(&mut self.outgoing, note).await;
             }
             let Some(wake) = self.next_event(now) else { return };
+            let wake = wake.min(now + LONGEST_WAIT);
 
             // The other connections come first, and the system gets to say which sockets have
             // received anything.
@@ -90,7 +98,7 @@ impl Connection {
             let has_room = self.source.in_flight() < self.concurrency;
             let start = match &mut self.schedule {
                 Some(schedule) => schedule.take(now),
-                None => (has_room && now < self.end).then_some(now),
+                None => (has_room && now < self.end.get()).then_some(now),
             };
             let Some(start) = start else { break };
             let is_in_time = now - start <= self.timeout;
@@ -110,9 +118,9 @@ impl Connection {
         let lost = self.source.oldest().map(|sent| sent.saturating_add(self.timeout));
         let send = match &self.schedule {
             Some(schedule) => schedule.next(),
-            None if now >= self.end => None,
+            None if now >= self.end.get() => None,
             None if self.source.in_flight() < self.concurrency => Some(now),
-            None => Some(self.end),
+            None => Some(self.end.get()),
         };
         lost.into_iter().chain(send).chain(self.junk.is_owed().then_some(now)).min()
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -16,6 +17,8 @@ pub struct Outcome {
     pub server: SocketAddr,
     /// The counters.
     pub counters: Counters,
+    /// How long was measured: less than was planned if the load was stopped.
+    pub measured: Duration,
     /// Share of a core used, if the system reports it.
     pub cpu_share: Option<f64>,
 }
@@ -72,6 +75,11 @@ impl Counters {
             latency: times.clone(),
             send_lag: times,
         })
+    }
+
+    /// Leaves out requests from this time on.
+    pub(crate) fn end_at(&mut self, end: Nanos) {
+        self.window.end = self.window.end.min(end);
     }
 
     pub(crate) fn sent(&mut self, start: Nanos, now: Nanos) {

@@ -6,9 +6,10 @@
 //! transaction. `pssst bench` is its command line.
 //!
 //! ```
+//! use std::sync::atomic::AtomicBool;
 //! use std::time::Duration;
 //!
-//! use pssst_bench::{Plan, Report, Workload, run};
+//! use pssst_bench::{Monitor, Plan, Report, Workload, run};
 //! use pssst_net::pssst::{Client, SecretKey, Suite, SysRng};
 //! use pssst_net::{Handler, Reply, Request, Server, ServerConfig};
 //!
@@ -34,7 +35,8 @@
 //! };
 //! let workload =
 //!     Workload { anonymous, authenticated: None, authenticated_share: 0.0, message_len: 16 };
-//! let outcome = run(&plan, &workload, server.local_addr(), Vec::new(), None)?;
+//! let monitor = Monitor { show: None, stop: &AtomicBool::new(false) };
+//! let outcome = run(&plan, &workload, server.local_addr(), Vec::new(), monitor)?;
 //! let report = Report::new(&plan, outcome);
 //! println!("{} replies, median latency {} us", report.replies, report.latency_us.p50);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -52,6 +54,7 @@ mod connection;
 mod counters;
 pub mod format;
 mod load;
+mod monitor;
 mod plan;
 mod plot;
 mod pool;
@@ -62,6 +65,7 @@ mod schedule;
 
 pub use counters::{Counters, Outcome};
 pub use load::{run, share};
+pub use monitor::Monitor;
 pub use plan::{Error, Plan};
 pub use plot::picture;
 pub use pool::{Pool, Workload};

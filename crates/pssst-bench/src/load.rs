@@ -1,11 +1,12 @@
 //! Sets the connections up and lets them run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -17,6 +18,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::clock::{Clock, Timer, nanos};
 use crate::connection::{Connection, Junk};
 use crate::counters::{Counters, Outcome};
+use crate::format::grouped_usize;
+use crate::monitor::Monitor;
 use crate::plan::{Error, Plan};
 use crate::pool::{Pool, Workload};
 use crate::progress;
@@ -26,22 +29,18 @@ use crate::schedule::Schedule;
 /// Prepares requests, lets the load run, and waits for the last replies.
 ///
 /// `key_rotations` brings other requests to each connection, after a change of the server's key;
-/// `show` gets a line of progress once a second.
+/// `monitor` gets lines of progress, and may end it early.
 ///
 /// # Errors
-/// When the system has no randomness or no sockets left.
+/// When the system has no randomness or no sockets left, and when it is stopped too early.
 pub fn run(
     plan: &Plan,
     workload: &Workload,
     server: SocketAddr,
     key_rotations: Vec<Receiver<Pool>>,
-    show: Option<fn(&str)>,
+    monitor: Monitor<'_>,
 ) -> Result<Outcome, Error> {
-    let pools = (0..plan.connections)
-        .map(|connection| {
-            Pool::seal(workload, share(plan.prepared, connection, plan.connections)).map_err(Error::Randomness)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let pools = seal(plan, workload, monitor)?;
     let noise = noise(plan)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Sockets)?;
     let _context = runtime.enter();
@@ -56,6 +55,7 @@ pub fn run(
     let counters = Counters::new(begin..end, longest).map_err(|error| Error::Histogram(error.to_string()))?;
     let counters = RefCell::new(counters);
     let mut key_rotations = key_rotations.into_iter();
+    let last = Rc::new(Cell::new(end));
     let clock = Clock::start();
     let connections = (0..plan.connections).zip(pools.into_iter().zip(sockets)).map(|(connection, (pool, socket))| {
         Ok(Connection {
@@ -72,7 +72,7 @@ pub fn run(
             clock,
             timer: Timer::new(clock, plan.rate.map(f64::recip))?,
             timeout: nanos(plan.timeout),
-            end,
+            end: Rc::clone(&last),
             incoming: ReceiveBatch::new(BATCH_LEN, MAX_DATAGRAM),
             outgoing: SendBatch::new(),
         })
@@ -85,8 +85,33 @@ pub fn run(
         while running.next().await.is_some() {}
     };
     let ((), cpu_share) =
-        runtime.block_on(async { tokio::join!(load, progress::watch(clock, begin..end, &counters, show)) });
-    Ok(Outcome { server, counters: counters.into_inner(), cpu_share })
+        runtime.block_on(async { tokio::join!(load, progress::watch(clock, begin..end, &last, &counters, monitor)) });
+    let measured = Duration::from_nanos(last.get().saturating_sub(begin));
+    Ok(Outcome { server, counters: counters.into_inner(), measured, cpu_share })
+}
+
+/// Prepares the requests of all connections.
+fn seal(plan: &Plan, workload: &Workload, monitor: Monitor<'_>) -> Result<Vec<Pool>, Error> {
+    let mut shown = Instant::now();
+    let mut goes_on = |sealed: usize| {
+        if shown.elapsed() >= Duration::from_secs(1) {
+            shown = Instant::now();
+            let (all, percent) = (grouped_usize(plan.prepared), 100 * sealed / plan.prepared.max(1));
+            monitor.show(&format!("preparing {all} requests: {percent} %"));
+        }
+        !monitor.is_stopped()
+    };
+    let mut pools = Vec::new();
+    for connection in 0..plan.connections {
+        let numbers = share(plan.prepared, connection, plan.connections);
+        let (pool, is_whole) = Pool::seal_while(workload, numbers, &mut goes_on).map_err(Error::Randomness)?;
+        if !is_whole {
+            monitor.show("");
+            return Err(Error::Stopped);
+        }
+        pools.push(pool);
+    }
+    Ok(pools)
 }
 
 /// Size of the receive buffer to request, in bytes: what does not fit while the generator is busy

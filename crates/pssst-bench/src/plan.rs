@@ -43,6 +43,8 @@ pub enum Error {
     Sockets(io::Error),
     /// The histograms cannot be made.
     Histogram(String),
+    /// The load was stopped while its requests were prepared.
+    Stopped,
 }
 
 impl fmt::Display for Error {
@@ -51,6 +53,7 @@ impl fmt::Display for Error {
             Self::Randomness(error) => error.fmt(f),
             Self::Sockets(error) => write!(f, "cannot open sockets: {error}"),
             Self::Histogram(error) => f.write_str(error),
+            Self::Stopped => f.write_str("stopped before anything was measured"),
         }
     }
 }

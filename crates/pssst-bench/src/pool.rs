@@ -68,13 +68,27 @@ impl Pool {
     /// # Errors
     /// The errors of [`Client::seal_batch`].
     pub fn seal(workload: &Workload, numbers: Range<usize>) -> Result<Self, Error> {
+        Self::seal_while(workload, numbers, |_| true).map(|(pool, _)| pool)
+    }
+
+    /// Seals the requests with these numbers as long as `goes_on`, which gets the number of the
+    /// next one, returns true. Returns whether it always did.
+    pub(crate) fn seal_while(
+        workload: &Workload,
+        numbers: Range<usize>,
+        mut goes_on: impl FnMut(usize) -> bool,
+    ) -> Result<(Self, bool), Error> {
         let stride = workload.authenticated.as_ref().unwrap_or(&workload.anonymous).packet_len(workload.message_len)?;
         let mut packets = vec![0; stride * numbers.len()];
         let mut entries = Vec::with_capacity(numbers.len());
-        let mut failure = None;
+        let (mut failure, mut is_whole) = (None, true);
 
         let firsts = numbers.clone().step_by(BATCH_LEN);
         for (first, buffers) in firsts.zip(packets.chunks_mut(stride * BATCH_LEN)) {
+            if !goes_on(first) {
+                is_whole = false;
+                break;
+            }
             let messages: Vec<_> = (first..).take(BATCH_LEN).map(|number| workload.message(number)).collect();
             let requests =
                 (first..).zip(&messages).zip(buffers.chunks_exact_mut(stride)).map(|((number, message), buffer)| {
@@ -91,7 +105,7 @@ impl Pool {
         let places =
             entries.iter().enumerate().map(|(place, entry)| (*entry.pending.transaction_id(), place)).collect();
         let free = (0..entries.len()).collect();
-        Ok(Self { packets, stride, entries, places, free, sent: VecDeque::new(), in_flight: 0 })
+        Ok((Self { packets, stride, entries, places, free, sent: VecDeque::new(), in_flight: 0 }, is_whole))
     }
 
     /// Requests that are in flight.

@@ -26,8 +26,10 @@ pub struct Report {
     pub concurrency: usize,
     /// Requests a second that were asked for, in an open loop.
     pub rate: Option<f64>,
-    /// Seconds.
+    /// Seconds that were measured.
     pub duration: f64,
+    /// Whether it was stopped before the time that was asked for.
+    pub partial: bool,
     /// Requests sent.
     pub requests: u64,
     /// Replies that opened.
@@ -84,8 +86,11 @@ const LATE_US: f64 = 1000.0;
 impl Report {
     /// Returns the report of a load.
     pub fn new(plan: &Plan, outcome: Outcome) -> Self {
-        let Outcome { server, counters, cpu_share } = outcome;
-        let duration = plan.duration.as_secs_f64();
+        let Outcome { server, counters, measured, cpu_share } = outcome;
+        let partial = measured < plan.duration;
+        // In a form that people read.
+        let duration = if partial { (measured.as_secs_f64() * 1e3).round() / 1e3 } else { measured.as_secs_f64() };
+        let per_second = |count| if duration > 0.0 { float(count) / duration } else { 0.0 };
         Self {
             server: server.to_string(),
             suite: plan.suite.number(),
@@ -95,6 +100,7 @@ impl Report {
             concurrency: plan.concurrency,
             rate: plan.rate,
             duration,
+            partial,
             requests: counters.requests,
             replies: counters.replies,
             lost: counters.lost,
@@ -104,8 +110,8 @@ impl Report {
             unmatched_replies: counters.unmatched_replies,
             junk: counters.junk,
             network_errors: counters.network_errors,
-            requests_per_second: float(counters.requests) / duration,
-            replies_per_second: float(counters.replies) / duration,
+            requests_per_second: per_second(counters.requests),
+            replies_per_second: per_second(counters.replies),
             latency_us: Quantiles::of(&counters.latency),
             send_lag_us: Quantiles::of(&counters.send_lag),
             generator_cpu: cpu_share,
@@ -121,6 +127,7 @@ impl Report {
     /// Returns a line that describes the load.
     pub(crate) fn load(&self) -> String {
         let Self { suite, size, sockets, duration, .. } = self;
+        let stopped = if self.partial { " (stopped early)" } else { "" };
         let pace = match self.rate {
             Some(rate) => format!("{rate} requests a second"),
             None => format!("{} requests in flight", grouped_usize(self.concurrency)),
@@ -133,7 +140,7 @@ impl Report {
         let suite = format!("{suite:04x}");
         let suite = suite.trim_start_matches('0');
         let sockets = if *sockets == 1 { "1 socket".into() } else { format!("{sockets} sockets") };
-        format!("{pace}, {duration} s, {size}-byte messages, {authenticated}, suite {suite}, {sockets}")
+        format!("{pace}, {duration} s{stopped}, {size}-byte messages, {authenticated}, suite {suite}, {sockets}")
     }
 
     /// Returns a warning about the figures, if there is one.

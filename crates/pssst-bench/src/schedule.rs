@@ -20,6 +20,11 @@ impl Schedule {
         Self { rate, next: connection.into(), step: connections.into(), end }
     }
 
+    /// Brings the end forward.
+    pub(crate) fn end_at(&mut self, end: Nanos) {
+        self.end = self.end.min(end);
+    }
+
     /// When the next request leaves, if one does before the end.
     #[expect(
         clippy::cast_possible_truncation,

@@ -35,6 +35,7 @@ pub use failure::Failure;
 pub use followed_file::FollowedFile;
 pub use program::Program;
 pub use service::{FixedOptions, LiveOptions, Service, check, fixed_options, run};
+pub use signals::stop_flag;
 pub use telemetry::{MetricsWriter, Monitored, seconds_since_1970, stuck};
 pub use traces::TraceOptions;
 

@@ -1,6 +1,12 @@
-//! When to stop, and when to reloaded the configuration.
+//! When to stop, and when to reload the configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 use crate::failure::Failure;
+use crate::runtime;
 
 /// The signals that a service listens to. They are caught from here on, not only once they are
 /// waited for.
@@ -75,4 +81,36 @@ impl Signals {
         self.stop().await;
         Signal::Stop
     }
+}
+
+/// Returns a flag that becomes true at SIGINT or SIGTERM, for a command that then ends by itself. A
+/// second signal ends the process at once.
+///
+/// # Errors
+/// When the system gives no thread, or forbids signal handlers.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let (set, (caught, is_caught)) = (Arc::clone(&flag), mpsc::channel());
+    let wait = move || {
+        runtime::run(async {
+            let signals = Signals::new();
+            let mut signals = match signals {
+                Ok(signals) => signals,
+                Err(failure) => return caught.send(Err(failure)).map_err(|_| unheard()),
+            };
+            caught.send(Ok(())).map_err(|_| unheard())?;
+            signals.stop().await;
+            set.store(true, Ordering::Relaxed);
+            signals.stop().await;
+            // As the shell reports an interrupted command.
+            std::process::exit(130)
+        })
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait).map_err(|_| unheard())?;
+    is_caught.recv().unwrap_or_else(|_| Err(unheard()))?;
+    Ok(flag)
+}
+
+fn unheard() -> Failure {
+    Failure::new("cannot wait for signals", "raise the limit of threads")
 }

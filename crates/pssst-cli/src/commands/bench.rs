@@ -4,17 +4,18 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pssst::{Suite, SysRng};
 use pssst_net::udp::{MAX_DATAGRAM, connect};
 
-use pssst_service::Failure;
+use pssst_service::{Failure, stop_flag};
 
 use crate::args::no_randomness;
 use crate::args::no_reply::NoReply;
 use crate::args::udp::{is_silence, resolve};
-use pssst_bench::{Counters, Error, Report, Workload};
+use pssst_bench::{Counters, Error, Monitor, Report, Workload};
 use pssst_service::stderr::notice;
 use workload::workload;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key = args.server.current_key(directory.as_ref())?;
     let (plan, suite) = (args.plan(key.suite)?, key.suite);
     let workload = workload(args, &plan, &key)?;
+    let stop = stop_flag()?;
     let addresses = resolve(args.server.address())?;
     let plot =
         args.plot.as_ref().map(|path| File::create(path).map_err(|error| cannot_plot(args, &error))).transpose()?;
@@ -37,7 +39,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
     let key_rotations = directory.map(|directory| key_rotation::start(directory, args, &plan, key)).unwrap_or_default();
     let show = io::stderr().is_terminal().then_some(show_progress as fn(&str));
-    let outcome = pssst_bench::run(&plan, &workload, server, key_rotations, show).map_err(failure)?;
+    let monitor = Monitor { show, stop: &stop };
+    let outcome = pssst_bench::run(&plan, &workload, server, key_rotations, monitor).map_err(failure)?;
+    if outcome.counters.requests == 0 && stop.load(Ordering::Relaxed) {
+        return Err(failure(Error::Stopped));
+    }
     if outcome.counters.replies == 0 {
         let Counters { requests, refused, unmatched_replies, last_network_error, .. } = outcome.counters;
         let counts =
@@ -105,6 +111,7 @@ fn failure(error: Error) -> Failure {
             error.to_string(),
             "check the route to the server, and `ulimit -n`: each socket takes two files here",
         ),
+        Error::Stopped => Failure::new(error.to_string(), "let it run for longer, or give a shorter --warmup"),
         error => Failure::new(error.to_string(), "please report this"),
     }
 }

@@ -143,6 +143,11 @@ impl Page<'_> {
                     "Read the configuration and all files that it names again: all of it is applied, or nothing.",
                 ),
             ]
+        } else if self.path == "bench" {
+            &[(
+                "SIGINT, SIGTERM",
+                "Print what was measured so far, and end. A second one ends it at once, with status 130.",
+            )]
         } else {
             return;
         };

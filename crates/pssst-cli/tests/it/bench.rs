@@ -256,3 +256,54 @@ fn assert_well_formed(document: &str) {
     }
     assert!(open.is_empty(), "{open:?} in {document}");
 }
+
+/// Returns whether a process handles a signal, and does not just end.
+#[cfg(target_os = "linux")]
+fn catches(process: u32, signal: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (signal - 1)) != 0
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_measured_until_a_signal_is_not_thrown_away() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static ANSWERED: AtomicU64 = AtomicU64::new(0);
+    let server = serve("127.0.0.1:0", |server, packet| {
+        ANSWERED.fetch_add(1, Ordering::Relaxed);
+        echo(server, packet)
+    });
+    let key = SecretKey::from_bytes(SECRET).public_key().to_string();
+    let start = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pssst"));
+        command.args(["bench", "--server", &server.to_string(), "--server-key", &key, "--warmup", "0"]).args(options);
+        pssst_test::Process::spawn(&mut command)
+    };
+    let loads: [&[&str]; 3] = [
+        &["--requests-prepared", "64", "--duration", "1h", "--json"],
+        &["--rate", "2000", "--duration", "1h", "--requests-prepared", "64", "--json"],
+        &["--rate", "0.5", "--duration", "1h", "--requests-prepared", "64", "--json"],
+    ];
+    for (options, signal) in loads.into_iter().zip(["INT", "TERM", "INT"]) {
+        let before = ANSWERED.load(Ordering::Relaxed);
+        let mut bench = start(options);
+        pssst_test::wait_for("requests are answered", || ANSWERED.load(Ordering::Relaxed) > before);
+        bench.signal(signal);
+        let line = bench.next_line();
+        let (status, said) = bench.wait();
+        assert_eq!(status.code(), Some(0), "{said}");
+        let report: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_eq!(report["partial"], true, "{report}");
+        assert!(number(&report, "duration") < 3000.0 && number(&report, "replies") > 0.0, "{report}");
+        assert_eq!(number(&report, "lost").to_bits(), 0_f64.to_bits(), "{report}");
+    }
+
+    // Not one request is sealed yet.
+    let mut bench = start(&["--requests-prepared", "4000000"]);
+    pssst_test::wait_for("it handles the signal", || catches(bench.id(), 15));
+    bench.signal("TERM");
+    let (status, said) = bench.wait();
+    assert!(status.code() == Some(1) && said.contains("stopped before anything was measured"), "{status}: {said}");
+}

@@ -20,6 +20,9 @@ use pssst_service::durations;
 /// Without --rate it keeps a fixed number of requests in flight (closed loop). With --rate it sends
 /// requests at fixed times (open loop) and measures latency from these times, so that a stalled
 /// server is charged for every request that waits.
+///
+/// At SIGINT (Ctrl-C) or SIGTERM it prints what was measured so far, marked as stopped early, and
+/// ends with exit code 0.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -59,9 +62,9 @@ pub(crate) struct Args {
     /// Time under load before the measurement starts.
     #[arg(long, value_name = "SPAN", default_value = "200ms", value_parser = durations::timeout_or_none)]
     pub(super) warmup: Duration,
-    /// Number of different requests to seal beforehand [default: 200,000, fewer if they are long].
-    /// That is more than the default reply cache of `pssst serve` holds, so that the server opens
-    /// every request.
+    /// Number of different requests to seal beforehand [default: 200,000, fewer if they are long or
+    /// --rate needs fewer]. That is more than the default reply cache of `pssst serve` holds, so
+    /// that the server opens every request.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     requests_prepared: Option<u32>,
     /// Draw the latencies in this file.
@@ -109,7 +112,7 @@ impl Args {
         let concurrency = self.concurrency.map(in_memory);
         let prepared = match self.requests_prepared.map(in_memory) {
             Some(prepared) => prepared,
-            None => PREPARED.min(most).max(concurrency.unwrap_or(0)),
+            None => self.most_sent().min(PREPARED).min(most).max(concurrency.unwrap_or(0)),
         };
         if prepared > most {
             return Err(Failure::usage(
@@ -138,6 +141,13 @@ impl Args {
             duration: self.duration,
             timeout: self.timeout,
         })
+    }
+
+    /// Returns how many requests are sent at most, as far as that is known beforehand.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and it saturates")]
+    fn most_sent(&self) -> usize {
+        let seconds = (self.warmup + self.duration).as_secs_f64();
+        self.rate.map_or(usize::MAX, |rate| (rate * seconds).ceil() as usize + CONCURRENCY)
     }
 }
 
@@ -191,7 +201,8 @@ mod tests {
             ..plan("").unwrap()
         };
         assert_eq!(plan("").unwrap(), closed);
-        assert_eq!(plan("--rate 1000").unwrap().concurrency, 200_000);
+        assert_eq!(plan("--rate 1000").unwrap().concurrency, 5264);
+        assert_eq!(plan("--rate 1000 --duration 10m").unwrap().concurrency, 200_000);
         assert_eq!(plan("--rate 1000 --concurrency 9").unwrap().concurrency, 9);
         assert_eq!(plan("--identity FILE").unwrap().authenticated_share.to_bits(), 1.0_f64.to_bits());
         assert_eq!(plan("--concurrency 300000").unwrap().prepared, 300_000);
