@@ -1,6 +1,6 @@
 //! A directory on loopback with a made-up fleet, to look at its pages and to try its API. Run it
-//! with `cargo run -p pssst-directory --example directory`, and open the address that it prints.
-//! What it makes is gone when it ends.
+//! with `cargo run -p pssst-directory-server --example directory`, and open the address that it
+//! prints. What it makes is gone when it ends.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pssst::{SecretKey, SysRng};
+use pssst::{ClientCheck, ClientClaim, PskMaster, SecretKey, Suite, SysRng};
 use pssst_directory::jiff;
 use pssst_directory_server::{Directory, Operators, Schedule, ScheduleFile, ServerCertificate};
-use pssst_identity::{IdentityStore, NewIdentity, SqlStore, State, TokenGrant, Update};
+use pssst_identity::{
+    AccessPolicy, Follower, IdentityStore, NewIdentity, ServerReport, SqlStore, State, TokenGrant, UnknownClients,
+    Update,
+};
+use pssst_link::Link;
 use pssst_net::pssst;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -23,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // The servers' keys. Servers of the pool read the same file, or a copy of it.
     let old = Timestamp::now() - 720 * HOUR;
-    Schedule::new(SecretKey::generate(&mut SysRng)?, old).write(&file("keys.json"))?;
+    let schedule = Schedule::new(SecretKey::generate(&mut SysRng)?, old);
+    schedule.with_psk_master(PskMaster::generate(&mut SysRng)?, old).write(&file("keys.json"))?;
     let schedule = Arc::new(ScheduleFile::open(file("keys.json"), false)?);
 
     // The store of clients.
@@ -38,11 +43,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let certificate = ServerCertificate::self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
 
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let directory = Directory::builder(store, schedule, certificate)
+    let bound = Directory::builder(store, schedule, certificate)
         .operators(Operators::open(file("operators"))?)
         .bind(any_port, Some(any_port))
-        .await?
-        .serve();
+        .await?;
+    // For the links of tokens: where devices find this directory, and how they know it.
+    bound.set_link(Link {
+        server: Some("127.0.0.1:45678".to_owned()),
+        directory: Some(bound.public_addr().to_string()),
+        pin: Some(*bound.pin().as_bytes()),
+        ..Link::default()
+    });
+    let directory = bound.serve();
 
     println!("public: https://{}", directory.public_addr());
     println!("admin:  https://{}", directory.admin_addr().unwrap_or(any_port));
@@ -76,7 +88,20 @@ async fn add_fleet(store: &SqlStore) -> Result<(), Box<dyn Error>> {
         store.update(&clients[place].key, Update::state(state)).await?;
     }
 
-    let expires = Timestamp::now() + 24 * HOUR;
+    // A server that serves, one that fell silent, and those that they refused.
+    let now = Timestamp::now();
+    for (name, started, last) in [("gateway-1 192.0.2.1:45678", 50, 0), ("gateway-2 192.0.2.2:45678", 9, 3)] {
+        let server = ServerReport::new(name, env!("CARGO_PKG_VERSION"), now - started * HOUR)?;
+        store.record_server(&server.at(now - last * HOUR)).await?;
+    }
+    let follower = Follower::start(Arc::new(store.clone())).await?;
+    let policy = AccessPolicy::new(Arc::clone(follower.snapshot()), UnknownClients::Refuse);
+    for client in [clients[4].key, clients[14].key, key(0)?] {
+        policy.check(&ClientClaim::new(&client, Suite::default(), 0, false));
+    }
+    store.record_refused(&policy.refused().report(Timestamp::now(), |_| None).clients).await?;
+
+    let expires = now + 24 * HOUR;
     let labels = [("site".to_owned(), "oslo".to_owned())].into();
     let grant = TokenGrant { name: Some("valve-200".to_owned()), labels, expires, client_expires: None };
     store.create_token(grant.clone()).await?;

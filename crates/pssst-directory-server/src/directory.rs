@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use pssst::Suite;
 use pssst_http::{HttpStats, Listener, Server, Tls};
 use pssst_identity::SqlStore;
+use pssst_link::Link;
 use pssst_net::RateLimit;
 use pssst_support::WatchStatus;
 use tokio::task::JoinHandle;
@@ -70,7 +71,7 @@ pub struct Directory {
     follower: JoinHandle<()>,
 }
 
-/// Length of a request's body, in bytes. An enrolment has about 400.
+/// Length of a device's request's body, in bytes. An enrolment has about 400.
 const MAX_BODY_LEN: usize = 8 * 1024;
 
 impl Directory {
@@ -280,14 +281,15 @@ impl DirectoryBuilder {
             issued_psks: IssuedPsks::default(),
             wrong_credentials: Tally::default(),
             counters: Arc::default(),
+            link: OnceLock::new(),
         });
-        let listen = async |address, tls| {
+        let listen = async |address, tls, max_body_len| {
             let listener = Listener::bind(address).await.map_err(|error| Error::Listen(address, error))?;
-            Ok::<_, Error>(listener.max_connections(self.max_connections).max_body_len(MAX_BODY_LEN).tls(tls))
+            Ok::<_, Error>(listener.max_connections(self.max_connections).max_body_len(max_body_len).tls(tls))
         };
-        let public = listen(public, public_tls).await?;
+        let public = listen(public, public_tls, MAX_BODY_LEN).await?;
         let admin = match admin {
-            Some((address, tls)) => Some(listen(address, tls).await?),
+            Some((address, tls)) => Some(listen(address, tls, admin::MAX_BODY_LEN).await?),
             None => None,
         };
         Ok(BoundDirectory { public, admin, shared })
@@ -316,6 +318,12 @@ impl BoundDirectory {
     /// Returns the pin of its certificate, for clients that no public authority serves.
     pub fn pin(&self) -> Pin {
         self.shared.certificate.pin()
+    }
+
+    /// Sets the link with which clients reach this directory: operators get it with each token in
+    /// it. Without one they get the token alone. Only the first call counts.
+    pub fn set_link(&self, link: Link) {
+        let _is_first = self.shared.link.set(link);
     }
 
     /// Serves from now on, in tasks of the runtime.

@@ -323,6 +323,16 @@ impl Schedule {
         Ok(())
     }
 
+    /// Returns the time from which on the next rotation can start: when the secrets of the last one
+    /// are in force. `None`: it can start now.
+    pub fn next_rotation(&self, now: Timestamp) -> Option<Timestamp> {
+        let suites: Vec<_> = SuiteSet::DATAGRAM.iter().collect();
+        let keys = self.keys(now, &suites).map(|key| (key.state, key.not_before));
+        let masters = self.psk_masters(now).map(|master| (master.state, master.not_before));
+        let next = keys.chain(masters).filter(|(state, _)| *state == KeyState::Next);
+        next.map(|(_, not_before)| not_before).max()
+    }
+
     /// Returns whether the schedule has secrets of this kind in use, and has not given them up.
     pub fn has(&self, kind: OptionalKind, now: Timestamp) -> bool {
         match kind {

@@ -2,14 +2,16 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pssst::Suite;
-use pssst_identity::{Action, NewAuditEntry, SqlStore};
+use pssst_identity::{Action, NewAuditEntry, SqlStore, Token};
+use pssst_link::Link;
 use tokio::time::{MissedTickBehavior, interval};
+use zeroize::Zeroizing;
 
 use super::admin::{Authorities, Operators};
 use super::certificate::ServerCertificate;
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     /// Requests to the admin listener with a wrong credential.
     pub(crate) wrong_credentials: Tally,
     pub(crate) counters: Arc<Counters>,
+    /// The link of this directory, without a token.
+    pub(crate) link: OnceLock<Link>,
 }
 
 impl Shared {
@@ -65,6 +69,13 @@ impl Shared {
         self.refresh_interval
             .unwrap_or(Duration::MAX)
             .clamp(Duration::from_secs(1), self.schedule.load().refresh_interval())
+    }
+
+    /// Returns the link with which the holder of a token enrols, if clients can be told where this
+    /// directory is.
+    pub(crate) fn link_with(&self, token: &Token) -> Option<Zeroizing<String>> {
+        let link = Link { token: Some(token.expose()), ..self.link.get()?.clone() };
+        link.to_text().inspect_err(|error| tracing::error!(%error, "there is no link for tokens")).ok()
     }
 
     /// Writes into the audit log what has taken place already.

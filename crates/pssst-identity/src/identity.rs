@@ -205,6 +205,11 @@ impl NewIdentity {
         &self.name
     }
 
+    /// Its state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
     /// Takes an identity of another store, except the time of its last change.
     ///
     /// # Errors

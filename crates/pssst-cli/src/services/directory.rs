@@ -51,10 +51,11 @@ pub(crate) struct Fixed {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444", value_parser = addresses::listen)]
     admin_listen: SocketAddr,
     /// The name or address, and the port, at which clients reach this directory: for the link that
-    /// is printed [default: the address for clients, if it is a single one].
+    /// is printed, and those of the operators' page [default: the address for clients, if it is a
+    /// single one].
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     public_address: Option<String>,
-    /// The name or address, and the port, of the pool's servers: for the link that is printed.
+    /// The name or address, and the port, of the pool's servers: for these links.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     server: Option<String>,
     /// The schedule of the pool's secret keys (`pssst keys init`).
@@ -223,6 +224,10 @@ impl Service for DirectoryService {
         let bound = bind(&args.fixed, store.clone()).await?;
         let (public_addr, admin_addr, pin) = (bound.public_addr(), bound.admin_addr(), bound.pin());
         let link = link(&args.fixed, public_addr, pin);
+        if let Some(link) = &link {
+            bound.set_link(link.clone());
+        }
+        let link = link.and_then(|link| link.to_text().ok()).map(|text| text.to_string());
         Ok(Self { directory: Arc::new(bound.serve()), store, public_addr, admin_addr, pin, link })
     }
 
@@ -258,11 +263,10 @@ impl Service for DirectoryService {
 
 /// Returns the link for clients, if they can be told where the directory is. Certificates of an
 /// authority are replaced with their keys, so that their pin would go out of date.
-fn link(args: &Fixed, public_addr: SocketAddr, pin: Pin) -> Option<String> {
+fn link(args: &Fixed, public_addr: SocketAddr, pin: Pin) -> Option<Link> {
     let directory = reachable_at(args.public_address.as_deref(), public_addr)?;
     let pin = args.self_signed.then_some(*pin.as_bytes());
-    let link = Link { server: args.server.clone(), directory: Some(directory), pin, ..Link::default() };
-    link.to_text().ok().map(|text| text.to_string())
+    Some(Link { server: args.server.clone(), directory: Some(directory), pin, ..Link::default() })
 }
 
 /// Returns the number of connections of each listener: both have their own, and the files that the

@@ -22,6 +22,10 @@ use crate::stats::DirectoryEvent;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Asks a browser for name and token.
+pub(super) const BASIC: &str = "Basic realm=\"PSSST directory\", charset=\"UTF-8\"";
+const CERTIFICATE_PREFIX: &str = "cert:";
+
 /// An operator who was let in.
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
@@ -29,6 +33,13 @@ pub(super) struct Operator {
     pub(super) name: String,
     /// That writes this name into its audit log.
     pub(super) store: SqlStore,
+}
+
+impl Operator {
+    /// Returns whether a certificate let it in. No token's name has a colon.
+    pub(super) fn is_by_certificate(&self) -> bool {
+        self.name.starts_with(CERTIFICATE_PREFIX)
+    }
 }
 
 /// Admits authenticated operators, and forms only from the directory's own pages.
@@ -79,7 +90,7 @@ fn identify(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Identified {
 /// Returns `cert:` and the pin of the first certificate, if the authorities accept it now.
 fn by_certificate(authorities: &Authorities, chain: &[Vec<u8>]) -> Option<String> {
     let pin = Pin::of(chain.first()?).ok()?;
-    authorities.accept(chain).then(|| format!("cert:{pin}"))
+    authorities.accept(chain).then(|| format!("{CERTIFICATE_PREFIX}{pin}"))
 }
 
 /// `Bearer TOKEN`, or `Basic` and base64 of `NAME:TOKEN`.
@@ -99,11 +110,7 @@ fn by_token(operators: &Operators, credential: &HeaderValue) -> Option<String> {
 
 /// What asks a browser for name and token. A program gets a challenge for its token.
 fn challenge(path: &str) -> Response {
-    let scheme = if path.starts_with("/v1/") {
-        "Bearer realm=\"PSSST directory\""
-    } else {
-        "Basic realm=\"PSSST directory\", charset=\"UTF-8\""
-    };
+    let scheme = if path.starts_with("/v1/") { "Bearer realm=\"PSSST directory\"" } else { BASIC };
     let headers = [(WWW_AUTHENTICATE, scheme)];
     (StatusCode::UNAUTHORIZED, headers, "an operator's name and token are needed\n").into_response()
 }

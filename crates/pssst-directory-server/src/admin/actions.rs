@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_identity::{
@@ -66,7 +67,7 @@ impl ClientAction {
 
 /// A path without a valid key names no client.
 pub(super) fn parse_key(text: &str) -> Result<PublicKey, Failure> {
-    text.parse().map_err(|_| Failure::not_found("this is not the key of a client: 64 hexadecimal digits"))
+    text.parse().map_err(|_| Failure::not_found("this is not the key of a client"))
 }
 
 pub(super) async fn find_client(operator: &Operator, key: &str) -> Result<Identity, Failure> {
@@ -115,6 +116,10 @@ pub(super) async fn rotate(
     operator: &Operator,
     rotation: Rotation,
 ) -> Result<Generated, Failure> {
+    if let Some(time) = shared.schedule.load().next_rotation(shared.schedule.now()) {
+        let message = format!("the key of the last rotation is not in force yet: the next one can start at {time}");
+        return Err(Failure::new(StatusCode::CONFLICT, "rotation_under_way", message));
+    }
     let (shared, store) = (Arc::clone(shared), operator.store.clone());
     let rotate = async move {
         let Rotation { activation_delay, grace_period } = rotation;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection, StringRejection};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,13 +12,16 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_directory::{MasterId, PublishedKey, PublishedMaster};
-use pssst_identity::{IdentityStore, Labels, ListQuery, TokenGrant};
-use serde::{Deserialize, Serialize};
+use pssst_identity::{IdentityStore, Labels, ListQuery, TokenGrant, Update};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::access::Operator;
 use super::actions::{ClientAction, create_token, enroll, find_client, parse_key, rotate, withdraw_token};
+use super::audit_filter::AuditFilter;
 use super::failure::Failure;
+use super::import::{self, Import};
+use super::overview::Overview;
 use super::views::{AuditView, ClientView, RefusedView, TokenView};
 use crate::state::{Rotation, Shared};
 
@@ -28,8 +31,10 @@ const MAX_LIMIT: usize = 1000;
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/clients", get(list_clients).post(add_client))
-        .route("/clients/{key}", get(show_client))
+        .route("/clients/import", post(import_clients).layer(DefaultBodyLimit::max(import::MAX_LEN)))
+        .route("/clients/{key}", get(show_client).patch(edit_client))
         .route("/clients/{key}/{action}", post(change_client))
+        .route("/overview", get(overview))
         .route("/refused", get(list_refused))
         .route("/tokens", get(list_tokens).post(make_token))
         .route("/tokens/{id}/withdraw", post(withdraw))
@@ -47,6 +52,7 @@ struct Listing {
     search: Option<String>,
     state: Option<pssst_identity::State>,
     requires_psk: Option<bool>,
+    label: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -61,9 +67,8 @@ async fn list_clients(
     Extension(operator): Extension<Operator>,
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Outcome<Json<ClientList>> {
-    let Query(Listing { search, state, requires_psk, after, limit }) = query?;
-    let query =
-        ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, requires_psk, search, ..ListQuery::default() };
+    let Query(Listing { search, state, requires_psk, label, after, limit }) = query?;
+    let query = ListQuery { after, limit: limit.unwrap_or(DEFAULT_LIMIT), state, requires_psk, search, label };
     let page = operator.store.list(&query).await?;
     Ok(Json(ClientList { clients: page.identities.into_iter().map(Into::into).collect(), next: page.next }))
 }
@@ -108,6 +113,83 @@ async fn list_refused(
 
 async fn show_client(Extension(operator): Extension<Operator>, Path(key): Path<String>) -> Outcome<Json<ClientView>> {
     Ok(Json(find_client(&operator, &key).await?.into()))
+}
+
+/// A field that is missing stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "as in an update")]
+struct ClientEdit {
+    name: Option<String>,
+    labels: Option<Labels>,
+    /// `null` for never.
+    #[serde(default, deserialize_with = "given")]
+    expires: Option<Option<Timestamp>>,
+}
+
+/// So that `null` is not the same as nothing.
+#[expect(clippy::option_option, reason = "as in an update")]
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Timestamp>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+async fn edit_client(
+    Extension(operator): Extension<Operator>,
+    Path(key): Path<String>,
+    edit: Result<Json<ClientEdit>, JsonRejection>,
+) -> Outcome<Json<ClientView>> {
+    let (key, Json(ClientEdit { name, labels, expires })) = (parse_key(&key)?, edit?);
+    let update = Update { name, labels, expires, ..Update::default() };
+    Ok(Json(operator.store.update(&key, update).await?.into()))
+}
+
+#[derive(Deserialize)]
+struct ImportOptions {
+    /// Whether nothing is to be changed.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn import_clients(
+    Extension(operator): Extension<Operator>,
+    options: Result<Query<ImportOptions>, QueryRejection>,
+    text: Result<String, StringRejection>,
+) -> Outcome<Response> {
+    let (Query(ImportOptions { dry_run }), text) = (options?, text?);
+    let import = Import::read(&operator, text).await?;
+    if !import.is_possible() {
+        let message = format!("{} lines cannot be imported", import.fault_count);
+        let body = json!({ "error": "invalid", "message": message, "faults": import.faults });
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response());
+    }
+    let known = import.known;
+    let added = if dry_run { import.new.len() } else { import.carry_out(&operator).await? };
+    Ok(Json(json!({ "added": added, "known": known, "dry_run": dry_run })).into_response())
+}
+
+async fn overview(
+    State(shared): State<Arc<Shared>>,
+    Extension(operator): Extension<Operator>,
+) -> Outcome<Json<serde_json::Value>> {
+    let overview = Overview::read(&shared, &operator).await?;
+    let clients = overview.clients;
+    Ok(Json(json!({
+        "clients": {
+            "all": clients.all(),
+            "enrolled": clients.enrolled,
+            "expired": clients.expired,
+            "suspended": clients.suspended,
+            "revoked": clients.revoked,
+        },
+        "servers": overview.servers,
+        "keys": overview.keys,
+        "psk_masters": overview.psk_masters,
+        "next_rotation": overview.next_rotation,
+        "open_tokens": overview.tokens.len(),
+        "certificate_expires": overview.certificate_expires,
+        "refused": overview.refused,
+        "audit": overview.audit,
+    })))
 }
 
 async fn change_client(
@@ -155,13 +237,20 @@ struct TokenOrder {
 }
 
 async fn make_token(
+    State(shared): State<Arc<Shared>>,
     Extension(operator): Extension<Operator>,
     order: Result<Json<TokenOrder>, JsonRejection>,
 ) -> Outcome<Response> {
     let Json(TokenOrder { name, labels, valid_for, client_expires }) = order?;
     let grant = |expires| TokenGrant { name, labels, expires, client_expires };
     let (token, grant) = create_token(&operator, Duration::from_secs(valid_for), grant).await?;
-    let body = json!({ "id": token.id().to_string(), "token": *token.expose(), "expires": grant.expires });
+    let link = shared.link_with(&token);
+    let body = json!({
+        "id": token.id().to_string(),
+        "token": *token.expose(),
+        "link": link.as_ref().map(|link| link.as_str()),
+        "expires": grant.expires,
+    });
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -216,7 +305,7 @@ async fn rotate_keys(
 }
 
 #[derive(Deserialize)]
-struct AuditListing {
+struct AuditPlace {
     before: Option<u64>,
     limit: Option<usize>,
 }
@@ -230,11 +319,13 @@ struct AuditPage {
 
 async fn audit(
     Extension(operator): Extension<Operator>,
-    query: Result<Query<AuditListing>, QueryRejection>,
+    place: Result<Query<AuditPlace>, QueryRejection>,
+    filter: Result<Query<AuditFilter>, QueryRejection>,
 ) -> Outcome<Json<AuditPage>> {
-    let Query(AuditListing { before, limit }) = query?;
+    let (Query(AuditPlace { before, limit }), Query(filter)) = (place?, filter?);
     let limit = page_length(limit);
-    let entries = operator.store.audit_log(before, limit).await?;
+    let query = filter.query(&operator, before, limit).await?;
+    let entries = operator.store.find_audit_entries(&query).await?;
     let next = entries.last().filter(|_| entries.len() == limit).map(|entry| entry.number);
     Ok(Json(AuditPage { entries: entries.into_iter().map(Into::into).collect(), next }))
 }

@@ -1,6 +1,7 @@
 //! Failures of operators' requests.
 
-use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection};
+use axum::extract::multipart::{MultipartError, MultipartRejection};
+use axum::extract::rejection::{FormRejection, JsonRejection, QueryRejection, StringRejection};
 use axum::http::StatusCode;
 
 use crate::Error;
@@ -41,7 +42,7 @@ impl From<pssst_identity::Error> for Failure {
             E::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
             E::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             E::Revoked(_) => (StatusCode::CONFLICT, "revoked"),
-            E::Syntax(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            E::Json(_) | E::Syntax(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             _ => {
                 tracing::error!(%error, "an operator's request failed");
                 return Self::new(
@@ -86,4 +87,4 @@ macro_rules! from_rejections {
     )*};
 }
 
-from_rejections!(FormRejection, JsonRejection, QueryRejection);
+from_rejections!(FormRejection, JsonRejection, MultipartError, MultipartRejection, QueryRejection, StringRejection);

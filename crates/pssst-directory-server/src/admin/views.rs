@@ -1,13 +1,14 @@
 //! Views of the store and the keys, for JSON and pages.
 
 use jiff::Timestamp;
-use pssst_identity::{AuditEntry, Identity, Labels, RefusedClient, State, TokenInfo};
+use pssst_identity::{AuditEntry, Identity, Labels, RefusedClient, ServerReport, State, TokenInfo};
 use serde::Serialize;
 
 /// A client.
 #[derive(Debug, Serialize)]
 pub(super) struct ClientView {
     pub(super) key: String,
+    pub(super) fingerprint: String,
     pub(super) name: String,
     pub(super) labels: Labels,
     pub(super) state: State,
@@ -20,7 +21,8 @@ pub(super) struct ClientView {
 impl From<Identity> for ClientView {
     fn from(identity: Identity) -> Self {
         let Identity { key, name, labels, state, created, changed, expires, requires_psk, .. } = identity;
-        Self { key: key.to_string(), name, labels, state, created, changed, expires, requires_psk }
+        let fingerprint = key.fingerprint().to_string();
+        Self { key: key.to_string(), fingerprint, name, labels, state, created, changed, expires, requires_psk }
     }
 }
 
@@ -28,6 +30,7 @@ impl From<Identity> for ClientView {
 #[derive(Debug, Serialize)]
 pub(super) struct RefusedView {
     pub(super) key: String,
+    pub(super) fingerprint: String,
     pub(super) name: Option<String>,
     pub(super) cause: &'static str,
     pub(super) requests: u64,
@@ -38,7 +41,26 @@ pub(super) struct RefusedView {
 impl From<RefusedClient> for RefusedView {
     fn from(client: RefusedClient) -> Self {
         let RefusedClient { key, name, cause, requests, first, last, .. } = client;
-        Self { key: key.to_string(), name, cause: cause.name(), requests, first, last }
+        let fingerprint = key.fingerprint().to_string();
+        Self { key: key.to_string(), fingerprint, name, cause: cause.name(), requests, first, last }
+    }
+}
+
+/// A server that follows the store.
+#[derive(Debug, Serialize)]
+pub(super) struct ServerView {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) started: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) is_alive: bool,
+}
+
+impl From<ServerReport> for ServerView {
+    fn from(server: ServerReport) -> Self {
+        let is_alive = server.is_alive(Timestamp::now());
+        let ServerReport { name, version, started, last, .. } = server;
+        Self { name, version, started, last, is_alive }
     }
 }
 
@@ -112,13 +134,15 @@ pub(super) struct AuditView {
     pub(super) actor: String,
     pub(super) action: &'static str,
     pub(super) client_key: Option<String>,
+    pub(super) client_fingerprint: Option<String>,
     pub(super) detail: String,
 }
 
 impl From<AuditEntry> for AuditView {
     fn from(entry: AuditEntry) -> Self {
         let AuditEntry { number, at, actor, entry, .. } = entry;
+        let client_fingerprint = entry.client_key.map(|key| key.fingerprint().to_string());
         let client_key = entry.client_key.map(|key| key.to_string());
-        Self { number, at, actor, action: entry.action.name(), client_key, detail: entry.detail }
+        Self { number, at, actor, action: entry.action.name(), client_key, client_fingerprint, detail: entry.detail }
     }
 }

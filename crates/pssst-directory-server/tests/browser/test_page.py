@@ -6,6 +6,8 @@ EXAMPLE is the built example `directory`, which serves a made-up fleet on loopba
 """
 
 import contextlib
+import io
+import json
 import pathlib
 import re
 import shutil
@@ -17,14 +19,31 @@ import traceback
 from os import geteuid
 from urllib.parse import urlsplit
 
+import zxingcpp
+from PIL import Image
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect, sync_playwright
 
 POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-PAGES = ["/", "/refused", f"/refused/{'09' * 32}/enrol", "/tokens", "/tokens?all=true", "/keys", "/keys/rotate", "/audit"]
+PAGES = [
+    "/",
+    "/clients",
+    "/clients?state=suspended&label=site%3Doslo",
+    "/clients/add",
+    f"/clients/add?key={'09' * 32}",
+    "/clients/import",
+    "/refused",
+    "/tokens",
+    "/tokens?all=true",
+    "/keys",
+    "/keys/rotate",
+    "/audit",
+    "/audit?action=added",
+]
 HOSTILE = "<script>alert(1)</script>"
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 320, "height": 640}
+WIDTHS = [390, 820, 1280]
 
 # Each text with less contrast to what is behind it than WCAG 2 asks for (level AA).
 LOW_CONTRAST = """() => {
@@ -51,7 +70,7 @@ LOW_CONTRAST = """() => {
 }"""
 
 UNLABELLED = """() => [...document.querySelectorAll('input, select, textarea')]
-    .filter(field => !field.labels.length).map(field => field.outerHTML)"""
+    .filter(field => field.type !== 'hidden' && !field.labels.length).map(field => field.outerHTML)"""
 
 
 class Directory:
@@ -79,10 +98,9 @@ class Session:
 
     def __init__(self, browser, directory, **options):
         options = {"viewport": DESKTOP, **options}
-        self.origin = directory.origin
-        self.context = browser.new_context(
-            base_url=directory.origin, http_credentials=directory.credentials, ignore_https_errors=True, **options
-        )
+        self.origin, self.credentials = directory.origin, directory.credentials
+        options = {"http_credentials": directory.credentials, **options}
+        self.context = browser.new_context(base_url=directory.origin, ignore_https_errors=True, **options)
         self.context.set_default_timeout(15_000)
         self.complaints = []
         self.context.on("request", self._check_request)
@@ -98,8 +116,9 @@ class Session:
 
     def _check_request(self, request):
         parts = urlsplit(request.url)
-        if f"{parts.scheme}://{parts.netloc}" != self.origin:
-            self.complaints.append(f"another origin: {request.url}")
+        host = parts.netloc.rpartition("@")[2]
+        if f"{parts.scheme}://{host}" != self.origin:
+            self.complaints.append(f"another origin: {host}")
 
     def _check_response(self, response):
         headers = response.headers
@@ -121,9 +140,11 @@ def names(page):
 
 
 def search(page, text="", state=""):
-    page.goto("/")
+    page.goto("/clients")
     page.get_by_label("Name, label or key").fill(text)
-    page.get_by_label("State", exact=True).select_option(state)
+    if state:
+        page.get_by_text("Filter", exact=True).click()
+        page.get_by_label("State", exact=True).select_option(state)
     page.get_by_role("button", name="Search").click()
 
 
@@ -149,7 +170,8 @@ def tab_to(page, text, limit=120):
 
 def test_fleet_is_listed_in_pages(session):
     page, seen = session.page, []
-    page.goto("/")
+    page.goto("/clients")
+    expect(page.get_by_text("50 of 123 clients")).to_be_visible()
     expect(page).to_have_title("Clients – PSSST directory")
     while True:
         seen += names(page)
@@ -171,10 +193,13 @@ def test_fleet_is_searched(session):
     search(page, state="revoked")
     assert len(names(page)) == 1
     search(page, "nobody & <nothing>")
-    expect(page.get_by_text("No client is like that.")).to_be_visible()
+    expect(page.get_by_text("No client matches.")).to_be_visible()
     assert page.get_by_label("Name, label or key").input_value() == "nobody & <nothing>"
     page.get_by_role("link", name="Show all clients").click()
     assert len(names(page)) == 50
+    page.get_by_role("link", name="site=oslo").first.click()
+    assert page.get_by_label("Label", exact=True).input_value() == "site=oslo"
+    assert page.locator("tbody tr").count() == page.get_by_role("link", name="site=oslo").count() > 30
     search(page, "pump-001")
     assert page.locator("tbody .badge").all_inner_texts() == ["enrolled", "expired"]
 
@@ -190,7 +215,8 @@ def test_client_is_revoked_after_a_question(session):
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("status")).to_have_text("The client is revoked.")
     assert page.locator("dd .badge").inner_text() == "revoked"
-    assert page.locator(".buttons a").all_inner_texts() == ["Remove"]
+    assert page.locator(".buttons a").all_inner_texts() == ["Edit name, labels and expiry", "Remove"]
+    expect(page.get_by_role("row").filter(has_text="revoked")).to_contain_text("alice")
     # Reloading sends nothing again.
     page.reload()
     assert page.locator("dd .badge").inner_text() == "revoked"
@@ -226,6 +252,9 @@ def test_token_is_created_shown_once_and_withdrawn(session):
     token = page.locator("#token").inner_text()
     assert re.fullmatch("PSSST-TOKEN-1[A-Z0-9]{70}", token), token
     assert token not in page.url
+    link = page.locator("#link").inner_text()
+    assert link.startswith("pssst://") and f"token={token}" in link, link
+    assert page.locator("#command").inner_text() == f"printf %s '{link}' | pssst enroll --identity pump-9.key"
     page.get_by_role("link", name="Back to the tokens").click()
     assert token not in page.content()
     row = page.get_by_role("row").filter(has_text="pump-9")
@@ -243,17 +272,23 @@ def test_token_is_created_shown_once_and_withdrawn(session):
 def test_keys_are_shown_and_rotated(session):
     page = session.page
     page.goto("/keys")
-    assert page.locator("tbody .badge").all_inner_texts() == ["current"]
+    # A key, and a master of pre-shared keys.
+    assert page.locator("tbody .badge").all_inner_texts() == ["current", "current"]
     page.get_by_role("link", name="Start a rotation").click()
     page.get_by_label("Activation delay").fill("1")
     page.get_by_label("Grace period").fill("1")
     page.get_by_role("button", name="Start the rotation").click()
     expect(page.get_by_role("alert")).to_contain_text("twice the refresh interval")
-    page.get_by_label("Activation delay").fill("60")
-    page.get_by_label("Grace period").fill("1440")
+    assert page.get_by_label("Grace period").input_value() == "1"
+    page.get_by_label("Activation delay").fill("1 h")
+    page.get_by_label("Grace period").fill("1 day")
     page.get_by_role("button", name="Start the rotation").click()
     expect(page.get_by_role("status")).to_contain_text("rotation has begun")
-    assert page.locator("tbody .badge").all_inner_texts() == ["current", "next"]
+    assert page.locator("tbody .badge").all_inner_texts() == ["current", "next"] * 2
+    expect(page.get_by_text("The next one can start in 59 min")).to_be_visible()
+    assert page.get_by_role("link", name="Start a rotation").count() == 0
+    page.goto("/")
+    expect(page.get_by_text("in force in 59 min").first).to_be_visible()
 
 
 def test_audit_log_names_the_operator(session):
@@ -265,11 +300,23 @@ def test_audit_log_names_the_operator(session):
     expect(page.locator("tbody")).to_contain_text("added")
     page.get_by_role("link", name="Latest entries").click()
     assert page.url.endswith("/audit")
+    page.get_by_text("Filter", exact=True).click()
+    page.get_by_label("Who").fill("example")
+    page.get_by_label("What").select_option("suspended")
+    page.get_by_label("First day").fill("2020-01-01")
+    page.get_by_role("button", name="Show").click()
+    assert page.locator("tbody tr").count() == 2
+    page.get_by_label("Client, name or key").fill("nobody")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("alert")).to_contain_text("no client has the name")
+    assert page.get_by_label("Who").input_value() == "example"
+    page.get_by_role("link", name="Show all").click()
+    assert page.locator("tbody tr").count() == 50
 
 
 def test_keyboard_is_enough_to_revoke(session):
     page = session.page
-    page.goto("/")
+    page.goto("/clients")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
     page.keyboard.press("Enter")
@@ -290,11 +337,128 @@ def test_keyboard_is_enough_to_revoke(session):
     expect(page.get_by_role("status")).to_have_text("The client is revoked.")
 
 
+def test_overview_is_the_state_of_the_pool(session):
+    page = session.page
+    page.goto("/")
+    expect(page).to_have_title("Overview – PSSST directory")
+    tiles = page.locator(".tiles")
+    for text in ["suspended", "1 alive", "gateway-2 192.0.2.2:45678 silent", "in force", "master", "It expires at"]:
+        expect(tiles).to_contain_text(text)
+    page.get_by_role("link", name="suspended").click()
+    assert set(page.locator("tbody .badge").all_inner_texts()) == {"suspended"}
+    page.goto("/")
+    expect(page.get_by_role("row").filter(has_text="Enrol this key")).to_contain_text("unknown")
+    page.get_by_role("link", name="Enrol this key").click()
+    page.get_by_label("Name of the client").fill("found-1")
+    page.get_by_label("Labels").fill("site=oslo")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("status")).to_have_text("The client is enrolled.")
+    page.goto("/")
+    assert page.get_by_role("link", name="Enrol this key").count() == 0
+
+
+def test_client_is_edited(session):
+    page = session.page
+    open_client(page, "valve-017")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Labels").fill("site=oslo\nnonsense")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("nonsense")
+    page.get_by_label("Labels").fill("site=bergen")
+    page.get_by_label("It expires at").fill("2100-01-01T18:30")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("The client was changed.")
+    expect(page.locator("dl")).to_contain_text("site=bergen")
+    expect(page.locator("dl")).to_contain_text("2100-01-01 18:30")
+    expect(page.get_by_role("row").filter(has_text="changed")).to_contain_text("labels site=bergen")
+
+
+def test_clients_are_exported_and_imported(session):
+    page = session.page
+    search(page, "gauge-10")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export these").click()
+    exported = pathlib.Path(download.value.path()).read_text()
+    lines = [json.loads(line) for line in exported.splitlines()]
+    assert lines and all("gauge-10" in client["name"] for client in lines), exported
+    open_client(page, lines[0]["name"])
+    page.get_by_role("link", name="Remove").click()
+    page.get_by_role("button", name="Remove").click()
+    page.goto("/clients/import")
+    page.get_by_label("Or the lines themselves").fill(exported + "nonsense\n")
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("This cannot be imported")
+    assert page.locator("tbody th").all_inner_texts() == [str(len(lines) + 1)]
+    page.get_by_role("link", name="Another text").click()
+    file = {"name": "clients.jsonl", "mimeType": "application/jsonl", "buffer": exported.encode()}
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Show what changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Import 1 client?")
+    expect(page.locator("main")).to_contain_text("enrolled already")
+    page.get_by_role("button", name="Import").click()
+    expect(page.get_by_role("status")).to_have_text("The clients were imported.")
+    search(page, lines[0]["name"])
+    assert names(page) == [lines[0]["name"]]
+
+
+def test_code_is_the_link(session):
+    """In the colours and the size in which a camera sees it."""
+    page = session.page
+    page.goto("/tokens")
+    page.get_by_role("button", name="Create token").click()
+    picture = Image.open(io.BytesIO(page.locator("#qr").screenshot()))
+    found = zxingcpp.read_barcodes(picture)
+    assert [code.text for code in found] == [page.locator("#link").inner_text()], found
+
+
+def test_keys_are_copied_whole(session):
+    page = session.page
+    search(page, "boiler-001")
+    key = page.locator("tbody .whole").first
+    shown = key.bounding_box()
+    assert shown["width"] < 220, shown
+    key.click()
+    copied = page.evaluate("getSelection().toString()")
+    page.get_by_role("link", name="boiler-001").click()
+    assert copied == page.locator("dd .copy").inner_text() and copied.startswith("pssst1"), copied
+
+
+def test_phone_shows_clients_first(session):
+    page = session.page
+    page.goto("/clients")
+    header = page.locator("header").bounding_box()
+    assert header["height"] <= 100, header
+    first = page.locator("tbody tr").first.bounding_box()
+    assert first["y"] < 0.6 * page.viewport_size["height"], first
+    # The navigation is one line, which scrolls by itself.
+    tops = page.locator("nav a").evaluate_all("links => links.map(link => link.getBoundingClientRect().top)")
+    assert len(set(tops)) == 1, tops
+
+
+def test_operator_signs_out(session):
+    """Of a browser that keeps name and token as browsers do, and is not given them again.
+
+    Without a window it cannot ask for others, and shows no page for a refusal.
+    """
+    page = session.page
+    scheme, host = session.origin.split("://")
+    credentials = session.credentials
+    page.goto(f"{scheme}://{credentials['username']}:{credentials['password']}@{host}/")
+    page.goto("/clients")
+    expect(page).to_have_title("Clients – PSSST directory")
+    with page.expect_response("**/sign-out") as answer:
+        page.get_by_role("button", name="Sign out").click()
+    assert answer.value.status == 401, answer.value.status
+    with page.expect_response("**/clients") as answer, contextlib.suppress(PlaywrightError):
+        page.goto("/clients")
+    assert answer.value.status == 401, "the browser kept name and token"
+
+
 def all_pages(page):
     """Every page there is, one after the other."""
     search(page, HOSTILE)
     client = page.get_by_role("link", name=HOSTILE).get_attribute("href")
-    for path in [*PAGES, client, f"{client}/suspend", "/nowhere"]:
+    for path in [*PAGES, client, f"{client}/edit", f"{client}/suspend", "/nowhere"]:
         page.goto(path)
         yield path
 
@@ -346,7 +510,7 @@ def test_other_origins_cannot_send_forms(session):
 def take_screenshots(session, folder, kind):
     for place, path in enumerate(all_pages(session.page)):
         # The fleet is long.
-        session.page.screenshot(path=folder / f"{kind}-{place}.png", full_page=path not in ("/", "/audit"))
+        session.page.screenshot(path=folder / f"{kind}-{place}.png", full_page=path not in ("/clients", "/audit"))
     session.page.goto("/tokens")
     session.page.get_by_role("button", name="Create token").click()
     session.page.screenshot(path=folder / f"{kind}-token.png")
@@ -366,6 +530,12 @@ def main():
     dark = {"color_scheme": "dark"}
     runs = [
         (test_fleet_is_listed_in_pages, {}),
+        (test_overview_is_the_state_of_the_pool, without_script),
+        (test_client_is_edited, without_script),
+        (test_clients_are_exported_and_imported, without_script),
+        (test_keys_are_copied_whole, {}),
+        (test_phone_shows_clients_first, {**phone, "viewport": {"width": 390, "height": 844}}),
+        (test_operator_signs_out, {"http_credentials": None}),
         (test_fleet_is_searched, without_script),
         (test_client_is_revoked_after_a_question, without_script),
         (test_client_is_suspended_resumed_and_removed, without_script),
@@ -377,8 +547,12 @@ def main():
         (test_pages_can_be_understood, {}),
         (test_pages_can_be_understood, dark),
         (test_pages_fit_the_screen, phone),
-        (test_pages_fit_the_screen, {**phone, "viewport": {"width": 390, "height": 844}}),
-        (test_pages_fit_the_screen, {"viewport": {"width": 1000, "height": 700}}),
+        *[
+            (test, {"viewport": {"width": width, "height": 844}, "color_scheme": scheme})
+            for test in (test_pages_fit_the_screen, test_code_is_the_link)
+            for width in WIDTHS
+            for scheme in ("light", "dark")
+        ],
         (test_other_origins_cannot_send_forms, {}),
     ]
     failed = 0
@@ -388,7 +562,7 @@ def main():
             browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
             print(f"Chromium {browser.version}")
             for test, options in runs:
-                label = " ".join([test.__name__, *map(str, options)])
+                label = " ".join([test.__name__, *(f"{name}={value}" for name, value in options.items())])
                 try:
                     with contextlib.closing(Session(browser, directory, **options)) as session:
                         test(session)

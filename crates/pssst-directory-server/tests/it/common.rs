@@ -10,6 +10,7 @@ use pssst::{SecretKey, SysRng};
 use pssst_directory::{DirectoryClient, jiff};
 use pssst_directory_server::{Directory, DirectoryBuilder, Operators, Schedule, ScheduleFile, ServerCertificate};
 use pssst_identity::{AuditEntry, Identity, IdentityStore, ListQuery, SqlStore, Token, TokenGrant, TokenInfo};
+use pssst_link::Link;
 use pssst_net::{RateLimit, pssst};
 pub(crate) use pssst_test::PATIENCE;
 use rustls::pki_types::pem::PemObject;
@@ -67,7 +68,10 @@ impl Fixture {
             .renewal_limits(unlimited, unlimited);
         let builder = change(builder.operators(operators), &folder);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let directory = builder.bind(any, Some(any)).await.unwrap().serve();
+        let bound = builder.bind(any, Some(any)).await.unwrap();
+        let (address, pin) = (bound.public_addr().to_string(), *bound.pin().as_bytes());
+        bound.set_link(Link { directory: Some(address), pin: Some(pin), ..Link::default() });
+        let directory = bound.serve();
         let http = http(tls(&folder.path().join("certificate.pem"), None));
         Self { directory, store, secret, schedule, http, operator_token, folder }
     }

@@ -3,16 +3,19 @@
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query};
+use axum::http::StatusCode;
+use pssst_identity::Action;
 use serde::Deserialize;
 
-use super::layout::{Layout, Page, render};
+use super::layout::{Layout, Page, PageError, query_string, render, render_as};
 use crate::admin::access::Operator;
+use crate::admin::audit_filter::AuditFilter;
 use crate::admin::views::AuditView;
 
 const PAGE_LEN: usize = 50;
 
 #[derive(Deserialize)]
-pub(super) struct Listing {
+pub(super) struct Place {
     before: Option<u64>,
 }
 
@@ -20,6 +23,10 @@ pub(super) struct Listing {
 #[template(path = "audit.html")]
 struct AuditPage {
     layout: Layout,
+    problem: Option<String>,
+    filter: AuditFilter,
+    /// The filters that are set, for links.
+    filters: String,
     entries: Vec<AuditView>,
     is_later: bool,
     next: Option<u64>,
@@ -27,24 +34,46 @@ struct AuditPage {
 
 pub(super) async fn list(
     Extension(operator): Extension<Operator>,
-    query: Result<Query<Listing>, QueryRejection>,
+    place: Result<Query<Place>, QueryRejection>,
+    filter: Result<Query<AuditFilter>, QueryRejection>,
 ) -> Page {
-    let Query(Listing { before }) = query?;
-    let entries = operator.store.audit_log(before, PAGE_LEN).await?;
+    let (Query(Place { before }), Query(filter)) = (place?, filter?);
+    let layout = Layout::new(&operator, "/audit");
+    let filters = query_string(&filter.fields());
+    let query = match filter.query(&operator, before, PAGE_LEN).await {
+        Ok(query) => query,
+        Err(failure) if failure.status == StatusCode::UNPROCESSABLE_ENTITY => {
+            let (problem, entries) = (Some(failure.message), Vec::new());
+            let page = AuditPage { layout, problem, filter, filters, entries, is_later: false, next: None };
+            return render_as(failure.status, &page);
+        }
+        Err(failure) => return Err(PageError(failure)),
+    };
+    let entries = operator.store.find_audit_entries(&query).await?;
     render(&AuditPage {
-        layout: Layout::new(&operator, "/audit"),
+        layout,
+        problem: None,
+        filter,
+        filters,
         is_later: before.is_some(),
         next: entries.last().filter(|_| entries.len() == PAGE_LEN).map(|entry| entry.number),
         entries: entries.into_iter().map(Into::into).collect(),
     })
 }
 
-impl AuditView {
-    fn words(&self) -> String {
-        self.action.replace('_', " ")
+impl AuditPage {
+    fn is_filtered(&self) -> bool {
+        !self.filters.is_empty()
     }
+}
 
-    fn short_key(&self) -> Option<&str> {
-        self.client_key.as_deref().map(|key| key.get(..16).unwrap_or(key))
+impl AuditView {
+    pub(super) fn words(&self) -> String {
+        in_words(self.action)
     }
+}
+
+/// Returns the name of an action as people read it.
+fn in_words(action: &str) -> String {
+    action.replace('_', " ")
 }

@@ -6,27 +6,70 @@ use axum::extract::{Extension, Path, Query};
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use pssst_identity::{IdentityStore, ListQuery, State};
+use pssst::PublicKey;
+use pssst_identity::{AuditQuery, IdentityStore, ListQuery, State};
 use serde::Deserialize;
 
-use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, render};
+use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, query_string, render};
 use crate::admin::access::Operator;
 use crate::admin::actions::{ClientAction, find_client, parse_key};
 use crate::admin::failure::Failure;
-use crate::admin::views::ClientView;
+use crate::admin::views::{AuditView, ClientView};
+use crate::admin::words;
 
 const PAGE_LEN: usize = 50;
-const HOME: &str = "/";
+const HOME: &str = "/clients";
+/// Entries of the audit log on the page of a client.
+const HISTORY_LEN: usize = 10;
 
+/// Clients that are wanted. An empty text is none.
 #[derive(Deserialize)]
-pub(super) struct Listing {
+pub(super) struct Filter {
     #[serde(default)]
     search: String,
-    /// Empty for any.
     #[serde(default)]
     state: String,
     #[serde(default)]
     psk: PskFilter,
+    /// `name=value`.
+    #[serde(default)]
+    label: String,
+}
+
+impl Filter {
+    /// Returns the query for them.
+    ///
+    /// # Errors
+    /// For a state that does not exist.
+    pub(super) fn query(&self) -> Result<ListQuery, Failure> {
+        let [search, state, label] =
+            [&self.search, &self.state, &self.label].map(|text| Some(text.trim()).filter(|text| !text.is_empty()));
+        // A key may be written in digits too.
+        let search =
+            search.map(|text| text.parse::<PublicKey>().map_or_else(|_| text.to_owned(), |key| key.to_string()));
+        Ok(ListQuery {
+            search,
+            state: state.map(str::parse).transpose()?,
+            requires_psk: self.psk.requires_psk(),
+            label: label.map(str::to_owned),
+            ..ListQuery::default()
+        })
+    }
+
+    /// Returns the filters that are set, for links.
+    fn text(&self) -> String {
+        let psk = if self.psk == PskFilter::Any { "" } else { self.psk.name() };
+        query_string(&[("search", &self.search), ("state", &self.state), ("psk", psk), ("label", &self.label)])
+    }
+
+    /// Returns whether more than the search is set.
+    fn is_narrow(&self) -> bool {
+        !self.state.is_empty() || self.psk != PskFilter::Any || !self.label.is_empty()
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Place {
     after: Option<String>,
     done: Option<Done>,
 }
@@ -34,7 +77,7 @@ pub(super) struct Listing {
 /// Which clients are listed, by whether they must use their pre-shared key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum PskFilter {
+pub(super) enum PskFilter {
     #[default]
     Any,
     Required,
@@ -46,13 +89,12 @@ enum PskFilter {
 struct ClientsPage {
     layout: Layout,
     done: Option<&'static str>,
-    search: String,
-    state: Option<State>,
-    /// The filters, for the links to other pages.
+    filter: Filter,
+    /// The filters that are set, for links.
     filters: String,
-    psk: PskFilter,
-    is_filtered: bool,
     clients: Vec<ClientView>,
+    /// How many there are, without a filter.
+    all: Option<u64>,
     now: Timestamp,
     is_later: bool,
     next: Option<String>,
@@ -60,26 +102,21 @@ struct ClientsPage {
 
 pub(super) async fn list(
     Extension(operator): Extension<Operator>,
-    query: Result<Query<Listing>, QueryRejection>,
+    place: Result<Query<Place>, QueryRejection>,
+    filter: Result<Query<Filter>, QueryRejection>,
 ) -> Page {
-    let Query(Listing { search, state, psk, after, done }) = query?;
-    let state = if state.is_empty() { None } else { Some(state.parse::<State>()?) };
-    let search = search.trim().to_owned();
-    let is_later = after.is_some();
-    let wanted = Some(search.clone()).filter(|search| !search.is_empty());
-    let is_filtered = wanted.is_some() || state.is_some() || psk.requires_psk().is_some() || is_later;
-    let requires_psk = psk.requires_psk();
-    let query = ListQuery { after, limit: PAGE_LEN, state, requires_psk, search: wanted, ..ListQuery::default() };
+    let (Query(Place { after, done }), Query(filter)) = (place?, filter?);
+    let (is_later, filters) = (after.is_some(), filter.text());
+    let query = ListQuery { after, limit: PAGE_LEN, ..filter.query()? };
     let page = operator.store.list(&query).await?;
+    let all = if filters.is_empty() { Some(operator.store.totals().await?.all()) } else { None };
     render(&ClientsPage {
         layout: Layout::new(&operator, HOME),
         done: done.map(Done::text),
-        search,
-        state,
-        filters: format!("&state={}&psk={}", state.map_or("", State::name), psk.name()),
-        psk,
-        is_filtered,
+        filter,
+        filters,
         clients: page.identities.into_iter().map(Into::into).collect(),
+        all,
         now: Timestamp::now(),
         is_later,
         next: page.next,
@@ -99,6 +136,8 @@ struct ClientPage {
     client: ClientView,
     now: Timestamp,
     actions: Vec<ClientAction>,
+    history: Vec<AuditView>,
+    has_more_history: bool,
 }
 
 pub(super) async fn show(
@@ -109,12 +148,16 @@ pub(super) async fn show(
     let Query(Showing { done }) = query?;
     let client = find_client(&operator, &key).await?;
     let actions = ClientAction::ALL.into_iter().filter(|action| action.fits(client.state)).collect();
+    let query = AuditQuery { client_key: Some(client.key), limit: HISTORY_LEN, ..AuditQuery::default() };
+    let history = operator.store.find_audit_entries(&query).await?;
     render(&ClientPage {
         layout: Layout::new(&operator, HOME),
         done: done.map(Done::text),
         client: client.into(),
         now: Timestamp::now(),
         actions,
+        has_more_history: history.len() == HISTORY_LEN,
+        history: history.into_iter().map(Into::into).collect(),
     })
 }
 
@@ -147,7 +190,7 @@ pub(super) async fn change(
     let done = action.name();
     Ok(match action.carry_out(&operator, &parse_key(&key)?).await? {
         Some(client) => go_to(&format!("/clients/{}?done={done}", client.key)),
-        None => go_to(&format!("/?done={done}")),
+        None => go_to(&format!("/clients?done={done}")),
     })
 }
 
@@ -185,11 +228,6 @@ impl ClientView {
 
     fn has_expired(&self, now: &Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= *now)
-    }
-
-    /// Returns the first digits of the key, which distinguish it from others.
-    fn short_key(&self) -> &str {
-        self.key.get(..16).unwrap_or(&self.key)
     }
 }
 

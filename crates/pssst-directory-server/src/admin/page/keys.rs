@@ -1,7 +1,6 @@
 //! The keys of the servers, and their rotation.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
@@ -15,6 +14,8 @@ use serde::Deserialize;
 use super::layout::{Done, Layout, Page, PageError, go_to, render, render_as};
 use crate::admin::access::Operator;
 use crate::admin::actions;
+use crate::admin::failure::Failure;
+use crate::admin::words;
 use crate::state::{Rotation, Shared};
 use pssst_directory::{Pin, PublishedKey, PublishedMaster};
 
@@ -35,6 +36,8 @@ struct KeysPage {
     keys: Vec<PublishedKey>,
     psk_masters: Vec<PublishedMaster>,
     next_change: Option<Timestamp>,
+    next_rotation: Option<Timestamp>,
+    now: Timestamp,
     refresh_interval: String,
     suites: Vec<Suite>,
     pin: Pin,
@@ -54,17 +57,28 @@ pub(super) async fn list(
         keys: schedule.keys(now, &shared.suites).collect(),
         psk_masters: schedule.psk_masters(now).collect(),
         next_change: schedule.next_change(now),
-        refresh_interval: in_words(shared.refresh_interval()),
+        next_rotation: schedule.next_rotation(now),
+        now,
+        refresh_interval: words::span(shared.refresh_interval()),
         suites: shared.suites.clone(),
         pin: shared.certificate.pin(),
     })
 }
 
-/// Minutes both.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// Spans, as people write them.
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct RotationForm {
-    activation_delay: u32,
-    grace_period: u32,
+    activation_delay: String,
+    grace_period: String,
+}
+
+impl RotationForm {
+    fn rotation(&self) -> Result<Rotation, Failure> {
+        let parse = |text| {
+            words::parse_span(text).ok_or_else(|| Failure::invalid("Write a time as 90 s, 15 min, 12 h or 7 days."))
+        };
+        Ok(Rotation { activation_delay: parse(&self.activation_delay)?, grace_period: parse(&self.grace_period)? })
+    }
 }
 
 #[derive(Template)]
@@ -73,24 +87,30 @@ struct RotatePage {
     layout: Layout,
     problem: Option<String>,
     refresh_interval: String,
+    /// When a rotation can start, if not now.
+    next_rotation: Option<Timestamp>,
+    now: Timestamp,
     form: RotationForm,
 }
 
 impl RotatePage {
     fn new(shared: &Shared, operator: &Operator, form: RotationForm, problem: Option<String>) -> Self {
+        let now = shared.schedule.now();
         Self {
             layout: Layout::new(operator, HOME),
             problem,
-            refresh_interval: in_words(shared.refresh_interval()),
+            refresh_interval: words::span(shared.refresh_interval()),
+            next_rotation: shared.schedule.load().next_rotation(now),
+            now,
             form,
         }
     }
 }
 
 pub(super) async fn confirm(State(shared): State<Arc<Shared>>, Extension(operator): Extension<Operator>) -> Page {
-    let minutes = |time: Duration| u32::try_from(time.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
     let Rotation { activation_delay, grace_period } = shared.rotation;
-    let form = RotationForm { activation_delay: minutes(activation_delay), grace_period: minutes(grace_period) };
+    let form =
+        RotationForm { activation_delay: words::span(activation_delay), grace_period: words::span(grace_period) };
     render(&RotatePage::new(&shared, &operator, form, None))
 }
 
@@ -100,36 +120,16 @@ pub(super) async fn rotate(
     form: Result<Form<RotationForm>, FormRejection>,
 ) -> Page {
     let Form(form) = form?;
-    let minutes = |count: u32| Duration::from_secs(60 * u64::from(count));
-    let rotation =
-        Rotation { activation_delay: minutes(form.activation_delay), grace_period: minutes(form.grace_period) };
-    match actions::rotate(&shared, &operator, rotation).await {
+    let rotated = match form.rotation() {
+        Ok(rotation) => actions::rotate(&shared, &operator, rotation).await,
+        Err(failure) => Err(failure),
+    };
+    match rotated {
         Ok(_) => Ok(go_to("/keys?done=rotate")),
         Err(failure) if failure.status == StatusCode::UNPROCESSABLE_ENTITY => {
             let page = RotatePage::new(&shared, &operator, form, Some(failure.message));
             render_as(failure.status, &page)
         }
         Err(failure) => Err(PageError(failure)),
-    }
-}
-
-/// In the largest unit that it is a whole number of.
-fn in_words(time: Duration) -> String {
-    match time.as_secs() {
-        seconds if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
-        seconds if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        seconds => format!("{seconds} s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_said_in_their_largest_unit() {
-        for (seconds, words) in [(1, "1 s"), (90, "90 s"), (120, "2 min"), (3600, "1 h"), (86_400, "24 h")] {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
-        }
     }
 }

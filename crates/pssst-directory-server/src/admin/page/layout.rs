@@ -1,11 +1,13 @@
 //! The frame of all pages, and their rendering.
 
 use askama::Template;
-use axum::http::StatusCode;
+use axum::extract::Extension;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use crate::admin::access::Operator;
+use crate::admin::access::{self, Operator};
 use crate::admin::failure::Failure;
 
 /// What all pages have around them.
@@ -17,11 +19,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) const PAGES: [(&'static str, &'static str); 5] = [
-        ("/", "Clients"),
+    pub(super) const PAGES: [(&'static str, &'static str); 6] = [
+        ("/", "Overview"),
+        ("/clients", "Clients"),
         ("/refused", "Refused"),
         ("/tokens", "Tokens"),
-        ("/keys", "Server keys"),
+        ("/keys", "Keys"),
         ("/audit", "Audit log"),
     ];
 
@@ -36,6 +39,8 @@ impl Layout {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Done {
     Enrol,
+    Edit,
+    Import,
     Suspend,
     Resume,
     Revoke,
@@ -48,6 +53,8 @@ impl Done {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Enrol => "The client is enrolled.",
+            Self::Edit => "The client was changed.",
+            Self::Import => "The clients were imported.",
             Self::Suspend => "The client is suspended.",
             Self::Resume => "The client is enrolled again.",
             Self::Revoke => "The client is revoked.",
@@ -94,6 +101,44 @@ pub(super) fn render_as(status: StatusCode, template: &impl Template) -> Page {
 /// So that going back or reloading sends no form again.
 pub(super) fn go_to(path: &str) -> Response {
     Redirect::to(path).into_response()
+}
+
+/// Returns the parameters that are not empty as they stand in an address, the first one with its
+/// question mark.
+pub(super) fn query_string(parameters: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in
+        parameters.iter().map(|(name, value)| (name, value.trim())).filter(|(_, value)| !value.is_empty())
+    {
+        text.extend([if text.is_empty() { "?" } else { "&" }, name, "="]);
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text.push(char::from(byte)),
+                other => text.extend(["%", &base16ct::upper::encode_string(&[other])]),
+            }
+        }
+    }
+    text
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOutPage {
+    layout: Layout,
+    has_certificate: bool,
+}
+
+/// Refuses name and token once: a browser forgets them then, and asks for others. A certificate
+/// stays chosen until the browser is closed.
+pub(super) async fn sign_out(Extension(operator): Extension<Operator>) -> Page {
+    let has_certificate = operator.is_by_certificate();
+    let page = SignedOutPage { layout: Layout { operator: None, page: "" }, has_certificate };
+    if has_certificate {
+        return render(&page);
+    }
+    let mut response = render_as(StatusCode::UNAUTHORIZED, &page)?;
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(access::BASIC));
+    Ok(response)
 }
 
 /// A failure as a page.

@@ -1,19 +1,13 @@
-//! Pages of the clients that servers refused: the list, and the form that enrols a key.
+//! The clients that servers refused.
 
 use askama::Template;
-use axum::Form;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Extension, Path};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use pssst::PublicKey;
-use pssst_identity::Labels;
-use serde::Deserialize;
+use axum::extract::Extension;
+use jiff::Timestamp;
 
-use super::layout::{Layout, Page, PageError, go_to, render, render_as};
+use super::layout::{Layout, Page, render};
 use crate::admin::access::Operator;
-use crate::admin::actions::{self, parse_key};
 use crate::admin::views::RefusedView;
+use crate::admin::words;
 
 const HOME: &str = "/refused";
 const SHOWN: usize = 200;
@@ -23,6 +17,7 @@ const SHOWN: usize = 200;
 struct RefusedPage {
     layout: Layout,
     clients: Vec<RefusedView>,
+    now: Timestamp,
 }
 
 pub(super) async fn list(Extension(operator): Extension<Operator>) -> Page {
@@ -30,49 +25,13 @@ pub(super) async fn list(Extension(operator): Extension<Operator>) -> Page {
     render(&RefusedPage {
         layout: Layout::new(&operator, HOME),
         clients: clients.into_iter().map(Into::into).collect(),
+        now: Timestamp::now(),
     })
 }
 
 impl RefusedView {
-    /// Returns the first digits of the key. The form that enrols it shows all of them.
-    fn short_key(&self) -> &str {
-        self.key.get(..16).unwrap_or(&self.key)
-    }
-}
-
-#[derive(Template)]
-#[template(path = "enrol.html")]
-struct EnrolPage {
-    layout: Layout,
-    problem: Option<String>,
-    key: PublicKey,
-    name: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct EnrolForm {
-    name: String,
-}
-
-pub(super) async fn ask(Extension(operator): Extension<Operator>, Path(key): Path<String>) -> Page {
-    let key = parse_key(&key)?;
-    render(&EnrolPage { layout: Layout::new(&operator, HOME), problem: None, key, name: String::new() })
-}
-
-pub(super) async fn enroll(
-    Extension(operator): Extension<Operator>,
-    Path(key): Path<String>,
-    form: Result<Form<EnrolForm>, FormRejection>,
-) -> Result<Response, PageError> {
-    let key = parse_key(&key)?;
-    let Form(EnrolForm { name }) = form?;
-    match actions::enroll(&operator, key, name.trim(), Labels::new(), None).await {
-        Ok(client) => Ok(go_to(&format!("/clients/{}?done=enrol", client.key))),
-        Err(failure) if failure.status == StatusCode::SERVICE_UNAVAILABLE => Err(PageError(failure)),
-        Err(failure) => {
-            let layout = Layout::new(&operator, HOME);
-            let page = EnrolPage { layout, problem: Some(failure.message), key, name };
-            Ok(render_as(failure.status, &page)?.into_response())
-        }
+    /// Returns the cause as people read it.
+    pub(super) fn words(&self) -> String {
+        self.cause.replace('_', " ")
     }
 }

@@ -1,25 +1,29 @@
 //! Pages of tokens: the list, and the form for new ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Extension, Path, Query};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use pssst_identity::{Labels, TokenGrant, TokenId};
+use pssst_identity::{TokenGrant, TokenId};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::edit;
 use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, render, render_as};
+use super::qr::QrCode;
 use crate::admin::access::Operator;
 use crate::admin::actions::{create_token, withdraw_token};
 use crate::admin::failure::Failure;
 use crate::admin::views::{TokenState, TokenView};
+use crate::admin::words;
+use crate::state::Shared;
+use pssst_directory::Pin;
 
 const HOME: &str = "/tokens";
 const SHOWN: usize = 200;
@@ -40,6 +44,7 @@ struct TokensPage {
     form: TokenForm,
     open_only: bool,
     tokens: Vec<TokenView>,
+    now: Timestamp,
 }
 
 impl TokensPage {
@@ -52,6 +57,7 @@ impl TokensPage {
             form: TokenForm::default(),
             open_only: !all,
             tokens: tokens.into_iter().map(|token| TokenView::new(token, now)).collect(),
+            now,
         })
     }
 }
@@ -80,15 +86,7 @@ impl TokenForm {
     /// Returns what the token allows, except its own time.
     fn grant(&self) -> Result<impl FnOnce(Timestamp) -> TokenGrant + use<>, Failure> {
         let name = Some(self.name.trim().to_owned()).filter(|name| !name.is_empty());
-        let labels = self.labels.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
-            let (name, value) = line.split_once('=').ok_or_else(|| Failure::invalid("Write a label as name=value"))?;
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        });
-        let labels = labels.collect::<Result<Labels, Failure>>()?;
-        let client_expires = match self.client_expires.trim() {
-            "" => None,
-            text => Some(beginning_of(text).ok_or_else(|| Failure::invalid("Write a day as 2030-12-31"))?),
-        };
+        let (labels, client_expires) = (edit::labels(&self.labels)?, edit::expiry(&self.client_expires)?);
         Ok(move |expires| TokenGrant { name, labels, expires, client_expires })
     }
 }
@@ -99,20 +97,22 @@ impl Default for TokenForm {
     }
 }
 
-fn beginning_of(day: &str) -> Option<Timestamp> {
-    TimeZone::UTC.to_timestamp(day.parse::<Date>().ok()?.at(0, 0, 0, 0)).ok()
-}
-
 #[derive(Template)]
 #[template(path = "token.html")]
 struct TokenPage {
     layout: Layout,
     token: Zeroizing<String>,
     grant: TokenGrant,
+    now: Timestamp,
+    link: Option<Zeroizing<String>>,
+    code: Option<QrCode>,
+    /// For the device's command line.
+    command: Zeroizing<String>,
 }
 
 /// Answers with the token itself, and not with another place: nothing else could know it.
 pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
     Extension(operator): Extension<Operator>,
     form: Result<Form<TokenForm>, FormRejection>,
 ) -> Page {
@@ -123,8 +123,13 @@ pub(super) async fn create(
     };
     match created {
         Ok((token, grant)) => {
-            let layout = Layout::new(&operator, HOME);
-            render(&TokenPage { layout, token: token.expose(), grant })
+            let (layout, now) = (Layout::new(&operator, HOME), Timestamp::now());
+            let link = shared.link_with(&token);
+            let code = link.as_ref().and_then(|link| QrCode::new(link));
+            let (token, pin) = (token.expose(), shared.certificate.pin());
+            let command =
+                command(link.as_ref().unwrap_or(&token), grant.name.as_deref(), link.is_none().then_some(pin));
+            render(&TokenPage { layout, token, grant, now, link, code, command })
         }
         Err(failure) if failure.status == StatusCode::SERVICE_UNAVAILABLE => Err(PageError(failure)),
         Err(failure) => {
@@ -132,6 +137,21 @@ pub(super) async fn create(
             render_as(failure.status, &TokensPage { problem: Some(failure.message), form, ..page })
         }
     }
+}
+
+/// Returns the command that enrols a device. The secret reaches the program by a pipe: other users
+/// of the machine see command lines. Without a link, the operator fills in the directory's address.
+fn command(secret: &str, name: Option<&str>, pin: Option<Pin>) -> Zeroizing<String> {
+    let is_plain = |name: &&str| {
+        !name.starts_with('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let key_file = name.filter(is_plain).unwrap_or("device");
+    let proposal = if name.is_none() { " --name NAME" } else { "" };
+    let directory = pin.map(|pin| format!(" --directory https://DIRECTORY:8443 --pin {pin}")).unwrap_or_default();
+    // At once: a string that grows leaves pieces behind.
+    let mut text = Zeroizing::new(String::with_capacity(secret.len() + key_file.len() + directory.len() + 100));
+    text.extend(["printf %s '", secret, "' | pssst enroll", &directory, " --identity ", key_file, ".key", proposal]);
+    text
 }
 
 pub(super) async fn confirm(Extension(operator): Extension<Operator>, Path(id): Path<String>) -> Page {
@@ -174,6 +194,22 @@ mod tests {
         assert_eq!(grant.client_expires.unwrap().to_string(), "2030-12-31T00:00:00Z");
         let grant = TokenForm::default().grant().unwrap()(Timestamp::UNIX_EPOCH);
         assert_eq!((grant.name, grant.labels.len(), grant.client_expires), (None, 0, None));
+    }
+
+    #[test]
+    fn a_command_line_enrols_a_device() {
+        for (name, expected) in [
+            (Some("pump-9"), "printf %s 'secret' | pssst enroll --identity pump-9.key"),
+            (Some("';x"), "printf %s 'secret' | pssst enroll --identity device.key"),
+            (Some("../x"), "printf %s 'secret' | pssst enroll --identity device.key"),
+            (None, "printf %s 'secret' | pssst enroll --identity device.key --name NAME"),
+        ] {
+            assert_eq!(*command("secret", name, None), expected);
+        }
+        let pin = Pin::from_bytes([1; 32]);
+        assert!(
+            command("secret", None, Some(pin)).contains(&format!(" --directory https://DIRECTORY:8443 --pin {pin} "))
+        );
     }
 
     #[test]
