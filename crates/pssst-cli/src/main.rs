@@ -15,6 +15,7 @@ mod services;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use commands::doctor::Examination;
 use commands::{
     audit, bench, clients, compat, completions, config, demo, doctor, enroll, inspect, keygen, keys, link, man,
     operator, precompute, pubkey, renew, request, status, token, top,
@@ -23,6 +24,7 @@ use pssst_service::{Failure, Invocation, Program, Service, check, fixed_options,
 use services::directory::{self, DirectoryService};
 use services::echo::{self, EchoService};
 use services::gateway::{self, GatewayService};
+use services::needs::{self, Examined};
 use services::proxy::{self, ProxyService};
 
 /// Small encrypted requests and replies over UDP, without state at the server.
@@ -98,6 +100,10 @@ fn program() -> Program {
     program
 }
 
+fn examination<S: Examined>() -> Examination {
+    Examination { service: S::NAME, check: check::<S>, needs: needs::of::<S> }
+}
+
 fn run(invocation: &Invocation) -> Result<ExitCode, Failure> {
     let configured = invocation.read()?;
     let cli = Cli::from_arg_matches(configured.matches()).unwrap_or_else(|error| error.exit());
@@ -111,7 +117,18 @@ fn run(invocation: &Invocation) -> Result<ExitCode, Failure> {
         Command::Serve(_) => serve::<EchoService>(invocation, configured),
         Command::Gateway(_) => serve::<GatewayService>(invocation, configured),
         Command::Proxy(_) => serve::<ProxyService>(invocation, configured),
-        Command::Doctor(args) => return doctor::run(args, program),
+        Command::Doctor(args) => {
+            return doctor::run(
+                args,
+                program,
+                &[
+                    examination::<EchoService>(),
+                    examination::<GatewayService>(),
+                    examination::<ProxyService>(),
+                    examination::<DirectoryService>(),
+                ],
+            );
+        }
         Command::Status(args) => status::run(args, program),
         Command::Top(args) => top::run(args, program),
         Command::Request(args) => request::run(args),

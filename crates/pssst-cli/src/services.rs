@@ -3,6 +3,7 @@
 pub(crate) mod directory;
 pub(crate) mod echo;
 pub(crate) mod gateway;
+pub(crate) mod needs;
 pub(crate) mod proxy;
 
 mod client_metrics;

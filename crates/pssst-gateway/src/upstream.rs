@@ -8,6 +8,7 @@ use std::str::FromStr;
 use pssst_net::Reply;
 use pssst_support::host_port;
 use reqwest::Url;
+use tokio::net::TcpStream;
 
 use crate::error::Error;
 use crate::stats::ExchangeOutcome;
@@ -102,6 +103,51 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl Upstream {
+    /// Opens a connection to the service and closes it, without a request. Of a UDP service it only
+    /// finds the addresses. Returns the address that took the connection, or the first one.
+    ///
+    /// # Errors
+    /// Those of the system: the name is unknown, or nothing listens there.
+    pub async fn check_reachable(&self) -> io::Result<String> {
+        let connect = async |host: String, port: u16| {
+            let stream = TcpStream::connect((host, port)).await?;
+            Ok(stream.peer_addr()?.to_string())
+        };
+        match &self.0 {
+            Location::Http(url) => {
+                // An IPv6 address is in brackets.
+                let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+                connect(host.to_owned(), url.port_or_known_default().unwrap_or_default()).await
+            }
+            Location::Tcp(address) => {
+                let (host, port) = host_port::target(address)?;
+                connect(host.trim_matches(['[', ']']).to_owned(), port).await
+            }
+            Location::Udp(address) => {
+                let mut found = tokio::net::lookup_host(address.clone()).await?;
+                let found = found.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no address"))?;
+                Ok(found.to_string())
+            }
+            #[cfg(unix)]
+            Location::Unix(path) => {
+                tokio::net::UnixStream::connect(path).await?;
+                Ok(path.display().to_string())
+            }
+            #[cfg(not(unix))]
+            Location::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Returns whether connections are opened to it, so that [`check_reachable`] tells whether
+    /// something listens.
+    ///
+    /// [`check_reachable`]: Self::check_reachable
+    pub const fn has_connections(&self) -> bool {
+        !matches!(self.0, Location::Udp(_))
+    }
+}
 
 impl FromStr for Upstream {
     type Err = Error;

@@ -93,7 +93,7 @@ impl Failure {
     }
 
     /// Returns each of the things that are wrong by itself.
-    pub(crate) fn into_each(mut self) -> Vec<Self> {
+    pub fn into_each(mut self) -> Vec<Self> {
         let others = std::mem::take(&mut self.others);
         [self].into_iter().chain(others).collect()
     }

@@ -34,7 +34,7 @@ pub use config::{
 pub use failure::Failure;
 pub use followed_file::FollowedFile;
 pub use program::Program;
-pub use service::{FixedOptions, LiveOptions, Service, check, fixed_options, run};
+pub use service::{FixedOptions, LiveOptions, Service, check, fixed_options, read_options, run};
 pub use signals::stop_flag;
 pub use telemetry::{MetricsWriter, Monitored, seconds_since_1970, stuck};
 pub use traces::TraceOptions;

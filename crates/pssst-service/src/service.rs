@@ -1,5 +1,6 @@
 //! A service: how it starts, reads its configuration again, and stops.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -64,6 +65,13 @@ pub struct LiveOptions {
     /// How long to wait for requests in flight after that.
     #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = durations::timeout)]
     shutdown_timeout: Duration,
+}
+
+impl FixedOptions {
+    /// Returns where metrics are shown, if they are.
+    pub const fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
 }
 
 /// A command that runs until it is stopped.
@@ -150,6 +158,19 @@ pub fn check<S: Service>(program: &Program, file: &ConfigFile) -> Result<(), Fai
 pub fn fixed_options<S: Service>() -> Vec<String> {
     let options = S::Fixed::augment_args(Command::new(S::NAME));
     options.get_arguments().filter_map(|arg| arg.get_long().map(ToOwned::to_owned)).collect()
+}
+
+/// Reads the options of a service in a configuration file, as far as they are right. The
+/// environment does not count.
+///
+/// # Errors
+/// All that is wrong with the values, if so much is wrong that no options are left.
+pub fn read_options<S: Service>(program: &Program, file: &ConfigFile) -> Result<S::Args, Failure> {
+    let read = Cell::new(None);
+    let keep = |configured: &Configured| args::<S>(configured).map(|args| read.set(Some(args)));
+    let checked = Configured::check_file(program, file, S::NAME, &[], keep);
+    let missing = || Failure::usage(format!("{} has no such service", file.path().display()), "check its tables");
+    read.into_inner().ok_or_else(|| checked.err().unwrap_or_else(missing))
 }
 
 /// Runs a service to its end.

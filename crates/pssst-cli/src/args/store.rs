@@ -43,6 +43,11 @@ impl Location {
         Ok(store.with_actor(actor()))
     }
 
+    /// Returns the location as it was given. It may hold a password.
+    pub(crate) fn text(&self) -> &str {
+        &self.store
+    }
+
     /// Returns whether it may be a database, without opening it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.store.starts_with("file:") {
@@ -74,6 +79,11 @@ pub(crate) fn check_existing(location: &str) -> Result<(), Failure> {
         Some(path) => Err(failure(&Error::Missing(path))),
         None => Ok(()),
     }
+}
+
+/// Returns the file that a location names, if it names one.
+pub(crate) fn file(location: &str) -> Option<PathBuf> {
+    check(location).ok().flatten()
 }
 
 /// Returns a client by its name or its key.

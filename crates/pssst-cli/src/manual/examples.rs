@@ -104,6 +104,7 @@ pub(super) const PATHS: &[(&str, &[Example])] = &[
                 "As an enrolled client, with the report as JSON",
                 "pssst doctor --server pool.example:45678 --server-key server.pub \\\n  --identity client.key --json > report.json",
             ),
+            ("Examine the services of a configuration, where they run", "pssst doctor --config pssst.toml"),
         ],
     ),
     (

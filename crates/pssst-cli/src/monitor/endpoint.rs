@@ -56,6 +56,12 @@ impl EndpointOptions {
 }
 
 impl Endpoint {
+    /// Returns the listener at this address.
+    pub(crate) fn at(address: SocketAddr, timeout: Duration) -> Self {
+        let address = reachable(address);
+        Self { authority: address.to_string(), addresses: vec![address], timeout }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.authority)
     }

@@ -47,6 +47,11 @@ enum Fault {
 }
 
 impl Reading {
+    /// Returns how many files the service may open.
+    pub(crate) fn max_open_files(&self) -> Option<u64> {
+        self.page.count("process_max_fds")
+    }
+
     pub(super) fn started(&self) -> Option<Timestamp> {
         self.timestamp("process_start_time_seconds")
     }
@@ -89,6 +94,11 @@ impl Endpoint {
         }
         let (not_live, not_ready) = tokio::try_join!(self.reasons("/livez"), self.reasons("/readyz"))?;
         Ok(Reading { page, not_live, not_ready, taken, date: answer.date.unwrap_or_else(Timestamp::now) })
+    }
+
+    /// Returns the page of metrics as it is.
+    pub(crate) async fn page(&self) -> Result<String, Failure> {
+        self.get("/metrics", MAX_PAGE_LEN).await.map(|answer| answer.body)
     }
 
     /// Returns the reasons of a health check that fails.

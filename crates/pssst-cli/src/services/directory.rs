@@ -17,6 +17,7 @@ use pssst_link::Link;
 use pssst_net::RateLimit;
 
 use super::OTHER_FILES;
+use super::needs::{Examined, Needs};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file::Access;
 use crate::args::options::SuiteOption;
@@ -114,6 +115,25 @@ pub(crate) struct Fixed {
 const MAX_CONNECTIONS: usize = 4096;
 
 const MIN_CONNECTIONS: usize = 16;
+
+impl Examined for DirectoryService {
+    fn needs(args: &Args) -> Needs {
+        let args = &args.fixed;
+        let has_admin = args.operators.is_some() || args.client_ca.is_some();
+        let admin = has_admin.then_some(args.admin_listen);
+        let files = args.certificate.clone().zip(args.certificate_key.clone());
+        Needs {
+            tcp: [args.listen].into_iter().chain(admin).collect(),
+            store: Some(args.location.text().into()),
+            creates_store: true,
+            schedule: Some((args.keys.clone(), args.access.clone())),
+            certificate: files.map(|(certificate, key)| (certificate, key, args.access.clone())),
+            // Rotations replace it.
+            writes: vec![args.keys.clone()],
+            ..Needs::default()
+        }
+    }
+}
 
 /// A directory that serves.
 pub(crate) struct DirectoryService {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pssst::{Suite, SuiteSet};
 use pssst_net::{Handler, Reply, Request};
 
+use super::needs::{Examined, Needs};
 use super::server::{Clients, FixedServerOptions, LiveServerOptions, RunningServer, describe};
 use crate::args::options::SuiteOption;
 use pssst_service::{Failure, FixedOptions, LiveOptions, Monitored, Service, StandIn};
@@ -64,6 +65,12 @@ impl Args {
             }
             Some(Reply::copy_from(request.message()))
         })
+    }
+}
+
+impl Examined for EchoService {
+    fn needs(args: &Args) -> Needs {
+        args.live.server.needs(args.fixed.server.listen())
     }
 }
 

@@ -12,6 +12,7 @@ use pssst::{Suite, SuiteSet};
 use pssst_gateway::{CircuitBreaker, Error, Gateway, HttpVersion, StatusRule, Upstream};
 use pssst_net::Handler;
 
+use super::needs::{Examined, Needs};
 use super::server::{self, Clients, FixedServerOptions, LiveServerOptions, RunningServer, describe};
 use crate::args::format::nonzero_counts;
 use crate::args::key_file;
@@ -162,6 +163,16 @@ impl From<Status> for StatusRule {
             Status::Ok => Self::Ok,
             Status::Prefix => Self::Prefix,
         }
+    }
+}
+
+impl Examined for GatewayService {
+    fn needs(args: &Args) -> Needs {
+        let upstream = match &args.live.upstream.upstream {
+            Location::Upstream(upstream) => Some(upstream.clone()),
+            Location::WithCredentials => None,
+        };
+        Needs { upstream, ..args.live.server.needs(args.fixed.server.listen()) }
     }
 }
 

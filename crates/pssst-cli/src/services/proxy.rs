@@ -15,6 +15,7 @@ use pssst_support::Backoff;
 use pssst_support::sync::lock;
 use tokio::task::JoinHandle;
 
+use super::needs::{Examined, Needs, ServerNeeds};
 use super::{OTHER_FILES, client_metrics};
 use crate::args::fallback::{FallbackOption, max_datagram_too_small};
 use crate::args::format::nonzero_counts;
@@ -94,6 +95,24 @@ struct Live {
     access: key_file::Access,
     #[command(flatten)]
     service: LiveOptions,
+}
+
+impl Examined for ProxyService {
+    fn needs(args: &Args) -> Needs {
+        let live = &args.live;
+        let server = ServerNeeds {
+            server: live.server.clone(),
+            identity: live.identity.clone(),
+            sealing: live.sealing.clone(),
+            access: live.access.clone(),
+        };
+        Needs {
+            udp: args.fixed.listen.clone(),
+            server: Some(server),
+            writes: live.server.key_cache().map(Into::into).into_iter().collect(),
+            ..Needs::default()
+        }
+    }
 }
 
 impl Args {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::OTHER_FILES;
+use super::needs::Needs;
 use crate::args::format::sender;
 use crate::args::key_file;
 use crate::args::options::SuiteOption;
@@ -166,6 +167,17 @@ struct Followed {
 }
 
 impl LiveServerOptions {
+    /// Returns what a server needs, which listens there.
+    pub(crate) fn needs(&self, listen: SocketAddr) -> Needs {
+        Needs {
+            udp: vec![listen],
+            has_socket_buffers: true,
+            store: self.policy.location().map(Into::into),
+            schedule: self.keys.schedule().map(|path| (path.into(), self.access.clone())),
+            ..Needs::default()
+        }
+    }
+
     /// What can be checked without a database.
     pub(crate) fn check(&self, wanted: &[SuiteOption]) -> Result<(), Failure> {
         let keys = self.read_keys(wanted).and_then(|keys| keys.now().map(drop));
@@ -275,6 +287,10 @@ impl LiveServerOptions {
 }
 
 impl FixedServerOptions {
+    pub(crate) const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
     /// Returns how many files it may open: a socket and an event queue for each worker.
     pub(crate) fn open_files(&self) -> u64 {
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);

@@ -5,6 +5,7 @@ mod backup;
 mod configuration;
 mod crash;
 mod day;
+mod doctor;
 mod examples;
 mod fallback;
 mod kinds;

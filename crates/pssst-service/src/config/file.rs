@@ -123,6 +123,18 @@ impl ConfigFile {
         self.options(service, &program.service(service)).map(drop)
     }
 
+    /// Returns all that it says, unchecked: the service, the key, and the values as texts.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, &str, Vec<String>)> {
+        self.entries.iter().map(|entry| {
+            let values = match &entry.value {
+                Value::Texts(texts) => texts.clone(),
+                Value::Switch(is_on) => vec![is_on.to_string()],
+                Value::Unfit(what) => vec![format!("({what})")],
+            };
+            (entry.service, entry.key.as_str(), values)
+        })
+    }
+
     /// What it says for a service, each entry checked by itself.
     pub(crate) fn options(&self, service: &str, command: &Command) -> Result<Vec<FileOption>, Failure> {
         Failure::collect(self.each_option(service, command).map(|(_, option)| option))

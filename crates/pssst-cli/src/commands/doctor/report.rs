@@ -71,6 +71,30 @@ named_enum! {
         ServiceFailed => "service_failed",
         /// More requests came than the server's limit allows.
         RateLimited => "rate_limited",
+        /// The configuration file is wrong.
+        Configuration => "configuration",
+        /// The running service is not well.
+        NotReady => "not_ready",
+        /// The running service has refused or lost requests.
+        Refusals => "refusals",
+        /// A port cannot be had, or the service does not have it.
+        PortTaken => "port_taken",
+        /// The store of clients cannot be opened.
+        StoreUnreachable => "store_unreachable",
+        /// Nobody is enrolled.
+        StoreEmpty => "store_empty",
+        /// The service behind a gateway cannot be reached.
+        UpstreamUnreachable => "upstream_unreachable",
+        /// The schedule of keys cannot be used.
+        Schedule => "schedule",
+        /// A certificate has expired or soon will.
+        Certificate => "certificate",
+        /// The system's socket buffers are too small.
+        SocketBuffers => "socket_buffers",
+        /// The limit on open files is too low.
+        OpenFiles => "open_files",
+        /// A disk is nearly full.
+        DiskSpace => "disk_space",
     }
 }
 
@@ -217,8 +241,12 @@ impl Report {
         Self { version, time: Timestamp::now(), subject, grade: worst.unwrap_or(Grade::Ok), conclusions, evidence }
     }
 
-    /// Returns the exit code: 0 for all well, 1 for a fault, 3 where nothing came back.
+    /// Returns the exit code: 0 for all well, 1 for a fault, 2 for one of the configuration, 3
+    /// where nothing came back.
     pub(super) fn exit_code(&self) -> ExitCode {
+        if self.conclusions.iter().any(|conclusion| conclusion.cause == Cause::Configuration) {
+            return ExitCode::from(2);
+        }
         match self.grade {
             Grade::Ok | Grade::Note | Grade::Warning => ExitCode::SUCCESS,
             Grade::Fault => ExitCode::from(1),

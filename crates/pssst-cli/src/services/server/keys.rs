@@ -1,6 +1,6 @@
 //! Where a server's keys are from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pssst::{Keyring, PskMaster, ServerSecretKey, Suite};
@@ -33,6 +33,10 @@ pub(super) struct KeyOptions {
 }
 
 impl KeyOptions {
+    pub(super) fn schedule(&self) -> Option<&Path> {
+        self.keys.as_deref()
+    }
+
     /// Those that are read once, when the server starts. A schedule is followed by itself.
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.secret_key.iter().chain(&self.psk_master).cloned()

@@ -78,6 +78,11 @@ pub(crate) struct Clients {
 }
 
 impl Policy {
+    /// Returns where the enrolled clients are kept.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.clients.as_deref()
+    }
+
     /// What can be checked without the store.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let Some(location) = &self.clients else { return Ok(()) };
