@@ -62,7 +62,7 @@
 //! * **Not faster for one**: a single multiplication is another library's.
 //! * **Not for other curves**, and not for signatures.
 //!
-//! `docs/x25519-batch.md` in the repository explains the arithmetic and its proofs.
+//! `docs/x25519-batch.md` in the repository explains the lanes and how constant time is checked.
 
 #![no_std]
 #![cfg_attr(
