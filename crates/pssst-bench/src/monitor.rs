@@ -1,8 +1,8 @@
-//! What a load shows while it runs, and what ends it early.
+//! The progress that a load reports, and its early end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a load shows while it runs, and what ends it early.
+/// Where a load reports its progress, and what ends it early.
 #[derive(Clone, Copy, Debug)]
 pub struct Monitor<'a> {
     /// Gets a line of progress about once a second.
