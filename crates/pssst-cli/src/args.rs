@@ -14,6 +14,7 @@ pub(crate) mod secret_out;
 pub(crate) mod server_key;
 pub(crate) mod store;
 pub(crate) mod udp;
+pub(crate) mod waiting;
 
 /// Returns the failure of the system's random number generator.
 pub(crate) fn no_randomness(error: pssst::Error) -> Failure {

@@ -68,6 +68,11 @@ impl Failure {
         &self.remedy
     }
 
+    /// Returns each of the things that went wrong by itself.
+    pub fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
     /// Returns whether something that the user said is wrong.
     pub const fn is_usage(&self) -> bool {
         matches!(self.kind, Kind::Usage)

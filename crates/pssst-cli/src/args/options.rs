@@ -35,12 +35,23 @@ impl From<SuiteOption> for Suite {
 /// Returns a server's public key: `pssst1…`, 64 or 2,432 hexadecimal digits, or a file that holds a
 /// key.
 pub(crate) fn server_key(text: &str) -> Result<ServerKey, Failure> {
+    not_empty(text)?;
     text.parse().or_else(|_| key_file::read_server_key(Path::new(text)))
 }
 
 /// Returns a client's public key: `pssst1…`, 64 hexadecimal digits, or a file that holds a key.
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, Failure> {
+    not_empty(text)?;
     text.parse().or_else(|_| key_file::read_public(Path::new(text)))
+}
+
+/// As where a variable of the shell is not set.
+fn not_empty(text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        let remedy = "give the key that `pssst pubkey FILE` prints, or its file; a variable of the shell may be unset";
+        return Err(Failure::usage("the public key is missing: its value is empty", remedy));
+    }
+    Ok(())
 }
 
 /// `NAME=VALUE`.

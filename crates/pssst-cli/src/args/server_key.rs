@@ -17,6 +17,7 @@ use pssst_service::stderr::notice;
 use crate::args::key_file;
 use crate::args::options::{self, SuiteOption};
 use crate::args::udp::listen_remedy;
+use crate::args::waiting::{no_answer, while_waiting};
 
 /// The server and where its key is from.
 #[derive(clap::Args, Clone, Debug)]
@@ -204,7 +205,7 @@ impl ServerOptions {
     /// [its own](Self::directory).
     pub(crate) fn current_key(&self, directory: Option<&DirectoryClient>) -> Result<CurrentKey, Failure> {
         match directory {
-            Some(directory) => runtime::run(current_key(directory)),
+            Some(directory) => while_waiting(no_answer, || runtime::run(current_key(directory))),
             None => self.fixed(),
         }
     }

@@ -10,7 +10,9 @@ use pssst_service::Failure;
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 use pssst_support::atomic_file;
+use serde_json::json;
 
+use crate::args::format::{JsonOption, print};
 use crate::args::key_file;
 use crate::args::options;
 use crate::args::store::{Location, failure};
@@ -58,6 +60,8 @@ struct Archive {
     #[arg(long, value_name = "TIME", value_parser = options::past_time)]
     before: Timestamp,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     location: Location,
 }
 
@@ -67,6 +71,9 @@ struct Verify {
     /// The files.
     #[arg(required = true)]
     file: Vec<PathBuf>,
+    /// Print a JSON object for each archive.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     location: Location,
 }
@@ -108,6 +115,9 @@ async fn archive(args: &Archive) -> Result<(), Failure> {
         drop(std::fs::remove_file(&args.out));
     }
     let Some(archive) = written.map_err(|error| failure(&error))? else {
+        if args.output.json {
+            return print(json!({ "file": null, "entries": 0 }));
+        }
         notice(format_args!("there are no entries from before {}", args.before));
         return Ok(());
     };
@@ -122,6 +132,9 @@ async fn archive(args: &Archive) -> Result<(), Failure> {
     })?;
     store.close().await;
     let AuditArchive { first, last, entries, .. } = archive;
+    if args.output.json {
+        return print(json!({ "file": args.out, "first": first, "last": last, "entries": entries }));
+    }
     notice(format_args!("entries {first} to {last} ({entries}) are in {} and were deleted", args.out.display()));
     Ok(())
 }
@@ -155,7 +168,11 @@ async fn verify(args: &Verify) -> Result<(), Failure> {
             ));
         };
         let AuditArchive { first, last, entries, .. } = &archive;
-        notice(format_args!("{}: entries {first} to {last} ({entries}) are unchanged", path.display()));
+        if args.json {
+            print(json!({ "file": path, "first": first, "last": last, "entries": entries, "unchanged": true }))?;
+        } else {
+            notice(format_args!("{}: entries {first} to {last} ({entries}) are unchanged", path.display()));
+        }
         previous = Some(archive);
     }
     let verified = args.file.len();

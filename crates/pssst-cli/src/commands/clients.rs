@@ -5,6 +5,7 @@ use std::io::Write;
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{ListQuery, NewIdentity, State, Update};
 
+use crate::args::format::JsonOption;
 use crate::args::options;
 use crate::args::store::{Location, failure, find};
 use pssst_service::Failure;
@@ -59,6 +60,8 @@ struct Add {
     /// Refuse the client from this time on: a date, a time, or a time span from now (`365d`).
     #[arg(long, value_name = "TIME", value_parser = options::time)]
     expires: Option<Timestamp>,
+    #[command(flatten)]
+    output: JsonOption,
     #[command(flatten)]
     location: Location,
 }
@@ -120,6 +123,9 @@ struct Change {
     /// Names or public keys.
     #[arg(required = true)]
     client: Vec<String>,
+    /// Print a JSON object for each client, with all fields.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     location: Location,
 }
@@ -154,7 +160,12 @@ async fn add(args: &Add) -> Result<(), Failure> {
     let store = args.location.open_or_create().await?;
     let identity = store.add(new).await.map_err(|error| failure(&error))?;
     store.close().await;
-    print(|out| writeln!(out, "{} {}", identity.name, identity.key))
+    print(|out| {
+        if args.output.json {
+            return as_json(out, &identity);
+        }
+        writeln!(out, "{} {}", identity.name, identity.key)
+    })
 }
 
 async fn list(args: &List) -> Result<(), Failure> {
@@ -193,7 +204,11 @@ async fn change(args: &Change, state: State) -> Result<(), Failure> {
     for client in &args.client {
         let identity = find(&*store, client).await?;
         let identity = store.update(&identity.key, Update::state(state)).await.map_err(|error| failure(&error))?;
-        notice(format_args!("{} is {}", identity.name, identity.state));
+        if args.json {
+            print(|out| as_json(out, &identity))?;
+        } else {
+            notice(format_args!("{} is {}", identity.name, identity.state));
+        }
     }
     store.close().await;
     Ok(())
@@ -204,7 +219,11 @@ async fn remove(args: &Change) -> Result<(), Failure> {
     for client in &args.client {
         let identity = find(&*store, client).await?;
         store.remove(&identity.key).await.map_err(|error| failure(&error))?;
-        notice(format_args!("{} is removed", identity.name));
+        if args.json {
+            print(|out| as_json(out, &identity))?;
+        } else {
+            notice(format_args!("{} is removed", identity.name));
+        }
     }
     store.close().await;
     Ok(())

@@ -1,19 +1,21 @@
 //! `pssst enroll`: a device hands its public key to the pool.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use pssst::{SecretKey, SysRng};
 use pssst_directory::IssuedPsk;
 use pssst_identity::Token;
 use pssst_link::Link;
+use serde_json::json;
 
 use pssst_service::Failure;
 
-use crate::args::format::show_fingerprint;
+use crate::args::format::{JsonOption, print, show_fingerprint};
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, failure};
+use crate::args::waiting::{no_answer, while_waiting};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
@@ -40,6 +42,8 @@ pub(crate) struct Args {
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -48,15 +52,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (token, link) = token(&args.token, &args.access)?;
     let directory = args.directory.of_link(link.as_ref())?;
     let identity = identity(args)?;
-    let enrolled = runtime::run(async {
-        directory.enroll(&token, &identity, args.name.as_deref()).await.map_err(|error| failure(&error))
-    })?;
+    let enroll = async { directory.enroll(&token, &identity, args.name.as_deref()).await };
+    let enroll = async { enroll.await.map_err(|error| failure(&error)) };
+    let enrolled = while_waiting(no_answer, || runtime::run(enroll))?;
+    let mut psk = None;
     if let Some(issued) = enrolled.psk {
         let path = save_psk(args, &issued).map_err(|failure| not_saved(&enrolled.name, &failure))?;
         notice(format_args!("this client must use the pre-shared key in {} (--psk)", path.display()));
+        psk = Some((path, issued.master.to_string()));
+    }
+    if args.output.json {
+        let (file, master) = psk.unzip();
+        let (name, key) = (enrolled.name, enrolled.key.to_string());
+        return print(json!({ "name": name, "key": key, "psk_file": file, "psk_master": master }));
     }
     show_fingerprint(&identity.public_key().into());
-    writeln!(io::stdout(), "{} {}", enrolled.name, enrolled.key).map_err(|error| Failure::output(&error))
+    print(format_args!("{} {}", enrolled.name, enrolled.key))
 }
 
 /// Writes the pre-shared key to its file, unless that has it already, and returns the file.

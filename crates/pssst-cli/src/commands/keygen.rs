@@ -7,11 +7,12 @@ use clap::ValueEnum;
 use pssst::{PskMaster, SecretKey, ServerKey, ServerSecretKey, SysRng, XWingSecretKey};
 use pssst_directory::MasterId;
 use pssst_directory_server::psk_master_to_pem;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use pssst_service::Failure;
 
-use crate::args::format::show_fingerprint;
+use crate::args::format::{JsonOption, print, show_fingerprint, shown};
 use crate::args::key_file;
 use crate::args::no_randomness;
 use crate::args::options::SuiteOption;
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     /// and print its name. `pssst clients psk` makes the clients' keys of it.
     #[arg(long, conflicts_with_all = ["suite", "format"])]
     psk_master: bool,
+    #[command(flatten)]
+    output: JsonOption,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -53,12 +56,28 @@ enum Format {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (text, name, public) = if args.psk_master { psk_master()? } else { secret_key(args)? };
     if args.out == Path::new("-") {
+        if args.output.json {
+            return Err(Failure::usage(
+                "the secret goes to standard output, and so does JSON",
+                "name a file with --out",
+            ));
+        }
         notice(name);
         return io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error));
     }
     key_file::create_secret(&args.out, &text)?;
+    if args.output.json {
+        let fingerprint = public.as_ref().map(ServerKey::fingerprint).map(|words| words.to_string());
+        let (key, master) = if args.psk_master { (None, Some(name)) } else { (Some(name), None) };
+        return print(json!({
+            "file": args.out, "public_key": key, "fingerprint": fingerprint, "psk_master": master
+        }));
+    }
     public.iter().for_each(show_fingerprint);
-    writeln!(io::stdout(), "{name}").map_err(|error| Failure::output(&error))
+    match (args.format, &public) {
+        (Format::Pem, Some(key)) => print(shown(key)),
+        _ => print(name),
+    }
 }
 
 /// A secret as text, what it is known by, and its public key if it has one.

@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use pssst::{PskMaster, SecretKey, ServerKey, SuiteSet, SysRng, XWingSecretKey};
+use pssst::{PskMaster, SecretKey, ServerKey, ServerSecretKey, SuiteSet, SysRng, XWingSecretKey};
 use pssst_directory::jiff::{Timestamp, Unit};
 use pssst_directory::{MasterId, PublishedKey};
 use pssst_directory_server::{Generated, OptionalKind, Rotated, Schedule, ScheduleFile};
 
 use pssst_service::{Failure, durations};
+use serde_json::json;
 
-use crate::args::format::show_fingerprint;
+use crate::args::format::{JsonOption, print, seconds, show_fingerprint, span};
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
 use crate::args::server_key::{DirectoryOptions, failure, of_schedule};
+use crate::args::waiting::{no_answer, while_waiting};
 use pssst_service::runtime;
 use pssst_service::stderr::notice;
 
@@ -49,9 +51,13 @@ enum Command {
 struct Init {
     /// The new file.
     schedule: PathBuf,
-    /// Begin with this secret key instead of a new one, for a server that has clients already.
+    /// Begin with this secret key instead of a new one, for a server that has clients already;
+    /// repeat for a key of suite f003.
     #[arg(long, value_name = "FILE")]
-    secret_key: Option<PathBuf>,
+    secret_key: Vec<PathBuf>,
+    /// Begin with this master instead of a new one.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_psk")]
+    psk_master: Option<PathBuf>,
     /// Begin with a key of suite f003 too, so that clients use that suite: what is recorded then
     /// stays closed to quantum computers, for 1,088 bytes more a request.
     #[arg(long)]
@@ -63,6 +69,8 @@ struct Init {
     /// twice this time.
     #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = durations::span)]
     refresh_interval: Duration,
+    #[command(flatten)]
+    output: JsonOption,
     #[command(flatten)]
     access: Access,
 }
@@ -105,6 +113,8 @@ struct Rotate {
     #[arg(long, conflicts_with_all = ["activation_delay", "only"])]
     compromised: bool,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -146,6 +156,8 @@ struct Retire {
     #[arg(long, value_name = "SPAN", default_value = "7d", value_parser = durations::span)]
     grace_period: Duration,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -169,6 +181,8 @@ struct TakeOver {
     /// The highest generation that a client may have.
     #[arg(long, value_name = "GENERATION")]
     above: u64,
+    #[command(flatten)]
+    output: JsonOption,
     #[command(flatten)]
     access: Access,
 }
@@ -198,21 +212,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn init(args: &Init) -> Result<(), Failure> {
-    let secret = match &args.secret_key {
-        Some(file) => key_file::read_secret(file, &args.access)?,
-        None => SecretKey::generate(&mut SysRng).map_err(no_randomness)?,
-    };
+    let (secret, xwing) = given_keys(args)?;
+    let secret = secret.map_or_else(|| SecretKey::generate(&mut SysRng).map_err(no_randomness), Ok)?;
     let now = Timestamp::now();
     let mut generated = vec![secret.public_key().into()];
     let mut schedule = Schedule::new(secret, now).with_refresh_interval(args.refresh_interval);
-    if args.post_quantum {
-        let secret = XWingSecretKey::generate(&mut SysRng).map_err(no_randomness)?;
+    if args.post_quantum || xwing.is_some() {
+        let secret = xwing.map_or_else(|| XWingSecretKey::generate(&mut SysRng).map_err(no_randomness), Ok)?;
         generated.push(secret.public_key().into());
         schedule = schedule.with_xwing_key(secret, now);
     }
     let mut master = None;
     if !args.no_psk {
-        let secret = PskMaster::generate(&mut SysRng).map_err(no_randomness)?;
+        let secret = match &args.psk_master {
+            Some(file) => {
+                key_file::read_psk_master(file, &args.access).map_err(|failure| failure.of_option("psk-master"))?
+            }
+            None => PskMaster::generate(&mut SysRng).map_err(no_randomness)?,
+        };
         master = Some(secret.id());
         schedule = schedule.with_psk_master(secret, now);
     }
@@ -223,17 +240,38 @@ fn init(args: &Init) -> Result<(), Failure> {
         ),
         error => of_schedule(&args.schedule, &error),
     })?;
-    print(&generated, master)
+    print_new(&generated, master, args.output)
+}
+
+/// Returns the secret keys that a schedule is to begin with: one of each kind at most.
+fn given_keys(args: &Init) -> Result<(Option<SecretKey>, Option<XWingSecretKey>), Failure> {
+    let (mut secret, mut xwing) = (None, None);
+    for file in &args.secret_key {
+        let is_second = match key_file::read_server_secret(file, &args.access)? {
+            ServerSecretKey::X25519(key) => secret.replace(key).is_some(),
+            ServerSecretKey::XWing(key) => xwing.replace(key).is_some(),
+            _ => false,
+        };
+        if is_second {
+            let what = format!("{} is a second key of its kind", file.display());
+            return Err(Failure::usage(what, "give one key, and one of suite f003 beside it; `rotate` adds others")
+                .of_option("secret-key"));
+        }
+    }
+    Ok((secret, xwing))
 }
 
 /// Prints the public keys, one per line, and beside them the master's name.
-fn print(keys: &[ServerKey], master: Option<[u8; 8]>) -> Result<(), Failure> {
+fn print_new(keys: &[ServerKey], master: Option<[u8; 8]>, output: JsonOption) -> Result<(), Failure> {
+    if output.json {
+        let keys: Vec<_> = keys.iter().map(|key| key.label().to_string()).collect();
+        return print(json!({ "keys": keys, "psk_master": master.map(|id| MasterId::from(id).to_string()) }));
+    }
     if let Some(master) = master {
         notice(format_args!("master of pre-shared keys: {}", MasterId::from(master)));
     }
     keys.iter().for_each(show_fingerprint);
-    let mut out = io::stdout();
-    keys.iter().try_for_each(|key| writeln!(out, "{}", key.label())).map_err(|error| Failure::output(&error))
+    keys.iter().try_for_each(|key| print(key.label()))
 }
 
 fn show(args: &Show) -> Result<(), Failure> {
@@ -250,45 +288,57 @@ fn show(args: &Show) -> Result<(), Failure> {
             )
             .of_option("public-key")
         })?;
-        return writeln!(io::stdout(), "{key}").map_err(|error| Failure::output(&error));
+        return print(key);
     }
     if args.json {
-        let object = serde_json::json!({
+        return print(json!({
             "generation": schedule.generation(),
             "refresh_interval": schedule.refresh_interval().as_secs(),
             "keys": schedule.keys(now, &suites).collect::<Vec<_>>(),
             "psk_masters": schedule.psk_masters(now).collect::<Vec<_>>(),
-        });
-        return writeln!(io::stdout(), "{object}").map_err(|error| Failure::output(&error));
+        }));
     }
     let mut text = String::new();
-    let until = |end: Option<Timestamp>| end.map_or_else(|| "its rotation".into(), |end| end.to_string());
+    let until = |end: Option<Timestamp>| end.map_or_else(|| "its rotation".into(), seconds);
     for PublishedKey { key, state, not_before, not_after, .. } in schedule.keys(now, &suites) {
         let (label, fingerprint) = (key.label(), key.fingerprint());
-        text.extend([format!("{state:<8} {label} ({fingerprint}) from {not_before} until {}\n", until(not_after))]);
+        let (from, until) = (seconds(not_before), until(not_after));
+        text.extend([format!("{state:<8} {label} ({fingerprint}) from {from} until {until}\n")]);
     }
     for master in schedule.psk_masters(now) {
-        let (id, state, end) = (master.id, master.state, until(master.not_after));
-        text.extend([format!("{state:<8} master {id} from {} until {end}\n", master.not_before)]);
+        let (id, state, from, end) = (master.id, master.state, seconds(master.not_before), until(master.not_after));
+        text.extend([format!("{state:<8} master {id} from {from} until {end}\n")]);
     }
     text.extend([format!("generation: {}\n", schedule.generation())]);
-    text.extend([format!("refresh interval of clients: {} s\n", schedule.refresh_interval().as_secs())]);
+    text.extend([format!("refresh interval of clients: {}\n", span(schedule.refresh_interval()))]);
     io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
 }
 
 fn rotate(args: &Rotate) -> Result<(), Failure> {
-    let generated = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
-        .and_then(|file| {
-            if args.compromised {
-                file.replace_compromised(args.grace_period)
-            } else {
-                let rotated = args.only.map_or(Rotated::All, Rotated::from);
-                file.rotate(rotated, args.activation_delay, args.grace_period)
-            }
-        })
-        .map_err(|error| of_schedule(&args.schedule, &error))?;
-    let Generated { keys, psk_master, .. } = generated;
-    print(&keys, psk_master)
+    let of_schedule = |error| of_schedule(&args.schedule, &error);
+    let file = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys).map_err(of_schedule)?;
+    let (now, before) = (file.now(), file.load());
+    let generated = if args.compromised {
+        file.replace_compromised(args.grace_period)
+    } else {
+        let rotated = args.only.map_or(Rotated::All, Rotated::from);
+        file.rotate(rotated, args.activation_delay, args.grace_period)
+    };
+    let Generated { keys, psk_master, .. } = generated.map_err(of_schedule)?;
+    if args.compromised {
+        let after: Vec<_> = file.load().psk_masters(file.now()).map(|master| master.id).collect();
+        for master in before.psk_masters(now).filter(|master| !after.contains(&master.id)) {
+            notice(format_args!(
+                "master {} of pre-shared keys is gone: clients whose key is of it cannot renew it, and enrol again",
+                master.id
+            ));
+        }
+    } else if let Ok(at) = now.checked_add(args.activation_delay) {
+        let until = at.checked_add(args.grace_period).unwrap_or(at);
+        let (at, until) = (seconds(at), seconds(until));
+        notice(format_args!("clients use the new keys from {at} on; servers accept the old ones until {until}"));
+    }
+    print_new(&keys, psk_master, args.output)
 }
 
 fn retire(args: &Retire) -> Result<(), Failure> {
@@ -299,28 +349,37 @@ fn retire(args: &Retire) -> Result<(), Failure> {
     let retirement = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
         .and_then(|file| file.retire(kind, args.grace_period))
         .map_err(|error| of_schedule(&args.schedule, &error))?;
+    if args.output.json {
+        let kind = kind.to_string();
+        return print(json!({ "kind": kind, "ends_at": retirement.ends_at, "is_new": retirement.is_new }));
+    }
     let before = if retirement.is_new { "" } else { "were given up before, and " };
     let ends_at = retirement.ends_at.round(Unit::Second).unwrap_or(retirement.ends_at);
-    writeln!(io::stdout(), "the {kind} {before}end at {ends_at}").map_err(|error| Failure::output(&error))
+    print(format_args!("the {kind} {before}end at {ends_at}"))
 }
 
 fn take_over(args: &TakeOver) -> Result<(), Failure> {
     let generation = ScheduleFile::open(&args.schedule, args.access.allow_exposed_keys)
         .and_then(|file| file.take_over(args.above))
         .map_err(|error| of_schedule(&args.schedule, &error))?;
-    writeln!(io::stdout(), "generation {generation}").map_err(|error| Failure::output(&error))
+    if args.output.json {
+        print(json!({ "generation": generation }))
+    } else {
+        print(format_args!("generation {generation}"))
+    }
 }
 
 fn fetch(args: &Fetch) -> Result<(), Failure> {
     // Whatever a cache holds: this shows what the directory has.
     let directory = args.directory.without_cache()?;
-    let (text, key) = runtime::run(async {
+    let fetch = async {
         let document = directory.fetch().await.map_err(|error| failure(&error))?.to_json();
         let key = directory.server_key().map_err(|error| failure(&error))?;
         Ok((if args.json { document } else { key.label().to_string() }, key))
-    })?;
+    };
+    let (text, key) = while_waiting(no_answer, || runtime::run(fetch))?;
     if let Some(file) = &args.out {
         key_file::create_secret(file, &key.to_pem()).map_err(|failure| failure.of_option("out"))?;
     }
-    writeln!(io::stdout(), "{text}").map_err(|error| Failure::output(&error))
+    print(text)
 }

@@ -1,10 +1,13 @@
 //! `pssst operator`: the operators of a directory.
 
-use std::io::{self, Write};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pssst_directory_server::{Error, Operators};
+use serde_json::json;
+use zeroize::Zeroizing;
 
+use crate::args::format::{JsonOption, print};
 use crate::args::secret_out::SecretOut;
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
@@ -33,6 +36,9 @@ struct Create {
     /// The file of operators, created if it does not exist.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
+    /// Print a JSON object: the name and the token.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     out: SecretOut,
 }
@@ -43,6 +49,9 @@ struct List {
     /// The file of operators.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
+    /// Print a JSON object for each operator: the name, and how many tokens there are.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Remove all tokens of an operator.
@@ -53,6 +62,8 @@ struct Remove {
     /// The file of operators.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    output: JsonOption,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -63,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn create(Create { name, file, out }: &Create) -> Result<(), Failure> {
+fn create(Create { name, file, json, out }: &Create) -> Result<(), Failure> {
     if let Err(error) = Operators::new_credential(name) {
         return Err(Failure::new(
             format!("no token for {name:?}: {error}"),
@@ -80,24 +91,35 @@ fn create(Create { name, file, out }: &Create) -> Result<(), Failure> {
     let mut undelivered = None;
     let deliver = |token: &str| {
         notice(format_args!("the token of {name}; it is shown only now"));
-        out.write(token).inspect_err(|error| undelivered = Some(Failure::output(error)))
+        // Neither has a character that JSON escapes; no other copy of the secret is made.
+        let object = json.then(|| Zeroizing::new(format!(r#"{{"name":"{name}","token":"{token}"}}"#)));
+        let text = object.as_ref().map_or(token, |object| object);
+        out.write(text).inspect_err(|error| undelivered = Some(Failure::output(error)))
     };
     let added = Operators::add(file, name, deliver);
     added.map_err(|error| undelivered.unwrap_or_else(|| of_file(file, &error)))
 }
 
-fn list(List { file }: &List) -> Result<(), Failure> {
+fn list(List { file, json }: &List) -> Result<(), Failure> {
     let operators = Operators::open(file).map_err(|error| of_file(file, &error))?;
-    let text: String = operators.names().into_iter().map(|name| name + "\n").collect();
-    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+    let names = operators.names();
+    if !json {
+        return names.iter().try_for_each(print);
+    }
+    let mut counts = BTreeMap::<_, usize>::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.iter().try_for_each(|(name, tokens)| print(json!({ "name": name, "tokens": tokens })))
 }
 
-fn remove(Remove { name, file }: &Remove) -> Result<(), Failure> {
+fn remove(Remove { name, file, output }: &Remove) -> Result<(), Failure> {
     match Operators::remove(file, name).map_err(|error| of_file(file, &error))? {
         0 => Err(Failure::new(
             format!("{} has no operator {name:?}", file.display()),
             "`pssst operator list` shows their names",
         )),
+        removed if output.json => print(json!({ "name": name, "removed": removed })),
         removed => {
             notice(format_args!("{name} is removed ({removed} tokens)"));
             Ok(())

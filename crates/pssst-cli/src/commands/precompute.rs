@@ -1,6 +1,5 @@
 //! `pssst precompute`: the identity of a device that must not hold its secret key.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use pssst::{PublicKey, SecretKey, ServerKey, ServerSecretKey, SuiteSet};
@@ -9,7 +8,9 @@ use pssst_directory_server::Schedule;
 use pssst_net::Credentials;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, runtime};
+use serde_json::json;
 
+use crate::args::format::{JsonOption, print};
 use crate::args::key_file::{self, Access};
 use crate::args::options;
 use crate::args::sealing::cannot_seal;
@@ -52,6 +53,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     directory: DirectoryOptions<false>,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -63,8 +66,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let pem = identity.expose_precomputed_pem().unwrap_or_default();
     key_file::create_secret(&args.out, &pem)?;
+    if args.output.json {
+        let (key, keys) = (identity.client_key().to_string(), identity.shared_secrets());
+        return print(json!({ "file": args.out, "key": key, "server_keys": keys }));
+    }
     notice(format_args!("for {} keys of the server", identity.shared_secrets()));
-    writeln!(io::stdout(), "{}", identity.client_key()).map_err(|error| Failure::output(&error))
+    print(identity.client_key())
 }
 
 /// Makes the identity of the client's secret key and the server's public keys.

@@ -1,11 +1,11 @@
 //! `pssst pubkey`: the public key of a secret key.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crate::args::format::show_fingerprint;
+use crate::args::format::{print, show_fingerprint, shown};
 use crate::args::key_file;
 use pssst_service::Failure;
+use serde_json::json;
 
 /// Print the public key of a secret key.
 ///
@@ -20,20 +20,26 @@ pub(crate) struct Args {
     /// Print hexadecimal digits, as other implementations read them.
     #[arg(long, conflicts_with = "pem")]
     hex: bool,
+    /// Print a JSON object: the key and its fingerprint.
+    #[arg(long, conflicts_with_all = ["pem", "hex"])]
+    json: bool,
     #[command(flatten)]
     access: key_file::Access,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key = key_file::read_server_secret(&args.file, &args.access)?.public_key();
-    let mut stdout = io::stdout();
+    if args.json {
+        let fingerprint = key.fingerprint().to_string();
+        return print(json!({ "public_key": key.to_string(), "fingerprint": fingerprint }));
+    }
     let written = if args.pem {
-        write!(stdout, "{}", key.to_pem())
+        print(key.to_pem().trim_end())
     } else if args.hex {
-        writeln!(stdout, "{key:x}")
+        print(format_args!("{key:x}"))
     } else {
-        writeln!(stdout, "{key}")
+        print(shown(&key))
     };
     show_fingerprint(&key);
-    written.map_err(|error| Failure::output(&error))
+    written
 }

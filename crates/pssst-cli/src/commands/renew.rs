@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use pssst_directory::Error;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, runtime};
+use serde_json::json;
 
+use crate::args::format::{JsonOption, print};
 use crate::args::key_file::{self, Access};
 use crate::args::server_key::{DirectoryOptions, failure};
+use crate::args::waiting::{no_answer, while_waiting};
 
 /// Renew this client's pre-shared key at its directory.
 ///
@@ -29,6 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     psk: Option<PathBuf>,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -48,15 +53,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(stored) = &stored {
         credentials = credentials.with_psk(stored.psk.clone());
     }
-    let renewed = runtime::run(async { directory.renew(&credentials).await.map_err(|error| refused(&error)) })?;
+    let renew = async { directory.renew(&credentials).await.map_err(|error| refused(&error)) };
+    let renewed = while_waiting(no_answer, || runtime::run(renew))?;
     if stored.is_some() && renewed.psk.is_none() {
         // Otherwise the client has refused it.
         return Err(refused(&Error::PskDowngrade));
     }
-    if credentials.has_secret_key() && renewed.psk == stored {
+    let is_current = credentials.has_secret_key() && renewed.psk == stored;
+    if is_current {
         notice("the pre-shared key is current");
     } else {
         key_file::replace_renewed(&renewed, args.psk.as_deref(), &args.identity)?;
+    }
+    if args.output.json {
+        let master = renewed.psk.filter(|_| stored.is_some()).map(|issued| issued.master.to_string());
+        let keys = renewed.shared_secrets.len();
+        return print(json!({ "renewed": !is_current, "psk_master": master, "server_keys": keys }));
     }
     let mut text = String::new();
     if let Some(issued) = renewed.psk.filter(|_| stored.is_some()) {

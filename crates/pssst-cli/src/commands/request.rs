@@ -4,19 +4,22 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pssst::Suite;
 use pssst_directory::CurrentKey;
 use pssst_net::blocking::{self, Client};
 use pssst_net::{Error, Retry};
+use serde_json::json;
 
 use crate::args::fallback::{FallbackOption, max_datagram_too_small, shorter_packets};
+use crate::args::format;
 use crate::args::key_file;
 use crate::args::no_reply::NoReply;
 use crate::args::sealing::{SealingOptions, cannot_seal, no_shared_secret};
 use crate::args::server_key::ServerOptions;
 use crate::args::udp::cannot_find;
+use crate::args::waiting::while_waiting;
 use pssst_service::stderr::notice;
 use pssst_service::{Failure, durations};
 
@@ -51,6 +54,10 @@ pub(crate) struct Args {
     file: Option<PathBuf>,
     /// The message. If it is missing or `-`, it is read from standard input.
     message: Option<OsString>,
+    /// Print a JSON object: the reply as hexadecimal digits, and as text if it is text; the suite,
+    /// the packets sent, and the seconds until the reply.
+    #[arg(long, conflicts_with = "no_reply")]
+    json: bool,
     #[command(flatten)]
     access: key_file::Access,
 }
@@ -69,8 +76,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         report_fallback(&client);
         return Ok(());
     }
-    let reply = client.request(message).map_err(|error| failure(&error, args, suite))?;
+    let start = Instant::now();
+    let waiting = || match client.stats().retransmits {
+        0 => "no reply yet".to_owned(),
+        again => format!("no reply yet, sent again ({again})"),
+    };
+    let reply = while_waiting(waiting, || client.request(message)).map_err(|error| failure(&error, args, suite))?;
+    let seconds = start.elapsed().as_secs_f64();
     report_fallback(&client);
+    if args.json {
+        return format::print(json!({
+            "server": args.server.address(),
+            "suite": client.suite().number(),
+            "reply": std::str::from_utf8(&reply).ok(),
+            "reply_hex": base16ct::lower::encode_string(&reply),
+            "packets_sent": client.stats().datagrams_sent,
+            "seconds": seconds,
+        }));
+    }
     print(&reply)
 }
 

@@ -8,6 +8,7 @@ use pssst_identity::{IdentityStore, TokenGrant, TokenInfo};
 use pssst_link::Link;
 use zeroize::Zeroizing;
 
+use crate::args::format::{JsonOption, print};
 use crate::args::options;
 use crate::args::secret_out::SecretOut;
 use crate::args::store::{Location, failure};
@@ -80,6 +81,8 @@ struct List {
 struct Withdraw {
     /// The token's id, 16 hexadecimal digits.
     id: String,
+    #[command(flatten)]
+    output: JsonOption,
     #[command(flatten)]
     location: Location,
 }
@@ -186,6 +189,9 @@ async fn withdraw(args: &Withdraw) -> Result<(), Failure> {
     let store = args.location.open_database().await?;
     if store.withdraw_token(id).await.map_err(|error| failure(&error))? {
         store.close().await;
+        if args.output.json {
+            return print(serde_json::json!({ "id": id.to_string(), "withdrawn": true }));
+        }
         notice(format_args!("token {id} is withdrawn"));
         return Ok(());
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pssst_service::{Failure, Program, durations, runtime};
 
+use crate::args::format::print;
 use crate::monitor::endpoint::{Endpoint, EndpointOptions};
 use crate::monitor::report::{Report, Since};
 use crate::monitor::view::{self, Look};
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// Print one frame as text, after one interval, and end.
     #[arg(long)]
     once: bool,
+    /// Print one JSON object, as `pssst status` does, after one interval, and end.
+    #[arg(long)]
+    json: bool,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -43,16 +47,19 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub(crate) fn run(args: &Args, program: &Program) -> Result<(), Failure> {
     let endpoint = args.endpoint.endpoint(program.services)?;
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    if args.once || is_dumb || !io::stdout().is_terminal() {
-        return runtime::run(once(&endpoint, args.interval));
+    if args.once || args.json || is_dumb || !io::stdout().is_terminal() {
+        return runtime::run(once(&endpoint, args.interval, args.json));
     }
     runtime::run(live::run(&endpoint, args.interval))
 }
 
-async fn once(endpoint: &Endpoint, interval: Duration) -> Result<(), Failure> {
+async fn once(endpoint: &Endpoint, interval: Duration, is_json: bool) -> Result<(), Failure> {
     let before = endpoint.read().await?;
     tokio::time::sleep(interval).await;
     let report = Report::new(endpoint, &endpoint.read().await?, Since::Earlier(&before));
+    if is_json {
+        return print(serde_json::json!(report));
+    }
     let text = view::plain(&view::lines(&report, None, Look { width: 80, has_colors: false }));
     let mut stdout = io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))

@@ -8,6 +8,7 @@ mod day;
 mod doctor;
 mod examples;
 mod fallback;
+mod json;
 mod kinds;
 mod limits;
 mod links;

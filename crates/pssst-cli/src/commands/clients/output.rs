@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use pssst_identity::{Identity, IdentityStore, ListQuery, RefusedClient};
 use pssst_service::Failure;
 
+use crate::args::format::seconds;
 use crate::args::store::failure;
 
 /// Hands pages to `each` until that is enough for it.
@@ -40,9 +41,9 @@ pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<(
     let Identity { name, state, key, labels, created, changed, expires, requires_psk, .. } = identity;
     let fingerprint = key.fingerprint();
     writeln!(out, "name         {name}\nkey          {key}\nfingerprint  {fingerprint}\nstate        {state}")?;
-    writeln!(out, "created      {created}\nchanged      {changed}")?;
+    writeln!(out, "created      {}\nchanged      {}", seconds(*created), seconds(*changed))?;
     match expires {
-        Some(expires) => writeln!(out, "expires      {expires}")?,
+        Some(expires) => writeln!(out, "expires      {}", seconds(*expires))?,
         None => writeln!(out, "expires      never")?,
     }
     writeln!(out, "psk          {}", if *requires_psk { "required" } else { "not required" })?;
@@ -51,7 +52,7 @@ pub(super) fn in_full(out: &mut impl Write, identity: &Identity) -> io::Result<(
 
 pub(super) fn refused_as_line(out: &mut impl Write, client: &RefusedClient) -> io::Result<()> {
     let RefusedClient { key, name, cause, requests, last, .. } = client;
-    let (name, last) = (name.as_deref().unwrap_or("-"), last.strftime("%Y-%m-%dT%H:%M:%SZ"));
+    let (name, last) = (name.as_deref().unwrap_or("-"), seconds(*last));
     writeln!(out, "{name:<24} {cause:<12} {requests:>8} {last} {} {key}", key.fingerprint())
 }
 

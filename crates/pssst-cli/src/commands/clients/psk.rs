@@ -9,7 +9,9 @@ use pssst_identity::jiff::Timestamp;
 use pssst_identity::{State, Update};
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
+use serde_json::json;
 
+use crate::args::format::{JsonOption, print};
 use crate::args::key_file::{self, Access};
 use crate::args::server_key::of_schedule;
 use crate::args::store::{Location, failure, find};
@@ -36,6 +38,8 @@ pub(super) struct Psk {
     /// Serve the client without a pre-shared key from now on.
     #[arg(long)]
     off: bool,
+    #[command(flatten)]
+    output: JsonOption,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -70,6 +74,11 @@ pub(super) async fn run(args: &Psk) -> Result<(), Failure> {
     }
     updated.map_err(|error| failure(&error))?;
     store.close().await;
+    if args.output.json {
+        let (file, master) = issued.map(|(out, master)| (out, master.to_string())).unzip();
+        let name = &client.name;
+        return print(json!({ "name": name, "key": client.key.to_string(), "psk_file": file, "psk_master": master }));
+    }
     match issued {
         Some((out, _)) => notice(format_args!("{} must use the pre-shared key in {}", client.name, out.display())),
         None => notice(format_args!("{} need not use a pre-shared key", client.name)),

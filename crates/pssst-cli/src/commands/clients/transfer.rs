@@ -1,17 +1,19 @@
 //! Clients from one store to another, as lines of JSON.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use pssst_identity::{ListQuery, NewIdentity};
 
 use super::output::{as_json, for_each_page, print};
+use crate::args::format::JsonOption;
 use crate::args::store::{Location, failure};
+use crate::args::waiting::{Progress, grouped};
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
 use pssst_support::byte_order_mark;
+use serde_json::json;
 
 /// Clients that are added at once.
 const PIECE: usize = 2_000;
@@ -31,6 +33,8 @@ pub(super) struct Import {
     #[arg(long)]
     skip_known: bool,
     #[command(flatten)]
+    output: JsonOption,
+    #[command(flatten)]
     location: Location,
 }
 
@@ -43,8 +47,11 @@ pub(super) struct Export {
 
 pub(super) async fn export(args: &Export) -> Result<(), Failure> {
     let store = args.location.open().await?;
+    let (mut progress, mut printed) = (Progress::start(), 0);
     for_each_page(&*store, ListQuery::default(), |identities| {
         print(|out| identities.iter().try_for_each(|identity| as_json(out, identity)))?;
+        printed += identities.len();
+        progress.show(printed, "clients written");
         Ok(true)
     })
     .await
@@ -60,7 +67,7 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
     let mut reader = BufReader::new(reader);
     let store = args.location.open_or_create().await?;
     let (mut number, mut added, mut piece) = (0, 0, Vec::new());
-    let (start, mut last_notice) = (Instant::now(), Instant::now());
+    let mut progress = Progress::start();
     loop {
         number += 1;
         let mut line = String::new();
@@ -84,15 +91,14 @@ pub(super) async fn import(args: &Import) -> Result<(), Failure> {
             let len = piece.len();
             store.add_all(piece).await.map_err(|error| up_to(failure(&error), number, added))?;
             added += len;
-            if last_notice.elapsed() >= Duration::from_secs(1) {
-                last_notice = Instant::now();
-                let per_second = added as u128 * 1000 / start.elapsed().as_millis().max(1);
-                notice(format_args!("{added} clients added so far, {per_second} per second"));
-            }
+            progress.show(added, "clients added");
         }
         if len == 0 {
             store.close().await;
-            notice(format_args!("{added} clients added"));
+            if args.output.json {
+                return print(|out| writeln!(out, "{}", json!({ "added": added })));
+            }
+            notice(format_args!("{} clients added", grouped(added)));
             return Ok(());
         }
     }
