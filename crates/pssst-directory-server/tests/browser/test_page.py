@@ -199,6 +199,7 @@ def test_fleet_is_searched(session):
     assert len(names(page)) == 50
     page.get_by_role("link", name="site=oslo").first.click()
     assert page.get_by_label("Label", exact=True).input_value() == "site=oslo"
+    expect(page.locator("summary")).to_have_text("Filter: label site=oslo")
     assert page.locator("tbody tr").count() == page.get_by_role("link", name="site=oslo").count() > 30
     search(page, "pump-001")
     assert page.locator("tbody .badge").all_inner_texts() == ["enrolled", "expired"]
@@ -306,6 +307,8 @@ def test_audit_log_names_the_operator(session):
     page.get_by_label("First day").fill("2020-01-01")
     page.get_by_role("button", name="Show").click()
     assert page.locator("tbody tr").count() == 2
+    expect(page.locator("summary")).to_have_text("Filter: who example, what suspended, from 2020-01-01")
+    page.locator("summary").click()
     page.get_by_label("Client, name or key").fill("nobody")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("alert")).to_contain_text("no client has the name")
@@ -433,6 +436,7 @@ def test_phone_shows_clients_first(session):
     # The navigation is one line, which scrolls by itself.
     tops = page.locator("nav a").evaluate_all("links => links.map(link => link.getBoundingClientRect().top)")
     assert len(set(tops)) == 1, tops
+    assert page.evaluate("document.querySelector('nav').scrollWidth <= document.querySelector('nav').clientWidth"), "a page is out of sight"
 
 
 def test_operator_signs_out(session):

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use pssst_identity::Action;
 use serde::Deserialize;
 
-use super::layout::{Layout, Page, PageError, query_string, render, render_as};
+use super::layout::{Layout, Page, PageError, in_list, query_string, render, render_as};
 use crate::admin::access::Operator;
 use crate::admin::audit_filter::AuditFilter;
 use crate::admin::views::AuditView;
@@ -64,6 +64,15 @@ pub(super) async fn list(
 impl AuditPage {
     fn is_filtered(&self) -> bool {
         !self.filters.is_empty()
+    }
+}
+
+impl AuditFilter {
+    /// Returns the filters that are set, as people read them.
+    fn in_words(&self) -> Option<String> {
+        let Self { actor, action, client, since, until } = self;
+        let action = in_words(action);
+        in_list(&[("who", actor), ("what", &action), ("client", client), ("from", since), ("to", until)])
     }
 }
 

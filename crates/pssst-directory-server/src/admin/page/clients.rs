@@ -10,7 +10,7 @@ use pssst::PublicKey;
 use pssst_identity::{AuditQuery, IdentityStore, ListQuery, State};
 use serde::Deserialize;
 
-use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, query_string, render};
+use super::layout::{Confirmation, Done, Layout, Page, PageError, go_to, in_list, query_string, render};
 use crate::admin::access::Operator;
 use crate::admin::actions::{ClientAction, find_client, parse_key};
 use crate::admin::failure::Failure;
@@ -62,9 +62,10 @@ impl Filter {
         query_string(&[("search", &self.search), ("state", &self.state), ("psk", psk), ("label", &self.label)])
     }
 
-    /// Returns whether more than the search is set.
-    fn is_narrow(&self) -> bool {
-        !self.state.is_empty() || self.psk != PskFilter::Any || !self.label.is_empty()
+    /// Returns the filters that are set beside the search, as people read them.
+    fn in_words(&self) -> Option<String> {
+        let psk = if self.psk == PskFilter::Any { "" } else { self.psk.text() };
+        in_list(&[("state", &self.state), ("pre-shared key", psk), ("label", &self.label)])
     }
 }
 

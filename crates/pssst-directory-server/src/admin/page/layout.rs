@@ -121,6 +121,13 @@ pub(super) fn query_string(parameters: &[(&str, &str)]) -> String {
     text
 }
 
+/// Returns the parameters that are not empty as people read them, if there are any.
+pub(super) fn in_list(parameters: &[(&str, &str)]) -> Option<String> {
+    let set = parameters.iter().filter(|(_, value)| !value.trim().is_empty());
+    let set: Vec<_> = set.map(|(name, value)| format!("{name} {}", value.trim())).collect();
+    (!set.is_empty()).then(|| set.join(", "))
+}
+
 #[derive(Template)]
 #[template(path = "signed_out.html")]
 struct SignedOutPage {
