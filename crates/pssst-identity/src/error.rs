@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use pssst::PublicKey;
 use pssst_support::FileError;
 
@@ -26,6 +27,8 @@ pub enum Error {
     NameTaken(String),
     /// No identity has this key.
     NotFound(PublicKey),
+    /// The identity was changed after the update was made, at this time.
+    Outdated(Timestamp),
     /// A revoked identity stays revoked. Remove it, and enrol another key.
     Revoked(State),
     /// A line of the file of identities cannot be used. The first line is 1.
@@ -74,6 +77,7 @@ impl fmt::Display for Error {
             Self::KeyTaken(key) => write!(f, "the key {key} is enrolled already"),
             Self::NameTaken(name) => write!(f, "another client has the name {name:?}"),
             Self::NotFound(key) => write!(f, "no client has the key {key}"),
+            Self::Outdated(time) => write!(f, "the client was changed in the meantime, at {time}"),
             Self::Revoked(state) => write!(f, "the client is revoked permanently and cannot become {state}"),
             Self::Line { line, cause } => write!(f, "line {line}: {cause}"),
             Self::Json(cause) => write!(f, "not a client in JSON: {cause}"),

@@ -93,9 +93,12 @@ impl Identity {
     /// Applies an update.
     ///
     /// # Errors
-    /// [`Error::Revoked`], [`Error::InvalidName`], [`Error::InvalidLabel`]; nothing is changed
-    /// then.
+    /// [`Error::Outdated`], [`Error::Revoked`], [`Error::InvalidName`], [`Error::InvalidLabel`];
+    /// nothing is changed then.
     pub(crate) fn apply(&mut self, update: Update, now: Timestamp) -> Result<(), Error> {
+        if update.based_on.is_some_and(|changed| changed != self.changed) {
+            return Err(Error::Outdated(self.changed));
+        }
         if let (State::Revoked, Some(state @ (State::Enrolled | State::Suspended))) = (self.state, update.state) {
             return Err(Error::Revoked(state));
         }
@@ -280,6 +283,9 @@ pub struct Update {
     /// The name of the master of a pre-shared key that the client gets along with the change, for
     /// the audit log.
     pub psk_master: Option<String>,
+    /// The time of the client's last change that this update is based on. After another one it is
+    /// refused.
+    pub based_on: Option<Timestamp>,
 }
 
 impl Update {

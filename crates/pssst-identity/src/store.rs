@@ -51,8 +51,8 @@ pub trait IdentityStore: Send + Sync {
     /// Changes an identity, and returns the result.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Revoked`], [`Error::NameTaken`], [`Error::InvalidName`],
-    /// [`Error::InvalidLabel`], or the store's own failure.
+    /// [`Error::NotFound`], [`Error::Outdated`], [`Error::Revoked`], [`Error::NameTaken`],
+    /// [`Error::InvalidName`], [`Error::InvalidLabel`], or the store's own failure.
     async fn update(&self, key: &PublicKey, update: Update) -> Result<Identity, Error>;
 
     /// Deletes an identity. Its key and its name can be enrolled again.

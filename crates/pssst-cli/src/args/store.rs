@@ -152,6 +152,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
             "`pssst clients show NAME` shows who has it; choose another, or remove that client first"
         }
         Error::NotFound(_) => "another operator removed it in the meantime",
+        Error::Outdated(_) => "look at it again, and repeat the change",
         Error::Revoked(_) => "make a new key for this client and add it; `pssst clients remove` deletes the old one",
         Error::Line { .. } => "correct the line and try again",
         Error::Json(_) => "each line is a JSON object with at least \"key\" and \"name\"",

@@ -125,6 +125,8 @@ struct ClientEdit {
     /// `null` for never.
     #[serde(default, deserialize_with = "given")]
     expires: Option<Option<Timestamp>>,
+    /// The time of the last change that the caller knows.
+    changed: Option<Timestamp>,
 }
 
 /// So that `null` is not the same as nothing.
@@ -138,8 +140,8 @@ async fn edit_client(
     Path(key): Path<String>,
     edit: Result<Json<ClientEdit>, JsonRejection>,
 ) -> Outcome<Json<ClientView>> {
-    let (key, Json(ClientEdit { name, labels, expires })) = (parse_key(&key)?, edit?);
-    let update = Update { name, labels, expires, ..Update::default() };
+    let (key, Json(ClientEdit { name, labels, expires, changed })) = (parse_key(&key)?, edit?);
+    let update = Update { name, labels, expires, based_on: changed, ..Update::default() };
     Ok(Json(operator.store.update(&key, update).await?.into()))
 }
 

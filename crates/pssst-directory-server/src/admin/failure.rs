@@ -41,6 +41,7 @@ impl From<pssst_identity::Error> for Failure {
             E::KeyTaken(_) => (StatusCode::CONFLICT, "key_taken"),
             E::NameTaken(_) => (StatusCode::CONFLICT, "name_taken"),
             E::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            E::Outdated(_) => (StatusCode::CONFLICT, "outdated"),
             E::Revoked(_) => (StatusCode::CONFLICT, "revoked"),
             E::Json(_) | E::Syntax(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             _ => {

@@ -749,7 +749,9 @@ async fn what_is_said_of_a_client_is_edited() {
     let (status, edited) = send_edit(path.clone(), json!({ "labels": { "site": "lisbon" } })).await;
     assert_eq!((status, &edited["labels"]), (200, &json!({ "site": "lisbon" })));
     assert_eq!((&edited["name"], &edited["expires"]), (&json!("boiler-9"), &json!("2100-01-01T18:30:00Z")));
-    let (_, edited) = send_edit(path.clone(), json!({ "expires": null })).await;
+    let (status, problem) = send_edit(path.clone(), json!({ "name": "x", "changed": "2020-01-01T00:00:00Z" })).await;
+    assert_eq!((status, &problem["error"]), (409, &json!("outdated")));
+    let (_, edited) = send_edit(path.clone(), json!({ "expires": null, "changed": edited["changed"] })).await;
     assert_eq!(edited["expires"], json!(null));
     for (path, edit, status) in [
         (path.clone(), json!({ "state": "revoked" }), 422),

@@ -131,10 +131,7 @@ impl ClientForm {
 
     /// Changes what the form has otherwise than the client.
     async fn update(&self, operator: &Operator, client: &Identity) -> Result<(), Failure> {
-        if self.changed != client.changed.to_string() {
-            let message = "Another operator changed this client in the meantime. Open the form again.";
-            return Err(Failure::new(StatusCode::CONFLICT, "changed", message));
-        }
+        let based_on = self.changed.parse().map_err(|_| Failure::invalid("Open the form again."))?;
         let (name, labels, expires) = (self.name.trim(), labels(&self.labels)?, expiry(&self.expires)?);
         let update = Update {
             name: Some(name.to_owned()).filter(|name| *name != client.name),
@@ -142,10 +139,17 @@ impl ClientForm {
             expires: Some(expires).filter(|expires| *expires != client.expires),
             ..Update::default()
         };
-        if update != Update::default() {
-            operator.store.update(&client.key, update).await?;
+        if update == Update::default() {
+            return Ok(());
         }
-        Ok(())
+        match operator.store.update(&client.key, Update { based_on: Some(based_on), ..update }).await {
+            Ok(_) => Ok(()),
+            Err(pssst_identity::Error::Outdated(_)) => {
+                let message = "Another operator changed this client in the meantime. Open the form again.";
+                Err(Failure::new(StatusCode::CONFLICT, "outdated", message))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -32,17 +32,17 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Extension(operator):
 }
 
 impl OverviewPage {
-    /// Returns the states with how many clients are in them: the names for people and for links.
-    fn states(&self) -> Vec<(&'static str, &'static str, String)> {
+    /// Returns how many clients are in which state, and where they are listed.
+    fn states(&self) -> Vec<(String, Option<&'static str>)> {
         let clients = &self.overview.clients;
         let all = [
-            ("enrolled", "enrolled", clients.enrolled),
-            ("expired", "enrolled", clients.expired),
-            ("suspended", "suspended", clients.suspended),
-            ("revoked", "revoked", clients.revoked),
+            ("enrolled", clients.enrolled, Some("/clients?state=enrolled")),
+            ("expired", clients.expired, None),
+            ("suspended", clients.suspended, Some("/clients?state=suspended")),
+            ("revoked", clients.revoked, Some("/clients?state=revoked")),
         ];
-        let is_shown = |(name, _, count): &(_, _, u64)| *count > 0 || *name == "enrolled";
-        all.into_iter().filter(is_shown).map(|(name, state, count)| (name, state, grouped(count))).collect()
+        let shown = all.into_iter().filter(|(name, count, _)| *count > 0 || *name == "enrolled");
+        shown.map(|(name, count, list)| (format!("{} {name}", grouped(count)), list)).collect()
     }
 
     fn tokens(&self) -> String {

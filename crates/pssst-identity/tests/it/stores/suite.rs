@@ -209,6 +209,12 @@ pub(crate) async fn an_update_changes_what_it_says_and_no_more(store: Store) {
     let query = |search: &str| ListQuery { search: Some(search.into()), ..ListQuery::default() };
     assert_eq!(store.list(&query("a=b")).await.expect("a page").identities.len(), 0);
     assert_eq!(store.list(&query("c=d")).await.expect("a page").identities.len(), 1);
+    let based_on = Timestamp::from_millisecond(changed.changed.as_millisecond() - 1).ok();
+    let outdated = store.update(&key(1), Update { based_on, ..Update::state(State::Enrolled) }).await;
+    assert!(matches!(outdated, Err(Error::Outdated(time)) if time == changed.changed), "{outdated:?}");
+    assert_eq!(store.get(&key(1)).await.expect("get"), Some(changed.clone()));
+    let based_on = Some(changed.changed);
+    store.update(&key(1), Update { based_on, ..Update::state(State::Suspended) }).await.expect("update");
     let resumed = store.update(&key(1), Update { expires: Some(None), ..Update::state(State::Enrolled) }).await;
     let resumed = resumed.expect("update");
     assert_eq!((resumed.state, resumed.expires), (State::Enrolled, None));
