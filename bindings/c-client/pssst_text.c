@@ -196,11 +196,6 @@ pssst_error pssst_public_key_parse(const char *text, size_t len, uint8_t key[32]
     return key_parse(text, len, "pssst", key);
 }
 
-pssst_error pssst_secret_key_parse(const char *text, size_t len, uint8_t key[32])
-{
-    return key_parse(text, len, "pssst-secret-key-", key);
-}
-
 void pssst_public_key_format(const uint8_t key[32], char text[PSSST_PUBLIC_KEY_TEXT_LEN + 1])
 {
     uint32_t sum = checksum_prefix("pssst", 5), bits = 0;
@@ -657,6 +652,29 @@ static size_t pem_read(pem_reader *reader, uint8_t *bytes, size_t count)
         bytes[i] = (uint8_t)byte;
     }
     return i;
+}
+
+pssst_error pssst_secret_key_parse(const char *text, size_t len, uint8_t key[32])
+{
+    /* PKCS #8 of an X25519 key (RFC 8410), version 1 and without attributes. */
+    static const uint8_t EXPECTED[16] = {0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06,
+                                         0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20};
+    pem_reader reader;
+    uint8_t front[sizeof EXPECTED], more;
+    int valid;
+
+    if (!pem_begin(&reader, text, len, "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----")) {
+        return key_parse(text, len, "pssst-secret-key-", key);
+    }
+    valid = pem_read(&reader, front, sizeof front) == sizeof front &&
+            memcmp(front, EXPECTED, sizeof front) == 0 && pem_read(&reader, key, 32) == 32 &&
+            pem_read(&reader, &more, 1) == 0 && !reader.bad;
+    pssst_wipe(&reader, sizeof reader);
+    if (!valid) {
+        pssst_wipe(key, 32);
+        return PSSST_INVALID_KEY;
+    }
+    return PSSST_OK;
 }
 
 pssst_error pssst_precomputed_parse(const pssst_platform *platform, const char *text, size_t len,

@@ -23,7 +23,8 @@ extern "C" {
  * PSSST_KEY_CHECKSUM, PSSST_INVALID_KEY. */
 pssst_error pssst_public_key_parse(const char *text, size_t len, uint8_t key[32]);
 
-/* Reads a secret key: `PSSST-SECRET-KEY-1...`, or 64 hexadecimal digits. Errors as above. */
+/* Reads a secret key: the PEM document that `pssst keygen` writes, `PSSST-SECRET-KEY-1...`, or 64
+ * hexadecimal digits. Errors as above. */
 pssst_error pssst_secret_key_parse(const char *text, size_t len, uint8_t key[32]);
 
 /* Writes a public key as `pssst1...`, and a NUL. */
