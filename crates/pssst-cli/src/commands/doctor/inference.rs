@@ -27,6 +27,12 @@ pub(super) fn conclude(seen: &Observations) -> Vec<Conclusion> {
     if let Some(directory) = &seen.directory {
         conclusions.extend(of_directory(directory, seen.intended.is_some()));
     }
+    let has_old_key = seen.directory.as_ref().is_some_and(is_outdated);
+    if has_old_key {
+        // Which explains these.
+        let is_explained = |cause| matches!(cause, Cause::SuiteNotAccepted | Cause::Silence);
+        conclusions.retain(|conclusion| !is_explained(conclusion.cause));
+    }
     // Faults first; else in the order above.
     conclusions.sort_by_key(|conclusion| std::cmp::Reverse(conclusion.grade.index()));
     conclusions
@@ -37,8 +43,13 @@ fn key_file(what: &str, remedy: &str) -> Conclusion {
 }
 
 fn name_not_found(server: &str, error: &str) -> Conclusion {
-    Conclusion::fault(Cause::NameNotFound, format!("the name servers of this machine do not know {server}: {error}"))
+    Conclusion::fault(Cause::NameNotFound, format!("this machine finds no address of {server}: {error}"))
         .next(Side::Here, "check the spelling, and what the name servers answer: `getent hosts NAME`, /etc/resolv.conf")
+}
+
+/// Returns whether the client uses a key that the directory no longer lists.
+fn is_outdated(directory: &Directory) -> bool {
+    directory.cache.as_ref().is_some_and(|cache| cache.is_listed == Some(false))
 }
 
 fn of_directory(directory: &Directory, has_key: bool) -> Vec<Conclusion> {
@@ -58,8 +69,7 @@ fn of_directory(directory: &Directory, has_key: bool) -> Vec<Conclusion> {
         let what = format!("{}: {}; {rest}", directory.url, fault.what);
         conclusions.push(Conclusion::fault(cause, what).next(side, fault.remedy.as_str()));
     }
-    let outdated = directory.cache.as_ref().filter(|cache| cache.is_listed == Some(false));
-    if let Some(cache) = outdated {
+    if let Some(cache) = directory.cache.as_ref().filter(|_| is_outdated(directory)) {
         let what = format!("the key in {} is not one that the directory lists: it is over", cache.path);
         conclusions.push(Conclusion::fault(Cause::WrongKey, what).next(
             Side::Here,
@@ -83,8 +93,8 @@ fn of_directory(directory: &Directory, has_key: bool) -> Vec<Conclusion> {
 fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
+        120..7200 => format!("{} min", (seconds + 30) / 60),
+        7200..172_800 => format!("{} h", (seconds + 1800) / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
 }
@@ -293,6 +303,8 @@ impl<'a> At<'a> {
         if accepted.contains(&own) || self.path().is_some() || self.reply_len().is_some() {
             return None;
         }
+        let best = accepted.iter().copied().find(|suite| *suite == Suite::X25519Aes256GcmSiv);
+        let best = best.or_else(|| accepted.first().copied()).map(name).unwrap_or_default();
         let accepted = accepted.into_iter().map(name).collect::<Vec<_>>();
         let what = format!(
             "{AT} answers requests of suite {}, and not of suite {}, which this client sends: it does not accept that suite",
@@ -311,7 +323,7 @@ impl<'a> At<'a> {
         };
         Some(
             fault
-                .next(Side::Here, format!("give --suite {}", accepted.first().map_or("", String::as_str)))
+                .next(Side::Here, format!("give --suite {best}"))
                 .next(Side::Server, format!("or accept it: `--suite {}`, and its key", name(own))),
         )
     }

@@ -17,7 +17,7 @@ named_enum! {
         Well => "well",
         /// A key's file cannot be used.
         KeyFile => "key_file",
-        /// Name servers do not know the server's name.
+        /// No address of the server's name is found.
         NameNotFound => "name_not_found",
         /// The directory does not answer.
         DirectoryUnreachable => "directory_unreachable",

@@ -102,9 +102,13 @@ fn a_client_learns_about_its_directory() {
     };
     is(&pin, &[], 0, &["well"]);
     is(&other, &[], 1, &["directory_not_trusted"]);
+    // A proxy has such a client.
+    let options = format!("server = {address:?}\ndirectory = {url:?}\npin = {pin:?}\nlisten = \"127.0.0.1:0\"\n");
+    fleet.write("pssst.toml", &format!("[proxy]\n{options}"));
+    let (code, report) = doctor(&fleet, &["--config", "pssst.toml"]);
+    assert_eq!((code, causes(&report)[0]), (0, "well"), "{report:#}");
+    assert!(report.to_string().contains("answers this client"), "{report:#}");
     // With keys from before, the server is asked all the same.
-    let fetch = ["keys", "fetch", "--directory", &url, "--pin", &pin, "--out", "fetched.json"];
-    drop(fleet.output(&fetch, ""));
     let request =
         ["request", "--server", &address, "--directory", &url, "--pin", &pin, "--key-cache", "cache.json", "hello"];
     assert_eq!(fleet.stdout(&request), "hello");

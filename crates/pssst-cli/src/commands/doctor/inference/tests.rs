@@ -252,14 +252,16 @@ fn names_files_and_directories_come_before_the_server() {
     assert_eq!(of(refused(DirectoryFaultKind::NotTrusted), seen(Vec::new())), ["directory_not_trusted"]);
     assert_eq!(of(refused(DirectoryFaultKind::Document), seen(Vec::new())), ["directory_document"]);
     assert_eq!(of(refused(DirectoryFaultKind::WrongKey), silent()), ["wrong_key", "silence"]);
-    for (lead, expected) in [(-180, "3 min behind"), (180, "3 min ahead of"), (90_000, "25 h ahead of")] {
+    for (lead, expected) in [(-180, "3 min behind"), (179, "3 min ahead of"), (90_000, "25 h ahead of")] {
         let wrong = Directory { clock_lead: Some(SignedDuration::from_secs(lead)), ..directory() };
         let seen = Observations { directory: Some(wrong), ..answered() };
         assert_eq!(causes(&seen), ["clock", "well"]);
         assert!(conclude(&seen)[0].text.contains(expected), "{:?}", conclude(&seen));
     }
     let cache = Cache { path: "keys.json".into(), issued: None, is_listed: Some(false) };
-    assert_eq!(of(Directory { cache: Some(cache), ..directory() }, silent()), ["wrong_key", "silence"]);
+    let outdated = Directory { cache: Some(cache), ..directory() };
+    assert_eq!(of(outdated.clone(), silent()), ["wrong_key"]);
+    assert_eq!(of(outdated, answered()), ["wrong_key", "well"]);
 
     let mut file = answered();
     file.key_files.push(("boiler.key is empty".into(), "restore it".into()));
