@@ -404,7 +404,10 @@ impl RunningServer {
         // configuration.
         drop((&mut self.refresh_task).await);
         self.view.update_config(|_| config);
-        *lock(&self.view.followed) = followed;
+        let before = mem::replace(&mut *lock(&self.view.followed), followed).clients;
+        if let Some(before) = before.filter(|before| !before.shares_store_with(clients.as_deref())) {
+            presence::end(&before, &self.view.report).await;
+        }
         self.refresh_task = keep(keys, clients, accepts, &self.view);
     }
 

@@ -455,6 +455,13 @@ async fn pages_show_whatever_names_as_text() {
     let client = fixture.store.add(client).await.unwrap().key;
     let token = crate::common::grant(Some(hostile));
     fixture.store.create_token(token).await.unwrap();
+    let server = ServerReport::new(hostile, hostile, Timestamp::now()).unwrap();
+    fixture.store.record_server(&server).await.unwrap();
+    let new = format!("{{\"key\":\"{}\",\"name\":\"{hostile}\"}}", key());
+    for text in [new.replace("</script>", ""), new, hostile.to_owned()] {
+        let page = fixture.send_file("/clients/import", &text, false).await.text().await.unwrap();
+        assert!(page.contains("&#60;script&#62;") && !page.contains("<script"), "{page}");
+    }
     let search = "/clients?search=%22%3E%3Cscript%3E&label=%22%3E%3Cscript%3E&state=";
     let (show, revoke) = (format!("/clients/{client}"), format!("/clients/{client}/revoke"));
     let (edit, audit) =

@@ -226,6 +226,11 @@ impl Clients {
         self.policy.refused().report(now, |key| self.name(key))
     }
 
+    /// Returns whether these and others are in one store.
+    pub(super) fn shares_store_with(&self, other: Option<&Self>) -> bool {
+        other.is_some_and(|other| other.location == self.location)
+    }
+
     pub(super) fn store(&self) -> &dyn IdentityStore {
         &*self.store
     }

@@ -117,17 +117,27 @@ fn locations_that_are_none() {
 fn operators_see_the_servers_that_follow_a_store() {
     let fleet = Fleet::new();
     fleet.generate_keys(&["server"]);
-    fleet.stdout(&["token", "create", "--store", "sqlite:clients.db", "--out", "token"]);
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--secret-key", "server.key", "--clients", "sqlite:clients.db"];
-    let mut server = fleet.start(&serve, 2);
-    let address = server.value_of("listening on ");
-    let location = format!("sqlite:{}", fleet.path("clients.db").display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let servers = || runtime.block_on(async { SqlStore::open(&location).await.unwrap().servers().await.unwrap() });
-    wait_for("the server's report", || servers().len() == 1);
-    assert!(servers()[0].name.ends_with(&address), "{:?} {address}", servers());
+    let servers = |store: &str| {
+        let location = format!("sqlite:{}", fleet.path(store).display());
+        runtime.block_on(async { SqlStore::open(&location).await.unwrap().servers().await.unwrap() })
+    };
+    let configure = |store: &str| {
+        assert_eq!(servers(store), []);
+        fleet.write("pssst.toml", &format!("[serve]\nsecret-key = \"server.key\"\nclients = \"sqlite:{store}\"\n"));
+    };
+    configure("one.db");
+    let mut server = fleet.start(&["serve", "--listen", "127.0.0.1:0", "--config", "pssst.toml"], 2);
+    let address = server.value_of("listening on ");
+    wait_for("the server's report", || servers("one.db").len() == 1);
+    assert!(servers("one.db")[0].name.ends_with(&address), "{:?} {address}", servers("one.db"));
+    // It follows another store from now on.
+    configure("two.db");
+    server.signal("HUP");
+    wait_for("the server's report", || servers("two.db").len() == 1);
+    assert_eq!(servers("one.db"), []);
     server.stop();
-    assert_eq!(servers(), []);
+    assert_eq!(servers("two.db"), []);
 }
 
 fn audit<'a>(args: &[&'a str]) -> Vec<&'a str> {
