@@ -458,7 +458,7 @@ async fn pages_show_whatever_names_as_text() {
     let server = ServerReport::new(hostile, hostile, Timestamp::now()).unwrap();
     fixture.store.record_server(&server).await.unwrap();
     let new = format!("{{\"key\":\"{}\",\"name\":\"{hostile}\"}}", key());
-    for text in [new.replace("</script>", ""), new, hostile.to_owned()] {
+    for text in [new, format!("{{\"{hostile}\":1}}")] {
         let page = fixture.send_file("/clients/import", &text, false).await.text().await.unwrap();
         assert!(page.contains("&#60;script&#62;") && !page.contains("<script"), "{page}");
     }
