@@ -2,6 +2,7 @@
 
 use pssst_service::Failure;
 
+pub(crate) mod complete;
 pub(crate) mod fallback;
 pub(crate) mod format;
 pub(crate) mod key_file;

@@ -15,6 +15,7 @@ mod services;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use commands::doctor::Examination;
 use commands::{
     audit, bench, clients, compat, completions, config, demo, doctor, enroll, inspect, keygen, keys, link, man,
@@ -70,6 +71,8 @@ enum Command {
 const SERVICES: [&str; 4] = [EchoService::NAME, GatewayService::NAME, ProxyService::NAME, DirectoryService::NAME];
 
 fn main() -> ExitCode {
+    // Ends the process if a shell asks what fits.
+    CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
     match run(&Invocation::of_this_process(program())) {
         Ok(code) => code,
         Err(failure) => failure.report(),
@@ -156,7 +159,7 @@ fn run(invocation: &Invocation) -> Result<ExitCode, Failure> {
                 (DirectoryService::NAME, check::<DirectoryService>),
             ],
         ),
-        Command::Completions(args) => completions::run(args, program.command_with_environment()),
+        Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args, program),
     };
     outcome.map(|()| ExitCode::SUCCESS)

@@ -129,7 +129,7 @@ impl Server {
         let config = update(previous.config.clone());
         let keys = config.server_keys().len();
         self.shared.config.store(Arc::new(ActiveConfig::new(config, Some(&previous))));
-        tracing::info!(keys, "configuration replaced");
+        tracing::debug!(keys, "configuration replaced");
     }
 
     /// Stops: reads what waits in the sockets (unless they were passed to this process and live

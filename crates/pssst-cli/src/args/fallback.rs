@@ -21,8 +21,14 @@ pub(crate) struct FallbackOption {
 
 /// Returns the failure of a limit that leaves no room for suite f003.
 pub(crate) fn max_datagram_too_small(error: &pssst_net::Error) -> Failure {
-    Failure::usage(error.to_string(), "raise --max-datagram, lower --pad-to, or give --fallback")
-        .of_option("max-datagram")
+    let what = match error {
+        // The library's own words name its method.
+        pssst_net::Error::MaxDatagramTooSmall { needed, limit } => {
+            format!("suite f003 needs datagrams of {needed} bytes, and {limit} may be sent")
+        }
+        error => error.to_string(),
+    };
+    Failure::usage(what, "raise --max-datagram, lower --pad-to, or give --fallback").of_option("max-datagram")
 }
 
 /// Returns what to do where the network does not carry packets of this length.

@@ -1,10 +1,13 @@
 //! `pssst clients`: who the clients of a pool are.
 
 use std::io::Write;
+use std::path::Path;
 
+use pssst::PublicKey;
 use pssst_identity::jiff::Timestamp;
 use pssst_identity::{ListQuery, NewIdentity, State, Update};
 
+use crate::args::complete;
 use crate::args::format::JsonOption;
 use crate::args::options;
 use crate::args::store::{Location, failure, find};
@@ -110,6 +113,7 @@ struct Refused {
 #[derive(clap::Args, Debug)]
 struct Show {
     /// The client's name or public key.
+    #[arg(add = complete::client())]
     client: String,
     /// Print a JSON object.
     #[arg(long)]
@@ -121,13 +125,27 @@ struct Show {
 #[derive(clap::Args, Debug)]
 struct Change {
     /// Names or public keys.
-    #[arg(required = true)]
+    #[arg(required = true, add = complete::client())]
     client: Vec<String>,
     /// Print a JSON object for each client, with all fields.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     location: Location,
+}
+
+impl Add {
+    /// Returns the failure of a key where the name belongs.
+    fn swapped(&self) -> Option<Failure> {
+        let is_key = self.name.parse::<PublicKey>().is_ok();
+        let is_file_of_key = || Path::new(&self.name).is_file() && !Path::new(&self.key).exists();
+        (is_key || is_file_of_key()).then(|| {
+            Failure::usage(
+                format!("{} is a key, and stands where the name belongs", self.name),
+                format!("the name comes first: pssst clients add {} {}", self.key, self.name),
+            )
+        })
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -149,7 +167,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn add(args: &Add) -> Result<(), Failure> {
-    let key = options::public_key(&args.key)?;
+    let key = options::public_key(&args.key).map_err(|failure| args.swapped().unwrap_or(failure))?;
+    if let Some(failure) = args.swapped() {
+        return Err(failure);
+    }
     let new = NewIdentity::new(key, &args.name)
         .and_then(|new| new.with_labels(args.label.iter().cloned().collect()))
         .map_err(|error| failure(&error))?

@@ -13,6 +13,7 @@ use pssst_directory_server::{Generated, OptionalKind, Rotated, Schedule, Schedul
 use pssst_service::{Failure, durations};
 use serde_json::json;
 
+use crate::args::complete;
 use crate::args::format::{JsonOption, print, seconds, show_fingerprint, span};
 use crate::args::key_file::{self, Access};
 use crate::args::no_randomness;
@@ -84,7 +85,7 @@ struct Show {
     #[arg(long)]
     json: bool,
     /// Print the whole public key that this list shows, also one of suite f003, and nothing else.
-    #[arg(long, value_name = "KEY", conflicts_with = "json")]
+    #[arg(long, value_name = "KEY", conflicts_with = "json", add = complete::scheduled_key())]
     public_key: Option<String>,
     #[command(flatten)]
     access: Access,

@@ -8,6 +8,7 @@ use pssst_identity::{IdentityStore, TokenGrant, TokenInfo};
 use pssst_link::Link;
 use zeroize::Zeroizing;
 
+use crate::args::complete;
 use crate::args::format::{JsonOption, print};
 use crate::args::options;
 use crate::args::secret_out::SecretOut;
@@ -80,6 +81,7 @@ struct List {
 #[derive(clap::Args, Debug)]
 struct Withdraw {
     /// The token's id, 16 hexadecimal digits.
+    #[arg(add = complete::token())]
     id: String,
     #[command(flatten)]
     output: JsonOption,

@@ -40,22 +40,68 @@ fn every_command_has_a_manual_page_with_its_options() {
 }
 
 #[test]
-fn completions_are_made_for_every_shell_and_bash_takes_its_own() {
+fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = String::from_utf8(pssst(&["completions", shell]).stdout).unwrap();
-        assert!(script.contains("upstream-timeout") && script.contains("precompute"), "{shell}");
+        assert!(script.contains("PSSST_COMPLETE") && script.contains("pssst"), "{shell}: {script}");
     }
+}
+
+#[cfg(unix)]
+const STORE: [&str; 2] = ["--store", "sqlite:clients.db"];
+
+/// What bash itself completes a line to.
+#[cfg(unix)]
+#[test]
+fn bash_completes_options_values_clients_tokens_and_keys() {
     let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("pssst.bash");
-    std::fs::write(&script, pssst(&["completions", "bash"]).stdout).unwrap();
-    // What it completes to, asked of bash itself.
-    let ask = format!(
-        "source {}; COMP_WORDS=(pssst gateway --upst); COMP_CWORD=2; _pssst pssst --upst gateway; echo ${{COMPREPLY[@]}}",
-        script.display()
-    );
-    let output = Command::new("bash").args(["-ec", &ask]).output().unwrap();
-    let completed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(completed.trim(), "--upstream --upstream-timeout --upstream-concurrency --upstream-ca");
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_pssst")).args(args).current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for name in ["boiler-7", "boiler-8", "meter-1"] {
+        let key = run(&["keygen", "--out", &format!("{name}.key")]);
+        run(&[&["clients", "add", name, key.trim()][..], &STORE].concat());
+    }
+    run(&[&["token", "create", "--name", "boiler-9"][..], &STORE].concat());
+    let token = run(&[&["token", "list"][..], &STORE].concat());
+    let token = token.split(' ').next().unwrap();
+    let key = run(&["keys", "init", "keys.json"]);
+    std::fs::write(folder.path().join("pssst.toml"), "[directory]\nstore = \"sqlite:clients.db\"\n").unwrap();
+    std::fs::write(folder.path().join("pssst.bash"), run(&["completions", "bash"])).unwrap();
+
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pssst")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let complete = |words: &str, variables: &[(&str, &str)]| {
+        let (before, last) = words.rsplit_once(' ').unwrap();
+        let line = format!(
+            "source pssst.bash; COMP_WORDS=({before} \"{last}\"); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _clap_complete_pssst pssst \"{last}\" x; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &line]).current_dir(&folder).env("PATH", &path).envs(variables.iter().copied());
+        let output = bash.output().unwrap();
+        assert!(output.stderr.is_empty(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let upstream = ["--upstream", "--upstream-ca", "--upstream-concurrency", "--upstream-timeout"];
+    let mut options = complete("pssst gateway --upst", &[]);
+    options.sort();
+    assert_eq!(options, upstream);
+    assert_eq!(complete("pssst gateway --suite f", &[]), ["f002", "f003"]);
+    let boilers = ["boiler-7", "boiler-8"];
+    assert_eq!(complete("pssst clients revoke --store sqlite:clients.db boi", &[]), boilers);
+    assert_eq!(complete("pssst clients revoke --store = sqlite:clients.db boi", &[]), boilers);
+    assert_eq!(complete("pssst clients show boi", &[("PSSST_STORE", "sqlite:clients.db")]), boilers);
+    assert_eq!(complete("pssst clients psk boi", &[("PSSST_CONFIG", "pssst.toml")]), boilers);
+    assert_eq!(complete(&format!("pssst token withdraw --store sqlite:clients.db {}", &token[..3]), &[]), [token]);
+    assert_eq!(complete("pssst keys show keys.json --public-key pssst1", &[]), [key.trim()]);
+    // Where there is nothing to find, nothing is said, and nothing is made.
+    for words in ["pssst clients show boi", "pssst clients show --store sqlite:none.db boi"] {
+        assert!(complete(words, &[]).is_empty(), "{words}");
+    }
+    assert!(!folder.path().join("none.db").exists());
 }
 
 #[test]

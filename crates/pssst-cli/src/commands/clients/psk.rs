@@ -11,6 +11,7 @@ use pssst_service::Failure;
 use pssst_service::stderr::notice;
 use serde_json::json;
 
+use crate::args::complete;
 use crate::args::format::{JsonOption, print};
 use crate::args::key_file::{self, Access};
 use crate::args::server_key::of_schedule;
@@ -24,6 +25,7 @@ use crate::args::store::{Location, failure, find};
 #[derive(clap::Args, Debug)]
 pub(super) struct Psk {
     /// The client's name or public key.
+    #[arg(add = complete::client())]
     client: String,
     /// The pool's schedule, which has the master of pre-shared keys.
     #[arg(long, value_name = "SCHEDULE", required_unless_present_any = ["off", "master"], conflicts_with = "off")]

@@ -276,7 +276,17 @@ const OTHERS: &[Mistake] = &[
         "choose another",
     ),
     ("clients add two client.pub --store sqlite:clients.db", &["is enrolled already"], "`pssst clients show KEY`"),
-    ("clients add K server.pub --store sqlite:clients.db", &["is not a name", "is not a key"], "choose another name"),
+    (
+        "clients add K someone --store sqlite:clients.db",
+        &["is a key, and stands where the name belongs"],
+        "the name comes first: pssst clients add someone",
+    ),
+    (
+        "clients add server.pub someone --store sqlite:clients.db",
+        &["server.pub is a key, and stands where the name belongs"],
+        "pssst clients add someone server.pub",
+    ),
+    ("request --server 127.0.0.1:9 --server-key= hello", &["the public key is missing"], "may be unset"),
     ("clients add two server.pub --label x --store sqlite:clients.db", &["'x'", "a name, =, and a value"], ""),
     ("clients add two server.pub --expires tomorrow --store sqlite:clients.db", &["'tomorrow'", "2027-01-31"], ""),
     (
