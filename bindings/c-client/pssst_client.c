@@ -118,17 +118,18 @@ typedef struct hash_input {
     size_t len;
 } hash_input;
 
-static void hash_begin(hash_input *input, uint8_t n)
-{
-    memcpy(input->bytes, "PSSSTv2", 7);
-    input->bytes[7] = n;
-    input->len = 8;
-}
-
 static void hash_add(hash_input *input, const uint8_t *part, size_t len)
 {
     memcpy(input->bytes + input->len, part, len);
     input->len += len;
+}
+
+static void hash_begin(hash_input *input, uint8_t n, const uint8_t *part, size_t len)
+{
+    memcpy(input->bytes, "PSSSTv2", 7);
+    input->bytes[7] = n;
+    input->len = 8;
+    hash_add(input, part, len);
 }
 
 static pssst_error hash_end(hash_input *input, const pssst_platform *platform, uint8_t out[32])
@@ -154,12 +155,8 @@ typedef struct universal_hash {
 static void load_block(uint32_t words[4], const uint8_t block[BLOCK_LEN], int reversed)
 {
     unsigned i;
-    for (i = 0; i < 4; i++) {
-        const uint8_t *b = block + (reversed ? 12 - 4 * i : 4 * i);
-        words[i] = reversed ? ((uint32_t)b[3] << 24) | ((uint32_t)b[2] << 16) |
-                                  ((uint32_t)b[1] << 8) | (uint32_t)b[0]
-                            : ((uint32_t)b[0] << 24) | ((uint32_t)b[1] << 16) |
-                                  ((uint32_t)b[2] << 8) | (uint32_t)b[3];
+    for (i = 0; i < BLOCK_LEN; i++) {
+        words[i / 4] = (words[i / 4] << 8) | block[reversed ? 15 - i : i];
     }
 }
 
@@ -193,7 +190,7 @@ static void universal_init(universal_hash *hash, const uint8_t key[BLOCK_LEN], i
 
 static void universal_block(universal_hash *hash, const uint8_t block[BLOCK_LEN])
 {
-    uint32_t x[4], v[4], z[4] = {0, 0, 0, 0};
+    uint32_t x[4] = {0}, v[4], z[4] = {0};
     unsigned i, j;
     load_block(x, block, hash->reversed);
     for (j = 0; j < 4; j++) {
@@ -261,7 +258,7 @@ static pssst_error aead_init(aead *cipher, const pssst_platform *platform, uint1
         TRY(aes(platform, secret, 32, blocks, 6));
         /* The front of each block is a piece of the two keys. */
         for (i = 1; i < 6; i++) {
-            memmove(blocks + 8 * i, blocks + BLOCK_LEN * i, 8);
+            memcpy(blocks + 8 * i, blocks + BLOCK_LEN * i, 8);
         }
         memcpy(cipher->key, blocks + BLOCK_LEN, 32);
         cipher->key_len = 32;
@@ -643,8 +640,7 @@ static pssst_error derive(const pssst_client *client, const uint8_t e[32], const
         return PSSST_OK;
     }
 
-    hash_begin(&input, 1);
-    hash_add(&input, packet, HEADER_LEN);
+    hash_begin(&input, 1, packet, HEADER_LEN);
     hash_add(&input, client->key_hash, KEY_LEN);
     hash_add(&input, x, KEY_LEN);
     hash_add(&input, zx, KEY_LEN);
@@ -654,20 +650,17 @@ static pssst_error derive(const pssst_client *client, const uint8_t e[32], const
         goto end;
     }
 
-    hash_begin(&input, 2);
-    hash_add(&input, k1, KEY_LEN);
+    hash_begin(&input, 2, k1, KEY_LEN);
     TRY(hash_end(&input, client->platform, derived));
     for (i = 0; i < KEY_LEN; i++) {
         proof[i] = client->client_key[i] ^ derived[i];
     }
-    hash_begin(&input, 3);
-    hash_add(&input, k1, KEY_LEN);
+    hash_begin(&input, 3, k1, KEY_LEN);
     hash_add(&input, client->client_key, KEY_LEN);
     TRY(hash_end(&input, client->platform, derived));
     memcpy(proof + KEY_LEN, derived, CLAIM_LEN - KEY_LEN);
 
-    hash_begin(&input, 4);
-    hash_add(&input, k1, KEY_LEN);
+    hash_begin(&input, 4, k1, KEY_LEN);
     hash_add(&input, client->client_key, KEY_LEN);
     hash_add(&input, client->z2, KEY_LEN);
     hash_add(&input, client->psk, KEY_LEN);
@@ -756,8 +749,7 @@ pssst_error pssst_client_seal(const pssst_client *client, const uint8_t *message
         error = PSSST_RANDOMNESS_UNAVAILABLE;
         goto end;
     }
-    hash_begin(&input, 5);
-    hash_add(&input, e, KEY_LEN);
+    hash_begin(&input, 5, e, KEY_LEN);
     hash_add(&input, client->hedge, KEY_LEN);
     hash_add(&input, client->key_hash, KEY_LEN);
     TRY(sha256(client->platform, e, message, message_len));
@@ -811,8 +803,7 @@ static pssst_error fresh_secret(const pssst_pending *pending, const uint8_t y[32
     pssst_error error;
 
     TRY(x25519(pending->platform, secret, pending->ephemeral, y));
-    hash_begin(&input, 7);
-    hash_add(&input, pending->secret, KEY_LEN);
+    hash_begin(&input, 7, pending->secret, KEY_LEN);
     hash_add(&input, y, KEY_LEN);
     hash_add(&input, secret, KEY_LEN);
     TRY(hash_end(&input, pending->platform, secret));

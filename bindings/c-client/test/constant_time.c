@@ -11,31 +11,7 @@
 
 #include "../pssst_client.h"
 #include "test_port.h"
-
-struct vector {
-    uint16_t suite, padded_to;
-    int fresh;
-    const uint8_t *server;
-    size_t server_len;
-    const uint8_t *secret;
-    size_t secret_len;
-    const uint8_t *psk;
-    size_t psk_len;
-    const uint8_t *random;
-    size_t random_len;
-    const uint8_t *ephemeral;
-    size_t ephemeral_len;
-    const uint8_t *message;
-    size_t message_len;
-    const uint8_t *packet;
-    size_t packet_len;
-    const uint8_t *reply;
-    size_t reply_len;
-    const uint8_t *answer;
-    size_t answer_len;
-};
-
-#include "vectors_table.h"
+#include "vector.h"
 
 /* A copy that valgrind takes for secret. */
 static const uint8_t *secret(uint8_t *copy, const uint8_t *bytes, size_t len)
