@@ -11,12 +11,14 @@ pub(super) fn disable_offloads(socket: &UdpSocket, local: SocketAddr) -> io::Res
     use nix::errno::Errno;
     use nix::sys::socket::{setsockopt, sockopt};
 
-    // Kernels before 5.0 know no coalescing, so there is nothing to turn off.
-    match setsockopt(socket, sockopt::UdpGroSegment, &false) {
-        Ok(()) | Err(Errno::ENOPROTOOPT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
+    // A system that does not know an option has it off: coalescing before Linux 5.0, time stamps in
+    // QEMU.
+    let unless_unknown = |result| match result {
+        Err(Errno::ENOPROTOOPT) => Ok(()),
+        other => other,
+    };
+    unless_unknown(setsockopt(socket, sockopt::UdpGroSegment, &false))?;
+    unless_unknown(setsockopt(socket, sockopt::ReceiveTimestampns, &false))?;
     setsockopt(socket, sockopt::IpRecvTos, &false)?;
     let needs_destination = local.ip().is_unspecified();
     if local.is_ipv4() {
