@@ -61,7 +61,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["server", "server_key", "suite", "directory", "pin", "directory_ca", "key_cache", "identity", "message"]
+        conflicts_with_all = CLIENT_OPTIONS
     )]
     config: Option<PathBuf>,
     /// How long to wait for each reply. Requests are sent at the same time, in two rounds.
@@ -77,6 +77,24 @@ pub(crate) struct Args {
     #[command(flatten)]
     access: key_file::Access,
 }
+
+/// Options of the client's side: a configuration says the same.
+const CLIENT_OPTIONS: [&str; 14] = [
+    "server",
+    "server_key",
+    "suite",
+    "directory",
+    "pin",
+    "directory_ca",
+    "key_cache",
+    "allow_downgrade",
+    "identity",
+    "psk",
+    "fresh_replies",
+    "pad_to",
+    "message",
+    "allow_exposed_keys",
+];
 
 /// The server, unless a configuration is examined.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use pssst_service::Failure;
-use zeroize::Zeroizing;
 
 use super::scrub::scrub;
 use crate::args::key_file;
@@ -23,7 +22,7 @@ pub(super) fn write(path: &Path, files: &[(String, String)]) -> Result<(), Failu
 fn archive(files: &[(String, String)]) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, text) in files {
-        let text = Zeroizing::new(scrub(text));
+        let text = scrub(text);
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o600);

@@ -388,11 +388,8 @@ fn free_space(path: &Path, findings: &mut Findings) {
 
 #[cfg(unix)]
 fn free_mib(folder: &Path) -> io::Result<Option<u64>> {
-    let free = nix::sys::statvfs::statvfs(folder)?;
-    // Their types differ between systems.
-    #[expect(clippy::useless_conversion, reason = "they are shorter on some systems")]
-    let bytes = u64::from(free.blocks_available()).saturating_mul(u64::from(free.fragment_size()));
-    Ok(Some(bytes >> 20))
+    let free = rustix::fs::statvfs(folder)?;
+    Ok(Some(free.f_bavail.saturating_mul(free.f_frsize) >> 20))
 }
 
 #[cfg(not(unix))]
