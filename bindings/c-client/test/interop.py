@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 PSSST, SENSOR = (Path(arg).resolve() for arg in sys.argv[1:3])
+CLIENT = Path(__file__).resolve().parents[1]
 RELAY = Path(__file__).resolve().parents[2] / "relay.py"
 READINGS = [f"reading {number}" for number in range(12)]
 passed = failed = 0
@@ -51,6 +52,25 @@ def link_to(server_key, address, suites=None):
     return f"{text}&check={hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def check_device(folder, link):
+    """Builds and runs the firmware's common part with a real link and identity."""
+
+    def text(name, value):
+        lines = "".join(f' \\\n    "{line}\\n"' for line in value.strip().split("\n"))
+        return f"#define {name}{lines}\n"
+
+    config = f'#define DEVICE_LINK "{link}"\n' + text("DEVICE_IDENTITY", (folder / "boiler.identity").read_text())
+    (folder / "device_config.h").write_text(config)
+    sources = ["pssst_client.c", "pssst_text.c", "pssst_request.c", "pssst_udp.c", "port/pssst_psa.c"]
+    sources += ["examples/device/device.c", "examples/device/main.c"]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror", "-O2"]
+    flags += ["-I.", "-Iport", "-Iexamples/device", f"-I{folder}", "-o", folder / "device"]
+    command = ["gcc", *flags, *sources, "-lmbedcrypto"]
+    subprocess.run([str(part) for part in command], check=True, cwd=CLIENT)
+    outcome = subprocess.run([folder / "device"], capture_output=True, text=True, timeout=60)
+    check(outcome.returncode == 0 and outcome.stdout == "23.5 C\n23.6 C\n", "the firmware of Zephyr and ESP-IDF, over PSA")
+
+
 def main(folder):
     key = run(PSSST, "keygen", "--out", folder / "server.key")
     boiler = run(PSSST, "keygen", "--out", folder / "boiler.key")
@@ -85,6 +105,7 @@ def main(folder):
             for relay, address in (("straight", server.address), ("lossy", lossy.address)):
                 outcome = sensor(link_to(key, address, suites), *options)
                 check(outcome.returncode == 0 and outcome.stdout.split("\n")[:-1] == READINGS, f"{name}, {relay} {outcome.stderr}")
+        check_device(folder, link_to(key, lossy.address))
         outcome = sensor(link_to(key, lost.address), "-t", "700", readings=["one"])
         check(outcome.returncode == 3 and "no_reply" in outcome.stderr, "no reply is an error of its own")
         outcome = sensor(link_to(key, server.address), "-t", "500", "-i", folder / "stranger.key", readings=["one"])
