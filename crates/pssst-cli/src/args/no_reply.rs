@@ -107,7 +107,8 @@ impl NoReply<'_> {
         format!(
             "{reported}a server does not answer what it refuses. It does not run, or packets are lost on the way; {long}its key \
              is another than the given one; it does not accept the suite ({suite}){fresh}; {client}; or its service failed, or \
-             gave a reply that is too long beside the request. The server's log and metrics say which"
+             gave a reply that is too long beside the request. `pssst doctor` finds out more, and the server's log and \
+             metrics say which"
         )
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
 
-use pssst_test::Process;
+use pssst_test::{Process, wait_for};
 use serde_json::Value;
 
 use crate::fleet::process::{Fleet, start_directory};
@@ -117,6 +117,34 @@ fn a_client_learns_about_its_directory() {
     is(&pin, &[], 1, &["directory_unreachable"]);
     is(&pin, &["--key-cache", "cache.json"], 1, &["directory_unreachable", "well"]);
     assert_eq!(fs::read(fleet.path("cache.json")).unwrap(), before);
+}
+
+#[test]
+fn a_client_learns_about_its_pre_shared_key() {
+    let fleet = fleet();
+    for master in ["master", "other"] {
+        fleet.stdout(&["keygen", "--psk-master", "--out", master]);
+        let out = format!("{master}.psk");
+        fleet.stdout(&["clients", "psk", "boiler", "--psk-master", master, "--out", &out, "--store", STORE]);
+    }
+    let (_server, address) = serve(&fleet, &["--clients", STORE, "--anonymous", "allow", "--psk-master", "master"]);
+    let ask = |more: &[&str]| {
+        let args = ["--server", &address, "--server-key", "server.pub", "--identity", "boiler.key"];
+        doctor(&fleet, &[&args, more].concat())
+    };
+    let (code, report) = ask(&["--psk", "master.psk"]);
+    assert_eq!((code, causes(&report)), (0, vec!["well"]), "{report:#}");
+    let (code, report) = ask(&[]);
+    assert_eq!((code, causes(&report)), (1, vec!["client_not_accepted"]), "{report:#}");
+    assert!(possible(&report).contains("psk_required"), "{report:#}");
+    let (_, report) = ask(&["--psk", "other.psk"]);
+    assert_eq!(causes(&report), ["client_not_accepted"], "{report:#}");
+    assert!(possible(&report).contains("psk_not_accepted"), "{report:#}");
+    // Once the client need not use one, the difference tells.
+    fleet.stdout(&["clients", "psk", "boiler", "--off", "--store", STORE]);
+    wait_for("the client is served without", || ask(&[]).0 == 0);
+    let (code, report) = ask(&["--psk", "other.psk"]);
+    assert_eq!((code, causes(&report)), (1, vec!["psk_not_accepted"]), "{report:#}");
 }
 
 #[test]
