@@ -27,31 +27,34 @@ pub(super) fn take(transport: Transport, address: SocketAddr) -> io::Result<()> 
     }
 }
 
-/// Returns the process that has a port, as far as this user may see it: its name and number.
+/// Returns the processes that have a port, as far as this user may see them: names and numbers.
 #[cfg(target_os = "linux")]
-pub(super) fn holder(transport: Transport, address: SocketAddr) -> Option<String> {
+pub(super) fn holders(transport: Transport, address: SocketAddr) -> Vec<String> {
     let tables = match transport {
         Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
         Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
     };
     let tables = tables.into_iter().filter_map(|table| std::fs::read_to_string(table).ok());
     let sockets: Vec<_> = tables.flat_map(|table| inodes(&table, transport, address.port())).collect();
-    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut numbers: Vec<u32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
-    let number = numbers.into_iter().find(|number| {
+    let has_it = |number: &u32| {
         let files = std::fs::read_dir(format!("/proc/{number}/fd")).into_iter().flatten().flatten();
         files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|target| {
             target.to_str().is_some_and(|target| sockets.iter().any(|socket| format!("socket:[{socket}]") == target))
         })
-    })?;
-    let name = std::fs::read_to_string(format!("/proc/{number}/comm")).ok()?;
-    Some(format!("{} (process {number})", name.trim()))
+    };
+    let named = numbers.into_iter().filter(has_it).filter_map(|number| {
+        let name = std::fs::read_to_string(format!("/proc/{number}/comm")).ok()?;
+        Some(format!("{} (process {number})", name.trim()))
+    });
+    named.collect()
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn holder(_: Transport, _: SocketAddr) -> Option<String> {
-    None
+pub(super) fn holders(_: Transport, _: SocketAddr) -> Vec<String> {
+    Vec::new()
 }
 
 /// Returns the sockets of a table that have this local port; for TCP, those that listen.
@@ -87,8 +90,9 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         assert_eq!(take(Transport::Udp, address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        let found = holder(Transport::Udp, address).unwrap();
-        assert!(found.ends_with(&format!("(process {})", std::process::id())), "{found}");
+        let found = holders(Transport::Udp, address);
+        let own = format!("(process {})", std::process::id());
+        assert!(found.iter().any(|holder| holder.ends_with(&own)), "{found:?}");
         drop(socket);
         take(Transport::Udp, address).unwrap();
     }

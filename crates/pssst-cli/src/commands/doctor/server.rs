@@ -203,9 +203,11 @@ fn port(service: &str, transport: Transport, address: SocketAddr, is_running: bo
         let fault = Conclusion::fault(Cause::PortTaken, what);
         return findings.bad("port", fault.next(Side::Here, crate::args::udp::listen_remedy(&error)));
     }
-    let holder = ports::holder(transport, address);
-    let is_ours = is_running || holder.as_deref().is_some_and(|holder| holder.starts_with("pssst "));
-    let by = holder.unwrap_or_else(|| "a process that this user cannot see".to_owned());
+    let holders = ports::holders(transport, address);
+    // systemd holds sockets for services that it starts.
+    let is_of_service = |holder: &String| ["pssst ", "systemd "].iter().any(|name| holder.starts_with(name));
+    let is_ours = is_running || holders.iter().any(is_of_service);
+    let by = if holders.is_empty() { "a process that this user cannot see".to_owned() } else { holders.join(", ") };
     if is_ours {
         return findings.add(Evidence::new("port", Grade::Ok, format!("{name} is served by {by}")), None);
     }
