@@ -90,7 +90,8 @@ static pssst_error first_pause(const pssst_platform *platform, uint32_t initial,
     if (platform->random(platform->context, random, sizeof random) != 0) {
         return PSSST_RANDOMNESS_UNAVAILABLE;
     }
-    *pause = least + (uint32_t)((uint64_t)(least / 2) * (((uint32_t)random[0] << 8) | random[1]) / 0xffffu);
+    *pause = least +
+             (uint32_t)((uint64_t)(least / 2) * (((uint32_t)random[0] << 8) | random[1]) / 0xffffu);
     return PSSST_OK;
 }
 

@@ -33,8 +33,8 @@ typedef struct pssst_network {
 
 /* Times in milliseconds. */
 typedef struct pssst_retry {
-    /* The first pause, at least 10; up to half as much is added at random, so that devices that lost
-     * the network together do not return together. Each further pause is twice as long. */
+    /* The first pause, at least 10. Up to half as much is added at random, so that devices that
+     * lost the network together do not return together. Each further pause is twice as long. */
     uint32_t initial_timeout;
     uint32_t max_retransmits;
     uint32_t deadline;
@@ -43,7 +43,7 @@ typedef struct pssst_retry {
 /* 1 s, four retransmissions, 10 s in all: as this project's other clients have it. */
 extern const pssst_retry PSSST_DEFAULT_RETRY;
 
-/* What happened to a request, for logs. */
+/* Counts of a request, for logs. */
 typedef struct pssst_request_report {
     uint32_t sent;        /* packets */
     uint32_t refused;     /* datagrams that were not its reply */
@@ -56,8 +56,8 @@ typedef struct pssst_request_report {
  * it does not overlap the message. A datagram that is longer than the rest of the buffer is cut
  * and refused: give room for the packet and for the longest reply with PSSST_MAX_OVERHEAD.
  *
- * On success `*reply` points into `buffer`. `report` may be NULL. Blocks until the deadline at most.
- * A server may carry out a request more than once, also one that ends in PSSST_NO_REPLY.
+ * On success `*reply` points into `buffer`. `report` may be NULL. Blocks until the deadline at
+ * most. A server may carry out a request more than once, also one that ends in PSSST_NO_REPLY.
  * PSSST_NETWORK_FAILED: nothing could be sent.
  */
 pssst_error pssst_request(const pssst_client *client, const pssst_network *network,

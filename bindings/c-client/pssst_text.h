@@ -36,7 +36,7 @@ typedef struct pssst_span {
     size_t len;
 } pssst_span;
 
-/* What a link has. */
+/* The parts of a link. */
 typedef struct pssst_link {
     pssst_span host; /* of the server: a name, an IPv4 address, or an IPv6 address in brackets */
     uint16_t port;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* Whatever arrives gets an error and leaves the pending request as it was. */
+/* Any packet gets an error and leaves the pending request as it was. */
 #include "../pssst_client.c"
 
 #include <stdlib.h>

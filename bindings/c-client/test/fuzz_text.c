@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* Links, keys and documents: whatever is read lies within the text. With a first byte that says so,
- * a link gets a true checksum, so that the rest of the parser is reached. */
+/* Links, keys and documents: all that is read lies within the text. With a first byte that says
+ * so, a link gets a true checksum, so that the rest of the parser is reached. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* What the vectors do not say: options, renewal, documents, and a platform that fails. */
+/* Beyond the vectors: options, renewal, documents, and a platform that fails. */
 #include <stdio.h>
 #include <string.h>
 

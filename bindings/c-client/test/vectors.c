@@ -23,7 +23,7 @@ static int fail(const char *what)
     return 0;
 }
 
-/* What stands there as hexadecimal digits; NULL for "-". */
+/* Returns the bytes of hexadecimal digits; NULL for "-". */
 static uint8_t *bytes_of(unsigned word, size_t *len)
 {
     const char *text = word < word_count ? words[word] : "-";
@@ -227,7 +227,7 @@ static int run_key_case(uint16_t suite, const struct fields *f)
     return strcmp(pssst_error_name(error), words[14]) == 0 ? 1 : fail(pssst_error_name(error));
 }
 
-/* A packet for a server is never a reply: a client that waits refuses it, whatever it is. */
+/* A packet for a server is never a reply: a client that waits refuses each. */
 static int run_server_case(const pssst_pending *waiting, const struct fields *f)
 {
     size_t len = f->packet_len, message_len;
