@@ -61,9 +61,10 @@ static void sealing_fails(void)
     uint8_t packet[128], *text;
     size_t len, text_len;
     pssst_client client;
-    pssst_pending pending;
+    pssst_pending pending, empty;
     unsigned function, after;
     memset(&client, 0, sizeof client);
+    memset(&empty, 0, sizeof empty);
     check(pssst_client_seal(&client, message, 6, packet, sizeof packet, &len, &pending) ==
               PSSST_UNSUPPORTED_OPTION,
           "a client that was not made");
@@ -87,6 +88,7 @@ static void sealing_fails(void)
             }
             check(error == expected && len == 0, "a failing function is reported");
             check(packet[0] == 0xaa || packet[0] == 0, "no packet is left");
+            check(memcmp(&pending, &empty, sizeof pending) == 0, "no secret is left");
             packet[0] = 0xc0;
             check(pssst_pending_open(&pending, packet, 60, &text, &text_len) ==
                       PSSST_UNSUPPORTED_OPTION,
