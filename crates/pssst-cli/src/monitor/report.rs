@@ -46,13 +46,14 @@ const REFUSALS: [(&str, &str); 4] = [
     ("pssst_directory_refusals_total", ""),
     ("pssst_directory_renewal_refusals_total", "renewal_"),
 ];
-const LATENCY: [(&str, &str); 3] = [
+const LATENCY: [(&str, &str); 4] = [
     ("request", "pssst_server_request_duration_seconds"),
     ("handler", "pssst_server_handler_duration_seconds"),
+    ("request", "pssst_proxy_request_duration_seconds"),
     ("upstream", "pssst_gateway_upstream_duration_seconds"),
 ];
 /// Values of the moment.
-const GAUGES: [(&str, &str); 13] = [
+const GAUGES: [(&str, &str); 15] = [
     ("in_flight", "pssst_server_in_flight"),
     ("in_flight", "pssst_proxy_in_flight"),
     ("upstream_in_flight", "pssst_gateway_in_flight"),
@@ -62,6 +63,8 @@ const GAUGES: [(&str, &str); 13] = [
     ("clients", "pssst_identity_clients"),
     ("clients_revision", "pssst_identity_revision"),
     ("clients_snapshot_age_seconds", "pssst_identity_snapshot_age_seconds"),
+    ("client_secrets", "pssst_server_client_secrets"),
+    ("client_secrets_bytes", "pssst_server_client_secrets_bytes"),
     ("pool_keys_age_seconds", "pssst_client_keys_age_seconds"),
     ("memory_bytes", "process_resident_memory_bytes"),
     ("open_files", "process_open_fds"),

@@ -166,6 +166,10 @@ impl View {
             if let Some(age) = report.gauges.get("clients_snapshot_age_seconds") {
                 self.plain(format!("compared with their store {} ago", span(*age)));
             }
+            if let Some(secrets) = report.gauges.get("client_secrets").filter(|secrets| **secrets > 0.0) {
+                let bytes = report.gauges.get("client_secrets_bytes").copied().unwrap_or_default();
+                self.plain(format!("{} shared secrets in {:.1} MiB", whole(*secrets), bytes / 1_048_576.0));
+            }
             for (name, count) in report.client_refusals.0.iter().filter(|(_, count)| count.total > 0) {
                 self.count(&format!("refused: {name}"), *count, "");
             }
@@ -258,6 +262,7 @@ mod tests {
                 "pssst_server_drops_total{cause=\"decrypt_failed\"} 5\npssst_server_drops_total{cause=\"junk\"} 0\n",
                 "pssst_keyring_keys 2.0\npssst_keyring_reload_timestamp_seconds 4000.0\n",
                 "pssst_server_key_requests_total{key=\"0\"} 7\npssst_identity_clients 1204.0\n",
+                "pssst_server_client_secrets 2408.0\npssst_server_client_secrets_bytes 1048576.0\n",
                 "pssst_file_refused{file=\"a\\u001b[2J/clients\\nb\"} 1.0\n",
             )
             .replace("\\u001b", "\u{1b}")
@@ -271,7 +276,7 @@ mod tests {
             "  requests anonymous            7,220,000          2,000\n",
             "  decrypt failed                        5            0.0\n",
             "keys: 2, changed 10 min 10 s ago\n",
-            "clients: 1,204\n",
+            "clients: 1,204\n  2,408 shared secrets in 1.0 MiB\n",
             "! a\u{fffd}[2J/clients\u{fffd}b cannot be used",
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");

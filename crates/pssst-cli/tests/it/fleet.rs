@@ -23,8 +23,10 @@ mod rotation;
 mod secrets;
 mod stalled_log;
 mod stores;
+mod terminal;
 mod top;
 #[cfg(feature = "otel")]
 mod traces;
+mod waiting;
 mod walkthrough;
 mod wiping;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -54,6 +54,7 @@ pub(super) struct Forwarder {
 struct Forwarded {
     peer: SocketAddr,
     local: Option<IpAddr>,
+    start: Instant,
     outcome: Result<Option<Bytes>, Error>,
 }
 
@@ -124,10 +125,11 @@ impl Forwarder {
             let (peer, local, is_one_way) = (datagram.peer, datagram.local, settings.is_one_way);
             let span =
                 tracing::debug_span!("request", otel.kind = "client", is_one_way, outcome = tracing::field::Empty);
+            let start = Instant::now();
             let forwarding = async move {
                 let outcome = forward(&client, message, is_one_way).await;
                 tracing::Span::current().record("outcome", if outcome.is_ok() { "carried" } else { "failed" });
-                Forwarded { peer, local, outcome }
+                Forwarded { peer, local, start, outcome }
             };
             self.in_flight.push(Box::pin(forwarding.instrument(span)));
         }
@@ -138,6 +140,7 @@ impl Forwarder {
         match forwarded.outcome {
             Ok(Some(reply)) => {
                 self.shared.log.succeeded();
+                counters.replied_after(forwarded.start.elapsed());
                 self.replies.push(forwarded.peer, forwarded.local, reply.len(), ()).copy_from_slice(&reply);
             }
             Ok(None) => add(&counters.one_way),

@@ -1,9 +1,13 @@
 //! Counts of what became of a proxy's datagrams.
 
 use std::array;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use pssst_net::Histogram;
 use pssst_support::named_enum;
+use pssst_support::sync::lock;
 
 named_enum! {
     /// Cause of a missing reply to a datagram of a program. Each datagram has at most one.
@@ -39,6 +43,8 @@ pub struct ProxyStats {
     pub one_way: u64,
     /// Receive errors of the system.
     pub receive_errors: u64,
+    /// From when a datagram was received until its reply was there, in nanoseconds.
+    pub request_nanos: Histogram,
     drops: [u64; Drop::COUNT],
 }
 
@@ -59,18 +65,37 @@ impl ProxyStats {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     pub(super) received: AtomicU64,
     pub(super) replies: AtomicU64,
     pub(super) one_way: AtomicU64,
     pub(super) receive_errors: AtomicU64,
+    request_nanos: Mutex<Histogram>,
     drops: [AtomicU64; Drop::COUNT],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            received: AtomicU64::default(),
+            replies: AtomicU64::default(),
+            one_way: AtomicU64::default(),
+            receive_errors: AtomicU64::default(),
+            request_nanos: Mutex::new(Histogram::nanoseconds()),
+            drops: array::from_fn(|_| AtomicU64::default()),
+        }
+    }
 }
 
 impl Counters {
     pub(super) fn dropped(&self, cause: Drop) {
         add(&self.drops[cause.index()]);
+    }
+
+    /// Counts how long a reply took.
+    pub(super) fn replied_after(&self, time: Duration) {
+        lock(&self.request_nanos).record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn snapshot(&self) -> ProxyStats {
@@ -79,7 +104,8 @@ impl Counters {
         let (replies, one_way) = (read(&self.replies), read(&self.one_way));
         let drops = array::from_fn(|place| read(&self.drops[place]));
         let (received, receive_errors) = (read(&self.received), read(&self.receive_errors));
-        ProxyStats { received, replies, one_way, receive_errors, drops }
+        let request_nanos = lock(&self.request_nanos).clone();
+        ProxyStats { received, replies, one_way, receive_errors, request_nanos, drops }
     }
 }
 

@@ -51,10 +51,11 @@ async fn exchange(program: &UdpSocket, message: &[u8]) -> Vec<u8> {
 
 #[track_caller]
 fn wait_for(proxy: &Proxy, what: impl Fn(&ProxyStats) -> bool) -> ProxyStats {
-    wait_for_value("the proxy's figures", || {
-        let stats = proxy.stats();
+    let figures = wait_for_value("the proxy's figures", || {
+        let stats = Box::new(proxy.stats());
         if what(&stats) { Ok(stats) } else { Err(stats) }
-    })
+    });
+    *figures
 }
 
 #[tokio::test(flavor = "multi_thread")]

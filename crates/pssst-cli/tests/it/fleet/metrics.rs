@@ -116,7 +116,7 @@ const GATEWAY: [&str; 6] = [
     "pssst_gateway_upstream_duration_seconds_count",
     "pssst_gateway_upstream_duration_seconds_sum",
 ];
-const PROXY: [&str; 16] = [
+const PROXY: [&str; 19] = [
     "pssst_client_attempts_total",
     "pssst_client_fallbacks_total",
     "pssst_client_one_way_total",
@@ -132,6 +132,9 @@ const PROXY: [&str; 16] = [
     "pssst_proxy_drops_total cause",
     "pssst_proxy_in_flight",
     "pssst_proxy_replies_total",
+    "pssst_proxy_request_duration_seconds_bucket le",
+    "pssst_proxy_request_duration_seconds_count",
+    "pssst_proxy_request_duration_seconds_sum",
     "pssst_proxy_worker_stall_seconds",
 ];
 const DIRECTORY: [&str; 4] = [
@@ -252,6 +255,7 @@ fn every_service_shows_the_metrics_that_are_documented_and_no_others() {
     for (name, value) in [
         ("pssst_proxy_datagrams_received_total", 11.0),
         ("pssst_proxy_replies_total", 10.0),
+        ("pssst_proxy_request_duration_seconds_count", 10.0),
         ("pssst_proxy_drops_total{cause=\"request_too_large\"}", 1.0),
         ("pssst_client_replies_total", 10.0),
     ] {

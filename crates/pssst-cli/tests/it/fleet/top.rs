@@ -1,13 +1,13 @@
 //! `pssst status` and `pssst top` against real services, whose load is known.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
 
 use pssst_test::{Process, wait_for};
 use serde_json::Value;
 
 use crate::fleet::metrics::{METRICS, echo};
 use crate::fleet::process::{Fleet, gateway};
+use crate::fleet::terminal::Terminal;
 
 /// Returns the address of a service's metrics.
 fn metrics(service: &mut Process) -> String {
@@ -140,50 +140,53 @@ fn what_is_not_a_service_is_refused() {
     }
 }
 
-/// `script` gives the command a terminal.
+/// Starts the live view.
+fn top(fleet: &Fleet, address: &str, setup: &str) -> Terminal {
+    let top = format!("{} top {address} --interval 100ms", env!("CARGO_BIN_EXE_pssst"));
+    Terminal::start(fleet, &format!("{setup} stty rows 24 cols 80; stty -g; {top}; echo \"code $?\"; stty -g"))
+}
+
 #[test]
 fn the_live_view_draws_ends_on_q_and_restores_the_terminal() {
     let fleet = Fleet::new();
     fleet.generate_keys(&["server"]);
     let mut serve = fleet.start(&[&SERVE[..], &METRICS].concat(), 3);
     let address = metrics(&mut serve);
-    let top = format!("{} top {address} --interval 100ms", env!("CARGO_BIN_EXE_pssst"));
-    let commands = format!("stty rows 24 cols 80; stty -g; {top}; echo \"code $?\"; stty -g");
-    let mut script = Command::new("script");
-    script.args(["-qefc", &commands, "/dev/null"]).env("TERM", "xterm-256color").env("SHELL", "/bin/sh");
-    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let (sender, chunks) = std::sync::mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(len @ 1..) = std::io::Read::read(&mut stdout, &mut buffer) {
-            drop(sender.send(buffer[..len].to_vec()));
-        }
-    });
-    let mut seen = Vec::new();
-    let mut wait_until = |words: &str| {
-        while !String::from_utf8_lossy(&seen).contains(words) {
-            match chunks.recv_timeout(pssst_test::PATIENCE) {
-                Ok(chunk) => seen.extend(chunk),
-                Err(error) => panic!("{error}: {words} not in {}", String::from_utf8_lossy(&seen)),
-            }
-        }
-        String::from_utf8_lossy(&seen).into_owned()
-    };
-    wait_until("q quit");
+    let mut view = top(&fleet, &address, "");
+    view.wait_until("q quit", 1);
     // It goes away, and that is said.
     serve.kill();
-    wait_until("no answer for");
-    stdin.write_all(b"q").unwrap();
-    wait_until("code 0");
-    drop(stdin);
-    let status = child.wait().unwrap();
-    reader.join().unwrap();
-    seen.extend(chunks.iter().flatten());
-    let seen = String::from_utf8_lossy(&seen);
-    assert!(status.success() && seen.contains("\x1b[?1049h") && seen.contains("\x1b[?1049l"), "{seen}");
+    view.wait_until("no answer for", 1);
+    view.type_in("q");
+    view.wait_until("code 0", 1);
+    let seen = view.end();
+    assert!(seen.contains("\x1b[?1049h") && seen.contains("\x1b[?1049l"), "{seen}");
     assert!(seen.contains("\x1b[?25h"), "the cursor is shown again: {seen}");
+    assert!(seen.contains(RED), "{seen}");
     let modes: Vec<_> = [seen.lines().next(), seen.lines().last()].into_iter().flatten().collect();
     assert!(modes[0].contains(':') && modes[0] == modes[1], "{modes:?}");
+}
+
+/// As crossterm writes it, with what else the text has.
+const RED: &str = "38;5;1";
+
+#[test]
+fn the_live_view_has_no_colours_if_they_are_switched_off_and_follows_the_size() {
+    let fleet = Fleet::new();
+    fleet.generate_keys(&["server"]);
+    let mut serve = fleet.start(&[&SERVE[..], &METRICS].concat(), 3);
+    let address = metrics(&mut serve);
+    // Each other size has everything drawn again, and not only what has changed.
+    let resize = "t=$(tty); n=10; export NO_COLOR=1; (until [ -e stop ]; do n=$((21 - n)); \
+                  stty -F \"$t\" rows $n cols 60; sleep 0.2; done) &";
+    let mut view = top(&fleet, &address, resize);
+    view.wait_until("q quit", 3);
+    serve.kill();
+    // Where there are colours, this is red.
+    view.wait_until("no answer for", 1);
+    fleet.write("stop", "");
+    view.type_in("q");
+    view.wait_until("code 0", 1);
+    let seen = view.end();
+    assert!(!seen.contains(RED), "{seen}");
 }
