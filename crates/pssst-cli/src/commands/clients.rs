@@ -135,7 +135,7 @@ struct Change {
 }
 
 impl Add {
-    /// Returns the failure of a key where the name belongs.
+    /// Returns the failure of a key where the name belongs, if what stands for the key is not one.
     fn swapped(&self) -> Option<Failure> {
         let is_key = self.name.parse::<PublicKey>().is_ok();
         let is_file_of_key = || Path::new(&self.name).is_file() && !Path::new(&self.key).exists();
@@ -168,9 +168,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 async fn add(args: &Add) -> Result<(), Failure> {
     let key = options::public_key(&args.key).map_err(|failure| args.swapped().unwrap_or(failure))?;
-    if let Some(failure) = args.swapped() {
-        return Err(failure);
-    }
     let new = NewIdentity::new(key, &args.name)
         .and_then(|new| new.with_labels(args.label.iter().cloned().collect()))
         .map_err(|error| failure(&error))?

@@ -276,6 +276,7 @@ const OTHERS: &[Mistake] = &[
         "choose another",
     ),
     ("clients add two client.pub --store sqlite:clients.db", &["is enrolled already"], "`pssst clients show KEY`"),
+    ("clients add K server.pub --store sqlite:clients.db", &["is not a name", "is not a key"], "choose another name"),
     (
         "clients add K someone --store sqlite:clients.db",
         &["is a key, and stands where the name belongs"],
