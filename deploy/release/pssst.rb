@@ -20,6 +20,7 @@ class Pssst < Formula
   def install
     bin.install "bin/pssst"
     man1.install Dir["share/man/man1/*"]
+    man5.install Dir["share/man/man5/*"]
     bash_completion.install "share/bash-completion/completions/pssst"
     zsh_completion.install "share/zsh/site-functions/_pssst"
     fish_completion.install "share/fish/vendor_completions.d/pssst.fish"
