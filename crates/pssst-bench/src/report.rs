@@ -174,7 +174,7 @@ impl fmt::Display for Report {
         }
         count(f, "refused", self.refused, "")?;
         count(f, "duplicates", self.duplicates, "")?;
-        count(f, "unmatched replies", self.unmatched_replies, "")?;
+        count(f, "unmatched", self.unmatched_replies, "")?;
         count(f, "junk", self.junk, "")?;
         if self.network_errors > 0 {
             count(f, "not taken", self.network_errors, "   by the network")?;

@@ -94,7 +94,7 @@ fn main() {
 /// Draws the rates of the suites.
 fn picture(rates: &[(&str, f64)]) -> String {
     let subtitle = format!(
-        "thousands of transactions a second on one core over UDP, 32 bytes each way; X25519 {:?}",
+        "thousands of transactions a second on one core over UDP, messages of 32 bytes; X25519 {:?}",
         X25519::new().batch_backend()
     );
     let bar = |&(name, rate)| Bar { name, value: rate / 1000.0, is_other: name.starts_with("suite 1") };
