@@ -19,23 +19,6 @@ pub(crate) fn microseconds(nanoseconds: u64) -> f64 {
     float(nanoseconds) / 1e3
 }
 
-/// Returns a count with its thousands apart.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-pub(crate) fn grouped_usize(count: usize) -> String {
-    grouped(u64::try_from(count).unwrap_or(u64::MAX))
-}
-
 #[expect(clippy::cast_precision_loss, reason = "shown with far fewer digits")]
 pub(crate) fn float(count: u64) -> f64 {
     count as f64
@@ -47,9 +30,6 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(count), text);
-        }
         for (microseconds, text) in [
             (0.0, "0.00 µs"),
             (9.994, "9.99 µs"),

@@ -13,12 +13,12 @@ use futures_util::stream::FuturesUnordered;
 use pssst::rand_core::TryRng;
 use pssst::{BATCH_LEN, SysRng};
 use pssst_net::udp::{BatchSocket, MAX_DATAGRAM, ReceiveBatch, SendBatch, connect};
+use pssst_support::grouped;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::{Clock, Timer, nanos};
 use crate::connection::{Connection, Junk};
 use crate::counters::{Counters, Outcome};
-use crate::format::grouped_usize;
 use crate::monitor::Monitor;
 use crate::plan::{Error, Plan};
 use crate::pool::{Pool, Workload};
@@ -96,7 +96,7 @@ fn seal(plan: &Plan, workload: &Workload, monitor: Monitor<'_>) -> Result<Vec<Po
     let mut goes_on = |sealed: usize| {
         if shown.elapsed() >= Duration::from_secs(1) {
             shown = Instant::now();
-            let (all, percent) = (grouped_usize(plan.prepared), 100 * sealed / plan.prepared.max(1));
+            let (all, percent) = (grouped(plan.prepared), 100 * sealed / plan.prepared.max(1));
             monitor.show(&format!("preparing {all} requests: {percent} %"));
         }
         !monitor.is_stopped()

@@ -1,8 +1,9 @@
 //! The distribution of latencies as a picture.
 
+use pssst_support::grouped;
 use std::fmt::{Result, Write};
 
-use crate::format::{grouped, microseconds, time};
+use crate::format::{microseconds, time};
 use crate::report::Report;
 
 /// Draws latency by percentile as an SVG document. Both axes are logarithmic: to the right every

@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::time::Duration;
 
+use pssst_support::grouped;
 use tokio::time::sleep_until;
 
 use crate::clock::{Clock, Nanos};
 use crate::counters::Counters;
-use crate::format::{grouped, microseconds, time};
+use crate::format::{microseconds, time};
 use crate::monitor::Monitor;
 
 /// Shows the progress once a second, and brings `end` forward if the load is to stop. Returns the

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use hdrhistogram::Histogram;
+use pssst_support::grouped;
 use serde::Serialize;
 
 use crate::counters::Outcome;
-use crate::format::{float, grouped, grouped_usize, microseconds, time};
+use crate::format::{float, microseconds, time};
 use crate::plan::Plan;
 
 /// The result of a measurement. Its JSON form has these names.
@@ -130,7 +131,7 @@ impl Report {
         let stopped = if self.partial { " (stopped early)" } else { "" };
         let pace = match self.rate {
             Some(rate) => format!("{rate} requests a second"),
-            None => format!("{} requests in flight", grouped_usize(self.concurrency)),
+            None => format!("{} requests in flight", grouped(self.concurrency)),
         };
         let authenticated = match self.authenticated_share {
             0.0 => "anonymous".into(),

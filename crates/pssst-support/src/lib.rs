@@ -1,6 +1,6 @@
 //! Helpers that the crates of PSSST share: files that are followed, replaced or kept secret,
-//! secrets as PEM, backoff, locks and enums with names; and with the feature `tls`, the one
-//! configuration of their clients of TLS.
+//! secrets as PEM, backoff, locks, enums with names and grouped numbers; and with the feature
+//! `tls`, the one configuration of their clients of TLS.
 //!
 //! It needs the standard library, and `zeroize` to wipe what was read.
 //!
@@ -23,6 +23,7 @@ pub use backoff::Backoff;
 pub use contents::{Contents, Source};
 pub use file_error::{FileError, FileErrorCause};
 pub use file_watcher::{Candidate, FileWatcher, Polled, SETTLE};
+pub use grouped::grouped;
 pub use watch_health::{WatchHealth, WatchStatus};
 pub use watched_file::{Change, WatchError, WatchedFile};
 
@@ -32,6 +33,7 @@ pub mod byte_order_mark;
 mod contents;
 mod file_error;
 mod file_watcher;
+mod grouped;
 pub mod host_port;
 mod named_enum;
 pub mod secret_file;

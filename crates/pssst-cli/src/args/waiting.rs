@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pssst_service::stderr::notice;
+use pssst_support::grouped;
 
 /// How long a person waits before it looks as if nothing happened.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,31 +59,6 @@ impl Progress {
             self.last = Instant::now();
             let per_second = done as u128 * 1000 / self.start.elapsed().as_millis().max(1);
             notice(format_args!("{} {what} so far, {} a second", grouped(done), grouped(per_second)));
-        }
-    }
-}
-
-/// Returns a number with its digits in groups.
-pub(crate) fn grouped(number: impl Display) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
         }
     }
 }

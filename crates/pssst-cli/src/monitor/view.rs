@@ -1,7 +1,8 @@
 //! A report as lines for people, on a screen or as plain text.
 
 use jiff::Timestamp;
-use pssst_bench::format::{grouped, time};
+use pssst_bench::format::time;
+use pssst_support::grouped;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 

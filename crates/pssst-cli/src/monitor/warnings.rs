@@ -1,6 +1,6 @@
 //! Warnings: conditions that an operator should know of without looking for them.
 
-use pssst_bench::format::grouped;
+use pssst_support::grouped;
 
 use super::reading::Reading;
 

@@ -6,24 +6,12 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp};
+pub(super) use pssst_support::grouped;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 const YEAR: u64 = 365 * DAY;
-
-/// Returns a number with its thousands apart.
-pub(super) fn grouped(number: impl ToString + Copy) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// Returns a time beside the present one: `in 42 min`, `3 days ago`.
 pub(super) fn relative(time: impl Borrow<Timestamp>, now: impl Borrow<Timestamp>) -> String {
@@ -77,13 +65,6 @@ pub(super) fn field_time(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_their_thousands_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn times_are_said_beside_the_present() {

@@ -9,10 +9,10 @@ use pssst_identity::{ListQuery, NewIdentity};
 use super::output::{as_json, for_each_page, print};
 use crate::args::format::JsonOption;
 use crate::args::store::{Location, failure};
-use crate::args::waiting::{Progress, grouped};
+use crate::args::waiting::Progress;
 use pssst_service::Failure;
 use pssst_service::stderr::notice;
-use pssst_support::byte_order_mark;
+use pssst_support::{byte_order_mark, grouped};
 use serde_json::json;
 
 /// Clients that are added at once.
